@@ -1,0 +1,120 @@
+# The targets that a person types: running the quickstart and the tests, checking, installing.
+#
+# Each `check-…` target installs what its suites need, builds it and runs scripts/run-suites.
+# Variables besides those of the Makefile: JOBS (parallel compiles), ONLY (programs to run, an
+# expression), BOOTSTRAP=no (install nothing), TOTALS (file to append the counts to).
+
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+ONLY ?=
+TOTALS ?=
+
+CONTRACT := $(if $(CONTRACT_SRC),$(B)/contract)
+SUITES   := unit server contract preload bats $(if $(wildcard tests/python/test_*.py),python)
+PROGRAMS := $(SHIM) $(ENGINE) $(CLI) $(SERVER) $(UNITS) $(CONTRACT) $(PRELOADS)
+
+# Inside a parallel make the sub-make shares its jobs, otherwise it gets JOBS of its own.
+SUBMAKE    = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+RUN_SUITES = scripts/run-suites --build $(B) --san '$(SAN)' --only '$(ONLY)' \
+             $(if $(TOTALS),--totals '$(TOTALS)')
+# A server that cannot be had here (status 3) is reported by the suite that wanted it.
+GET_SERVERS = scripts/servers install versitygw minio || [ $$? -eq 3 ]
+
+.PHONY: quickstart bootstrap check check-unit check-server check-contract check-preload check-bats \
+        check-python check-fresh lint format install clean
+
+quickstart: ## everything from nothing: install, build, serve a bucket, train from it
+	$(Q)scripts/bootstrap build quickstart
+	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)scripts/quickstart --build $(B)
+
+bootstrap: ## install by apt what building, testing and the quickstart need
+	$(Q)scripts/bootstrap
+
+check: ## install what tests need, build, run every test
+	$(Q)scripts/bootstrap build test servers
+	$(Q)$(SUBMAKE) $(PROGRAMS)
+	$(Q)$(GET_SERVERS)
+	$(Q)$(RUN_SUITES) $(SUITES)
+
+check-unit: ## test each module by itself
+	$(Q)scripts/bootstrap build test
+	$(Q)$(SUBMAKE) $(UNITS)
+	$(Q)$(RUN_SUITES) unit
+
+check-server: ## test the bundled S3 server
+	$(Q)scripts/bootstrap build test
+	$(Q)$(SUBMAKE) $(SERVER)
+	$(Q)$(RUN_SUITES) server
+
+check-contract: ## run the one store suite against every store and server
+	$(Q)scripts/bootstrap build test servers
+	$(Q)$(SUBMAKE) $(SERVER) $(CONTRACT)
+	$(Q)$(GET_SERVERS)
+	$(Q)$(RUN_SUITES) contract
+
+check-preload: ## test calls of C programs under the shim
+	$(Q)scripts/bootstrap build test
+	$(Q)$(SUBMAKE) $(SHIM) $(ENGINE) $(SERVER) $(PRELOADS)
+	$(Q)$(RUN_SUITES) preload
+
+check-bats: ## test whole programs under the shim against a local directory
+	$(Q)scripts/bootstrap build test
+	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)$(RUN_SUITES) bats
+
+check-python: ## test the Python package
+	$(Q)scripts/bootstrap build test
+	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)$(RUN_SUITES) python
+
+check-fresh: ## run quickstart and check inside a new minimal Debian 12 (needs root)
+	$(Q)scripts/bootstrap fresh
+	$(Q)scripts/check-fresh
+
+# ---- checking without running --------------------------------------------------------------------
+LINT_DIRS   := $(wildcard config engine shim cli tests bench)
+C_SOURCES    = $(shell find $(LINT_DIRS) -name '*.c')
+C_FILES      = $(shell find $(LINT_DIRS) -name '*.[ch]')
+SHELL_FILES  = $(shell grep -lE '^\#!.*\<(bash|sh)$$' scripts/* .ci/run) $(wildcard tests/bats/lib/*.bash)
+
+# clang-tidy gets one file a process: version 14 takes the va_lists of a second one for uninitialised.
+lint: ## clang-tidy, cppcheck, shellcheck and the layer check
+	$(Q)scripts/bootstrap build test lint
+	$(Q)scripts/check-layers
+	$(Q)shellcheck $(SHELL_FILES)
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr -j $(JOBS) \
+	    --enable=warning,performance,portability --suppress=missingIncludeSystem \
+	    $(C_SOURCES) -I. -Iengine
+	$(Q)printf '%s\n' $(C_SOURCES) | xargs -P $(JOBS) -n 1 sh -c \
+	    'clang-tidy --quiet "$$1" -- -std=c11 $(subst ','\'',$(CPPFLAGS_ALL)) 2>&1' clang-tidy
+
+format: ## rewrite C sources in the house layout
+	$(Q)scripts/bootstrap lint
+	$(Q)clang-format -i $(C_FILES)
+
+# ---- installing ----------------------------------------------------------------------------------
+define PKG_CONFIG_FILE
+prefix=$(PREFIX)
+libdir=$${prefix}/lib
+includedir=$${prefix}/include
+
+Name: s3dlio
+Description: objects in S3-compatible stores, read and written as files are
+Version: $(VERSION)
+Libs: -L$${libdir} -ls3dlio
+Cflags: -I$${includedir}
+endef
+
+install: all ## install libraries, command, header, man page, profiles (PREFIX, DESTDIR)
+	$(Q)install -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/pkgconfig bin include share/man/man1 share/s3dlio/profiles)
+	$(Q)install -m 755 $(SHIM) $(ENGINE) $(DESTDIR)$(PREFIX)/lib/
+	$(Q)ln -sf libs3dlio.so.0 $(DESTDIR)$(PREFIX)/lib/libs3dlio.so
+	$(Q)install -m 755 $(CLI) $(DESTDIR)$(PREFIX)/bin/
+	$(Q)install -m 644 engine/s3dlio.h $(DESTDIR)$(PREFIX)/include/
+	$(Q)install -m 644 docs/s3dlio.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	$(Q)install -m 644 $(wildcard config/profiles/*.conf) $(DESTDIR)$(PREFIX)/share/s3dlio/profiles/
+	$(file >$(B)/s3dlio.pc,$(PKG_CONFIG_FILE))
+	$(Q)install -m 644 $(B)/s3dlio.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig/
+
+clean: ## remove every build folder
+	$(Q)rm -rf build build-*
