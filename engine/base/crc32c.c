@@ -8,18 +8,17 @@
 #include <isa-l/crc.h>
 
 /* The Castagnoli polynomial in reflected form: bit 31 is x^0. */
-#define CRC32C_POLYNOMIAL UINT32_C(0x82f63b78)
-#define CRC32C_ONE (UINT32_C(1) << 31)
+#define CRC32C_POLYNOMIAL  UINT32_C(0x82f63b78)
+#define CRC32C_ONE         (UINT32_C(1) << 31)
 #define CRC32C_CHUNK_BYTES ((size_t)1 << 30)
 
 /* x^(2^k) modulo P. x^(2^31) is x again, so the row repeats. */
 #define CRC32C_POWERS 31
 static const uint32_t crc32c_powers[CRC32C_POWERS] = {
-    0x40000000, 0x20000000, 0x08000000, 0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c,
-    0x18b8ea18, 0x510ac59a, 0xb82be955, 0xb8fdb1e7, 0x88e56f72, 0x74c360a4, 0xe4172b16,
-    0x0d65762a, 0x35d73a62, 0x28461564, 0xbf455269, 0xe2ea32dc, 0xfe7740e6, 0xf946610b,
-    0x3c204f8f, 0x538586e3, 0x59726915, 0x734d5309, 0xbc1ac763, 0x7d0722cc, 0xd289cabe,
-    0xe94ca9bc, 0x05b74f3f, 0xa51e1f42,
+    0x40000000, 0x20000000, 0x08000000, 0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18,
+    0x510ac59a, 0xb82be955, 0xb8fdb1e7, 0x88e56f72, 0x74c360a4, 0xe4172b16, 0x0d65762a, 0x35d73a62,
+    0x28461564, 0xbf455269, 0xe2ea32dc, 0xfe7740e6, 0xf946610b, 0x3c204f8f, 0x538586e3, 0x59726915,
+    0x734d5309, 0xbc1ac763, 0x7d0722cc, 0xd289cabe, 0xe94ca9bc, 0x05b74f3f, 0xa51e1f42,
 };
 
 uint32_t crc32c_update(uint32_t crc, const void *data, size_t length)

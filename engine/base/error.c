@@ -23,7 +23,8 @@
 enum error_report { REPORT_LINE, REPORT_DEBUG };
 
 struct error_class_row {
-    const char *name;
+    const char *name;   /* for programs; part of the public API, at most 23 characters */
+    const char *phrase; /* for people */
     int errnum;
     bool retryable;
     enum error_report report;
@@ -35,52 +36,53 @@ struct error_class_row {
 #define ADVICE_ENDPOINT "check AWS_ENDPOINT_URL and that the server answers (s3dlio doctor)"
 
 static const struct error_class_row error_classes[ERROR_CLASS_COUNT] = {
-    [ERROR_NONE] = {"no error", 0, false, REPORT_DEBUG, ""},
-    [ERROR_NOT_FOUND] = {"not found", ENOENT, false, REPORT_DEBUG, ""},
-    [ERROR_NO_BUCKET] = {"no such bucket", ENOENT, false, REPORT_LINE,
+    [ERROR_NONE] = {"none", "no error", 0, false, REPORT_DEBUG, ""},
+    [ERROR_NOT_FOUND] = {"not-found", "not found", ENOENT, false, REPORT_DEBUG, ""},
+    [ERROR_NO_BUCKET] = {"no-bucket", "no such bucket", ENOENT, false, REPORT_LINE,
                          "check the bucket's name and AWS_ENDPOINT_URL"},
-    [ERROR_ACCESS] = {"access denied", EACCES, false, REPORT_LINE, ADVICE_CREDENTIALS},
-    [ERROR_EXISTS] = {"exists already", EEXIST, false, REPORT_DEBUG, ""},
-    [ERROR_CHANGED] = {"changed meanwhile", ESTALE, false, REPORT_LINE, "open it again"},
-    [ERROR_RANGE] = {"range outside the object", EINVAL, false, REPORT_DEBUG, ""},
-    [ERROR_INVALID] = {"invalid request", EINVAL, false, REPORT_LINE, ""},
-    [ERROR_TOO_LONG] = {"name too long", ENAMETOOLONG, false, REPORT_LINE,
+    [ERROR_ACCESS] = {"access", "access denied", EACCES, false, REPORT_LINE, ADVICE_CREDENTIALS},
+    [ERROR_EXISTS] = {"exists", "exists already", EEXIST, false, REPORT_DEBUG, ""},
+    [ERROR_CHANGED] = {"changed", "changed meanwhile", ESTALE, false, REPORT_LINE, "open it again"},
+    [ERROR_RANGE] = {"range", "range outside the object", EINVAL, false, REPORT_DEBUG, ""},
+    [ERROR_INVALID] = {"invalid", "invalid request", EINVAL, false, REPORT_LINE, ""},
+    [ERROR_TOO_LONG] = {"too-long", "name too long", ENAMETOOLONG, false, REPORT_LINE,
                         "use a key of at most 1024 bytes"},
-    [ERROR_TOO_LARGE] = {"too large", EFBIG, false, REPORT_LINE,
+    [ERROR_TOO_LARGE] = {"too-large", "too large", EFBIG, false, REPORT_LINE,
                          "set S3DLIO_PUT_PART_SIZE higher, or split the object"},
-    [ERROR_THROTTLED] = {"throttled", EIO, true, REPORT_LINE,
+    [ERROR_THROTTLED] = {"throttled", "throttled", EIO, true, REPORT_LINE,
                          "set S3DLIO_GET_INFLIGHT, S3DLIO_PUT_INFLIGHT lower"},
-    [ERROR_SERVER] = {"server error", EIO, true, REPORT_LINE,
+    [ERROR_SERVER] = {"server", "server error", EIO, true, REPORT_LINE,
                       "set S3DLIO_RETRY_MAX higher if it passes"},
-    [ERROR_NETWORK] = {"network error", EIO, true, REPORT_LINE, ADVICE_ENDPOINT},
-    [ERROR_TIMEOUT] = {"timed out", EIO, true, REPORT_LINE,
+    [ERROR_NETWORK] = {"network", "network error", EIO, true, REPORT_LINE, ADVICE_ENDPOINT},
+    [ERROR_TIMEOUT] = {"timeout", "timed out", EIO, true, REPORT_LINE,
                        "check the network, or set S3DLIO_CONNECT_TIMEOUT_MS, "
                        "S3DLIO_FIRST_BYTE_TIMEOUT_MS, S3DLIO_OPERATION_TIMEOUT_SECS higher"},
-    [ERROR_TLS] = {"TLS failure", EIO, false, REPORT_LINE,
+    [ERROR_TLS] = {"tls", "TLS failure", EIO, false, REPORT_LINE,
                    "check the server's certificate, set AWS_CA_BUNDLE to its authority"},
-    [ERROR_DNS] = {"name not resolved", EIO, true, REPORT_LINE,
+    [ERROR_DNS] = {"dns", "name not resolved", EIO, true, REPORT_LINE,
                    "check the host in AWS_ENDPOINT_URL"},
-    [ERROR_PROTOCOL] = {"answer not understood", EIO, true, REPORT_LINE,
+    [ERROR_PROTOCOL] = {"protocol", "answer not understood", EIO, true, REPORT_LINE,
                         "check that AWS_ENDPOINT_URL names an object store"},
-    [ERROR_INTEGRITY] = {"checksum mismatch", EIO, true, REPORT_LINE,
+    [ERROR_INTEGRITY] = {"integrity", "checksum mismatch", EIO, true, REPORT_LINE,
                          "the data was damaged on its way; try again"},
-    [ERROR_REGION] = {"wrong region", EIO, false, REPORT_LINE,
+    [ERROR_REGION] = {"region", "wrong region", EIO, false, REPORT_LINE,
                       "set AWS_REGION to the bucket's region"},
-    [ERROR_CLOCK] = {"clock differs from the server's", EIO, false, REPORT_LINE,
+    [ERROR_CLOCK] = {"clock", "clock differs from the server's", EIO, false, REPORT_LINE,
                      "set this machine's clock (s3dlio doctor shows the difference)"},
-    [ERROR_TOKEN] = {"token expired", EACCES, false, REPORT_LINE,
+    [ERROR_TOKEN] = {"token", "token expired", EACCES, false, REPORT_LINE,
                      "renew AWS_SESSION_TOKEN and the keys that came with it"},
-    [ERROR_BUSY] = {"being changed by another request", EBUSY, true, REPORT_LINE, "try again"},
-    [ERROR_UNSUPPORTED] = {"not supported", EOPNOTSUPP, false, REPORT_LINE, ""},
-    [ERROR_NO_SPACE] = {"no space", ENOSPC, false, REPORT_LINE,
+    [ERROR_BUSY] = {"busy", "being changed by another request", EBUSY, true, REPORT_LINE,
+                    "try again"},
+    [ERROR_UNSUPPORTED] = {"unsupported", "not supported", EOPNOTSUPP, false, REPORT_LINE, ""},
+    [ERROR_NO_SPACE] = {"no-space", "no space", ENOSPC, false, REPORT_LINE,
                         "free space at the store, or point S3DLIO_SPOOL_DIR to a larger disk"},
-    [ERROR_NO_MEMORY] = {"out of memory", ENOMEM, false, REPORT_LINE,
+    [ERROR_NO_MEMORY] = {"no-memory", "out of memory", ENOMEM, false, REPORT_LINE,
                          "set S3DLIO_MEMORY_BUDGET lower"},
-    [ERROR_CANCELLED] = {"cancelled", ECANCELED, false, REPORT_DEBUG, ""},
-    [ERROR_IS_DIRECTORY] = {"is a directory", EISDIR, false, REPORT_DEBUG, ""},
-    [ERROR_NOT_DIRECTORY] = {"not a directory", ENOTDIR, false, REPORT_DEBUG, ""},
-    [ERROR_NOT_EMPTY] = {"directory not empty", ENOTEMPTY, false, REPORT_DEBUG, ""},
-    [ERROR_IO] = {"input/output error", EIO, false, REPORT_LINE, ""},
+    [ERROR_CANCELLED] = {"cancelled", "cancelled", ECANCELED, false, REPORT_DEBUG, ""},
+    [ERROR_IS_DIRECTORY] = {"is-directory", "is a directory", EISDIR, false, REPORT_DEBUG, ""},
+    [ERROR_NOT_DIRECTORY] = {"not-directory", "not a directory", ENOTDIR, false, REPORT_DEBUG, ""},
+    [ERROR_NOT_EMPTY] = {"not-empty", "directory not empty", ENOTEMPTY, false, REPORT_DEBUG, ""},
+    [ERROR_IO] = {"io", "input/output error", EIO, false, REPORT_LINE, ""},
 };
 
 /* What a store's own code says better than its class. errnum 0: the class's. */
@@ -107,24 +109,18 @@ static const struct error_errno_row {
     int errnum;
     enum error_class class;
 } error_errnos[] = {
-    {ENOENT, ERROR_NOT_FOUND},       {EACCES, ERROR_ACCESS},
-    {EPERM, ERROR_ACCESS},           {EROFS, ERROR_ACCESS},
-    {EEXIST, ERROR_EXISTS},          {ESTALE, ERROR_CHANGED},
-    {EINVAL, ERROR_INVALID},         {EFAULT, ERROR_INVALID},
-    {ENAMETOOLONG, ERROR_TOO_LONG},  {EFBIG, ERROR_TOO_LARGE},
-    {EOVERFLOW, ERROR_TOO_LARGE},    {EMSGSIZE, ERROR_TOO_LARGE},
-    {ECONNREFUSED, ERROR_NETWORK},   {ECONNRESET, ERROR_NETWORK},
-    {ECONNABORTED, ERROR_NETWORK},   {EPIPE, ERROR_NETWORK},
-    {ENETDOWN, ERROR_NETWORK},       {ENETUNREACH, ERROR_NETWORK},
-    {EHOSTDOWN, ERROR_NETWORK},      {EHOSTUNREACH, ERROR_NETWORK},
-    {ENOTCONN, ERROR_NETWORK},       {EADDRNOTAVAIL, ERROR_NETWORK},
-    {ETIMEDOUT, ERROR_TIMEOUT},      {EBUSY, ERROR_BUSY},
-    {ETXTBSY, ERROR_BUSY},           {EOPNOTSUPP, ERROR_UNSUPPORTED},
-    {ENOSYS, ERROR_UNSUPPORTED},     {EXDEV, ERROR_UNSUPPORTED},
-    {ENOSPC, ERROR_NO_SPACE},        {EDQUOT, ERROR_NO_SPACE},
-    {ENOMEM, ERROR_NO_MEMORY},       {ECANCELED, ERROR_CANCELLED},
-    {EISDIR, ERROR_IS_DIRECTORY},    {ENOTDIR, ERROR_NOT_DIRECTORY},
-    {ENOTEMPTY, ERROR_NOT_EMPTY},
+    {ENOENT, ERROR_NOT_FOUND},      {EACCES, ERROR_ACCESS},          {EPERM, ERROR_ACCESS},
+    {EROFS, ERROR_ACCESS},          {EEXIST, ERROR_EXISTS},          {ESTALE, ERROR_CHANGED},
+    {EINVAL, ERROR_INVALID},        {EFAULT, ERROR_INVALID},         {ENAMETOOLONG, ERROR_TOO_LONG},
+    {EFBIG, ERROR_TOO_LARGE},       {EOVERFLOW, ERROR_TOO_LARGE},    {EMSGSIZE, ERROR_TOO_LARGE},
+    {ECONNREFUSED, ERROR_NETWORK},  {ECONNRESET, ERROR_NETWORK},     {ECONNABORTED, ERROR_NETWORK},
+    {EPIPE, ERROR_NETWORK},         {ENETDOWN, ERROR_NETWORK},       {ENETUNREACH, ERROR_NETWORK},
+    {EHOSTDOWN, ERROR_NETWORK},     {EHOSTUNREACH, ERROR_NETWORK},   {ENOTCONN, ERROR_NETWORK},
+    {EADDRNOTAVAIL, ERROR_NETWORK}, {ETIMEDOUT, ERROR_TIMEOUT},      {EBUSY, ERROR_BUSY},
+    {ETXTBSY, ERROR_BUSY},          {EOPNOTSUPP, ERROR_UNSUPPORTED}, {ENOSYS, ERROR_UNSUPPORTED},
+    {EXDEV, ERROR_UNSUPPORTED},     {ENOSPC, ERROR_NO_SPACE},        {EDQUOT, ERROR_NO_SPACE},
+    {ENOMEM, ERROR_NO_MEMORY},      {ECANCELED, ERROR_CANCELLED},    {EISDIR, ERROR_IS_DIRECTORY},
+    {ENOTDIR, ERROR_NOT_DIRECTORY}, {ENOTEMPTY, ERROR_NOT_EMPTY},
 };
 
 static const struct error_class_row *error_class_row(enum error_class class)
@@ -277,8 +273,7 @@ static void error_line_add_cause(struct error_line *line, const struct error *er
         separator = ", ";
     }
     if (err->request_id[0]) {
-        error_line_add(line, "%srequest id %s", separator[1] == '(' ? " (" : ", ",
-                       err->request_id);
+        error_line_add(line, "%srequest id %s", separator[1] == '(' ? " (" : ", ", err->request_id);
         separator = ", ";
     }
     if (separator[1] != '(')
@@ -298,7 +293,7 @@ int error_format(const struct error *err, char *buffer, unsigned long size)
         error_line_add(&line, "%s%s", err->operation, err->uri[0] ? " " : ": ");
     if (err->uri[0])
         error_line_add(&line, "%s: ", err->uri);
-    error_line_add(&line, "%s", class->name);
+    error_line_add(&line, "%s", class->phrase);
     error_line_add_cause(&line, err);
     if (advice[0])
         error_line_add(&line, ": %s", advice);

@@ -76,7 +76,7 @@ void error_clear(struct error *err);
 /* Positive errno for the error; 0 for ERROR_NONE. Known store codes count (QuotaExceeded: EDQUOT). */
 int error_errno(const struct error *err);
 bool error_is_retryable(enum error_class class);
-const char *error_class_name(enum error_class class);
+const char *error_class_name(enum error_class class); /* "not-found", "access", … */
 
 /* One line without newline and without "s3dlio: " (the log adds that): what failed, why, what to set.
  * Returns length as snprintf does. */

@@ -24,8 +24,8 @@ static atomic_int log_current_level = LOG_WARN;
 static atomic_int log_current_fd = STDERR_FILENO;
 
 static const char *const log_prefixes[] = {
-    [LOG_OFF] = "",          [LOG_ERROR] = "",        [LOG_WARN] = "warning: ",
-    [LOG_INFO] = "",         [LOG_DEBUG] = "debug: ", [LOG_TRACE] = "trace: ",
+    [LOG_OFF] = "",  [LOG_ERROR] = "",        [LOG_WARN] = "warning: ",
+    [LOG_INFO] = "", [LOG_DEBUG] = "debug: ", [LOG_TRACE] = "trace: ",
 };
 
 void log_set_level(enum log_level level)
