@@ -175,12 +175,13 @@ int values_parse(const struct option_info *info, const char *text, int64_t *ret_
 /* 2500 → "2.5". */
 static void format_thousandths(int64_t number, char *buffer, size_t size)
 {
-    int digits = 3;
-    int64_t fraction = number % 1000;
+    char text[32];
+    size_t length = (size_t)snprintf(text, sizeof text, "%lld.%03d", (long long)(number / 1000),
+                                     (int)(number % 1000));
 
-    for (; digits > 1 && fraction % 10 == 0; digits--)
-        fraction /= 10;
-    snprintf(buffer, size, "%lld.%0*lld", (long long)(number / 1000), digits, (long long)fraction);
+    while (text[length - 1] == '0')
+        text[--length] = '\0';
+    snprintf(buffer, size, "%s", text);
 }
 
 static void format_scaled(const struct value_type *type, int64_t number, char *buffer, size_t size)
