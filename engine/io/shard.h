@@ -1,0 +1,79 @@
+/* A shard: one event loop with its own epoll set, driven by whoever waits.
+ *
+ * The waiting thread drives: a thread that has to wait for bytes leads the loop itself, others sleep
+ * on a futex of their own until what they wait for is ready. When requests are in flight and nobody
+ * has driven for about a millisecond, the shard's own thread takes over, and yields at the next
+ * wait. The shard's lock guards everything that hangs on it: watches, timers, connections, the
+ * requests and ranges in flight. All callbacks run under it, on the driving thread; they must not
+ * sleep, and may start and finish requests.
+ *
+ * A wait left by longjmp or a killed thread is found stale: leadership is a hint with a heartbeat,
+ * waiters live in thread-local storage of their thread and carry a sequence number.
+ *
+ * After fork the child calls shard_reset_child on each shard: the lock is free (io/gate.h), epoll
+ * set, thread and watches are forgotten without touching the parent's.
+ */
+#ifndef S3DLIO_IO_SHARD_H
+#define S3DLIO_IO_SHARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct shard;
+
+struct shard_watch {
+    int fd;
+    uint32_t events;                                          /* EPOLLIN | EPOLLOUT, level-triggered */
+    void (*on_event)(struct shard_watch *watch, uint32_t events);
+};
+
+struct shard_timer {
+    int64_t at_ns;                                            /* CLOCK_NEVER: not set */
+    void (*on_timer)(struct shard_timer *timer);
+    struct shard_timer *prev, *next;                          /* the shard's own */
+};
+
+/* index: 0-based, for names of threads and statistics. 0 or -errno. No thread, no fd yet. */
+int shard_new(unsigned index, struct shard **ret_shard);
+void shard_free(struct shard *shard);
+unsigned shard_index(const struct shard *shard);
+
+void shard_lock(struct shard *shard);   /* inside the gate only */
+void shard_unlock(struct shard *shard);
+
+/* All of these with the lock held. The watch and timer memory is the caller's. */
+int shard_watch_add(struct shard *shard, struct shard_watch *watch);
+int shard_watch_modify(struct shard *shard, struct shard_watch *watch, uint32_t events);
+void shard_watch_remove(struct shard *shard, struct shard_watch *watch); /* before close(fd) */
+void shard_timer_init(struct shard_timer *timer, void (*on_timer)(struct shard_timer *));
+void shard_timer_set(struct shard *shard, struct shard_timer *timer, int64_t at_ns);
+void shard_timer_clear(struct shard *shard, struct shard_timer *timer);
+
+/* Requests in flight: while the count is above zero the background thread watches over the shard. */
+void shard_hold(struct shard *shard);
+void shard_release(struct shard *shard);
+
+struct shard_waiter {
+    /* Is what we wait for there? Under the lock, by the waiting thread and by leaders: no writes. */
+    bool (*ready)(const struct shard_waiter *waiter);
+    /* May be NULL. Tried by the waiting thread itself, under the lock, before it sleeps: receive what
+     * the kernel already has, without asking epoll. Returns whether anything moved. */
+    bool (*advance)(struct shard_waiter *waiter);
+    void *arg;
+};
+
+/* Waits until ready(), driving the loop as needed. Lock held on entry and return, released while
+ * asleep. 0, or -ETIMEDOUT when deadline_ns (CLOCK_NEVER: none) has passed. */
+int shard_wait(struct shard *shard, const struct shard_waiter *waiter, int64_t deadline_ns);
+
+/* True when the calling thread is inside shard_wait of this shard for this waiter's request: lets a
+ * sink decide whether the driver is the thread that owns the destination buffer. */
+bool shard_driver_is(const struct shard *shard, uint64_t thread_id);
+uint64_t shard_thread_id(void);          /* of the calling thread; never 0 */
+
+/* Runs one round without sleeping. For tests and for the engine's idle moments. */
+void shard_poll(struct shard *shard);
+
+void shard_reset_child(struct shard *shard);
+
+#endif

@@ -1,0 +1,266 @@
+/* s3dlio.h - objects in S3 and its kin, as byte ranges, streams and names.
+ *
+ * The public interface of libs3dlio.so.0; the only header of the engine that others include.
+ *
+ * Conventions, valid for every function unless it says otherwise
+ *   - Names are URIs, NUL-terminated: s3://bucket/key, file:///path, mem://bucket/key. The key is
+ *     literal: no percent-decoding. "s3://" alone lists buckets.
+ *   - Returns 0 or a count, or a negative errno value. On failure the object behind `ret_error`
+ *     (may be NULL) says more, and out-parameters named ret_… are untouched.
+ *   - Sizes and offsets are bytes, durations milliseconds, times seconds and nanoseconds of the epoch.
+ *   - Thread-safe: any thread may call any function. One writer or list handle belongs to one call at
+ *     a time (calls on it are serialised inside); readers may be used concurrently.
+ *   - Blocking calls sleep without locks. Signals are deferred while a call works and delivered while
+ *     it sleeps; a handler may call any of these functions. Threads are not cancelled inside.
+ *   - After fork() call s3dlio_fork_child() in the child (the shim does); readers go on working there
+ *     with connections of their own, writers of the parent do not.
+ *   - Nothing here changes errno deliberately, and nothing prints but warnings on stderr.
+ */
+#ifndef S3DLIO_H
+#define S3DLIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define S3DLIO_API __attribute__((visibility("default")))
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+struct s3dlio_error {
+    int errnum;            /* positive errno; 0 when nothing failed */
+    int http_status;       /* 0 when no answer came */
+    bool retryable;        /* the same call may succeed later */
+    char class_name[24];   /* "not-found", "access", "throttled", … see docs/ERRORS.md */
+    char code[64];         /* the store's own code, e.g. "SlowDown" */
+    char request_id[80];
+    char operation[32];    /* e.g. "GetObject" */
+    char message[512];     /* one line: what failed, why, what to set */
+};
+
+/* Prints the error's message on stderr the first time an error of its kind is met for its bucket. For
+ * callers whose own callers see only an errno. Thread-safe. */
+S3DLIO_API void s3dlio_report(const struct s3dlio_error *error);
+
+/* ---- the runtime ----------------------------------------------------------------------------- */
+
+S3DLIO_API const char *s3dlio_version(void);
+
+/* Reads the configuration from `environment` (NULL: the process's own) and sets the engine up; no
+ * thread is started and no socket opened. Implied by the first other call. Idempotent. */
+S3DLIO_API int s3dlio_init(char *const *environment, struct s3dlio_error *ret_error);
+
+/* Around fork(): prepare waits until no thread is inside the engine's locks and keeps others out,
+ * the other two let them in again. The child's engine has no threads and no connections; both are
+ * made again on first use. */
+S3DLIO_API void s3dlio_fork_prepare(void);
+S3DLIO_API void s3dlio_fork_parent(void);
+S3DLIO_API void s3dlio_fork_child(void);
+
+/* Is this descriptor number the engine's own (socket, epoll set)? For close-everything loops. */
+S3DLIO_API bool s3dlio_owns_fd(int fd);
+
+struct s3dlio_stats {
+    uint64_t requests, retries, errors;
+    uint64_t requests_get, requests_head, requests_put, requests_list, requests_delete, requests_other;
+    uint64_t bytes_received, bytes_sent;      /* bodies */
+    uint64_t connections_opened;
+    uint64_t memory_bytes, memory_peak_bytes; /* buffers under the budget */
+    uint64_t memory_budget_bytes;
+};
+S3DLIO_API void s3dlio_get_stats(struct s3dlio_stats *ret_stats);
+
+/* One check of the endpoint behind `uri` (may be just "s3://"): reaches it, signs a request.
+ * 0 when an answer came that is not a refusal of the credentials. */
+struct s3dlio_probe {
+    char endpoint[256];
+    char region[64];
+    char credential_source[128];  /* "environment", "profile NAME in FILE", "anonymous" */
+    char tls[64];                 /* "TLSv1.3 …" or "none" */
+    bool reachable, authorized;
+    int64_t clock_offset_ms;      /* server's Date minus ours; 0 when unknown */
+    int64_t round_trip_us;
+};
+S3DLIO_API int s3dlio_probe(const char *uri, struct s3dlio_probe *ret_probe,
+                            struct s3dlio_error *ret_error);
+
+/* ---- limits of a call ------------------------------------------------------------------------ */
+
+/* May be NULL everywhere: then S3DLIO_OPERATION_TIMEOUT_SECS and no cancel. */
+struct s3dlio_call {
+    uint32_t timeout_ms;            /* 0: the configured operation timeout */
+    struct s3dlio_cancel *cancel;   /* NULL: none */
+};
+S3DLIO_API struct s3dlio_cancel *s3dlio_cancel_new(void); /* NULL without memory */
+/* Calls under it, now and later, return -ECANCELED. Safe from any thread. */
+S3DLIO_API void s3dlio_cancel_trigger(struct s3dlio_cancel *cancel);
+S3DLIO_API void s3dlio_cancel_free(struct s3dlio_cancel *cancel); /* no call may be using it */
+
+/* ---- attributes ------------------------------------------------------------------------------ */
+
+enum s3dlio_type { S3DLIO_FILE = 1, S3DLIO_DIRECTORY, S3DLIO_SYMLINK };
+
+enum { S3DLIO_HAS_MODE = 1, S3DLIO_HAS_UID = 2, S3DLIO_HAS_GID = 4 };
+
+struct s3dlio_attr {
+    enum s3dlio_type type;
+    unsigned has;            /* S3DLIO_HAS_…: which of the next three the store knows */
+    uint32_t mode, uid, gid; /* permission bits only */
+    uint64_t size_bytes;
+    struct timespec mtime;
+    uint64_t inode;          /* from the URI: the same in every process */
+    char etag[136];          /* with its quotes; empty where the store has none */
+};
+
+/* What a path means: the object of that key, else the directory of that prefix. Follows POSIX in
+ * ENOENT and ENOTDIR; "…/" at the end demands a directory. Answers from the attribute cache within
+ * S3DLIO_META_TTL_MS. */
+S3DLIO_API int s3dlio_stat(const char *uri, const struct s3dlio_call *call,
+                           struct s3dlio_attr *ret_attr, struct s3dlio_error *ret_error);
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+struct s3dlio_reader;
+
+/* Opens the object and pins the version seen: one request, which also brings the first bytes.
+ * -ENOENT, -EISDIR (a directory is there), -ENOTDIR, -EACCES, -EIO … */
+S3DLIO_API int s3dlio_reader_open(const char *uri, const struct s3dlio_call *call,
+                                  struct s3dlio_reader **ret_reader,
+                                  struct s3dlio_error *ret_error);
+S3DLIO_API void s3dlio_reader_attr(const struct s3dlio_reader *reader,
+                                   struct s3dlio_attr *ret_attr);
+/* As pread(2): short only at the end of the object. -ESTALE when another version is there now.
+ * `buffer` may be any memory; a range that is not writable gives -EFAULT. */
+S3DLIO_API ssize_t s3dlio_reader_pread(struct s3dlio_reader *reader, void *buffer,
+                                       size_t length_bytes, uint64_t offset_bytes,
+                                       const struct s3dlio_call *call,
+                                       struct s3dlio_error *ret_error);
+enum s3dlio_advice {
+    S3DLIO_ADVICE_NORMAL,
+    S3DLIO_ADVICE_SEQUENTIAL,
+    S3DLIO_ADVICE_RANDOM,
+    S3DLIO_ADVICE_WILLNEED,
+    S3DLIO_ADVICE_DONTNEED,
+};
+/* As posix_fadvise(2); length 0 means to the end. Never blocks, never fails. */
+S3DLIO_API void s3dlio_reader_advise(struct s3dlio_reader *reader, uint64_t offset_bytes,
+                                     uint64_t length_bytes, enum s3dlio_advice advice);
+S3DLIO_API void s3dlio_reader_close(struct s3dlio_reader *reader); /* NULL is fine */
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+struct s3dlio_writer;
+
+enum { S3DLIO_WRITE_EXCLUSIVE = 1 }; /* fails with -EEXIST when the object exists, at open or close */
+
+struct s3dlio_write_options {
+    unsigned flags;
+    uint64_t size_hint_bytes;  /* 0: unknown */
+    unsigned has;              /* S3DLIO_HAS_… */
+    uint32_t mode, uid, gid;   /* stored as metadata where `has` says so */
+    const char *content_type;  /* NULL: application/octet-stream */
+};
+
+/* Nothing is visible before close succeeds; the old object stays until then. */
+S3DLIO_API int s3dlio_writer_open(const char *uri, const struct s3dlio_write_options *options,
+                                  const struct s3dlio_call *call,
+                                  struct s3dlio_writer **ret_writer,
+                                  struct s3dlio_error *ret_error);
+/* Appends; copies the data. Returns length_bytes, or the error of an earlier part's upload (then
+ * and from then on). Blocks while the memory budget is spent. */
+S3DLIO_API ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void *buffer,
+                                       size_t length_bytes, struct s3dlio_error *ret_error);
+S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
+/* Uploads the rest, completes, frees the writer whatever happens. ret_attr may be NULL. On failure
+ * the old object is unchanged and the upload aborted. */
+S3DLIO_API int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
+                                   struct s3dlio_error *ret_error);
+S3DLIO_API void s3dlio_writer_abort(struct s3dlio_writer *writer); /* frees; NULL is fine */
+/* In a fork child: drops the child's copy without touching the parent's upload. */
+S3DLIO_API void s3dlio_writer_forget(struct s3dlio_writer *writer);
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+struct s3dlio_list;
+
+struct s3dlio_entry {
+    const char *name;        /* relative to the listed directory; owned by the list, valid until
+                              * its next call. For recursive lists it holds slashes. */
+    struct s3dlio_attr attr; /* has no mode, uid, gid: listings do not carry them */
+};
+
+enum { S3DLIO_LIST_RECURSIVE = 1 };
+
+/* Lists what is below a directory, in the store's order (bytewise), without "." and "..". Pages are
+ * fetched one ahead. -ENOENT when neither marker nor entries exist, -ENOTDIR for an object. */
+S3DLIO_API int s3dlio_list_open(const char *uri, unsigned flags, const struct s3dlio_call *call,
+                                struct s3dlio_list **ret_list, struct s3dlio_error *ret_error);
+/* 1 with an entry, 0 at the end, or -errno. */
+S3DLIO_API int s3dlio_list_next(struct s3dlio_list *list, struct s3dlio_entry *ret_entry,
+                                struct s3dlio_error *ret_error);
+/* Back to the beginning; what is listed then is fresh. */
+S3DLIO_API int s3dlio_list_rewind(struct s3dlio_list *list, struct s3dlio_error *ret_error);
+S3DLIO_API void s3dlio_list_close(struct s3dlio_list *list); /* NULL is fine */
+
+/* Marker objects. -EEXIST, -ENOENT (no parent), -ENOTDIR. At bucket level creates the bucket. */
+S3DLIO_API int s3dlio_mkdir(const char *uri, const struct s3dlio_write_options *options,
+                            const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* -ENOTEMPTY, -ENOENT, -ENOTDIR. */
+S3DLIO_API int s3dlio_rmdir(const char *uri, const struct s3dlio_call *call,
+                            struct s3dlio_error *ret_error);
+/* -ENOENT, -EISDIR. */
+S3DLIO_API int s3dlio_unlink(const char *uri, const struct s3dlio_call *call,
+                             struct s3dlio_error *ret_error);
+
+/* ---- whole objects --------------------------------------------------------------------------- */
+
+/* Fetches [offset, offset+length) of an object into the caller's memory with concurrent ranges;
+ * returns the bytes that exist there. */
+S3DLIO_API ssize_t s3dlio_get_range(const char *uri, uint64_t offset_bytes, void *buffer,
+                                    size_t length_bytes, const struct s3dlio_call *call,
+                                    struct s3dlio_error *ret_error);
+/* Fetches a whole object into memory of the engine: free it with s3dlio_free. */
+S3DLIO_API int s3dlio_get(const char *uri, const struct s3dlio_call *call, void **ret_data,
+                          size_t *ret_length_bytes, struct s3dlio_error *ret_error);
+S3DLIO_API void s3dlio_free(void *data);
+
+struct s3dlio_get_item {
+    const char *uri;           /* in */
+    void *data;                /* out: free with s3dlio_free; NULL when it failed */
+    size_t length_bytes;       /* out */
+    int result;                /* out: 0 or -errno */
+};
+/* Fetches many objects concurrently; order kept. Returns the number that failed, or -errno. */
+S3DLIO_API int s3dlio_get_many(struct s3dlio_get_item *items, size_t count,
+                               const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+
+S3DLIO_API int s3dlio_put(const char *uri, const void *data, size_t length_bytes,
+                          const struct s3dlio_write_options *options,
+                          const struct s3dlio_call *call, struct s3dlio_attr *ret_attr,
+                          struct s3dlio_error *ret_error);
+struct s3dlio_put_item {
+    const char *uri;
+    const void *data;
+    size_t length_bytes;
+    int result;                /* out: 0 or -errno */
+};
+S3DLIO_API int s3dlio_put_many(struct s3dlio_put_item *items, size_t count,
+                               const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* Within one store: server-side, conditional on the source's version. Across: -EXDEV. */
+S3DLIO_API int s3dlio_copy(const char *from_uri, const char *to_uri,
+                           const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* The object of exactly this key; deleting what does not exist succeeds. */
+S3DLIO_API int s3dlio_delete(const char *uri, const struct s3dlio_call *call,
+                             struct s3dlio_error *ret_error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,249 @@
+/* Calls about ranges of a file rather than bytes: sync, size, allocation, advice, and the transfers
+ * between two descriptors that the kernel does for real files.
+ *
+ * Transfers whose callers fall back are refused with the errno that makes them do so: EXDEV for
+ * copy_file_range, EINVAL for splice and tee (cp, Python's shutil and coreutils then read and write).
+ */
+#include <limits.h>
+#include <stdlib.h>
+
+#include "shim/calls/io.h"
+#include "shim/engine.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/path.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+#define EXTENT_ENTRY(fd, real_call, virtual_call)                                                  \
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);                       \
+    if (likely(!file))                                                                             \
+        return real_call;                                                                          \
+    int saved = errno;                                                                             \
+    int result = (int)entry_return(saved, virtual_call);                                           \
+    file_put(file);                                                                                \
+    return result
+
+/* Reading files have nothing to sync. A file being written is durable when close has succeeded;
+ * publishing before that is not part of this version, so it must not look done. */
+static int sync_file(struct file *file)
+{
+    if (file->kind == FILE_PATH)
+        return -EBADF;
+    if (file->kind != FILE_WRITER)
+        return 0;
+    return file->writer_error ? file->writer_error : report_refusal("fsync of", file->path);
+}
+
+int fsync(int fd)
+{
+    EXTENT_ENTRY(fd, REAL(fsync)(fd), sync_file(file));
+}
+
+int fdatasync(int fd)
+{
+    EXTENT_ENTRY(fd, REAL(fdatasync)(fd), sync_file(file));
+}
+
+int syncfs(int fd)
+{
+    EXTENT_ENTRY(fd, REAL(syncfs)(fd), 0);
+}
+
+int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags)
+{
+    EXTENT_ENTRY(fd, REAL(sync_file_range)(fd, offset, length, flags),
+                 offset < 0 || length < 0 ? -EINVAL : 0);
+}
+
+static int truncate_file(struct file *file, off_t length)
+{
+    if (length < 0 || file->kind != FILE_WRITER)
+        return -EINVAL;
+    return length == io_size(file) ? 0 : report_refusal("truncate", file->path);
+}
+
+int ftruncate(int fd, off_t length)
+{
+    EXTENT_ENTRY(fd, REAL(ftruncate)(fd, length), truncate_file(file, length));
+}
+
+static int truncate_path(const struct vpath *path, off_t length)
+{
+    if (length < 0)
+        return -EINVAL;
+    int result = engine_require();
+    return result < 0 ? result : report_refusal("truncate", path->path);
+}
+
+int truncate(const char *path, off_t length)
+{
+    struct vpath resolved;
+    int is_virtual = path_classify(AT_FDCWD, path, &resolved);
+    if (likely(!is_virtual))
+        return REAL(truncate)(path, length);
+    return (int)entry_return(errno, is_virtual < 0 ? is_virtual : truncate_path(&resolved, length));
+}
+
+static int allocate_file(struct file *file, int mode, off_t offset, off_t length)
+{
+    if (offset < 0 || length <= 0)
+        return -EINVAL;
+    if (file->kind != FILE_WRITER)
+        return -EBADF;
+    if (mode & ~FALLOC_FL_KEEP_SIZE)
+        return -EOPNOTSUPP;
+    return mode || offset + length <= io_size(file) ? 0 : -EOPNOTSUPP;
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t length)
+{
+    EXTENT_ENTRY(fd, REAL(fallocate)(fd, mode, offset, length),
+                 allocate_file(file, mode, offset, length));
+}
+
+/* These two return the error instead of setting errno (posix_fallocate(3), posix_fadvise(2)). */
+int posix_fallocate(int fd, off_t offset, off_t length)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(posix_fallocate)(fd, offset, length);
+    int result = -allocate_file(file, 0, offset, length);
+    file_put(file);
+    return result;
+}
+
+static int advise_file(struct file *file, off_t offset, off_t length, int advice)
+{
+    static const enum s3dlio_advice meaning[] = {
+        [POSIX_FADV_NORMAL] = S3DLIO_ADVICE_NORMAL,
+        [POSIX_FADV_RANDOM] = S3DLIO_ADVICE_RANDOM,
+        [POSIX_FADV_SEQUENTIAL] = S3DLIO_ADVICE_SEQUENTIAL,
+        [POSIX_FADV_WILLNEED] = S3DLIO_ADVICE_WILLNEED,
+        [POSIX_FADV_DONTNEED] = S3DLIO_ADVICE_DONTNEED,
+        [POSIX_FADV_NOREUSE] = S3DLIO_ADVICE_NORMAL,
+    };
+    if (advice < 0 || (size_t)advice >= sizeof meaning / sizeof *meaning || length < 0)
+        return -EINVAL;
+    if (file->kind == FILE_PATH)
+        return -EBADF;
+    if (file->reader && offset >= 0)
+        engine_call(reader_advise)(file->reader, (uint64_t)offset, (uint64_t)length,
+                                   meaning[advice]);
+    return 0;
+}
+
+int posix_fadvise(int fd, off_t offset, off_t length, int advice)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(posix_fadvise)(fd, offset, length, advice);
+    int result = -advise_file(file, offset, length, advice);
+    file_put(file);
+    return result;
+}
+
+ssize_t readahead(int fd, off64_t offset, size_t length)
+{
+    EXTENT_ENTRY(fd, REAL(readahead)(fd, offset, length),
+                 file->kind != FILE_READER
+                     ? -EINVAL
+                     : advise_file(file, offset, (off_t)length, POSIX_FADV_WILLNEED));
+}
+
+/* ---- from one descriptor to another ---- */
+
+#define TRANSFER_CHUNK (1u << 20)
+
+/* Reads from a virtual file and writes to any descriptor; what could not be written is given back. */
+static ssize_t send_chunk(int out, struct file *in, off_t offset, void *chunk, size_t length)
+{
+    ssize_t got = io_read_at(in, chunk, length, offset);
+    if (got <= 0)
+        return got;
+    ssize_t put = write(out, chunk, (size_t)got);
+    return put < 0 ? -errno : put;
+}
+
+static ssize_t send_file(int out, struct file *in, off_t *offset, size_t length)
+{
+    char *chunk = malloc(TRANSFER_CHUNK);
+    if (!chunk)
+        return -ENOMEM;
+    int locked = offset ? 0 : arena_lock(in->slot);
+    off_t at = offset ? *offset : in->slot->offset;
+    ssize_t done = 0, moved = 0;
+    while ((size_t)done < length) {
+        size_t want = length - (size_t)done < TRANSFER_CHUNK ? length - (size_t)done : TRANSFER_CHUNK;
+        moved = send_chunk(out, in, at + done, chunk, want);
+        if (moved <= 0)
+            break;
+        done += moved;
+        if ((size_t)moved < want)
+            break;
+    }
+    if (offset)
+        *offset = at + done;
+    else
+        in->slot->offset = at + done;
+    if (locked)
+        arena_unlock(in->slot);
+    free(chunk);
+    return done ? done : moved;
+}
+
+ssize_t sendfile(int out, int in, off_t *offset, size_t length)
+{
+    if (likely(!fdtab_is_virtual(in))) {
+        if (likely(!fdtab_is_virtual(out)))
+            return REAL(sendfile)(out, in, offset, length);
+        errno = EINVAL; /* sendfile(2): applications fall back to read and write */
+        return -1;
+    }
+    struct file *file = file_get(in);
+    int saved = errno;
+    ssize_t result = entry_return(saved, file ? send_file(out, file, offset, length) : -EBADF);
+    file_put(file);
+    return result;
+}
+
+static bool any_virtual(int a, int b)
+{
+    return fdtab_is_virtual(a) || fdtab_is_virtual(b);
+}
+
+ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t length,
+                        unsigned flags)
+{
+    if (likely(!any_virtual(in, out)))
+        return REAL(copy_file_range)(in, in_offset, out, out_offset, length, flags);
+    errno = EXDEV;
+    return -1;
+}
+
+ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t length,
+               unsigned flags)
+{
+    if (likely(!any_virtual(in, out)))
+        return REAL(splice)(in, in_offset, out, out_offset, length, flags);
+    errno = EINVAL;
+    return -1;
+}
+
+ssize_t tee(int in, int out, size_t length, unsigned flags)
+{
+    if (likely(!any_virtual(in, out)))
+        return REAL(tee)(in, out, length, flags);
+    errno = EINVAL;
+    return -1;
+}
+
+ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
+{
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(vmsplice)(fd, iov, count, flags);
+    errno = EBADF;
+    return -1;
+}
+
+#include "alias_extent.h"

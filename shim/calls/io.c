@@ -1,0 +1,325 @@
+/* read, write and their kin: every variant reduces to io_read_at or io_write on a file.
+ *
+ * The offset lives in the shared slot. Calls that use it hold the slot's lock for their length, as
+ * the kernel holds f_pos: two readers of one description get disjoint bytes. Buffers that the kernel
+ * would refuse give EFAULT (probed before user-space copies; the engine checks its direct targets).
+ */
+#include "shim/calls/io.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/engine.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/memory.h"
+#include "shim/path.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+#define RW_MAX 0x7ffff000 /* the kernel's MAX_RW_COUNT (read(2), NOTES) */
+
+static bool is_readable(const struct file *file)
+{
+    return (file->slot->flags & O_ACCMODE) != O_WRONLY && file->kind != FILE_PATH;
+}
+
+off_t io_size(struct file *file)
+{
+    if (file->kind == FILE_WRITER && file->writer)
+        return (off_t)engine_call(writer_length)(file->writer);
+    return (off_t)file->attr.size_bytes;
+}
+
+ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
+{
+    if (file->kind == FILE_DIRECTORY)
+        return -EISDIR;
+    if (!is_readable(file))
+        return -EBADF;
+    if (offset < 0)
+        return -EINVAL;
+    length = length > RW_MAX ? RW_MAX : length;
+    struct s3dlio_error error = {0};
+    ssize_t result = engine_call(reader_pread)(file->reader, buffer, length, (uint64_t)offset,
+                                               NULL, &error);
+    if (result < 0)
+        report_error(&error);
+    return result;
+}
+
+ssize_t io_read(struct file *file, void *buffer, size_t length)
+{
+    int locked = arena_lock(file->slot);
+    off_t offset = file->slot->offset;
+    ssize_t result = io_read_at(file, buffer, length, offset);
+    if (result > 0)
+        file->slot->offset = offset + result;
+    if (locked)
+        arena_unlock(file->slot);
+    return result;
+}
+
+/* ---- vectors ---- */
+
+static ssize_t iov_length(const struct iovec *iov, int count)
+{
+    if (count < 0 || count > IOV_MAX)
+        return -EINVAL;
+    size_t total = 0;
+    for (int i = 0; i < count; i++) {
+        if (iov[i].iov_len > (size_t)SSIZE_MAX - total)
+            return -EINVAL;
+        total += iov[i].iov_len;
+    }
+    return (ssize_t)total;
+}
+
+static ssize_t readv_at(struct file *file, const struct iovec *iov, int count, off_t offset)
+{
+    ssize_t total = iov_length(iov, count);
+    if (total < 0)
+        return total;
+    ssize_t done = 0;
+    if (!total)
+        return io_read_at(file, NULL, 0, offset);
+    for (int i = 0; i < count; i++) {
+        if (!iov[i].iov_len)
+            continue;
+        ssize_t got = io_read_at(file, iov[i].iov_base, iov[i].iov_len, offset + done);
+        if (got < 0)
+            return done ? done : got;
+        done += got;
+        if ((size_t)got < iov[i].iov_len)
+            break;
+    }
+    return done;
+}
+
+ssize_t io_readv(struct file *file, const struct iovec *iov, int count)
+{
+    int locked = arena_lock(file->slot);
+    off_t offset = file->slot->offset;
+    ssize_t result = readv_at(file, iov, count, offset);
+    if (result > 0)
+        file->slot->offset = offset + result;
+    if (locked)
+        arena_unlock(file->slot);
+    return result;
+}
+
+/* ---- writing ---- */
+
+static int write_allowed(struct file *file)
+{
+    if (file->kind == FILE_DIRECTORY || file->kind == FILE_PATH ||
+        (file->slot->flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
+    if (!file->writer || file->writer_pid != getpid())
+        return report_refusal("write in a forked child to", file->path);
+    return file->writer_error;
+}
+
+static ssize_t write_at(struct file *file, const void *buffer, size_t length, off_t offset)
+{
+    int result = write_allowed(file);
+    if (result < 0)
+        return result;
+    length = length > RW_MAX ? RW_MAX : length;
+    if (!length)
+        return 0;
+    if (offset != io_size(file))
+        return report_refusal("write that is not at the end of", file->path);
+    if (!memory_is_readable(buffer, length))
+        return -EFAULT;
+    struct s3dlio_error error = {0};
+    ssize_t written = engine_call(writer_write)(file->writer, buffer, length, &error);
+    if (written < 0) {
+        file->writer_error = (int)written;
+        report_error(&error);
+    }
+    return written;
+}
+
+static ssize_t writev_at(struct file *file, const struct iovec *iov, int count, off_t offset)
+{
+    ssize_t total = iov_length(iov, count), done = 0;
+    if (total < 0)
+        return total;
+    for (int i = 0; i < count; i++) {
+        ssize_t put = write_at(file, iov[i].iov_base, iov[i].iov_len, offset + done);
+        if (put < 0)
+            return done ? done : put;
+        done += put;
+    }
+    return done;
+}
+
+static ssize_t io_writev(struct file *file, const struct iovec *iov, int count)
+{
+    int locked = arena_lock(file->slot);
+    off_t offset = file->append ? io_size(file) : file->slot->offset;
+    ssize_t result = writev_at(file, iov, count, offset);
+    if (result > 0)
+        file->slot->offset = offset + result;
+    if (locked)
+        arena_unlock(file->slot);
+    return result;
+}
+
+ssize_t io_write(struct file *file, const void *buffer, size_t length)
+{
+    struct iovec iov = {(void *)(uintptr_t)buffer, length};
+    return io_writev(file, &iov, 1);
+}
+
+/* ---- seeking ---- */
+
+static off_t seek_target(struct file *file, off_t offset, int whence)
+{
+    off_t size = io_size(file), base;
+    switch (whence) {
+    case SEEK_SET:
+        base = 0;
+        break;
+    case SEEK_CUR:
+        base = file->slot->offset;
+        break;
+    case SEEK_END:
+        base = size;
+        break;
+    case SEEK_DATA: /* an object has no holes but the one behind its end (lseek(2)) */
+        return offset < 0 || offset >= size ? -ENXIO : offset;
+    case SEEK_HOLE:
+        return offset < 0 || offset >= size ? -ENXIO : size;
+    default:
+        return -EINVAL;
+    }
+    off_t target;
+    if (__builtin_add_overflow(base, offset, &target))
+        return -EOVERFLOW;
+    return target < 0 ? -EINVAL : target;
+}
+
+off_t io_seek(struct file *file, off_t offset, int whence)
+{
+    if (file->kind == FILE_PATH)
+        return -EBADF;
+    int locked = arena_lock(file->slot);
+    off_t target = seek_target(file, offset, whence);
+    if (target >= 0)
+        file->slot->offset = target;
+    if (locked)
+        arena_unlock(file->slot);
+    return target;
+}
+
+/* ---- entries ---- */
+
+/* A real call that answers EBADF may have met a descriptor that became ours meanwhile. */
+#define IO_ENTRY(type, fd, real_call, virtual_call)                                                \
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);                       \
+    if (likely(!file))                                                                             \
+        return real_call;                                                                          \
+    int saved = errno;                                                                             \
+    type result = (type)entry_return(saved, virtual_call);                                         \
+    file_put(file);                                                                                \
+    return result
+
+ssize_t read(int fd, void *buffer, size_t length)
+{
+    IO_ENTRY(ssize_t, fd, REAL(read)(fd, buffer, length), io_read(file, buffer, length));
+}
+
+ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
+{
+    IO_ENTRY(ssize_t, fd, REAL(pread)(fd, buffer, length, offset),
+             io_read_at(file, buffer, length, offset));
+}
+
+ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+    IO_ENTRY(ssize_t, fd, REAL(readv)(fd, iov, count), io_readv(file, iov, count));
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
+{
+    IO_ENTRY(ssize_t, fd, REAL(preadv)(fd, iov, count, offset),
+             readv_at(file, iov, count, offset));
+}
+
+ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+    IO_ENTRY(ssize_t, fd, REAL(preadv2)(fd, iov, count, offset, flags),
+             flags & ~(RWF_HIPRI | RWF_NOWAIT) ? -EOPNOTSUPP
+             : flags & RWF_NOWAIT              ? -EAGAIN
+             : offset == -1                    ? io_readv(file, iov, count)
+                                               : readv_at(file, iov, count, offset));
+}
+
+ssize_t __read_chk(int fd, void *buffer, size_t length, size_t size)
+{
+    if (length > size)
+        return REAL(__read_chk)(fd, buffer, length, size); /* aborts, as it has to */
+    return read(fd, buffer, length);
+}
+
+ssize_t __pread_chk(int fd, void *buffer, size_t length, off_t offset, size_t size)
+{
+    if (length > size)
+        return REAL(__pread_chk)(fd, buffer, length, offset, size);
+    return pread(fd, buffer, length, offset);
+}
+
+ssize_t write(int fd, const void *buffer, size_t length)
+{
+    IO_ENTRY(ssize_t, fd, REAL(write)(fd, buffer, length), io_write(file, buffer, length));
+}
+
+/* pwrite on an O_APPEND descriptor appends (pwrite(2), BUGS). */
+static ssize_t pwritev_at(struct file *file, const struct iovec *iov, int count, off_t offset)
+{
+    if (offset < 0)
+        return -EINVAL;
+    return writev_at(file, iov, count, file->append ? io_size(file) : offset);
+}
+
+ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)
+{
+    struct iovec iov = {(void *)(uintptr_t)buffer, length};
+    IO_ENTRY(ssize_t, fd, REAL(pwrite)(fd, buffer, length, offset),
+             pwritev_at(file, &iov, 1, offset));
+}
+
+ssize_t writev(int fd, const struct iovec *iov, int count)
+{
+    IO_ENTRY(ssize_t, fd, REAL(writev)(fd, iov, count), io_writev(file, iov, count));
+}
+
+ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
+{
+    IO_ENTRY(ssize_t, fd, REAL(pwritev)(fd, iov, count, offset),
+             pwritev_at(file, iov, count, offset));
+}
+
+ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
+{
+    IO_ENTRY(ssize_t, fd, REAL(pwritev2)(fd, iov, count, offset, flags),
+             flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP
+             : offset == -1                              ? io_writev(file, iov, count)
+                                                         : pwritev_at(file, iov, count, offset));
+}
+
+off_t lseek(int fd, off_t offset, int whence)
+{
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(lseek)(fd, offset, whence);
+    struct file *file = file_get(fd);
+    int saved = errno;
+    off_t result = entry_return(saved, file ? io_seek(file, offset, whence) : -EBADF);
+    file_put(file);
+    return result;
+}
+
+#include "alias_io.h"

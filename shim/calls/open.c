@@ -1,0 +1,298 @@
+/* open and close: every variant reduces to openat on a resolved path.
+ *
+ * Readers, writers and directories are told apart by the flags: O_RDONLY opens the object with one
+ * request; O_WRONLY with O_CREAT or O_TRUNC starts a new object that becomes visible at close. What
+ * needs the old content (O_RDWR, O_APPEND to something, writing without O_TRUNC) is refused loudly.
+ */
+#include "shim/calls/open.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/calls/name.h"
+#include "shim/calls/stat.h"
+#include "shim/calls/stdio.h"
+#include "shim/engine.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+#define NEEDS_MODE(flags) ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE)
+
+static int file_for(const struct vpath *path, enum file_kind kind, int flags, struct file **ret)
+{
+    /* What F_GETFL shows: no creation flags (fcntl(2)). */
+    int kept = flags & ~(O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC);
+    return file_new(kind, kept, path->path, path->uri, ret);
+}
+
+static int open_directory(const struct vpath *path, int flags, const struct s3dlio_attr *attr,
+                          struct file **ret_file)
+{
+    if ((flags & O_ACCMODE) != O_RDONLY || flags & O_CREAT)
+        return -EISDIR;
+    int result = file_for(path, FILE_DIRECTORY, flags | O_DIRECTORY, ret_file);
+    if (!result)
+        (*ret_file)->attr = *attr;
+    return result;
+}
+
+static int open_reader(const struct vpath *path, int flags, struct file **ret_file)
+{
+    struct s3dlio_error error = {0};
+    struct s3dlio_reader *reader = NULL;
+    int result = engine_call(reader_open)(path->uri, NULL, &reader, &error);
+    if (result == -EISDIR) {
+        struct s3dlio_attr attr;
+        result = stat_attr(path, &attr);
+        return result < 0 ? result : open_directory(path, flags, &attr, ret_file);
+    }
+    if (result < 0) {
+        report_error(&error);
+        return result;
+    }
+    result = file_for(path, FILE_READER, flags, ret_file);
+    if (result < 0) {
+        engine_call(reader_close)(reader);
+        return result;
+    }
+    (*ret_file)->reader = reader;
+    engine_call(reader_attr)(reader, &(*ret_file)->attr);
+    return 0;
+}
+
+/* What stands there now, as far as creating needs it: 1 exists, 0 free, or -errno. */
+static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr *ret_attr)
+{
+    if (path->wants_directory)
+        return -EISDIR;
+    int result = stat_attr(path, ret_attr);
+    if (result == -ENOENT)
+        return flags & O_CREAT ? 0 : -ENOENT;
+    if (result < 0)
+        return result;
+    if (flags & O_CREAT && flags & O_EXCL)
+        return -EEXIST;
+    if (ret_attr->type == S3DLIO_DIRECTORY)
+        return -EISDIR;
+    return 1;
+}
+
+static int open_writer(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)
+{
+    struct s3dlio_attr attr = {0};
+    int exists = writer_target(path, flags, &attr);
+    if (exists < 0)
+        return exists;
+    bool keeps_content = exists && attr.size_bytes && !(flags & O_TRUNC);
+    if (keeps_content)
+        return report_refusal(flags & O_APPEND ? "append to" : "open for overwriting", path->path);
+
+    mode_t mask = umask(0);
+    umask(mask);
+    struct s3dlio_write_options options = {
+        .flags = flags & O_EXCL ? S3DLIO_WRITE_EXCLUSIVE : 0,
+        .mode = mode & ~mask & 07777,
+    };
+    /* 0666 & ~umask is what a reader assumes anyway; anything else travels with the object. */
+    if (options.mode != (0666 & ~mask))
+        options.has = S3DLIO_HAS_MODE;
+    struct s3dlio_error error = {0};
+    struct s3dlio_writer *writer = NULL;
+    int result = engine_call(writer_open)(path->uri, &options, NULL, &writer, &error);
+    if (result < 0) {
+        report_error(&error);
+        return result;
+    }
+    result = file_for(path, FILE_WRITER, flags, ret_file);
+    if (result < 0) {
+        engine_call(writer_abort)(writer);
+        return result;
+    }
+    struct file *file = *ret_file;
+    file->writer = writer;
+    file->writer_pid = getpid();
+    file->attr = (struct s3dlio_attr){.type = S3DLIO_FILE,
+                                      .has = S3DLIO_HAS_MODE,
+                                      .mode = options.mode,
+                                      .inode = exists ? attr.inode : 0};
+    clock_gettime(CLOCK_REALTIME, &file->attr.mtime);
+    return 0;
+}
+
+static int open_path_only(const struct vpath *path, int flags, struct file **ret_file)
+{
+    struct s3dlio_attr attr;
+    int result = stat_attr(path, &attr);
+    if (result < 0)
+        return result;
+    bool is_directory = attr.type == S3DLIO_DIRECTORY;
+    if (flags & O_DIRECTORY && !is_directory)
+        return -ENOTDIR;
+    result = file_for(path, is_directory ? FILE_DIRECTORY : FILE_PATH, flags, ret_file);
+    if (!result)
+        (*ret_file)->attr = attr;
+    return result;
+}
+
+int open_file(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)
+{
+    int result = engine_require();
+    if (result < 0)
+        return result;
+    if (flags & O_PATH)
+        return open_path_only(path, flags, ret_file);
+    if ((flags & O_TMPFILE) == O_TMPFILE)
+        return report_refusal("O_TMPFILE in", path->path);
+    if (flags & O_DIRECTORY) {
+        struct s3dlio_attr attr;
+        result = flags & O_CREAT ? -EINVAL : stat_attr(path, &attr);
+        if (!result && attr.type != S3DLIO_DIRECTORY)
+            result = -ENOTDIR;
+        return result < 0 ? result : open_directory(path, flags, &attr, ret_file);
+    }
+    switch (flags & O_ACCMODE) {
+    case O_RDONLY:
+        if (!(flags & (O_CREAT | O_TRUNC)))
+            return open_reader(path, flags, ret_file);
+        return report_refusal("open for reading with O_CREAT or O_TRUNC", path->path);
+    case O_WRONLY:
+        return open_writer(path, flags, mode, ret_file);
+    default: {
+        struct s3dlio_attr attr;
+        int exists = writer_target(path, flags, &attr);
+        return exists < 0 ? exists : report_refusal("open for reading and writing", path->path);
+    }
+    }
+}
+
+int open_fd(const struct vpath *path, int flags, mode_t mode)
+{
+    struct file *file;
+    int result = open_file(path, flags, mode, &file);
+    if (result < 0)
+        return result;
+    int fd = file_install(file, 0, flags & O_CLOEXEC);
+    if (fd < 0 && file->writer) { /* nothing was written: leave the old object alone */
+        engine_call(writer_abort)(file->writer);
+        file->writer = NULL;
+    }
+    file_put(file);
+    if (fd >= 0 && fd <= 2)
+        stdio_fd_changed(fd);
+    return fd;
+}
+
+int close_fd(int fd)
+{
+    struct file *file = file_detach(fd);
+    if (!file)
+        return -EBADF;
+    REAL(close)(fd);
+    if (fd <= 2)
+        stdio_fd_changed(fd);
+    return file_close(file);
+}
+
+/* /proc/self/fd/N, /dev/fd/N and /dev/stdin of a virtual descriptor: opening them opens its object
+ * anew, as the kernel does for regular files. 1 when it was one. */
+static int open_proc_fd(const char *path, int flags, mode_t mode, int *ret_fd)
+{
+    int named = name_proc_fd(path);
+    struct file *file = named < 0 ? NULL : file_get(named);
+    if (!file)
+        return 0;
+    struct vpath target = {0};
+    memcpy(target.path, file->path, strlen(file->path) + 1);
+    int result = path_from_virtual(target.path, &target);
+    file_put(file);
+    *ret_fd = result < 0 ? result : open_fd(&target, flags, mode);
+    return 1;
+}
+
+static int open_classified(int dirfd, const char *path, int flags, mode_t mode, int *ret_fd)
+{
+    struct vpath resolved;
+    int is_virtual = path_classify(dirfd, path, &resolved);
+    if (is_virtual > 0)
+        *ret_fd = open_fd(&resolved, flags, mode);
+    else if (is_virtual < 0)
+        *ret_fd = is_virtual;
+    else if (file_any() && (uintptr_t)path >= PATH_UNREAD && path[0] == '/')
+        return open_proc_fd(path, flags, mode, ret_fd);
+    return is_virtual != 0;
+}
+
+static bool is_candidate(int dirfd, const char *path)
+{
+    return path_maybe(path) || file_any();
+}
+
+static int open_common(int dirfd, const char *path, int flags, mode_t mode)
+{
+    int saved = errno, fd;
+    if (open_classified(dirfd, path, flags, mode, &fd))
+        return (int)entry_return(saved, fd);
+    return REAL(openat)(dirfd, path, flags, mode);
+}
+
+int open(const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    if (NEEDS_MODE(flags)) {
+        va_list args;
+        va_start(args, flags);
+        mode = va_arg(args, mode_t);
+        va_end(args);
+    }
+    if (likely(!is_candidate(AT_FDCWD, path)))
+        return REAL(open)(path, flags, mode);
+    return open_common(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int dirfd, const char *path, int flags, ...)
+{
+    mode_t mode = 0;
+    if (NEEDS_MODE(flags)) {
+        va_list args;
+        va_start(args, flags);
+        mode = va_arg(args, mode_t);
+        va_end(args);
+    }
+    if (likely(!is_candidate(dirfd, path)))
+        return REAL(openat)(dirfd, path, flags, mode);
+    return open_common(dirfd, path, flags, mode);
+}
+
+int creat(const char *path, mode_t mode)
+{
+    if (likely(!is_candidate(AT_FDCWD, path)))
+        return REAL(creat)(path, mode);
+    return open_common(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+
+/* The fortified forms are called without a mode: O_CREAT would abort in libc, and does. */
+int __open_2(const char *path, int flags)
+{
+    if (likely(!is_candidate(AT_FDCWD, path)) || NEEDS_MODE(flags))
+        return REAL(__open_2)(path, flags);
+    return open_common(AT_FDCWD, path, flags, 0);
+}
+
+int __openat_2(int dirfd, const char *path, int flags)
+{
+    if (likely(!is_candidate(dirfd, path)) || NEEDS_MODE(flags))
+        return REAL(__openat_2)(dirfd, path, flags);
+    return open_common(dirfd, path, flags, 0);
+}
+
+int close(int fd)
+{
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(close)(fd);
+    int saved = errno;
+    return (int)entry_return(saved, close_fd(fd));
+}
+
+#include "alias_open.h"

@@ -1,0 +1,232 @@
+/* The stat family: every variant reduces to stat_path or stat_file.
+ *
+ * What an object does not carry gets defaults: 0644 and 0755 less the umask, the caller's ids. The
+ * device number stands for the mount, so that tools which compare st_dev stay inside it.
+ */
+#include "shim/calls/stat.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#include "config/options.h"
+#include "shim/calls/io.h"
+#include "shim/engine.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/real.h"
+#include "shim/report.h"
+#include "shim/start.h"
+
+
+static mode_t current_umask(void)
+{
+    mode_t mask = umask(022);
+    umask(mask);
+    return mask;
+}
+
+static dev_t device_of(const char *path)
+{
+    unsigned index = 0;
+    for (const char *prefix; (prefix = path_mount(index)); index++)
+        if (!strncmp(path, prefix, strlen(prefix)))
+            break;
+    return makedev(0xe5, index + 1);
+}
+
+void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct stat *ret_stat)
+{
+    bool is_directory = attr->type == S3DLIO_DIRECTORY;
+    mode_t bits = attr->has & S3DLIO_HAS_MODE ? attr->mode & 07777
+                                              : (is_directory ? 0777u : 0666u) & ~current_umask();
+    *ret_stat = (struct stat){
+        .st_dev = device_of(path),
+        .st_ino = attr->inode,
+        .st_nlink = 1,
+        .st_mode = bits | (is_directory                      ? S_IFDIR
+                           : attr->type == S3DLIO_SYMLINK ? S_IFLNK
+                                                          : S_IFREG),
+        .st_uid = attr->has & S3DLIO_HAS_UID ? attr->uid : geteuid(),
+        .st_gid = attr->has & S3DLIO_HAS_GID ? attr->gid : getegid(),
+        .st_size = is_directory ? 0 : (off_t)attr->size_bytes,
+        .st_blksize = (blksize_t)option_int(start_options(), BLKSIZE),
+        .st_blocks = is_directory ? 0 : (blkcnt_t)((attr->size_bytes + 511) / 512),
+        .st_atim = attr->mtime,
+        .st_mtim = attr->mtime,
+        .st_ctim = attr->mtime,
+    };
+}
+
+int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr)
+{
+    int result = engine_require();
+    if (result < 0)
+        return result;
+    struct s3dlio_error error = {0};
+    result = engine_call(stat)(path->uri, NULL, ret_attr, &error);
+    if (result < 0)
+        report_error(&error);
+    else if (path->wants_directory && ret_attr->type != S3DLIO_DIRECTORY)
+        result = -ENOTDIR;
+    return result;
+}
+
+int stat_path(const struct vpath *path, struct stat *ret_stat)
+{
+    struct s3dlio_attr attr;
+    int result = stat_attr(path, &attr);
+    if (result < 0)
+        return result;
+    struct stat st;
+    stat_from_attr(&attr, path->path, &st);
+    *ret_stat = st;
+    return 0;
+}
+
+int stat_file(struct file *file, struct stat *ret_stat)
+{
+    struct s3dlio_attr attr = file->attr;
+    attr.size_bytes = (uint64_t)io_size(file);
+    struct stat st;
+    stat_from_attr(&attr, file->path, &st);
+    *ret_stat = st;
+    return 0;
+}
+
+/* ---- paths and descriptors together ---- */
+
+/* Answers a virtual name or descriptor: 1 with *ret_result set, or 0: the real call has to. Bad
+ * pointers to the result are the program's EFAULT, found by the kernel copying for us. */
+static int stat_any(int dirfd, const char *path, struct stat *st, int flags, int *ret_result)
+{
+    struct vpath resolved;
+    bool by_fd = flags & AT_EMPTY_PATH && (!path || ((uintptr_t)path >= PATH_UNREAD && !*path));
+    struct file *file = by_fd ? file_get(dirfd) : NULL;
+    if (by_fd) {
+        if (file)
+            *ret_result = stat_file(file, st);
+        file_put(file);
+        return file != NULL;
+    }
+    int is_virtual = path_classify(dirfd, path, &resolved);
+    if (is_virtual > 0)
+        *ret_result = stat_path(&resolved, st);
+    else if (is_virtual < 0)
+        *ret_result = is_virtual;
+    return is_virtual != 0;
+}
+
+static bool is_candidate(const char *path)
+{
+    return path_maybe(path);
+}
+
+int stat(const char *path, struct stat *st)
+{
+    int saved = errno, result;
+    if (likely(!is_candidate(path)) || !stat_any(AT_FDCWD, path, st, 0, &result))
+        return REAL(stat)(path, st);
+    return (int)entry_return(saved, result);
+}
+
+int lstat(const char *path, struct stat *st)
+{
+    int saved = errno, result;
+    if (likely(!is_candidate(path)) ||
+        !stat_any(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW, &result))
+        return REAL(lstat)(path, st);
+    return (int)entry_return(saved, result);
+}
+
+int fstat(int fd, struct stat *st)
+{
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(fstat)(fd, st);
+    struct file *file = file_get(fd);
+    int saved = errno;
+    int result = file ? stat_file(file, st) : -EBADF;
+    file_put(file);
+    return (int)entry_return(saved, result);
+}
+
+int fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+    int saved = errno, result;
+    if (!stat_any(dirfd, path, st, flags, &result))
+        return REAL(fstatat)(dirfd, path, st, flags);
+    return (int)entry_return(saved, result);
+}
+
+/* glibc before 2.33 let programs call these with a version; only the current layout is served. */
+int __xstat(int version, const char *path, struct stat *st)
+{
+    int saved = errno, result;
+    if (likely(!is_candidate(path)) || !stat_any(AT_FDCWD, path, st, 0, &result))
+        return REAL(__xstat)(version, path, st);
+    return (int)entry_return(saved, result);
+}
+
+int __lxstat(int version, const char *path, struct stat *st)
+{
+    int saved = errno, result;
+    if (likely(!is_candidate(path)) ||
+        !stat_any(AT_FDCWD, path, st, AT_SYMLINK_NOFOLLOW, &result))
+        return REAL(__lxstat)(version, path, st);
+    return (int)entry_return(saved, result);
+}
+
+int __fxstat(int version, int fd, struct stat *st)
+{
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(__fxstat)(version, fd, st);
+    return fstat(fd, st);
+}
+
+int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags)
+{
+    int saved = errno, result;
+    if (!stat_any(dirfd, path, st, flags, &result))
+        return REAL(__fxstatat)(version, dirfd, path, st, flags);
+    return (int)entry_return(saved, result);
+}
+
+static struct statx_timestamp statx_time(struct timespec time)
+{
+    return (struct statx_timestamp){.tv_sec = time.tv_sec, .tv_nsec = (uint32_t)time.tv_nsec};
+}
+
+static void statx_fill(const struct stat *st, struct statx *stx)
+{
+    *stx = (struct statx){
+        .stx_mask = STATX_BASIC_STATS,
+        .stx_blksize = (uint32_t)st->st_blksize,
+        .stx_nlink = (uint32_t)st->st_nlink,
+        .stx_uid = st->st_uid,
+        .stx_gid = st->st_gid,
+        .stx_mode = (uint16_t)st->st_mode,
+        .stx_ino = st->st_ino,
+        .stx_size = (uint64_t)st->st_size,
+        .stx_blocks = (uint64_t)st->st_blocks,
+        .stx_atime = statx_time(st->st_atim),
+        .stx_ctime = statx_time(st->st_ctim),
+        .stx_mtime = statx_time(st->st_mtim),
+        .stx_dev_major = major(st->st_dev),
+        .stx_dev_minor = minor(st->st_dev),
+    };
+}
+
+int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
+{
+    int saved = errno, result;
+    struct stat st;
+    if (!stat_any(dirfd, path, &st, flags, &result))
+        return REAL(statx)(dirfd, path, flags, mask, stx);
+    if (!result && mask & STATX__RESERVED)
+        result = -EINVAL;
+    if (!result)
+        statx_fill(&st, stx);
+    return (int)entry_return(saved, result);
+}
+
+#include "alias_stat.h"

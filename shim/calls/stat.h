@@ -1,0 +1,18 @@
+/* Canonical operations on attributes. All return 0 or -errno. */
+#ifndef S3DLIO_SHIM_CALLS_STAT_H
+#define S3DLIO_SHIM_CALLS_STAT_H
+
+#include <sys/stat.h>
+
+#include "shim/file.h"
+#include "shim/path.h"
+
+/* What POSIX programs see of an object's attributes: defaults 0644/0755 & ~umask, the caller's ids,
+ * st_blksize, a device number of its own for each mount. */
+void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct stat *ret_stat);
+int stat_path(const struct vpath *path, struct stat *ret_stat);
+int stat_file(struct file *file, struct stat *ret_stat);
+/* Engine attributes of a path. */
+int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr);
+
+#endif

@@ -1,0 +1,95 @@
+/* Loading the engine; see engine.h. `loading` serialises; after success nothing changes any more. */
+#include "shim/engine.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/options.h"
+#include "shim/report.h"
+#include "shim/start.h"
+
+struct engine_calls engine_calls;
+
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int state; /* 0 not tried, 1 loaded, negative errno */
+
+static void library_path(char *path, size_t size)
+{
+    const char *option = option_text(start_options(), ENGINE);
+    Dl_info info;
+    if (option && *option) {
+        snprintf(path, size, "%s", option);
+        return;
+    }
+    const char *slash = NULL;
+    if (dladdr((void *)&engine_calls, &info) && info.dli_fname)
+        slash = strrchr(info.dli_fname, '/');
+    if (slash)
+        snprintf(path, size, "%.*s/libs3dlio.so.0", (int)(slash - info.dli_fname), info.dli_fname);
+    else
+        snprintf(path, size, "libs3dlio.so.0");
+}
+
+static int symbols_load(void *library)
+{
+    static const char *const names[] = {
+#define F(name) "s3dlio_" #name,
+        ENGINE_FUNCTIONS(F)
+#undef F
+    };
+    void **slots = (void **)&engine_calls;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        slots[i] = dlsym(library, names[i]);
+        if (!slots[i]) {
+            report_line("the engine library lacks %s: shim and engine are of different versions",
+                        names[i]);
+            return -ELIBACC;
+        }
+    }
+    return 0;
+}
+
+static int engine_load(void)
+{
+    char path[PATH_MAX];
+    library_path(path, sizeof path);
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        report_line("cannot load the engine: %s: set S3DLIO_ENGINE to the path of libs3dlio.so.0",
+                    dlerror());
+        return -ELIBACC;
+    }
+    int result = symbols_load(library);
+    struct s3dlio_error error = {0};
+    if (!result)
+        result = engine_calls.init(start_environment(), &error);
+    if (result < 0 && error.errnum)
+        report_line("%s", error.message);
+    return result;
+}
+
+int engine_require(void)
+{
+    int now = atomic_load_explicit(&state, memory_order_acquire);
+    if (now)
+        return now < 0 ? now : 0;
+    pthread_mutex_lock(&loading);
+    now = state;
+    if (!now) {
+        int result = engine_load();
+        now = result < 0 ? result : 1;
+        atomic_store_explicit(&state, now, memory_order_release);
+    }
+    pthread_mutex_unlock(&loading);
+    return now < 0 ? now : 0;
+}
+
+bool engine_is_loaded(void)
+{
+    return atomic_load_explicit(&state, memory_order_acquire) == 1;
+}

@@ -1,0 +1,32 @@
+/* The engine, loaded when the first virtual path is touched: dlopen(RTLD_NOW | RTLD_LOCAL) of
+ * libs3dlio.so.0 beside the shim, or of S3DLIO_ENGINE. A process that touches no virtual path never
+ * maps it. */
+#ifndef S3DLIO_SHIM_ENGINE_H
+#define S3DLIO_SHIM_ENGINE_H
+
+#include <stdbool.h>
+
+#include "s3dlio.h"
+
+#define ENGINE_FUNCTIONS(F)                                                                        \
+    F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(owns_fd) F(get_stats) F(report)         \
+    F(stat) F(reader_open) F(reader_attr) F(reader_pread) F(reader_advise) F(reader_close)         \
+    F(writer_open) F(writer_write) F(writer_length) F(writer_close) F(writer_abort)                \
+    F(writer_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)                        \
+    F(mkdir) F(rmdir) F(unlink)
+
+struct engine_calls {
+#define F(name) __typeof(s3dlio_##name) *name;
+    ENGINE_FUNCTIONS(F)
+#undef F
+};
+extern struct engine_calls engine_calls;
+
+/* Loads it if need be: 0, or -ELIBACC with one line on stderr. Before the first engine_call that is
+ * not on an open file. Any thread. */
+int engine_require(void);
+bool engine_is_loaded(void);
+
+#define engine_call(name) engine_calls.name
+
+#endif

@@ -1,0 +1,266 @@
+/* Files: allocation, references, descriptors, the close that reports; see file.h.
+ *
+ * Locking: `refs` is taken only while above zero, so a freed file cannot come back to life; the free
+ * list has a small lock, which the fork wrapper takes (files_lock).
+ */
+#include "shim/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shim/calls/dir.h"
+#include "shim/engine.h"
+#include "shim/fdtab.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+#define CHUNK_FILES 256u
+#define CHUNKS 256u
+
+static struct {
+    pthread_mutex_t lock;
+    struct file *chunks[CHUNKS];
+    uint32_t made;              /* files handed out of chunks so far */
+    uint32_t free[CHUNKS * CHUNK_FILES];
+    uint32_t free_count;
+    _Atomic uint32_t open;
+} files = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct file *file_at(uint32_t index)
+{
+    return &files.chunks[(index - 1) / CHUNK_FILES][(index - 1) % CHUNK_FILES];
+}
+
+static uint64_t entry_of(const struct file *file)
+{
+    return (uint64_t)atomic_load(&file->generation) << 32 | file->index;
+}
+
+static struct file *file_take(void)
+{
+    struct file *file = NULL;
+    pthread_mutex_lock(&files.lock);
+    if (files.free_count) {
+        file = file_at(files.free[--files.free_count]);
+    } else if (files.made < CHUNKS * CHUNK_FILES) {
+        struct file **chunk = &files.chunks[files.made / CHUNK_FILES];
+        if (!*chunk)
+            *chunk = calloc(CHUNK_FILES, sizeof **chunk);
+        if (*chunk) {
+            file = &(*chunk)[files.made % CHUNK_FILES];
+            file->index = ++files.made;
+            atomic_store(&file->generation, 1);
+        }
+    }
+    pthread_mutex_unlock(&files.lock);
+    return file;
+}
+
+static void file_give_back(struct file *file)
+{
+    atomic_fetch_add(&file->generation, 1);
+    pthread_mutex_lock(&files.lock);
+    files.free[files.free_count++] = file->index;
+    pthread_mutex_unlock(&files.lock);
+}
+
+int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
+             struct file **ret_file)
+{
+    char *path_copy = strdup(path), *uri_copy = strdup(uri);
+    struct arena_slot *slot = NULL;
+    int result = path_copy && uri_copy ? arena_alloc((uint32_t)flags, &slot) : -ENOMEM;
+    struct file *file = result < 0 ? NULL : file_take();
+    if (!file) {
+        if (slot)
+            arena_release(slot);
+        free(path_copy);
+        free(uri_copy);
+        return result < 0 ? result : -ENFILE;
+    }
+    uint32_t index = file->index, generation = atomic_load(&file->generation);
+    memset(file, 0, sizeof *file);
+    file->index = index;
+    atomic_store(&file->generation, generation);
+    file->kind = kind;
+    file->slot = slot;
+    file->append = (flags & O_APPEND) != 0;
+    file->path = path_copy;
+    file->uri = uri_copy;
+    atomic_fetch_add(&files.open, 1);
+    atomic_store(&file->refs, 1);
+    *ret_file = file;
+    return 0;
+}
+
+struct file *file_get(int fd)
+{
+    for (;;) {
+        uint64_t entry = fdtab_load(fd);
+        if (!entry)
+            return NULL;
+        struct file *file = file_at((uint32_t)entry);
+        uint32_t refs = atomic_load(&file->refs);
+        while (refs && !atomic_compare_exchange_weak(&file->refs, &refs, refs + 1))
+            ;
+        if (!refs)
+            continue;
+        if (fdtab_load(fd) == entry && entry_of(file) == entry)
+            return file;
+        file_put(file);
+    }
+}
+
+void file_ref(struct file *file)
+{
+    atomic_fetch_add(&file->refs, 1);
+}
+
+/* The upload's end. A child's copy of its parent's writer is only forgotten. */
+static int writer_end(struct file *file)
+{
+    struct s3dlio_writer *writer = file->writer;
+    file->writer = NULL;
+    if (!writer)
+        return 0;
+    if (file->writer_pid != getpid()) {
+        engine_call(writer_forget)(writer);
+        return 0;
+    }
+    if (file->writer_error) {
+        engine_call(writer_abort)(writer);
+        return file->writer_error;
+    }
+    struct s3dlio_error error = {0};
+    int result = engine_call(writer_close)(writer, NULL, &error);
+    if (result < 0)
+        report_error(&error);
+    return result;
+}
+
+int file_close(struct file *file)
+{
+    if (atomic_fetch_sub(&file->refs, 1) > 1)
+        return 0;
+    int result = writer_end(file);
+    if (file->reader)
+        engine_call(reader_close)(file->reader);
+    if (file->directory)
+        directory_free(file->directory);
+    arena_release(file->slot);
+    free(file->path);
+    free(file->uri);
+    file->reader = NULL;
+    file->directory = NULL;
+    file->path = file->uri = NULL;
+    atomic_fetch_sub(&files.open, 1);
+    file_give_back(file);
+    return result;
+}
+
+void file_put(struct file *file)
+{
+    if (file)
+        file_close(file);
+}
+
+int file_install_at(struct file *file, int fd)
+{
+    file_ref(file);
+    uint64_t old = fdtab_exchange(fd, entry_of(file));
+    if (old == UINT64_MAX) {
+        file_put(file);
+        return -EMFILE;
+    }
+    if (old)
+        file_put(file_at((uint32_t)old));
+    return 0;
+}
+
+int file_install(struct file *file, int minimum, bool cloexec)
+{
+    int fd = placeholder_open(minimum, cloexec);
+    if (fd < 0)
+        return fd;
+    int result = file_install_at(file, fd);
+    if (result < 0) {
+        REAL(close)(fd);
+        return result;
+    }
+    return fd;
+}
+
+struct file *file_detach(int fd)
+{
+    uint64_t entry = fdtab_load(fd) ? fdtab_exchange(fd, 0) : 0;
+    return entry ? file_at((uint32_t)entry) : NULL;
+}
+
+int file_close_all(void)
+{
+    int first = 0;
+    for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
+        struct file *file = file_detach(fd);
+        int result = file ? file_close(file) : 0;
+        first = first ? first : result;
+    }
+    return first;
+}
+
+bool file_any(void)
+{
+    return atomic_load_explicit(&files.open, memory_order_relaxed) != 0;
+}
+
+void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg)
+{
+    for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
+        struct file *file = file_get(fd);
+        if (file)
+            visit(fd, file, arg);
+        file_put(file);
+    }
+}
+
+/* ---- fork ---- */
+
+static void hold_all(void (*change)(struct arena_slot *))
+{
+    for (uint32_t i = 1; i <= files.made; i++) {
+        struct file *file = file_at(i);
+        if (atomic_load(&file->refs) && file->slot)
+            change(file->slot);
+    }
+}
+
+static void release(struct arena_slot *slot)
+{
+    arena_release(slot);
+}
+
+void file_fork_prepare(void)
+{
+    pthread_mutex_lock(&files.lock);
+    hold_all(arena_hold);
+}
+
+void file_fork_failed(void)
+{
+    hold_all(release);
+    pthread_mutex_unlock(&files.lock);
+}
+
+void file_fork_parent(void)
+{
+    pthread_mutex_unlock(&files.lock);
+}
+
+void file_fork_child(void)
+{
+    pthread_mutex_unlock(&files.lock);
+}

@@ -1,0 +1,84 @@
+/* An open file description as this process sees it: the engine's handle, the shared slot, the name.
+ *
+ * Files are type-stable: they come from chunks that are never freed, so a stale pointer always points
+ * at a file. References: one for each descriptor of this process, one for each call in progress, one
+ * for each stream or mapping that needs it. The last one closes the engine's handle; file_close
+ * does so explicitly to return the result of an upload.
+ *
+ * After fork the child's copy holds the same slot (file_fork_prepare counted it) and its reader goes
+ * on with connections of its own; a writer stays with the process that opened it.
+ */
+#ifndef S3DLIO_SHIM_FILE_H
+#define S3DLIO_SHIM_FILE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "s3dlio.h"
+#include "shim/arena.h"
+
+enum file_kind { FILE_READER = 1, FILE_WRITER, FILE_DIRECTORY, FILE_PATH };
+
+struct directory; /* calls/dir.c */
+
+struct file {
+    _Atomic uint32_t refs;       /* 0: free */
+    uint32_t index;              /* of this file among the chunks, from 1 */
+    _Atomic uint32_t generation; /* advances each time it is freed */
+    enum file_kind kind;
+    struct arena_slot *slot;
+    struct s3dlio_reader *reader;
+    struct s3dlio_writer *writer;
+    pid_t writer_pid;            /* the process that owns the upload */
+    _Atomic int writer_error;    /* sticky negative errno of a failed write */
+    bool append;
+    struct directory *directory;
+    struct s3dlio_attr attr;     /* as of open */
+    char *path;                  /* canonical virtual path; owned */
+    char *uri;                   /* owned */
+};
+
+/* The file of a virtual descriptor with a reference taken, or NULL. */
+struct file *file_get(int fd);
+void file_put(struct file *file); /* NULL is fine; errors of a last close are reported once */
+void file_ref(struct file *file);
+
+/* A file with one reference, owned by the caller; path and uri copied. 0, -ENOMEM, -ENFILE. */
+int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
+             struct file **ret_file);
+
+/* Gives the file a descriptor: the lowest free number at or above `minimum`, a placeholder in the
+ * kernel. Takes a reference of its own. Returns the descriptor or -errno. */
+int file_install(struct file *file, int minimum, bool cloexec);
+/* Makes `fd`, whose placeholder exists already (dup2, inherited), point at the file. */
+int file_install_at(struct file *file, int fd);
+/* Takes the descriptor out of the table (not out of the kernel); the table's reference becomes the
+ * caller's. NULL when it is not ours. */
+struct file *file_detach(int fd);
+
+/* Drops the caller's reference to a detached file and, if that was the last of this process, ends
+ * the upload: 0 or the -errno that close(2) has to return. */
+int file_close(struct file *file);
+
+/* Closes every virtual descriptor as the kernel does at the end of a process. Returns the first
+ * error or 0. */
+int file_close_all(void);
+/* Is anything open in this process? */
+bool file_any(void);
+
+/* Around fork. */
+void file_fork_prepare(void);        /* each slot gets the child as a holder */
+void file_fork_failed(void);         /* no child came to be */
+void file_fork_parent(void);
+void file_fork_child(void);          /* writers stay the parent's */
+
+/* Files with uploads that this process owns, for exit; calls back with a reference held. */
+void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg);
+
+/* A descriptor of an inode that answers EBADF, ENXIO or ENOTDIR to everything, at or above `minimum`.
+ * Returns it or -errno. */
+int placeholder_open(int minimum, bool cloexec);
+
+#endif

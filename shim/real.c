@@ -1,0 +1,103 @@
+/* Fills the table of real functions; see real.h. Written once, before any thread of the program, and
+ * read-only from then on; resolving twice stores the same values. */
+#include "shim/real.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+
+/* What early code calls, straight to the kernel. */
+static int raw_open(const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    int mode = va_arg(args, int);
+    va_end(args);
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+static int raw_openat(int dirfd, const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    int mode = va_arg(args, int);
+    va_end(args);
+    return (int)syscall(SYS_openat, dirfd, path, flags, mode);
+}
+
+static int raw_close(int fd)
+{
+    return (int)syscall(SYS_close, fd);
+}
+
+static ssize_t raw_read(int fd, void *buffer, size_t length)
+{
+    return syscall(SYS_read, fd, buffer, length);
+}
+
+static ssize_t raw_write(int fd, const void *buffer, size_t length)
+{
+    return syscall(SYS_write, fd, buffer, length);
+}
+
+static int raw_fstat(int fd, struct stat *st)
+{
+    return (int)syscall(SYS_fstat, fd, st);
+}
+
+static int raw_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+#ifdef SYS_newfstatat
+    return (int)syscall(SYS_newfstatat, dirfd, path, st, flags);
+#else
+    return (int)syscall(SYS_fstatat, dirfd, path, st, flags);
+#endif
+}
+
+static int raw_stat(const char *path, struct stat *st)
+{
+    return raw_fstatat(AT_FDCWD, path, st, 0);
+}
+
+static int raw_access(const char *path, int mode)
+{
+    return (int)syscall(SYS_faccessat, AT_FDCWD, path, mode);
+}
+
+static off_t raw_lseek(int fd, off_t offset, int whence)
+{
+    return syscall(SYS_lseek, fd, offset, whence);
+}
+
+struct real_calls real_calls = {
+    .open = raw_open,
+    .openat = raw_openat,
+    .close = raw_close,
+    .read = raw_read,
+    .write = raw_write,
+    .fstat = raw_fstat,
+    .fstatat = raw_fstatat,
+    .stat = raw_stat,
+    .access = raw_access,
+    .lseek = raw_lseek,
+};
+
+void real_resolve(void)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } rows[] = {
+#define CALL(family, result, name, parameters, reduces) {#name, offsetof(struct real_calls, name)},
+#define ALIAS(family, alias, name)
+#include "shim/interpose.def"
+#undef CALL
+#undef ALIAS
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        void *address = dlsym(RTLD_NEXT, rows[i].name);
+        if (address)
+            *(void **)((char *)&real_calls + rows[i].offset) = address;
+    }
+}

@@ -1,0 +1,65 @@
+/* Start-up; see start.h.
+ *
+ * Linked with -z initfirst, so this runs before the constructors of other libraries; whoever calls
+ * in before that finds no mounts, hence only real paths, and raw system calls (real.c). Starts no
+ * thread, opens nothing.
+ */
+#include "shim/start.h"
+
+#include <stddef.h>
+#include <sys/auxv.h>
+
+#include "config/options.h"
+#include "shim/exit.h"
+#include "shim/path.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+static struct options options;
+static char *const *environment;
+static bool ready, active;
+
+const struct options *start_options(void)
+{
+    return ready ? &options : NULL;
+}
+
+char *const *start_environment(void)
+{
+    return environment;
+}
+
+bool start_is_active(void)
+{
+    return active;
+}
+
+static void problem(void *arg, const char *message)
+{
+    report_line("%s", message);
+}
+
+__attribute__((constructor)) static void start(int argc, char **argv, char **envp)
+{
+    real_resolve();
+    environment = envp;
+    if (getauxval(AT_SECURE))
+        return;
+    if (options_load(envp, problem, NULL, &options) < 0)
+        return;
+    ready = true;
+    if (option_int(&options, DISABLE))
+        return;
+    if (path_init(&options) < 0)
+        report_line("S3DLIO_MOUNTS: expected PREFIX=URI[,PREFIX=URI…] with absolute prefixes, at "
+                    "most 64 of them");
+    active = true;
+    exit_init();
+}
+
+/* ASan insists on being first in the list of libraries; we come before it on purpose. */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "verify_asan_link_order=0";
+}
