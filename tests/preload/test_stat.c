@@ -1,0 +1,134 @@
+/* The stat family, access, statfs: the same answer through every door. */
+#include "tests/preload/preload.h"
+
+#include <dlfcn.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <time.h>
+
+static const char *data;
+
+static int setup(void **state)
+{
+    umask(022);
+    data = strdup(preload_path("stat.dat"));
+    preload_make(data, 5000);
+    mkdir(preload_path("stat.dir"), 0755);
+    return 0;
+}
+
+static void the_file(void **state)
+{
+    struct stat st;
+    assert_int_equal(stat(data, &st), 0);
+    assert_int_equal(st.st_size, 5000);
+    assert_int_equal(st.st_mode, S_IFREG | 0644);
+    assert_int_equal(st.st_uid, geteuid());
+    assert_int_equal(st.st_gid, getegid());
+    assert_int_equal(st.st_nlink, 1);
+    assert_true(llabs((long long)(st.st_mtime - time(NULL))) < 60);
+    assert_true(st.st_ino > 1);
+    assert_true(st.st_blksize >= 4096);
+}
+
+static void same_everywhere(void **state)
+{
+    struct stat a, b;
+    assert_int_equal(stat(data, &a), 0);
+    assert_int_equal(lstat(data, &b), 0);
+    assert_int_equal(a.st_ino, b.st_ino);
+    assert_int_equal(fstatat(AT_FDCWD, data, &b, AT_SYMLINK_NOFOLLOW), 0);
+    assert_int_equal(a.st_ino, b.st_ino);
+    int fd = open(data, O_RDONLY);
+    assert_int_equal(fstat(fd, &b), 0);
+    assert_int_equal(a.st_ino, b.st_ino);
+    assert_int_equal(a.st_dev, b.st_dev);
+    assert_int_equal(a.st_mtim.tv_sec, b.st_mtim.tv_sec);
+    assert_int_equal(a.st_size, b.st_size);
+    assert_int_equal(fstatat(fd, "", &b, AT_EMPTY_PATH), 0);
+    assert_int_equal(a.st_ino, b.st_ino);
+    close(fd);
+    int directory = open(preload_root(), O_RDONLY | O_DIRECTORY);
+    assert_int_equal(fstatat(directory, "stat.dat", &b, 0), 0);
+    assert_int_equal(a.st_ino, b.st_ino);
+    close(directory);
+    struct statx x;
+    assert_int_equal(statx(AT_FDCWD, data, 0, STATX_BASIC_STATS, &x), 0);
+    assert_int_equal(x.stx_ino, a.st_ino);
+    assert_int_equal(x.stx_size, 5000);
+    assert_int_equal(makedev(x.stx_dev_major, x.stx_dev_minor), a.st_dev);
+}
+
+/* What old binaries call; not in today's headers. */
+static void versioned(void **state)
+{
+    int (*xstat)(int, const char *, struct stat *) =
+        (int (*)(int, const char *, struct stat *))dlsym(RTLD_DEFAULT, "__xstat");
+    assert_non_null(xstat);
+    struct stat st;
+    assert_int_equal(xstat(1, data, &st), 0);
+    assert_int_equal(st.st_size, 5000);
+}
+
+static void directories(void **state)
+{
+    struct stat st;
+    assert_int_equal(stat(preload_path("stat.dir"), &st), 0);
+    assert_int_equal(st.st_mode, S_IFDIR | 0755);
+    assert_int_equal(stat(preload_path("stat.dir/"), &st), 0);
+    assert_int_equal(stat(preload_path("stat.dir/."), &st), 0);
+    assert_int_equal(stat(preload_path("stat.dir/../stat.dat"), &st), 0);
+    assert_int_equal(stat(preload_path("./stat.dir//../stat.dat"), &st), 0);
+    assert_int_equal(st.st_size, 5000);
+}
+
+static void errors(void **state)
+{
+    struct stat st;
+    assert_errno(stat(preload_path("absent"), &st), ENOENT);
+    assert_errno(stat(preload_path("absent/"), &st), ENOENT);
+    assert_errno(stat(preload_path("stat.dat/"), &st), ENOTDIR);
+    assert_errno(stat(preload_path("stat.dat/x"), &st), ENOTDIR);
+    assert_errno(lstat("", &st), ENOENT);
+    assert_errno(access(preload_path("absent"), F_OK), ENOENT);
+    assert_errno(access(data, 99), EINVAL);
+}
+
+static void may_i(void **state)
+{
+    assert_int_equal(access(data, F_OK), 0);
+    assert_int_equal(access(data, R_OK | W_OK), 0);
+    assert_errno(access(data, X_OK), EACCES);
+    assert_int_equal(access(preload_path("stat.dir"), R_OK | W_OK | X_OK), 0);
+    assert_int_equal(faccessat(AT_FDCWD, data, R_OK, AT_EACCESS), 0);
+    assert_int_equal(eaccess(data, R_OK), 0);
+}
+
+static void file_system(void **state)
+{
+    struct statfs fs;
+    struct statvfs vfs;
+    assert_int_equal(statfs(data, &fs), 0);
+    assert_true(fs.f_bavail > 0 && fs.f_bsize > 0);
+    assert_int_equal(statvfs(preload_root(), &vfs), 0);
+    assert_true(vfs.f_bavail > 0 && vfs.f_namemax >= 255);
+    assert_errno(statfs(preload_path("absent"), &fs), ENOENT);
+    int fd = open(data, O_RDONLY);
+    assert_int_equal(fstatfs(fd, &fs), 0);
+    assert_int_equal(fstatvfs(fd, &vfs), 0);
+    assert_true(pathconf(data, _PC_NAME_MAX) >= 255);
+    assert_true(fpathconf(fd, _PC_NAME_MAX) >= 255);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_file),    cmocka_unit_test(same_everywhere),
+        cmocka_unit_test(versioned),   cmocka_unit_test(directories),
+        cmocka_unit_test(errors),      cmocka_unit_test(may_i),
+        cmocka_unit_test(file_system),
+    };
+    return cmocka_run_group_tests_name("stat", tests, setup, NULL);
+}

@@ -1,0 +1,160 @@
+/* Writing new objects: visible at close and not before, exact errors, what is refused. */
+#include "tests/preload/preload.h"
+
+#include <sys/uio.h>
+
+static off_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) < 0 ? -1 : st.st_size;
+}
+
+static void small_file(void **state)
+{
+    const char *path = preload_path("small");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "hello ", 6), 6);
+    struct iovec iov[] = {{"wor", 3}, {"ld", 2}};
+    assert_int_equal(writev(fd, iov, 2), 5);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 11);
+    assert_int_equal(lseek(fd, 0, SEEK_CUR), 11);
+    assert_int_equal(lseek(fd, 0, SEEK_END), 11);
+    assert_int_equal(pwrite(fd, "!", 1, 11), 1);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(size_of(path), 12);
+    char buffer[16] = "";
+    fd = open(path, O_RDONLY);
+    assert_int_equal(read(fd, buffer, 16), 12);
+    assert_string_equal(buffer, "hello world!");
+    close(fd);
+}
+
+static void large_file(void **state)
+{
+    const char *path = preload_path("large");
+    preload_make(path, 37 << 20);
+    assert_int_equal(size_of(path), 37 << 20);
+    int fd = open(path, O_RDONLY);
+    unsigned char *buffer = malloc(1 << 20);
+    for (uint64_t at = 0; at < 37 << 20; at += 1 << 20) {
+        assert_int_equal(read(fd, buffer, 1 << 20), 1 << 20);
+        assert_true(preload_matches(buffer, 1 << 20, at));
+    }
+    free(buffer);
+    close(fd);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void empty_file(void **state)
+{
+    const char *path = preload_path("void");
+    int fd = creat(path, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(size_of(path), 0);
+}
+
+static void exclusive(void **state)
+{
+    const char *path = preload_path("exclusive");
+    unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    assert_errno(open(path, O_WRONLY | O_CREAT | O_EXCL, 0644), EEXIST);
+    assert_errno(open(preload_root(), O_WRONLY | O_CREAT | O_EXCL, 0644), EEXIST);
+}
+
+static void truncating_replaces(void **state)
+{
+    const char *path = preload_path("replaced");
+    preload_make(path, 1000);
+    int fd = open(path, O_WRONLY | O_TRUNC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "abc", 3), 3);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(size_of(path), 3);
+    assert_errno(open(preload_path("never"), O_WRONLY | O_TRUNC), ENOENT);
+}
+
+static void mode_travels(void **state)
+{
+    const char *path = preload_path("mode");
+    unlink(path);
+    umask(022);
+    int fd = open(path, O_WRONLY | O_CREAT, 0700);
+    assert_int_equal(close(fd), 0);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode, S_IFREG | 0700);
+}
+
+static void append_to_new(void **state)
+{
+    const char *path = preload_path("appended");
+    unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "one", 3), 3);
+    assert_int_equal(write(fd, "two", 3), 3);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(size_of(path), 6);
+}
+
+static void duplicated_descriptors(void **state)
+{
+    const char *path = preload_path("duplicated");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644), copy = dup(fd);
+    assert_int_equal(write(fd, "ab", 2), 2);
+    assert_int_equal(write(copy, "cd", 2), 2);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(write(copy, "ef", 2), 2);
+    assert_int_equal(close(copy), 0);
+    assert_int_equal(size_of(path), 6);
+}
+
+static void reading_is_refused(void **state)
+{
+    char byte;
+    int fd = open(preload_path("no-reading"), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    assert_errno(read(fd, &byte, 1), EBADF);
+    assert_errno(pread(fd, &byte, 1, 0), EBADF);
+    assert_errno(write(fd, preload_bad(1), 10), EFAULT);
+    assert_int_equal(write(fd, preload_bad(0), 0), 0);
+    assert_int_equal(close(fd), 0);
+}
+
+/* Only on virtual paths: nothing shows before close, and what is not served yet says so. */
+static void virtual_only(void **state)
+{
+    if (!preload_is_virtual())
+        return;
+    const char *path = preload_path("invisible");
+    unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT, 0644);
+    assert_int_equal(write(fd, "x", 1), 1);
+    assert_errno(pwrite(fd, "y", 1, 5), EOPNOTSUPP);
+    assert_errno(open(path, O_RDONLY), ENOENT);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(size_of(path), 1);
+    assert_errno(open(path, O_RDWR), EOPNOTSUPP);
+    assert_errno(open(path, O_WRONLY), EOPNOTSUPP);
+    assert_errno(open(path, O_WRONLY | O_APPEND), EOPNOTSUPP);
+    assert_errno(truncate(path, 0), EOPNOTSUPP);
+    assert_int_equal(size_of(path), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(small_file),          cmocka_unit_test(large_file),
+        cmocka_unit_test(empty_file),          cmocka_unit_test(exclusive),
+        cmocka_unit_test(truncating_replaces), cmocka_unit_test(mode_travels),
+        cmocka_unit_test(append_to_new),       cmocka_unit_test(duplicated_descriptors),
+        cmocka_unit_test(reading_is_refused),  cmocka_unit_test(virtual_only),
+    };
+    return cmocka_run_group_tests_name("write", tests, NULL, NULL);
+}
