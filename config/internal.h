@@ -25,10 +25,6 @@ enum option_id names_find_loose(const char *name, size_t length, unsigned *ret_r
 /* The accepted name nearest to a misspelt one, or "" when none is near. */
 void names_nearest(const char *name, char ret_name[OPTION_NAME_MAX + 1]);
 
-/* Edits (insert, delete, replace, swap of neighbours) between two words, any case. Words longer
- * than OPTION_NAME_MAX count as far from everything. */
-unsigned names_distance(const char *a, size_t a_length, const char *b, size_t b_length);
-
 /* ---- values: values.c ------------------------------------------------------------------------ */
 
 /* 0 or -EINVAL for text that is no value of this option or outside its range. Strings: 0, and

@@ -2,11 +2,10 @@
  *
  * A linear search over some eighty names, for few variables, once. */
 #include "config/internal.h"
+#include "config/words.h"
 
 #include <string.h>
 #include <strings.h>
-
-#define NAMES_NEAR_EDITS 3u /* more than that is another word */
 
 /* What accepted names begin with. Most variables of an environment are told apart by this. */
 #define NAMES_FIRST_LETTERS "ACS"
@@ -115,41 +114,6 @@ enum option_id options_find(const char *name)
 
 /* ---- the nearest ----------------------------------------------------------------------------- */
 
-static unsigned min_unsigned(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
-
-static bool same_letter(char a, char b)
-{
-    return strncasecmp(&a, &b, 1) == 0;
-}
-
-unsigned names_distance(const char *a, size_t a_length, const char *b, size_t b_length)
-{
-    /* Three rows of the Damerau-Levenshtein matrix: this letter of a, the one before, the one
-     * before that. */
-    unsigned rows[3][OPTION_NAME_MAX + 1];
-
-    if (a_length > OPTION_NAME_MAX || b_length > OPTION_NAME_MAX)
-        return OPTION_NAME_MAX;
-    for (unsigned j = 0; j <= b_length; j++)
-        rows[0][j] = j;
-    for (unsigned i = 1; i <= a_length; i++) {
-        unsigned *row = rows[i % 3], *last = rows[(i + 2) % 3], *second_last = rows[(i + 1) % 3];
-
-        row[0] = i;
-        for (unsigned j = 1; j <= b_length; j++) {
-            row[j] = min_unsigned(last[j], row[j - 1]) + 1;
-            row[j] = min_unsigned(row[j], last[j - 1] + !same_letter(a[i - 1], b[j - 1]));
-            if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) &&
-                same_letter(a[i - 2], b[j - 1]))
-                row[j] = min_unsigned(row[j], second_last[j - 2] + 1);
-        }
-    }
-    return rows[a_length % 3][b_length];
-}
-
 struct names_nearest_search {
     const char *name;
     size_t length;
@@ -162,7 +126,7 @@ static bool names_visit_nearer(void *arg, enum option_id id, unsigned rank, cons
                                size_t length)
 {
     struct names_nearest_search *search = arg;
-    unsigned distance = names_distance(search->name, search->length, name, length);
+    unsigned distance = words_distance(search->name, search->length, name, length);
 
     (void)id;
     (void)rank;
@@ -178,7 +142,7 @@ void names_nearest(const char *name, char ret_name[OPTION_NAME_MAX + 1])
 {
     char prefixed[sizeof OPTION_PREFIX + OPTION_NAME_MAX] = "";
     struct names_nearest_search search = {
-        .name = name, .length = strlen(name), .best = NAMES_NEAR_EDITS + 1, .found = ""};
+        .name = name, .length = strlen(name), .best = WORDS_NEAR + 1, .found = ""};
 
     names_each(names_visit_nearer, &search);
     if (strncasecmp(name, OPTION_PREFIX, strlen(OPTION_PREFIX)) != 0 &&

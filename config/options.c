@@ -28,6 +28,9 @@ static const enum option_origin layer_origins[] = {
     [LAYER_ENVIRONMENT] = ORIGIN_ENVIRONMENT,
 };
 
+/* Variables that are no options: state handed across exec, and what tests tell one another. */
+static const char *const foreign_prefixes[] = {"S3DLIO__", "S3DLIO_TEST_"};
+
 /* One allocation a string, so that pointers stay. */
 struct option_string {
     struct option_string *next;
@@ -148,6 +151,14 @@ static void loader_defaults(struct loader *loader)
 
 /* ---- environment ----------------------------------------------------------------------------- */
 
+static bool is_foreign(const char *name)
+{
+    for (size_t i = 0; i < sizeof foreign_prefixes / sizeof foreign_prefixes[0]; i++)
+        if (strncmp(name, foreign_prefixes[i], strlen(foreign_prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
 static void loader_environment_entry(struct loader *loader, const char *entry)
 {
     size_t length = strcspn(entry, "=");
@@ -164,8 +175,7 @@ static void loader_environment_entry(struct loader *loader, const char *entry)
         loader_assign(loader, id, rank, LAYER_ENVIRONMENT, name, entry + length + 1);
         return;
     }
-    if (strncmp(name, OPTION_PREFIX, strlen(OPTION_PREFIX)) != 0 ||
-        strncmp(name, INTERNAL_PREFIX, strlen(INTERNAL_PREFIX)) == 0)
+    if (strncmp(name, OPTION_PREFIX, strlen(OPTION_PREFIX)) != 0 || is_foreign(name))
         return;
     names_nearest(name, nearest);
     if (*nearest)

@@ -8,8 +8,8 @@
  * it) over /etc/s3dlio/config. `NAME = value` lines, # begins a comment; names in any case, with or
  * without S3DLIO_. Profiles: profiles/NAME.conf beside the user's file, then the built-in ones. A
  * set-uid process (AT_SECURE) reads its environment and the built-in profiles, and no file.
- * An empty value counts as unset. Names that begin with S3DLIO__ are ours to hand state across
- * exec, and no options.
+ * An empty value counts as unset. Names that begin with S3DLIO__ (state that we hand across exec) or
+ * S3DLIO_TEST_ are no options.
  */
 #ifndef S3DLIO_CONFIG_OPTIONS_H
 #define S3DLIO_CONFIG_OPTIONS_H

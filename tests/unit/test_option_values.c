@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "config/internal.h"
+#include "config/words.h"
 
 static void every_row_is_sound(void **state)
 {
@@ -87,11 +88,11 @@ static void edits_are_counted(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         size_t a = strlen(rows[i].a), b = strlen(rows[i].b);
-        assert_int_equal(names_distance(rows[i].a, a, rows[i].b, b), rows[i].distance);
-        assert_int_equal(names_distance(rows[i].b, b, rows[i].a, a), rows[i].distance);
+        assert_int_equal(words_distance(rows[i].a, a, rows[i].b, b), rows[i].distance);
+        assert_int_equal(words_distance(rows[i].b, b, rows[i].a, a), rows[i].distance);
     }
     memset(long_word, 'x', sizeof long_word);
-    assert_true(names_distance(long_word, sizeof long_word, "x", 1) > 10);
+    assert_true(words_distance(long_word, sizeof long_word, "x", 1) > 10);
 }
 
 static void assert_value(enum option_id id, const char *text, int64_t expected)

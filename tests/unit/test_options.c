@@ -321,7 +321,7 @@ static void an_unknown_name_brings_the_nearest(void **state)
 
     (void)state;
     load(&loaded, "S3DLIO_GET_PARTSIZE=1", "S3DLIO_HTTP_MAX_CONN=1", "S3DLIO_ABCDEFGHIJKL=1",
-         "S3DLIO__ARENA=7", "AWS_SOMETHING=1", "NO_EQUALS_SIGN", "=C:=x", NULL);
+         "S3DLIO__ARENA=7", "S3DLIO_TEST_X=1", "AWS_SOMETHING=1", "NO_EQUALS_SIGN", "=C:=x", NULL);
     assert_int_equal(loaded.problems, 3);
     assert_problem(&loaded, "S3DLIO_GET_PARTSIZE is no option: did you mean S3DLIO_GET_PART_SIZE?");
     assert_problem(&loaded, "did you mean S3DLIO_HTTP_MAX_CONNS?");
