@@ -1,0 +1,79 @@
+#!/usr/bin/env bats
+# Ways to an endpoint: TLS and its authorities, regions, anonymous access, mounts, other spellings.
+
+load lib/shim
+load lib/data
+
+setup_file() {
+    start_server bundled-tls --bucket elsewhere@eu-west-1
+    mkdir -p "$NATIVE/text"
+    echo 'over the wire' >"$NATIVE/text/short.txt"
+    add_data
+}
+
+teardown_file() { stop_server; }
+
+FILE=$VIRTUAL/text/short.txt
+
+@test "TLS with the authority that AWS_CA_BUNDLE names" {
+    [[ $(shim cat "$FILE") == 'over the wire' ]]
+    same 'ls {}/text'
+}
+
+@test "TLS with an authority that nobody named: EIO, and the variable to set" {
+    refuse 1 'Input/output error' -u AWS_CA_BUNDLE cat "$FILE"
+    said | grep -q AWS_CA_BUNDLE
+}
+
+@test "TLS with an authority file that is not there, or is none" {
+    refuse 1 's3dlio' AWS_CA_BUNDLE=/nonexistent/ca.pem cat "$FILE"
+    refuse 1 's3dlio' AWS_CA_BUNDLE=/etc/hostname cat "$FILE"
+}
+
+@test "a certificate for another name is refused" {
+    local url
+    url=$(setting AWS_ENDPOINT_URL)
+    refuse 1 'Input/output error' "AWS_ENDPOINT_URL=${url/127.0.0.1/127.0.0.2}" \
+        S3DLIO_OPERATION_TIMEOUT_SECS=5 cat "$FILE"
+}
+
+@test "a bucket of another region is found" {
+    refuse 2 'No such file' ls /s3/elsewhere/nothing
+    shim ls /s3/elsewhere
+}
+
+@test "the bucket list" {
+    [[ $(shim ls /s3) == $'elsewhere\ntest' ]]
+}
+
+@test "s3:// names, with one slash and with two" {
+    [[ $(shim cat s3://test/x/text/short.txt) == 'over the wire' ]]
+    [[ $(shim cat s3:/test/x/text/short.txt) == 'over the wire' ]]
+}
+
+@test "a mount gives a fixed path to a prefix" {
+    [[ $(shim S3DLIO_MOUNTS=/data/set=s3://test/x cat /data/set/text/short.txt) == 'over the wire' ]]
+    [[ $(shim S3DLIO_MOUNTS=/data/set=s3://test/x ls /data/set) == text ]]
+}
+
+@test "s3dlio run sets up the program" {
+    local settings
+    mapfile -t settings <"$RUN/settings"
+    run -0 env "${settings[@]}" "$B/s3dlio" run -- cat "$FILE"
+    [[ $output == 'over the wire' ]]
+    run -7 env "${settings[@]}" "$B/s3dlio" run -- sh -c 'exit 7'
+}
+
+@test "s3dlio doctor: a good endpoint and a bad one" {
+    local settings
+    mapfile -t settings <"$RUN/settings"
+    run -0 env "${settings[@]}" "$B/s3dlio" doctor
+    run ! env "${settings[@]}" AWS_SECRET_ACCESS_KEY=wrong "$B/s3dlio" doctor
+    [[ $output == *AWS_SECRET_ACCESS_KEY* ]]
+}
+
+@test "s3dlio config prints values and where they come from, and no secret" {
+    run -0 env AWS_SECRET_ACCESS_KEY=very-secret-word S3DLIO_GET_INFLIGHT=9 "$B/s3dlio" config
+    [[ $output == *S3DLIO_GET_INFLIGHT*9*environment* ]]
+    [[ $output != *very-secret-word* ]]
+}
