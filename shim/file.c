@@ -26,8 +26,7 @@ static struct {
     pthread_mutex_t lock;
     struct file *chunks[CHUNKS];
     uint32_t made;              /* files handed out of chunks so far */
-    uint32_t free[CHUNKS * CHUNK_FILES];
-    uint32_t free_count;
+    uint32_t free;              /* index of the first free one, 0: none */
     _Atomic uint32_t open;
 } files = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -45,8 +44,9 @@ static struct file *file_take(void)
 {
     struct file *file = NULL;
     pthread_mutex_lock(&files.lock);
-    if (files.free_count) {
-        file = file_at(files.free[--files.free_count]);
+    if (files.free) {
+        file = file_at(files.free);
+        files.free = file->next_free;
     } else if (files.made < CHUNKS * CHUNK_FILES) {
         struct file **chunk = &files.chunks[files.made / CHUNK_FILES];
         if (!*chunk)
@@ -65,7 +65,8 @@ static void file_give_back(struct file *file)
 {
     atomic_fetch_add(&file->generation, 1);
     pthread_mutex_lock(&files.lock);
-    files.free[files.free_count++] = file->index;
+    file->next_free = files.free;
+    files.free = file->index;
     pthread_mutex_unlock(&files.lock);
 }
 

@@ -26,6 +26,7 @@ struct directory; /* calls/dir.c */
 struct file {
     _Atomic uint32_t refs;       /* 0: free */
     uint32_t index;              /* of this file among the chunks, from 1 */
+    uint32_t next_free;          /* the free list's */
     _Atomic uint32_t generation; /* advances each time it is freed */
     enum file_kind kind;
     struct arena_slot *slot;

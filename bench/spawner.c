@@ -1,0 +1,62 @@
+/* What the shim adds to the start of a program: spawns PROGRAM many times, with and without it.
+ *
+ * spawner ROUNDS SHIM PROGRAM
+ *
+ * The two alternate, so that drift of the machine hits both. Prints one JSON line: median
+ * microseconds of each and of the paired differences. */
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static double spawn_us(const char *program, char **environment)
+{
+    struct timespec start, end;
+    char *argv[] = {(char *)(size_t)program, NULL};
+    pid_t pid;
+    int status;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    if (posix_spawn(&pid, program, NULL, NULL, argv, environment) || waitpid(pid, &status, 0) < 0 ||
+        status)
+        exit(1);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return (double)(end.tv_sec - start.tv_sec) * 1e6 + (double)(end.tv_nsec - start.tv_nsec) / 1e3;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, long count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return values[count / 2];
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4)
+        return 2;
+    long rounds = atol(argv[1]);
+    char preload[4096];
+    snprintf(preload, sizeof preload, "LD_PRELOAD=%s", argv[2]);
+    char *plain[] = {"PATH=/usr/bin:/bin", NULL}, *shimmed[] = {"PATH=/usr/bin:/bin", preload, NULL};
+    double *without = calloc((size_t)rounds, sizeof *without);
+    double *with = calloc((size_t)rounds, sizeof *with);
+    double *added = calloc((size_t)rounds, sizeof *added);
+    if (rounds < 1 || !without || !with || !added)
+        return 2;
+    for (long i = 0; i < rounds; i++) {
+        without[i] = spawn_us(argv[3], plain);
+        with[i] = spawn_us(argv[3], shimmed);
+        added[i] = with[i] - without[i];
+    }
+    double added_us = median(added, rounds);
+    printf("{\"without_us\": %.1f, \"with_us\": %.1f, \"added_us\": %.1f}\n",
+           median(without, rounds), median(with, rounds), added_us);
+    return 0;
+}
