@@ -25,6 +25,7 @@ struct shard_watch {
     int fd;
     uint32_t events;                                          /* EPOLLIN | EPOLLOUT, level-triggered */
     void (*on_event)(struct shard_watch *watch, uint32_t events);
+    uint32_t slot;                                            /* the shard's own */
 };
 
 struct shard_timer {
@@ -63,15 +64,23 @@ struct shard_waiter {
 };
 
 /* Waits until ready(), driving the loop as needed. Lock held on entry and return, released while
- * asleep. 0, or -ETIMEDOUT when deadline_ns (CLOCK_NEVER: none) has passed. */
+ * asleep. 0, or -ETIMEDOUT when deadline_ns (CLOCK_NEVER: none) has passed; -ECANCELED when a signal
+ * handler forked during the sleep and this is the child, where what was waited for no longer exists;
+ * -errno when the loop cannot be set up (no descriptor, no memory).
+ * The shard keeps a copy of *waiter: ready and advance find their state by ->arg, and that must
+ * outlive a longjmp out of the wait (the heap, not the caller's stack) until the thread waits again. */
 int shard_wait(struct shard *shard, const struct shard_waiter *waiter, int64_t deadline_ns);
 
 /* True when the calling thread is inside shard_wait of this shard for this waiter's request: lets a
- * sink decide whether the driver is the thread that owns the destination buffer. */
+ * sink decide whether the driver is the thread that owns the destination buffer. False in a wait
+ * that a signal handler makes while another wait of its thread is interrupted: bytes for either take
+ * the way through an engine buffer. */
 bool shard_driver_is(const struct shard *shard, uint64_t thread_id);
-uint64_t shard_thread_id(void);          /* of the calling thread; never 0 */
+/* Of the calling thread; never 0. A thread that left a wait by longjmp has another one after: bytes
+ * still on their way into the buffer of that call find no owner. */
+uint64_t shard_thread_id(void);
 
-/* Runs one round without sleeping. For tests and for the engine's idle moments. */
+/* Runs one round without sleeping, lock held. For tests and for the engine's idle moments. */
 void shard_poll(struct shard *shard);
 
 void shard_reset_child(struct shard *shard);

@@ -1,0 +1,156 @@
+/* The shard's own thread: watches over requests in flight while the program computes.
+ *
+ * Three ways to rest, in `park`: ticking every millisecond while something is in flight and program
+ * threads drive now and then; deep when nothing is in flight, or a program thread has led for a
+ * while without a break; and asleep in epoll as leader, when nobody has driven for a tick. Only the
+ * deep rest has to be ended from outside: shard_unlock does, when it leaves requests in flight and no
+ * leader behind. A program thread takes the lead from this one without a word; the thread finds
+ * another ticket when it wakes, and ticks again.
+ *
+ * The thread starts the first time shard_unlock finds requests in flight that nobody waits for.
+ */
+#include "io/shard_private.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "io/futex.h"
+#include "io/gate.h"
+#include "io/thread.h"
+
+#define BACKGROUND_TICK_NS NS_PER_MS
+#define BACKGROUND_TICKS_TO_DEEP 8
+/* A leader that left by longjmp wakes nobody: look now and then. */
+#define BACKGROUND_DEEP_NS (250 * NS_PER_MS)
+
+struct background {
+    struct shard *shard;
+    unsigned idle_ticks;    /* in a row with nothing in flight */
+    unsigned led_ticks;     /* in a row with the same leader asleep */
+};
+
+static void background_rest(struct background *self, uint32_t drives)
+{
+    struct shard *shard = self->shard;
+    bool idle = self->idle_ticks >= BACKGROUND_TICKS_TO_DEEP;
+    bool deep = idle || self->led_ticks >= BACKGROUND_TICKS_TO_DEEP;
+    uint32_t park = deep ? SHARD_PARK_DEEP : SHARD_PARK_TICKING;
+
+    atomic_store(&shard->park, park);
+    /* The other side counts up `held` or `drives` first, then looks at `park`. */
+    if (!deep) {
+        futex_wait(&shard->park, park, BACKGROUND_TICK_NS, FUTEX_BITS_ALL);
+    } else {
+        if (!atomic_load(&shard->background_quit) && atomic_load(&shard->drives) == drives &&
+            (!idle || atomic_load(&shard->held) == 0))
+            futex_wait(&shard->park, park, idle ? CLOCK_NEVER : BACKGROUND_DEEP_NS, FUTEX_BITS_ALL);
+        self->idle_ticks = self->led_ticks = 0;
+    }
+    atomic_store(&shard->park, SHARD_PARK_AWAKE);
+}
+
+/* Leads until another takes over, nothing is in flight, or somebody wants the lock. */
+static void background_lead(struct shard *shard)
+{
+    struct epoll_event events[SHARD_EVENTS_MAX];
+
+    if (shard_open(shard) < 0)
+        return;
+    while (atomic_load(&shard->held) > 0 && !atomic_load(&shard->background_quit) &&
+           atomic_load(&shard->lock_wanted) == 0) {
+        int64_t now_ns = clock_now_ns();
+        uint64_t ticket = shard_take_lead(shard, now_ns, CLOCK_NEVER, true);
+        int timeout_ms = shard_sleep_ms(now_ns, shard->sleep_until_ns);
+        int count;
+
+        shard_notify_ready(shard);
+        shard_notify_successor(shard);
+        pthread_mutex_unlock(&shard->lock);
+        gate_sleep_begin(1);
+        count = epoll_wait(shard->epoll_fd, events, SHARD_EVENTS_MAX, timeout_ms);
+        gate_sleep_end(1);
+        pthread_mutex_lock(&shard->lock);
+        if (shard->leader != ticket)
+            return;
+        shard->leader = 0;
+        shard_dispatch(shard, events, count < 0 ? 0 : count);
+    }
+}
+
+static void background_watch(struct background *self)
+{
+    struct shard *shard = self->shard;
+    struct gate_scope scope;
+
+    gate_enter(&scope);
+    pthread_mutex_lock(&shard->lock);
+    if (shard_is_led(shard, clock_now_ns())) {
+        self->led_ticks++;
+    } else {
+        self->led_ticks = 0;
+        background_lead(shard);
+    }
+    shard_notify_ready(shard);
+    shard_notify_successor(shard);
+    pthread_mutex_unlock(&shard->lock);
+    gate_leave(&scope);
+}
+
+static void *background_main(void *arg)
+{
+    struct background self = {.shard = arg};
+    struct shard *shard = arg;
+
+    while (!atomic_load(&shard->background_quit)) {
+        uint32_t drives = atomic_load(&shard->drives);
+
+        background_rest(&self, drives);
+        if (atomic_load(&shard->held) == 0) {
+            self.idle_ticks++;
+            continue;
+        }
+        self.idle_ticks = 0;
+        if (atomic_load(&shard->drives) == drives)
+            background_watch(&self);
+        else
+            self.led_ticks = 0;
+    }
+    return NULL;
+}
+
+static void background_wake(struct shard *shard)
+{
+    if (atomic_exchange(&shard->park, SHARD_PARK_AWAKE) != SHARD_PARK_AWAKE)
+        futex_wake(&shard->park, 1, FUTEX_BITS_ALL);
+}
+
+void shard_background_kick(struct shard *shard)
+{
+    char name[16];
+    int rc;
+
+    if (shard->background_started) {
+        if (atomic_load(&shard->park) == SHARD_PARK_DEEP)
+            background_wake(shard);
+        return;
+    }
+    snprintf(name, sizeof name, "s3dlio-%u", shard->index % 1000);
+    rc = thread_start(name, THREAD_STACK_BYTES, background_main, shard, &shard->background);
+    shard->background_started = rc == 0;
+    if (rc < 0)
+        log_debug("no background thread for shard %u: error %d", shard->index, -rc);
+}
+
+void shard_background_stop(struct shard *shard)
+{
+    if (!shard->background_started)
+        return;
+    atomic_store(&shard->background_quit, true);
+    background_wake(shard);
+    pthread_mutex_lock(&shard->lock);
+    shard_interrupt(shard);
+    pthread_mutex_unlock(&shard->lock);
+    pthread_join(shard->background, NULL);
+    shard->background_started = false;
+}
