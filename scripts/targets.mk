@@ -81,7 +81,7 @@ SHELL_FILES  = $(shell grep -lE '^\#!.*\<(bash|sh)$$' scripts/* .ci/run) $(wildc
 lint: ## clang-tidy, cppcheck, shellcheck and the layer check
 	$(Q)scripts/bootstrap build test lint
 	$(Q)scripts/check-layers
-	$(Q)shellcheck $(SHELL_FILES)
+	$(Q)shellcheck --severity=warning $(SHELL_FILES)
 	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr -j $(JOBS) \
 	    --enable=warning,performance,portability --suppress=missingIncludeSystem \
 	    $(C_SOURCES) -I. -Iengine

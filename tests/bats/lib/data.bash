@@ -29,7 +29,7 @@ make_plain_data() {
 make_archives() {
     mkdir -p "$NATIVE/archives"
     (
-        cd "$NATIVE"
+        cd "$NATIVE" || exit 1
         tar -cf archives/text.tar --sort=name --mtime=@0 text deep
         gzip -9nc text/long.txt >archives/long.gz
         bzip2 -c text/long.txt >archives/long.bz2
