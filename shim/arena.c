@@ -35,7 +35,7 @@ static int arena_map(struct arena **ret_arena)
         return -errno;
     arena = NULL;
     if (!atomic_compare_exchange_strong(&mapped, &arena, (struct arena *)memory))
-        REAL(munmap)(memory, sizeof *arena);
+        munmap(memory, sizeof *arena);
     *ret_arena = atomic_load(&mapped);
     return 0;
 }
@@ -72,9 +72,22 @@ uint32_t arena_release(struct arena_slot *slot)
     return atomic_fetch_sub(&slot->holders, 1) - 1;
 }
 
+/* ---- the offset's lock: the owner's thread id, and a bit that says that somebody sleeps ---- */
+
+#define WAITERS 0x80000000u
+
+static _Thread_local uint32_t own_id;
+
 static uint32_t thread_id(void)
 {
-    return (uint32_t)syscall(SYS_gettid);
+    if (!own_id)
+        own_id = (uint32_t)syscall(SYS_gettid);
+    return own_id;
+}
+
+void arena_fork_child(void)
+{
+    own_id = 0;
 }
 
 static int owner_is_dead(uint32_t owner)
@@ -82,28 +95,36 @@ static int owner_is_dead(uint32_t owner)
     return syscall(SYS_tkill, (pid_t)owner, 0) < 0 && errno == ESRCH;
 }
 
+/* Someone else's: sleep until it is released, for at most a while in case its owner dies. */
+static void lock_sleep(struct arena_slot *slot, uint32_t seen)
+{
+    struct timespec patience = {.tv_nsec = 50 * 1000 * 1000};
+    uint32_t marked = seen | WAITERS;
+    if (seen != marked && !atomic_compare_exchange_strong(&slot->lock, &seen, marked))
+        return;
+    if (syscall(SYS_futex, &slot->lock, FUTEX_WAIT, marked, &patience, NULL, 0) < 0 &&
+        errno == ETIMEDOUT && owner_is_dead(marked & ~WAITERS))
+        atomic_compare_exchange_strong(&slot->lock, &marked, 0);
+}
+
 int arena_lock(struct arena_slot *slot)
 {
-    uint32_t self = thread_id();
-    for (;;) {
-        uint32_t owner = 0;
-        if (atomic_compare_exchange_strong(&slot->lock, &owner, self))
-            return 1;
-        if (owner == self)
+    uint32_t self = thread_id(), seen = 0, mine = self;
+    int saved = errno;
+    while (!atomic_compare_exchange_strong(&slot->lock, &seen, mine)) {
+        if ((seen & ~WAITERS) == self)
             return 0;
-        if (owner_is_dead(owner)) {
-            if (atomic_compare_exchange_strong(&slot->lock, &owner, self))
-                return 1;
-            continue;
-        }
-        /* The unlocker wakes one; the timeout is for an owner that dies without unlocking. */
-        struct timespec patience = {.tv_nsec = 50 * 1000 * 1000};
-        syscall(SYS_futex, &slot->lock, FUTEX_WAIT, owner, &patience, NULL, 0);
+        if (seen)
+            lock_sleep(slot, seen);
+        mine = self | WAITERS; /* others may sleep besides us */
+        seen = 0;
     }
+    errno = saved;
+    return 1;
 }
 
 void arena_unlock(struct arena_slot *slot)
 {
-    atomic_store(&slot->lock, 0);
-    syscall(SYS_futex, &slot->lock, FUTEX_WAKE, 1, NULL, NULL, 0);
+    if (atomic_exchange(&slot->lock, 0) & WAITERS)
+        syscall(SYS_futex, &slot->lock, FUTEX_WAKE, 1, NULL, NULL, 0);
 }

@@ -263,5 +263,6 @@ void file_fork_parent(void)
 
 void file_fork_child(void)
 {
+    arena_fork_child();
     pthread_mutex_unlock(&files.lock);
 }
