@@ -1,0 +1,15 @@
+/*
+ * The admin path /-/, for test programs on the same machine: unsigned, never delayed, not counted.
+ */
+#ifndef TESTS_SERVER_ADMIN_H
+#define TESTS_SERVER_ADMIN_H
+
+#include <stdbool.h>
+
+struct request;
+
+bool admin_is_target(const char *uri);
+/* Fills the answer; to be called once the body is there. */
+void admin_run(struct request *request);
+
+#endif
