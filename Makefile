@@ -81,8 +81,8 @@ $(SHIM): $(SHIM_OBJ) $(B)/gen/interpose.map
 	$(Q)$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,-soname,libs3dlio_shim.so \
 	    -Wl,-z,initfirst -Wl,--version-script=$(B)/gen/interpose.map
 
-$(CLI): $(call obj,$(CLI_SRC)) $(ENGINE)
-	$(Q)$(CC) -o $@ $(call obj,$(CLI_SRC)) $(LDFLAGS_ALL) -L$(B) -ls3dlio '-Wl,-rpath,$$ORIGIN:$$ORIGIN/../lib'
+$(CLI): $(call obj,$(CLI_SRC) $(CONFIG_SRC)) $(ENGINE)
+	$(Q)$(CC) -o $@ $(call obj,$(CLI_SRC) $(CONFIG_SRC)) $(LDFLAGS_ALL) -L$(B) -ls3dlio '-Wl,-rpath,$$ORIGIN:$$ORIGIN/../lib'
 
 $(SERVER): $(call obj,$(SERVER_SRC))
 	$(Q)$(CC) -o $@ $^ $(LDFLAGS_ALL) $(SERVER_LIBS)

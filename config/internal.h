@@ -8,8 +8,7 @@
 
 /* ---- names: names.c -------------------------------------------------------------------------- */
 
-#define OPTION_PREFIX   "S3DLIO_"
-#define OPTION_NAME_MAX 63 /* bytes without NUL of any name or alias */
+#define OPTION_PREFIX "S3DLIO_"
 
 /* Calls visit for every accepted name, an option's own first (rank 0), then its aliases in order
  * (rank 1 …), until it returns false. The name is not NUL-terminated. */
@@ -21,9 +20,6 @@ void names_each(names_visit_fn *visit, void *arg);
 enum option_id names_find_exact(const char *name, size_t length, unsigned *ret_rank);
 /* As options_find, with the rank of the name. */
 enum option_id names_find_loose(const char *name, size_t length, unsigned *ret_rank);
-
-/* The accepted name nearest to a misspelt one, or "" when none is near. */
-void names_nearest(const char *name, char ret_name[OPTION_NAME_MAX + 1]);
 
 /* ---- values: values.c ------------------------------------------------------------------------ */
 

@@ -138,7 +138,7 @@ static bool names_visit_nearer(void *arg, enum option_id id, unsigned rank, cons
     return true;
 }
 
-void names_nearest(const char *name, char ret_name[OPTION_NAME_MAX + 1])
+void options_nearest(const char *name, char ret_name[OPTION_NAME_MAX + 1])
 {
     char prefixed[sizeof OPTION_PREFIX + OPTION_NAME_MAX] = "";
     struct names_nearest_search search = {

@@ -123,8 +123,8 @@ static void loader_assign(struct loader *loader, enum option_id id, unsigned ran
     if (values_parse(info, value, &number) < 0) {
         values_describe(info, expected, sizeof expected);
         loader_problem(
-            loader, "%s%s%s=%.*s is ignored: expected %s", layer == LAYER_ENVIRONMENT ? "" : source,
-            layer == LAYER_ENVIRONMENT ? "" : ": ",
+            loader, "%s%s%s=%.*s cannot be used: expected %s",
+            layer == LAYER_ENVIRONMENT ? "" : source, layer == LAYER_ENVIRONMENT ? "" : ": ",
             layer == LAYER_ENVIRONMENT ? source : info->name, SHOWN_VALUE_BYTES, value, expected);
         return;
     }
@@ -177,7 +177,7 @@ static void loader_environment_entry(struct loader *loader, const char *entry)
     }
     if (strncmp(name, OPTION_PREFIX, strlen(OPTION_PREFIX)) != 0 || is_foreign(name))
         return;
-    names_nearest(name, nearest);
+    options_nearest(name, nearest);
     if (*nearest)
         loader_problem(loader, "%s is no option: did you mean %s?", name, nearest);
     else
@@ -221,7 +221,7 @@ static void loader_line(void *arg, unsigned number, const char *name, const char
     } else if (id != OPTION_COUNT) {
         loader_assign(text->loader, id, rank, text->layer, source, value);
     } else {
-        names_nearest(name, nearest);
+        options_nearest(name, nearest);
         loader_problem(text->loader, "%s: '%.*s' is no option%s%s%s", source, SHOWN_VALUE_BYTES,
                        name, *nearest ? ": did you mean " : "", nearest, *nearest ? "?" : "");
     }

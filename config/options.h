@@ -19,12 +19,12 @@
 #include <stdio.h>
 
 enum option_type {
-    OPTION_INT,    /* count */
-    OPTION_SIZE,   /* bytes; K, M, G, T suffixes are powers of 1024, "iB" and "B" accepted */
-    OPTION_MS,     /* milliseconds; suffixes ms, s, m, h */
-    OPTION_S,      /* seconds; the same suffixes */
-    OPTION_BOOL,   /* 1 0 true false yes no on off */
-    OPTION_ENUM,   /* one of the words in `words`; the value is its index */
+    OPTION_INT,  /* count */
+    OPTION_SIZE, /* bytes; K, M, G, T suffixes are powers of 1024, "iB" and "B" accepted */
+    OPTION_MS,   /* milliseconds; suffixes ms, s, m, h */
+    OPTION_S,    /* seconds; the same suffixes */
+    OPTION_BOOL, /* 1 0 true false yes no on off */
+    OPTION_ENUM, /* one of the words in `words`; the value is its index */
     OPTION_STRING,
     OPTION_SECRET, /* a string that is never printed */
     OPTION_DECIMAL /* thousandths: "2.5" is 2500 */
@@ -48,15 +48,15 @@ struct option_info {
     const char *unit;
     int64_t min, max;
     const char *default_text;
-    const char *words;   /* for OPTION_ENUM: "a|b|c" */
-    const char *help;    /* one sentence */
+    const char *words; /* for OPTION_ENUM: "a|b|c" */
+    const char *help;  /* one sentence */
 };
 
 struct option_value {
-    int64_t number;      /* every numeric type */
-    const char *text;    /* strings; NULL when unset */
+    int64_t number;   /* every numeric type */
+    const char *text; /* strings; NULL when unset */
     enum option_origin origin;
-    const char *source;  /* the name it was found under, or file:line; static or owned by options */
+    const char *source; /* the name it was found under, or file:line; static or owned by options */
 };
 
 struct options {
@@ -78,13 +78,16 @@ const struct option_info *options_info(enum option_id id);
 /* The id of a name as environments and files write it (any case, aliases, with or without
  * S3DLIO_), or OPTION_COUNT. */
 enum option_id options_find(const char *name);
+/* The accepted name nearest to a misspelt one, or "" when none is near. */
+#define OPTION_NAME_MAX 63 /* bytes without NUL of any name or alias */
+void options_nearest(const char *name, char ret_name[OPTION_NAME_MAX + 1]);
 /* The value as a user would write it, "-" when unset; secrets and passwords in URLs are hidden. */
 void options_format(const struct options *options, enum option_id id, char *buffer, size_t size);
 /* The table of effective values and where each came from, one row an option. */
 void options_print(const struct options *options, FILE *out);
 
 /* The value of an option by its id's last part: option_int(o, GET_PART_SIZE). */
-#define option_int(options, ID) ((options)->values[OPTION_ID_##ID].number)
+#define option_int(options, ID)  ((options)->values[OPTION_ID_##ID].number)
 #define option_text(options, ID) ((options)->values[OPTION_ID_##ID].text)
 
 #endif

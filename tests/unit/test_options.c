@@ -306,8 +306,9 @@ static void a_bad_value_names_the_range_and_the_next_source_counts(void **state)
     write_file(USER_CONFIG, "get_part_size = 4M\n");
     load(&loaded, "S3DLIO_GET_PART_SIZE=3Q", "S3DLIO_GET_INFLIGHT=0", "S3DLIO_LOG=loud", NULL);
     assert_int_equal(loaded.problems, 3);
-    assert_problem(&loaded, "S3DLIO_GET_PART_SIZE=3Q is ignored: expected a size from 64K to 5G");
-    assert_problem(&loaded, "S3DLIO_GET_INFLIGHT=0 is ignored: expected a whole number from 1");
+    assert_problem(&loaded,
+                   "S3DLIO_GET_PART_SIZE=3Q cannot be used: expected a size from 64K to 5G");
+    assert_problem(&loaded, "S3DLIO_GET_INFLIGHT=0 cannot be used: expected a whole number from 1");
     assert_problem(&loaded, "expected one of off error warn info debug trace");
     assert_int_equal(option_int(&loaded.options, GET_PART_SIZE), 4 << 20);
     assert_int_equal(option_int(&loaded.options, GET_INFLIGHT), 64);
@@ -392,7 +393,7 @@ static void mistakes_in_a_file_name_their_line(void **state)
     assert_problem(&loaded, "config:1: 'rt_threads' is not of the form NAME = value");
     assert_problem(&loaded, "config:2: 'get_inflght' is no option: did you mean "
                             "S3DLIO_GET_INFLIGHT?");
-    assert_problem(&loaded, "config:3: S3DLIO_PUT_INFLIGHT=lots is ignored: expected a whole "
+    assert_problem(&loaded, "config:3: S3DLIO_PUT_INFLIGHT=lots cannot be used: expected a whole "
                             "number from 1 to 256");
     assert_problem(&loaded, "config:4: S3DLIO_CONFIG has no effect here");
     options_fini(&loaded.options);
