@@ -22,7 +22,7 @@ def main():
         user = settings["AWS_ACCESS_KEY_ID"] + ":" + settings["AWS_SECRET_ACCESS_KEY"]
         block = [f"url = {quoted(url)}", f"upload-file = {quoted(folder + '/' + name)}",
                  f"user = {quoted(user)}", 'aws-sigv4 = "aws:amz:us-east-1:s3"',
-                 'header = "x-amz-content-sha256: UNSIGNED-PAYLOAD"', 'header = "Expect:"',
+                 'header = "x-amz-content-sha256: UNSIGNED-PAYLOAD"',
                  "silent", "show-error", "fail", 'noproxy = "*"']
         if "AWS_CA_BUNDLE" in settings:
             block.append(f"cacert = {quoted(settings['AWS_CA_BUNDLE'])}")
