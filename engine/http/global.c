@@ -1,0 +1,89 @@
+/* One-time set-up of OpenSSL and libcurl.
+ *
+ * OpenSSL registers no exit handler: uploads are completed after those have run, and need it whole.
+ * Nothing is ever taken down, for the same reason. The mutex is only ever held inside the gate or
+ * before a second thread exists, so no fork child finds it taken; OpenSSL's own state survives fork.
+ */
+#include "http/global.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "io/aside.h"
+#include "io/gate.h"
+
+static struct {
+    pthread_mutex_t lock;
+    _Atomic bool crypto_done, curl_done;
+    EVP_MD *sha256;
+    EVP_MAC *hmac;
+} http_global = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static int http_global_crypto_locked(void)
+{
+    if (atomic_load(&http_global.crypto_done))
+        return 0;
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+    OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL);
+    if (!http_global.sha256)
+        http_global.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (!http_global.hmac)
+        http_global.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (!http_global.sha256 || !http_global.hmac)
+        return -ENOMEM;
+    atomic_store(&http_global.crypto_done, true);
+    return 0;
+}
+
+int http_global_crypto(void)
+{
+    int rc;
+
+    if (atomic_load_explicit(&http_global.crypto_done, memory_order_acquire))
+        return 0;
+    pthread_mutex_lock(&http_global.lock);
+    rc = http_global_crypto_locked();
+    pthread_mutex_unlock(&http_global.lock);
+    return rc;
+}
+
+const EVP_MD *http_global_sha256(void)
+{
+    return http_global.sha256;
+}
+
+EVP_MAC *http_global_hmac(void)
+{
+    return http_global.hmac;
+}
+
+static void http_global_work(void *arg)
+{
+    int *ret_rc = arg;
+    struct gate_scope scope;
+
+    gate_enter(&scope);
+    pthread_mutex_lock(&http_global.lock);
+    *ret_rc = http_global_crypto_locked();
+    if (*ret_rc == 0 && !atomic_load(&http_global.curl_done)) {
+        *ret_rc = curl_global_init(CURL_GLOBAL_ALL) == CURLE_OK ? 0 : -ENOMEM;
+        atomic_store(&http_global.curl_done, *ret_rc == 0);
+    }
+    pthread_mutex_unlock(&http_global.lock);
+    gate_leave(&scope);
+}
+
+int http_global_prepare(void)
+{
+    int rc = -EINTR, started;
+
+    if (atomic_load_explicit(&http_global.curl_done, memory_order_acquire))
+        return 0;
+    started = aside_run("s3dlio-init", http_global_work, &rc);
+    return started < 0 ? started : rc;
+}
