@@ -30,32 +30,32 @@ struct store;
 /* ---- capabilities ----------------------------------------------------------------------------- */
 
 enum store_capability {
-    STORE_CAP_IF_NONE_MATCH = 1 << 0,  /* conditional create by put and complete */
+    STORE_CAP_IF_NONE_MATCH = 1 << 0, /* conditional create by put and complete */
     STORE_CAP_IF_MATCH_PUT = 1 << 1,
     STORE_CAP_PART_COPY = 1 << 2,
     STORE_CAP_COPY = 1 << 3,
-    STORE_CAP_DELETE_MANY = 1 << 4,    /* at most 1,000 keys a request */
-    STORE_CAP_LIST_ORDERED = 1 << 5,   /* bytewise, start_after works */
+    STORE_CAP_DELETE_MANY = 1 << 4,  /* at most 1,000 keys a request */
+    STORE_CAP_LIST_ORDERED = 1 << 5, /* bytewise, start_after works */
     STORE_CAP_METADATA = 1 << 6,
-    STORE_CAP_INLINE = 1 << 7,         /* requests end within submit, on the calling thread: reading
+    STORE_CAP_INLINE = 1 << 7,      /* requests end within submit, on the calling thread: reading
                                         * ahead gains nothing, every read goes straight */
-    STORE_CAP_EQUAL_PARTS = 1 << 8,    /* all parts but the last must have one size */
+    STORE_CAP_EQUAL_PARTS = 1 << 8, /* all parts but the last must have one size */
     STORE_CAP_REAL_DIRECTORIES = 1 << 9, /* directories exist by themselves (file) */
 };
 
 /* ---- objects ---------------------------------------------------------------------------------- */
 
-#define STORE_ETAG_MAX 136
-#define STORE_UPLOAD_ID_MAX 1024
-#define STORE_METADATA_MAX 8192        /* bytes of names and values together */
-#define STORE_PART_MIN (UINT64_C(5) << 20)
-#define STORE_PART_MAX (UINT64_C(5) << 30)
-#define STORE_PARTS_MAX 10000
+#define STORE_ETAG_MAX        136
+#define STORE_UPLOAD_ID_MAX   1024
+#define STORE_METADATA_MAX    8192 /* bytes of names and values together */
+#define STORE_PART_MIN        (UINT64_C(5) << 20)
+#define STORE_PART_MAX        (UINT64_C(5) << 30)
+#define STORE_PARTS_MAX       10000
 #define STORE_DELETE_MANY_MAX 1000
 
 /* Object metadata (x-amz-meta-*): pairs "name\0value\0" one behind the other, names in lower case. */
 struct store_metadata {
-    char *data;                        /* owned; NULL when empty */
+    char *data; /* owned; NULL when empty */
     size_t length;
 };
 /* The value or NULL. */
@@ -65,25 +65,25 @@ void store_metadata_fini(struct store_metadata *metadata);
 
 struct store_object {
     uint64_t size_bytes;
-    struct timespec mtime;             /* Last-Modified; metadata may say better */
-    char etag[STORE_ETAG_MAX];         /* as sent, with quotes; "" when the store gave none */
+    struct timespec mtime;     /* Last-Modified; metadata may say better */
+    char etag[STORE_ETAG_MAX]; /* as sent, with quotes; "" when the store gave none */
     char content_type[128];
-    struct store_metadata metadata;    /* by get and head only */
+    struct store_metadata metadata; /* by get and head only */
 };
 
 /* One page of a listing, built by the store, freed by the caller with store_page_free. */
 struct store_entry {
-    const char *key;                   /* whole key; owned by the page. A prefix ends in '/' */
+    const char *key; /* whole key; owned by the page. A prefix ends in '/' */
     uint64_t size_bytes;
     struct timespec mtime;
     char etag[STORE_ETAG_MAX];
-    bool is_prefix;                    /* a common prefix; only `key` is set */
+    bool is_prefix; /* a common prefix; only `key` is set */
 };
 struct store_page {
-    struct store_entry *entries;       /* in bytewise order of the key, prefixes merged in */
+    struct store_entry *entries; /* in bytewise order of the key, prefixes merged in */
     size_t count;
-    char *next_token;                  /* NULL on the last page */
-    void *arena;                       /* owns the strings */
+    char *next_token; /* NULL on the last page */
+    void *arena;      /* owns the strings */
 };
 void store_page_free(struct store_page *page);
 
@@ -103,7 +103,7 @@ struct store_page *store_page_builder_finish(struct store_page_builder *builder,
 void store_page_builder_free(struct store_page_builder *builder);
 
 struct store_part {
-    unsigned number;                   /* from 1 */
+    unsigned number; /* from 1 */
     uint64_t size_bytes;
     char etag[STORE_ETAG_MAX];
     uint32_t crc32c;
@@ -113,14 +113,14 @@ struct store_part {
 /* ---- requests --------------------------------------------------------------------------------- */
 
 enum store_operation {
-    STORE_GET,              /* range [offset, offset+length); length 0: from offset to the end */
+    STORE_GET, /* range [offset, offset+length); length 0: from offset to the end */
     STORE_HEAD,
-    STORE_PUT,              /* body */
-    STORE_DELETE,           /* success also when it did not exist */
-    STORE_DELETE_MANY,      /* keys */
-    STORE_COPY,             /* source_* → key */
-    STORE_LIST,             /* prefix, delimiter, start_after, token, max_keys → page */
-    STORE_LIST_BUCKETS,     /* → page, entries are prefixes "name/" */
+    STORE_PUT,          /* body */
+    STORE_DELETE,       /* success also when it did not exist */
+    STORE_DELETE_MANY,  /* keys */
+    STORE_COPY,         /* source_* → key */
+    STORE_LIST,         /* prefix, delimiter, start_after, token, max_keys → page */
+    STORE_LIST_BUCKETS, /* → page, entries are prefixes "name/" */
     STORE_CREATE_BUCKET,
     STORE_DELETE_BUCKET,
     STORE_UPLOAD_CREATE,    /* → upload_id */
@@ -128,7 +128,7 @@ enum store_operation {
     STORE_UPLOAD_PART_COPY, /* source_*, offset, length → part */
     STORE_UPLOAD_COMPLETE,  /* parts */
     STORE_UPLOAD_ABORT,
-    STORE_UPLOAD_LIST,      /* uploads in flight below prefix, token → page; mtime is the beginning */
+    STORE_UPLOAD_LIST, /* uploads in flight below prefix, token → page; mtime is the beginning */
     STORE_OPERATION_COUNT,
 };
 
@@ -148,40 +148,40 @@ struct store_request {
     void (*on_done)(struct store_request *request);
     /* STORE_GET, optional: status and object are known and fit what was asked; bytes follow. */
     void (*on_object)(struct store_request *request);
-    int64_t deadline_ns;               /* CLOCK_NEVER: none */
+    int64_t deadline_ns; /* CLOCK_NEVER: none */
 
     const char *bucket, *key;
     uint64_t offset, length;
     struct store_sink *sink;
-    const char *if_match;              /* ETag or NULL; get, put, delete, copy source, complete */
-    bool if_none_match;                /* put, complete: must not exist */
+    const char *if_match; /* ETag or NULL; get, put, delete, copy source, complete */
+    bool if_none_match;   /* put, complete: must not exist */
     const struct iovec *body;
     unsigned body_count;
     uint32_t body_crc32c;
     bool has_body_crc32c;
-    const struct store_metadata *metadata;  /* put, upload create, copy (then it replaces) */
+    const struct store_metadata *metadata; /* put, upload create, copy (then it replaces) */
     const char *content_type;
     const char *source_bucket, *source_key; /* copy, part copy; if_match is the source's */
     const char *upload_id;
     unsigned part_number;
-    bool upload_crc32c;                /* create: declare CRC32C FULL_OBJECT; complete: parts carry it */
-    uint32_t total_crc32c;             /* complete, with upload_crc32c */
+    bool upload_crc32c;    /* create: declare CRC32C FULL_OBJECT; complete: parts carry it */
+    uint32_t total_crc32c; /* complete, with upload_crc32c */
     const struct store_part *parts;
     unsigned part_count;
     const char *const *keys;
     unsigned key_count;
     const char *prefix, *start_after, *token;
-    const char *delimiter;             /* NULL or "/" */
-    unsigned max_keys;                 /* 0: the store's own, 1,000 */
+    const char *delimiter; /* NULL or "/" */
+    unsigned max_keys;     /* 0: the store's own, 1,000 */
 
     /* the answer: set by the store before on_done */
-    struct error error;                /* class ERROR_NONE: it worked */
-    struct store_object object;        /* get, head; etag after put, complete, copy */
-    bool object_is_range;              /* get: object.size_bytes is the whole, not this range */
-    struct store_page *page;           /* owner frees */
+    struct error error;         /* class ERROR_NONE: it worked */
+    struct store_object object; /* get, head; etag after put, complete, copy */
+    bool object_is_range;       /* get: object.size_bytes is the whole, not this range */
+    struct store_page *page;    /* owner frees */
     struct store_part part;
     char returned_upload_id[STORE_UPLOAD_ID_MAX];
-    uint64_t bytes_received;           /* of the body into the sink */
+    uint64_t bytes_received; /* of the body into the sink */
 
     /* the store's own */
     void *private;
@@ -206,14 +206,14 @@ struct store_stats {
 };
 
 struct store_ops {
-    const char *scheme;                /* "s3" */
+    const char *scheme; /* "s3" */
     unsigned capabilities;
     /* A store instance for the configuration; called once for each scheme in use. */
     int (*open)(const struct options *options, struct store **ret_store, struct error *err);
     void (*close)(struct store *store);
-    void (*reset_child)(struct store *store);              /* may be NULL */
+    void (*reset_child)(struct store *store); /* may be NULL */
     void (*submit)(struct store_request *request);
-    void (*resume)(struct store_request *request);         /* may be NULL: never pauses */
+    void (*resume)(struct store_request *request); /* may be NULL: never pauses */
     /* Receive now on the calling thread; true when something moved. May be NULL. */
     bool (*advance)(struct store_request *request);
     /* Forget it: on_done is not called, its memory is free on return (store_request_fini frees what
@@ -230,7 +230,7 @@ struct store_ops {
 /* First member of every store's own struct. */
 struct store {
     const struct store_ops *ops;
-    unsigned capabilities;             /* of this instance: may be less than the table's */
+    unsigned capabilities; /* of this instance: may be less than the table's */
 };
 
 /* The row for a scheme, or NULL. */

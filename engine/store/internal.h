@@ -1,0 +1,49 @@
+/* What the stores share and nobody above sees. */
+#ifndef S3DLIO_STORE_INTERNAL_H
+#define S3DLIO_STORE_INTERNAL_H
+
+#include "store/store.h"
+
+/* One row of store.c each. */
+extern const struct store_ops store_mem_ops;
+extern const struct store_ops store_file_ops;
+extern const struct store_ops store_fault_ops;
+
+/* Ends the request: names operation and URI in its error if there is one, then calls on_done. The
+ * store has freed what is its own before. */
+void store_request_done(struct store_request *request);
+
+/* The range that a request means in a whole of `size_bytes`: 0, or ERROR_RANGE when it begins at or
+ * behind the end (a length of 0 from offset 0 is the whole, which may be empty). */
+int store_range_clip(const struct store_request *request, uint64_t size_bytes, uint64_t *ret_offset,
+                     uint64_t *ret_length, struct error *err);
+
+/* Does the ETag satisfy an If-Match of the request? NULL and "*" accept all. */
+bool store_etag_matches(const char *if_match, const char *etag);
+
+/* The checksum and the length of a request's body. */
+uint32_t store_body_crc32c(const struct store_request *request);
+uint64_t store_body_length(const struct store_request *request);
+
+/* ---- GET bodies of stores that have the bytes at hand ------------------------------------------ */
+
+/* Moves bytes from read_at into the request's sink until the range is complete or the sink pauses.
+ * Owned by the heap; frees itself through `release` exactly once: at the end, on failure, or when
+ * abandoned (which may happen inside a callback of the sink). Under the shard's lock. */
+struct inline_body {
+    struct store_request *request;
+    uint64_t offset, end;
+    /* Bytes put there, or -errno with *err; 0 when the source ends early. */
+    ssize_t (*read_at)(struct inline_body *body, void *where, size_t length, struct error *err);
+    /* The last word when all bytes came, before the end is told: 0, or -errno with *err. */
+    int (*check)(struct inline_body *body, struct error *err); /* may be NULL */
+    void (*release)(struct inline_body *body);
+    bool running, again, abandoned;
+};
+
+/* Tells the object, then moves bytes: the body of GET from on_object on. */
+void inline_body_start(struct inline_body *body);
+void inline_body_resume(struct inline_body *body);
+void inline_body_abandon(struct inline_body *body);
+
+#endif
