@@ -108,7 +108,7 @@ static void check_credentials(const struct s3dlio_probe *probe, const struct s3d
     const char *source = *probe->credential_source ? probe->credential_source : "none found";
 
     if (!probe->reachable)
-        check_line(CHECK_WARN, "credentials", NULL, "%s, not tried", source);
+        check_line(CHECK_WARN, "credentials", NULL, "not tried");
     else if (probe->authorized)
         check_line(CHECK_OK, "credentials", NULL, "%s, accepted", source);
     else
@@ -120,7 +120,7 @@ static void check_credentials(const struct s3dlio_probe *probe, const struct s3d
 static void check_listing(const struct doctor_arguments *arguments)
 {
     struct s3dlio_error error = {0};
-    struct s3dlio_entry entry;
+    struct s3dlio_entry entry = {0};
     struct s3dlio_list *list = NULL;
     int rc = s3dlio_list_open(arguments->uri, 0, NULL, &list, &error);
 

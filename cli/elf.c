@@ -90,7 +90,7 @@ static int inspect_self(ElfW(Ehdr) * ret_header, struct elf_facts *ret_facts)
 int elf_inspect(int fd, struct elf_facts *ret_facts)
 {
     struct elf_facts facts = {.kind = ELF_NONE}, self = {.kind = ELF_NONE};
-    ElfW(Ehdr) header, own;
+    ElfW(Ehdr) header, own = {0};
     int rc;
 
     memset(&header, 0, sizeof header);

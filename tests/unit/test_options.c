@@ -17,8 +17,6 @@
 
 /* ---- a home of our own, an environment of our own --------------------------------------------- */
 
-#define ENVIRONMENT_MAX 16
-
 static char home[64];
 static char home_variable[80];
 static bool fake_secure;
@@ -91,20 +89,14 @@ static void collect(void *arg, const char *message)
     strcat(loaded->text, "\n");
 }
 
-/* Loads with HOME and the variables given, up to NULL. */
-static void load(struct loaded *loaded, ...)
+static void load_from(struct loaded *loaded, char **environment)
 {
-    char *environment[ENVIRONMENT_MAX] = {home_variable};
-    va_list args;
-    int n = 1;
-
-    va_start(args, loaded);
-    while ((environment[n] = va_arg(args, char *)))
-        assert_true(++n < ENVIRONMENT_MAX);
-    va_end(args);
     memset(loaded, 0, sizeof *loaded);
     assert_int_equal(options_load(environment, collect, loaded, &loaded->options), 0);
 }
+
+/* Loads with HOME and the variables given, up to NULL. */
+#define load(loaded, ...) load_from(loaded, (char *[]){home_variable, __VA_ARGS__})
 
 #define assert_no_problem(loaded)    assert_string_equal((loaded)->text, "")
 #define assert_problem(loaded, part) assert_non_null(strstr((loaded)->text, part))
