@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shim/calls/dir.h"
+#include "shim/calls/map.h"
 #include "shim/engine.h"
 #include "shim/fdtab.h"
 #include "shim/real.h"
@@ -153,11 +154,13 @@ int file_close(struct file *file)
         engine_call(reader_close)(file->reader);
     if (file->directory)
         directory_free(file->directory);
+    map_backing_free(file->backing);
     arena_release(file->slot);
     free(file->path);
     free(file->uri);
     file->reader = NULL;
     file->directory = NULL;
+    file->backing = NULL;
     file->path = file->uri = NULL;
     atomic_fetch_sub(&files.open, 1);
     file_give_back(file);

@@ -21,7 +21,8 @@
 
 enum file_kind { FILE_READER = 1, FILE_WRITER, FILE_DIRECTORY, FILE_PATH };
 
-struct directory; /* calls/dir.c */
+struct directory; /* calls/dir_list.c */
+struct backing;   /* calls/map.c */
 
 struct file {
     _Atomic uint32_t refs;       /* 0: free */
@@ -36,6 +37,7 @@ struct file {
     _Atomic int writer_error;    /* sticky negative errno of a failed write */
     bool append;
     struct directory *directory;
+    struct backing *backing;     /* what its memory maps share */
     struct s3dlio_attr attr;     /* as of open */
     char *path;                  /* canonical virtual path; owned */
     char *uri;                   /* owned */

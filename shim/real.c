@@ -69,6 +69,17 @@ static off_t raw_lseek(int fd, off_t offset, int whence)
     return syscall(SYS_lseek, fd, offset, whence);
 }
 
+static void *raw_mmap(void *address, size_t length, int protection, int flags, int fd,
+                      off_t offset)
+{
+    return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+}
+
+static ssize_t raw_readlink(const char *path, char *buffer, size_t size)
+{
+    return syscall(SYS_readlinkat, AT_FDCWD, path, buffer, size);
+}
+
 struct real_calls real_calls = {
     .open = raw_open,
     .openat = raw_openat,
@@ -80,6 +91,8 @@ struct real_calls real_calls = {
     .stat = raw_stat,
     .access = raw_access,
     .lseek = raw_lseek,
+    .mmap = raw_mmap,
+    .readlink = raw_readlink,
 };
 
 void real_resolve(void)

@@ -1,0 +1,316 @@
+/* Calls on descriptors as such: dup and its kin, fcntl, locks, and closing ranges.
+ *
+ * The kernel moves placeholders, the table follows: for dup2 the kernel's descriptor is replaced
+ * first, so a failure changes nothing, and a call of another thread in between meets the old file or
+ * EBADF. Descriptors of the engine are not the program's: a range of closes passes around them, and
+ * dup2 onto one is EBUSY.
+ *
+ * Locks are granted as to a process that is alone with the file.
+ */
+#include <linux/close_range.h>
+#include <sys/file.h>
+
+#include "shim/calls/fd.h"
+#include "shim/calls/io.h"
+#include "shim/calls/open.h"
+#include "shim/calls/stdio.h"
+#include "shim/engine.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/file.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+static bool is_engines(int fd)
+{
+    return engine_is_loaded() && engine_call(owns_fd)(fd);
+}
+
+static void changed(int fd)
+{
+    if (fd <= 2)
+        stdio_fd_changed(fd);
+}
+
+/* ---- dup ---- */
+
+int fd_dup(struct file *file, int minimum, bool cloexec)
+{
+    int fd = file_install(file, minimum, cloexec);
+    if (fd >= 0)
+        changed(fd);
+    return fd;
+}
+
+int fd_dup_to(int from, int to, int flags)
+{
+    struct file *file = file_get(from);
+    int result = is_engines(to) ? -EBUSY : 0;
+    if (!result)
+        result = REAL(dup3)(from, to, flags) < 0 ? -errno : to;
+    if (result >= 0 && file) {
+        int installed = file_install_at(file, to);
+        if (installed < 0) {
+            REAL(close)(to);
+            result = installed;
+        }
+        changed(to);
+    } else if (result >= 0) {
+        /* As the kernel, dup2 does not tell how closing the target went; the report does. */
+        struct file *closed = file_detach(to);
+        if (closed) {
+            changed(to);
+            file_close(closed);
+        }
+    }
+    file_put(file);
+    return result;
+}
+
+static bool touches_ours(int from, int to)
+{
+    return fdtab_is_virtual(from) || fdtab_is_virtual(to) || is_engines(to);
+}
+
+int dup(int fd)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(dup)(fd);
+    int saved = errno;
+    int result = (int)entry_return(saved, fd_dup(file, 0, false));
+    file_put(file);
+    return result;
+}
+
+int dup2(int from, int to)
+{
+    if (likely(!touches_ours(from, to)) || from == to)
+        return REAL(dup2)(from, to);
+    int saved = errno;
+    return (int)entry_return(saved, fd_dup_to(from, to, 0));
+}
+
+int dup3(int from, int to, int flags)
+{
+    if (likely(!touches_ours(from, to)) || from == to)
+        return REAL(dup3)(from, to, flags);
+    int saved = errno;
+    return (int)entry_return(saved, fd_dup_to(from, to, flags));
+}
+
+/* ---- fcntl ---- */
+
+/* What fcntl(2) lets F_SETFL change. */
+#define SETTABLE (O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK)
+
+static int set_flags(struct file *file, int flags)
+{
+    uint32_t old = file->slot->flags;
+    file->slot->flags = (old & ~(uint32_t)SETTABLE) | ((uint32_t)flags & SETTABLE);
+    file->append = (flags & O_APPEND) != 0;
+    return 0;
+}
+
+static int lock_check(const struct file *file, const struct flock *lock)
+{
+    uint32_t access = file->slot->flags & O_ACCMODE;
+    switch (lock->l_type) {
+    case F_RDLCK:
+        return access == O_WRONLY ? -EBADF : 0;
+    case F_WRLCK:
+        return access == O_RDONLY ? -EBADF : 0;
+    case F_UNLCK:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+static long fcntl_lock(struct file *file, int command, struct flock *lock)
+{
+    if ((uintptr_t)lock < PATH_UNREAD)
+        return -EFAULT;
+    bool asks = command == F_GETLK || command == F_OFD_GETLK;
+    bool is_ofd = command == F_OFD_GETLK || command == F_OFD_SETLK || command == F_OFD_SETLKW;
+    if (lock->l_whence != SEEK_SET && lock->l_whence != SEEK_CUR && lock->l_whence != SEEK_END)
+        return -EINVAL;
+    if (is_ofd && lock->l_pid)
+        return -EINVAL;
+    if (!asks)
+        return lock_check(file, lock);
+    if (lock->l_type != F_RDLCK && lock->l_type != F_WRLCK)
+        return -EINVAL;
+    lock->l_type = F_UNLCK;
+    return 0;
+}
+
+static long fcntl_file(struct file *file, int fd, int command, long argument)
+{
+    switch (command) {
+    case F_DUPFD:
+    case F_DUPFD_CLOEXEC:
+        return fd_dup(file, (int)argument, command == F_DUPFD_CLOEXEC);
+    case F_GETFD:
+    case F_SETFD: { /* the placeholder's own */
+        int result = REAL(fcntl)(fd, command, argument);
+        return result < 0 ? -errno : result;
+    }
+    case F_GETFL:
+        return file->slot->flags;
+    }
+    if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
+        return -EBADF;
+    switch (command) {
+    case F_SETFL:
+        return set_flags(file, (int)argument);
+    case F_GETLK:
+    case F_SETLK:
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW:
+        return fcntl_lock(file, command, (struct flock *)argument);
+    case F_GETOWN:
+    case F_GETSIG:
+    case F_SETOWN:
+    case F_SETSIG:
+    case F_NOTIFY:
+        return command == F_NOTIFY ? -EINVAL : 0;
+    case F_GETLEASE:
+        return F_UNLCK;
+    case F_SETLEASE: /* nobody could break it */
+        return argument == F_UNLCK ? -EAGAIN : -EINVAL;
+    case F_GETPIPE_SZ:
+    case F_SETPIPE_SZ:
+        return -EBADF;
+    case F_GET_RW_HINT:
+    case F_SET_RW_HINT:
+        return -EOPNOTSUPP;
+    default: /* seals and what comes after them: for a file that has none */
+        return -EINVAL;
+    }
+}
+
+int fcntl(int fd, int command, ...)
+{
+    va_list arguments;
+    va_start(arguments, command);
+    long argument = va_arg(arguments, long);
+    va_end(arguments);
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(fcntl)(fd, command, argument);
+    int saved = errno;
+    int result = (int)entry_return(saved, fcntl_file(file, fd, command, argument));
+    file_put(file);
+    return result;
+}
+
+int flock(int fd, int operation)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(flock)(fd, operation);
+    int saved = errno, kind = operation & ~LOCK_NB;
+    int result = kind == LOCK_SH || kind == LOCK_EX || kind == LOCK_UN ? 0 : -EINVAL;
+    if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
+        result = -EBADF;
+    file_put(file);
+    return (int)entry_return(saved, result);
+}
+
+int lockf(int fd, int command, off_t length)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(lockf)(fd, command, length);
+    int saved = errno;
+    struct flock lock = {.l_type = command == F_ULOCK ? F_UNLCK : F_WRLCK, .l_whence = SEEK_CUR};
+    int result = command < F_ULOCK || command > F_TEST ? -EINVAL
+                 : command == F_TEST                   ? 0
+                                                       : lock_check(file, &lock);
+    file_put(file);
+    return (int)entry_return(saved, result);
+}
+
+/* ---- closing ranges ---- */
+
+/* What a range of closes must leave alone, lowest first, from /proc: async-signal-safe, for it is
+ * done between fork and exec. Returns how many lie in [first, last]; -errno without /proc. */
+static int engines_between(unsigned first, unsigned last, unsigned *ret_fds, int room)
+{
+    int directory = REAL(open)("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return -errno;
+    int count = 0;
+    _Alignas(struct dirent64) char buffer[2048];
+    ssize_t filled;
+    while ((filled = REAL(getdents64)(directory, buffer, sizeof buffer)) > 0)
+        for (ssize_t at = 0; at < filled;) {
+            const struct dirent64 *record = (const struct dirent64 *)(void *)(buffer + at);
+            at += record->d_reclen;
+            unsigned fd = 0;
+            const char *digit = record->d_name;
+            for (; *digit >= '0' && *digit <= '9'; digit++)
+                fd = fd * 10 + (unsigned)(*digit - '0');
+            if (*digit || fd < first || fd > last || !is_engines((int)fd) || count == room)
+                continue;
+            int place = count++;
+            for (; place > 0 && ret_fds[place - 1] > fd; place--)
+                ret_fds[place] = ret_fds[place - 1];
+            ret_fds[place] = fd;
+        }
+    REAL(close)(directory);
+    return count;
+}
+
+#define ENGINE_FDS_MAX 1024
+
+static int close_real(unsigned first, unsigned last, int flags)
+{
+    unsigned keep[ENGINE_FDS_MAX];
+    int count = engine_is_loaded() ? engines_between(first, last, keep, ENGINE_FDS_MAX) : 0;
+    if (count < 0 || count == ENGINE_FDS_MAX) /* one by one */
+        for (count = 0; first <= last && first < FDTAB_LEAVES * FDTAB_LEAF_SIZE; first++)
+            if (!is_engines((int)first))
+                REAL(close)((int)first);
+    for (int i = 0; i < count; i++) {
+        if (keep[i] > first && REAL(close_range)(first, keep[i] - 1, flags) < 0)
+            return -errno;
+        first = keep[i] + 1;
+    }
+    return first <= last && REAL(close_range)(first, last, flags) < 0 ? -errno : 0;
+}
+
+static int close_between(unsigned first, unsigned last, int flags)
+{
+    if (first > last || flags & ~(int)(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC))
+        return -EINVAL;
+    int start = first > INT32_MAX ? INT32_MAX : (int)first;
+    for (int fd = fdtab_next(start); fd >= 0 && (unsigned)fd <= last; fd = fdtab_next(fd + 1))
+        close_fd(fd);
+    return close_real(first, last, flags);
+}
+
+int close_range(unsigned first, unsigned last, int flags)
+{
+    /* CLOEXEC only marks: on placeholders it means the same, on the engine's it is set already. */
+    if (likely(!file_any() && !engine_is_loaded()) || flags & (int)CLOSE_RANGE_CLOEXEC)
+        return REAL(close_range)(first, last, flags);
+    int saved = errno;
+    return (int)entry_return(saved, close_between(first, last, flags));
+}
+
+void closefrom(int lowest)
+{
+    if (likely(!file_any() && !engine_is_loaded())) {
+        REAL(closefrom)(lowest);
+        return;
+    }
+    int saved = errno;
+    close_between(lowest < 0 ? 0 : (unsigned)lowest, UINT32_MAX, 0);
+    errno = saved;
+}
+
+#include "alias_fd.h"

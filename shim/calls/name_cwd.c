@@ -1,0 +1,347 @@
+/* Where a process stands and what a path is called: chdir, getcwd, realpath, readlink.
+ *
+ * When the working directory becomes virtual, the kernel's moves to a deleted empty directory, the
+ * innermost of a chain of deleted ones, so that a relative name that is not intercepted, even one
+ * with many `..`, gives ENOENT and never reaches a real file. From one virtual directory to another
+ * the kernel's stays where it is.
+ */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/options.h"
+#include "shim/calls/name.h"
+#include "shim/calls/stat.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/file.h"
+#include "shim/real.h"
+#include "shim/report.h"
+#include "shim/start.h"
+
+/* ---- the kernel's working directory meanwhile ---- */
+
+#define LIMBO_DEPTH 16
+
+static const char *environment_value(const char *name)
+{
+    size_t length = strlen(name);
+    for (char *const *entry = start_environment(); entry && *entry; entry++)
+        if (!strncmp(*entry, name, length) && (*entry)[length] == '=' && (*entry)[length + 1])
+            return *entry + length + 1;
+    return NULL;
+}
+
+/* Makes a 0700 directory in `place` with LIMBO_DEPTH more inside each other, opens the innermost and
+ * deletes all. Returns the descriptor or -errno. */
+static int limbo_make(const char *place)
+{
+    char name[PATH_MAX];
+    int length = snprintf(name, sizeof name, "%s/.s3dlio-XXXXXX", place);
+    if (length < 0 || length + 2 * LIMBO_DEPTH >= (int)sizeof name)
+        return -ENAMETOOLONG;
+    if (!REAL(mkdtemp)(name))
+        return -errno;
+    int depth = 0;
+    while (depth < LIMBO_DEPTH) {
+        memcpy(name + length + 2 * depth, "/d", 3);
+        if (REAL(mkdir)(name, 0700) < 0)
+            break;
+        depth++;
+    }
+    name[length + 2 * depth] = '\0';
+    int fd = REAL(open)(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int result = depth < LIMBO_DEPTH || fd < 0 ? -errno : fd;
+    for (; depth >= 0; depth--) {
+        name[length + 2 * depth] = '\0';
+        if (REAL(rmdir)(name) < 0 && result >= 0)
+            result = -errno;
+    }
+    if (result < 0 && fd >= 0)
+        REAL(close)(fd);
+    return result;
+}
+
+static int limbo_enter(void)
+{
+    const char *places[] = {environment_value("XDG_RUNTIME_DIR"), "/dev/shm",
+                            environment_value("TMPDIR"), "/tmp", "/var/tmp"};
+    int result = -ENOENT;
+    for (unsigned i = 0; i < sizeof places / sizeof *places; i++) {
+        if (!places[i] || places[i][0] != '/' || path_maybe(places[i]))
+            continue;
+        int fd = limbo_make(places[i]);
+        if (fd < 0) {
+            result = fd;
+            continue;
+        }
+        result = REAL(fchdir)(fd) < 0 ? -errno : 0;
+        REAL(close)(fd);
+        if (!result)
+            return 0;
+    }
+    report_line("chdir into a bucket needs a writable /dev/shm, $TMPDIR or /tmp: %s",
+                strerror(-result));
+    return result;
+}
+
+static int cwd_become(const char *virtual_path)
+{
+    int result = path_cwd()[0] ? 0 : limbo_enter();
+    if (!result)
+        path_set_cwd(virtual_path);
+    return result;
+}
+
+int name_chdir(const struct vpath *path)
+{
+    struct s3dlio_attr attr;
+    int result = stat_attr(path, &attr);
+    if (result < 0)
+        return result;
+    return attr.type == S3DLIO_DIRECTORY ? cwd_become(path->path) : -ENOTDIR;
+}
+
+int name_fchdir(int fd)
+{
+    struct file *file = file_get(fd);
+    int result = !file ? -EBADF : file->kind != FILE_DIRECTORY ? -ENOTDIR : cwd_become(file->path);
+    file_put(file);
+    return result;
+}
+
+static int cwd_is_real(int result)
+{
+    if (!result && path_cwd()[0])
+        path_set_cwd(NULL);
+    return result;
+}
+
+int chdir(const char *path)
+{
+    struct vpath resolved;
+    int result = path_classify(AT_FDCWD, path, &resolved);
+    if (likely(!result))
+        return cwd_is_real(REAL(chdir)(path));
+    int saved = errno;
+    return (int)entry_return(saved, result < 0 ? result : name_chdir(&resolved));
+}
+
+int fchdir(int fd)
+{
+    if (likely(!fdtab_is_virtual(fd)))
+        return cwd_is_real(REAL(fchdir)(fd));
+    int saved = errno;
+    return (int)entry_return(saved, name_fchdir(fd));
+}
+
+/* ---- getcwd ---- */
+
+char *getcwd(char *buffer, size_t size)
+{
+    const char *cwd = path_cwd();
+    if (likely(!cwd[0]))
+        return REAL(getcwd)(buffer, size);
+    size_t needed = strlen(cwd) + 1;
+    if (!size && buffer) {
+        errno = EINVAL;
+        return NULL;
+    }
+    if (size && size < needed) {
+        errno = ERANGE;
+        return NULL;
+    }
+    if (!buffer)
+        buffer = malloc(size ? size : needed);
+    return buffer ? memcpy(buffer, cwd, needed) : NULL;
+}
+
+char *__getcwd_chk(char *buffer, size_t size, size_t room)
+{
+    if (likely(!path_cwd()[0]) || size > room)
+        return REAL(__getcwd_chk)(buffer, size, room);
+    return getcwd(buffer, size);
+}
+
+/* $PWD is kept when it names the same directory; ours has one name. */
+char *get_current_dir_name(void)
+{
+    return likely(!path_cwd()[0]) ? REAL(get_current_dir_name)() : getcwd(NULL, 0);
+}
+
+char *getwd(char *buffer)
+{
+    return likely(!path_cwd()[0]) ? REAL(getwd)(buffer) : getcwd(buffer, PATH_MAX);
+}
+
+char *__getwd_chk(char *buffer, size_t room)
+{
+    return likely(!path_cwd()[0]) ? REAL(__getwd_chk)(buffer, room) : getcwd(buffer, room);
+}
+
+/* ---- links that the kernel shows for descriptors ---- */
+
+static const char *after(const char *path, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    return strncmp(path, prefix, length) ? NULL : path + length;
+}
+
+/* Behind "/proc/self/" and what else names this process there; NULL otherwise. */
+static const char *proc_self(const char *path)
+{
+    const char *rest = after(path, "/proc/");
+    if (!rest)
+        return NULL;
+    const char *self = after(rest, "self/");
+    self = self ? self : after(rest, "thread-self/");
+    if (self || *rest < '1' || *rest > '9')
+        return self;
+    char *end;
+    long pid = strtol(rest, &end, 10);
+    return *end == '/' && pid == getpid() ? end + 1 : NULL;
+}
+
+int name_proc_fd(const char *path)
+{
+    static const struct {
+        const char *path;
+        int fd;
+    } streams[] = {{"/dev/stdin", 0}, {"/dev/stdout", 1}, {"/dev/stderr", 2}};
+    for (unsigned i = 0; i < sizeof streams / sizeof *streams; i++)
+        if (!strcmp(path, streams[i].path))
+            return streams[i].fd;
+    const char *digits = after(path, "/dev/fd/");
+    if (!digits) {
+        const char *self = proc_self(path);
+        digits = self ? after(self, "fd/") : NULL;
+    }
+    if (!digits || *digits < '0' || *digits > '9')
+        return -1;
+    char *end;
+    long fd = strtol(digits, &end, 10);
+    return *end || fd > INT_MAX ? -1 : (int)fd;
+}
+
+static bool may_be_proc(const char *path)
+{
+    return (file_any() || path_filter.relative) && (uintptr_t)path >= PATH_UNREAD &&
+           path[0] == '/' && (path[1] == 'p' || path[1] == 'd');
+}
+
+/* What such a link points to, when that is virtual: 1 with the path copied out. */
+static int proc_target(const char *path, char *ret_target)
+{
+    if (!may_be_proc(path))
+        return 0;
+    const char *self = proc_self(path);
+    if (self && !strcmp(self, "cwd") && path_cwd()[0]) {
+        snprintf(ret_target, PATH_VIRTUAL_MAX, "%s", path_cwd());
+        return 1;
+    }
+    int fd = name_proc_fd(path);
+    struct file *file = fd < 0 ? NULL : file_get(fd);
+    if (!file)
+        return 0;
+    snprintf(ret_target, PATH_VIRTUAL_MAX, "%s", file->path);
+    file_put(file);
+    return 1;
+}
+
+/* ---- realpath ---- */
+
+static char *realpath_virtual(int result, const struct vpath *path, char *buffer)
+{
+    struct s3dlio_attr attr;
+    int saved = errno;
+    if (result > 0)
+        result = stat_attr(path, &attr);
+    if (entry_return(saved, result) < 0)
+        return NULL;
+    size_t size = strlen(path->path) + 1;
+    if (!buffer)
+        buffer = malloc(size);
+    return buffer ? memcpy(buffer, path->path, size) : NULL;
+}
+
+char *realpath(const char *path, char *buffer)
+{
+    struct vpath resolved;
+    int result = path_classify(AT_FDCWD, path, &resolved);
+    if (unlikely(!result && proc_target(path, resolved.path))) {
+        resolved.wants_directory = false;
+        result = path_from_virtual(resolved.path, &resolved);
+    }
+    if (likely(!result))
+        return REAL(realpath)(path, buffer);
+    return realpath_virtual(result, &resolved, buffer);
+}
+
+char *__realpath_chk(const char *path, char *buffer, size_t room)
+{
+    if (room < PATH_MAX)
+        return REAL(__realpath_chk)(path, buffer, room); /* aborts, as it has to */
+    return realpath(path, buffer);
+}
+
+char *canonicalize_file_name(const char *path)
+{
+    return realpath(path, NULL);
+}
+
+/* ---- readlink ---- */
+
+/* 1 with *ret_result set (a length or -errno), 0: the real call decides. */
+static int readlink_any(int dirfd, const char *path, char *buffer, size_t size,
+                        ssize_t *ret_result)
+{
+    struct vpath resolved;
+    struct s3dlio_attr attr;
+    int result = path_classify(dirfd, path, &resolved);
+    if (result) {
+        result = result < 0 ? result : stat_attr(&resolved, &attr);
+        *ret_result = result < 0 ? result : -EINVAL; /* no object of this version is a link */
+        return 1;
+    }
+    /* /dev/stdin is itself a link to /proc/self/fd/0. */
+    if (!size || !may_be_proc(path) || after(path, "/dev/std") ||
+        !proc_target(path, resolved.path))
+        return 0;
+    size_t length = strlen(resolved.path);
+    length = length < size ? length : size;
+    memcpy(buffer, resolved.path, length);
+    *ret_result = (ssize_t)length;
+    return 1;
+}
+
+ssize_t readlink(const char *path, char *buffer, size_t size)
+{
+    ssize_t result;
+    int saved = errno;
+    if (likely(!path_maybe(path) && !may_be_proc(path)) ||
+        !readlink_any(AT_FDCWD, path, buffer, size, &result))
+        return REAL(readlink)(path, buffer, size);
+    return entry_return(saved, result);
+}
+
+ssize_t readlinkat(int dirfd, const char *path, char *buffer, size_t size)
+{
+    ssize_t result;
+    int saved = errno;
+    if (!readlink_any(dirfd, path, buffer, size, &result))
+        return REAL(readlinkat)(dirfd, path, buffer, size);
+    return entry_return(saved, result);
+}
+
+ssize_t __readlink_chk(const char *path, char *buffer, size_t size, size_t room)
+{
+    return size > room ? REAL(__readlink_chk)(path, buffer, size, room)
+                       : readlink(path, buffer, size);
+}
+
+ssize_t __readlinkat_chk(int dirfd, const char *path, char *buffer, size_t size, size_t room)
+{
+    return size > room ? REAL(__readlinkat_chk)(dirfd, path, buffer, size, room)
+                       : readlinkat(dirfd, path, buffer, size);
+}
