@@ -105,9 +105,8 @@ int elf_inspect(int fd, struct elf_facts *ret_facts)
         rc = inspect_self(&own, &self);
         if (rc < 0)
             return rc;
-        if (header.e_ident[EI_CLASS] != own.e_ident[EI_CLASS])
-            facts.kind = ELF_FOREIGN;
-        else if (read_at(fd, &header, sizeof header, 0) == 1 && !same_machine(&header, &own))
+        if (header.e_ident[EI_CLASS] != own.e_ident[EI_CLASS] ||
+            (read_at(fd, &header, sizeof header, 0) == 1 && !same_machine(&header, &own)))
             facts.kind = ELF_FOREIGN;
         else if (header.e_phnum)
             inspect_native(fd, &header, &facts);

@@ -213,15 +213,13 @@ static int parse_arguments(char **argv, struct run_arguments *ret_arguments)
         else if (cli_option(argv, &i, "--set", &value))
             rc = set_option(value);
         else
-            return cli_usage("run: '%s' is not understood", argv[i]);
+            rc = cli_usage("run: '%s' is not understood", argv[i]);
     }
-    if (rc != CLI_OK)
-        return rc;
-    if (!argv[i])
-        return cli_usage("run: a program is missing");
     arguments.program = argv + i;
     *ret_arguments = arguments;
-    return CLI_OK;
+    if (rc == CLI_OK && !argv[i])
+        return cli_usage("run: a program is missing");
+    return rc;
 }
 
 int run_command(int argc, char **argv)
