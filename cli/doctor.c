@@ -1,7 +1,7 @@
 /* s3dlio doctor: is everything as it must be for /s3 to work, and if not, what is to be set.
  *
  * The endpoint is asked through the engine, so that what is tried is what programs will use. Never
- * prints a secret. The engine's own lines on stderr are switched off: each finding is a line here. */
+ * prints a secret. The engine's own lines on stderr are off: each finding is a line here. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +116,7 @@ static void check_credentials(const struct s3dlio_probe *probe, const struct s3d
                    result < 0 && *error->message ? error->message : "refused");
 }
 
-/* May the names below the URI be listed? For the list of buckets a refusal is common and harmless. */
+/* May the names below the URI be listed? For the list of buckets a refusal is common. */
 static void check_listing(const struct doctor_arguments *arguments)
 {
     struct s3dlio_error error = {0};

@@ -185,8 +185,8 @@ static void script_interpreter(int fd, char ret_name[SCRIPT_LINE_BYTES])
         snprintf(ret_name, SCRIPT_LINE_BYTES, "%s%s", strchr(name, '/') ? "" : "./", name);
 }
 
-/* Looks into program->path and sets the verdict; true when it is a script and ret_next names what is
- * to be looked at instead. */
+/* Looks into program->path and sets the verdict; true when it is a script, and ret_next names what
+ * is to be looked at instead. */
 static bool inspect_file(struct program *program, char ret_next[SCRIPT_LINE_BYTES])
 {
     struct elf_facts facts;

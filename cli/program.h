@@ -1,5 +1,5 @@
-/* Will the preloaded library reach this program? Found as execvp finds it, scripts followed to their
- * interpreters. Used by `run`, which refuses, and by `doctor`, which tells. */
+/* Will the preloaded library reach this program? Found as execvp finds it, scripts followed to
+ * their interpreters. Used by `run`, which refuses, and by `doctor`, which tells. */
 #ifndef S3DLIO_CLI_PROGRAM_H
 #define S3DLIO_CLI_PROGRAM_H
 

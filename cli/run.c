@@ -125,8 +125,8 @@ static bool list_has(const char *list, const char *path)
     return false;
 }
 
-/* The length of the sanitizer runtimes that a list begins with, separators included: these insist on
- * being first. */
+/* The length of the sanitizer runtimes that a list begins with, separators included: these insist
+ * on being first. */
 static int sanitizer_length(const char *list)
 {
     static const char *const runtimes[] = {"libasan.", "libtsan.", "libubsan.", "libclang_rt."};

@@ -8,8 +8,8 @@
  * it) over /etc/s3dlio/config. `NAME = value` lines, # begins a comment; names in any case, with or
  * without S3DLIO_. Profiles: profiles/NAME.conf beside the user's file, then the built-in ones. A
  * set-uid process (AT_SECURE) reads its environment and the built-in profiles, and no file.
- * An empty value counts as unset. Names that begin with S3DLIO__ (state that we hand across exec) or
- * S3DLIO_TEST_ are no options.
+ * An empty value counts as unset. Names that begin with S3DLIO__ (state that we hand across exec)
+ * or S3DLIO_TEST_ are no options.
  */
 #ifndef S3DLIO_CONFIG_OPTIONS_H
 #define S3DLIO_CONFIG_OPTIONS_H
@@ -69,8 +69,8 @@ struct options {
 typedef void options_problem_fn(void *arg, const char *message);
 
 /* Loads all sources. environment: NULL-terminated, or NULL for none; problem may be NULL. 0, or
- * -ENOMEM with *ret_options untouched. Strings are copied. Not thread-safe in itself; the result may
- * be read by any thread. */
+ * -ENOMEM with *ret_options untouched. Strings are copied. Not thread-safe in itself; the result
+ * may be read by any thread. */
 int options_load(char *const *environment, options_problem_fn *problem, void *arg,
                  struct options *ret_options);
 void options_fini(struct options *options);

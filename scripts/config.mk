@@ -1,4 +1,4 @@
-# Generated from the configuration's rows and profiles: the built-in profiles, docs/CONFIGURATION.md.
+# Generated from config/: the built-in profiles, docs/CONFIGURATION.md.
 
 PROFILES := $(sort $(wildcard config/profiles/*.conf))
 
@@ -12,5 +12,6 @@ docs: ## write the generated pages of docs/ anew
 	$(Q)scripts/generate-configuration config/options.def $(PROFILES) >docs/CONFIGURATION.md
 
 check-docs: ## the generated pages of docs/ are current
-	$(Q)scripts/generate-configuration config/options.def $(PROFILES) | cmp -s - docs/CONFIGURATION.md || \
+	$(Q)scripts/generate-configuration config/options.def $(PROFILES) | \
+	    cmp -s - docs/CONFIGURATION.md || \
 	    { echo 'docs/CONFIGURATION.md is not current: run make docs' >&2; exit 1; }

@@ -15,7 +15,8 @@ struct buffer {
 void buffer_init(struct buffer *buffer, size_t limit);
 void buffer_fini(struct buffer *buffer); /* frees; usable again after */
 void buffer_clear(struct buffer *buffer); /* keeps the memory */
-int buffer_append(struct buffer *buffer, const void *data, size_t length); /* 0, -ENOMEM, -EMSGSIZE */
+/* 0, -ENOMEM or -EMSGSIZE; on failure the buffer is as it was. */
+int buffer_append(struct buffer *buffer, const void *data, size_t length);
 int buffer_append_str(struct buffer *buffer, const char *text);
 int buffer_append_format(struct buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

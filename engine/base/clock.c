@@ -105,7 +105,7 @@ static bool scan_field(char field, const char **text, struct civil *c)
 }
 
 /* Matches text with a pattern of %w (any word), %N (month name), %Y %y (year of 4 or 2 digits), %M,
- * %D, %d (padded with a space), %h, %m, %s and literal characters. Returns what follows, or NULL. */
+ * %D, %d (padded with a space), %h, %m, %s and literal characters. Returns what follows or NULL. */
 static const char *scan_civil(const char *pattern, const char *text, struct civil *ret_civil)
 {
     struct civil c = {0};

@@ -58,8 +58,8 @@ struct error {
     char uri[256];          /* shortened in the middle when longer */
 };
 
-/* Makes *err (may be NULL) a new error: class and message, every other field cleared. Fill in status,
- * code and the rest afterwards. Returns the negative errno of the class; printf-like message. */
+/* Makes *err (may be NULL) a new error: class and message, every other field cleared. Fill in
+ * status, code and the rest afterwards. Returns the negative errno of the class; printf-like message. */
 int error_set(struct error *err, enum error_class class, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -73,13 +73,13 @@ void error_set_context(struct error *err, const char *operation, const char *uri
 /* Resets to ERROR_NONE. */
 void error_clear(struct error *err);
 
-/* Positive errno for the error; 0 for ERROR_NONE. Known store codes count (QuotaExceeded: EDQUOT). */
+/* Positive errno for the error; 0 for ERROR_NONE. Store codes count (QuotaExceeded: EDQUOT). */
 int error_errno(const struct error *err);
 bool error_is_retryable(enum error_class class);
 const char *error_class_name(enum error_class class); /* "not-found", "access", … */
 
-/* One line without newline and without "s3dlio: " (the log adds that): what failed, why, what to set.
- * Returns length as snprintf does. */
+/* One line without newline and without "s3dlio: " (the log adds that): what failed, why, what to
+ * set. Returns length as snprintf does. */
 int error_format(const struct error *err, char *buffer, unsigned long size);
 
 /* Prints the line to the log (stderr) the first time this class+code is seen for this bucket

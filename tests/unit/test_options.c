@@ -15,7 +15,7 @@
 #include "config/internal.h"
 #include "config/options.h"
 
-/* ---- a home of our own, an environment of our own --------------------------------------------- */
+/* ---- a home of our own, an environment of our own -------------------------------------------- */
 
 static char home[64];
 static char home_variable[80];
@@ -71,7 +71,7 @@ static void write_file(const char *name, const char *text)
 
 #define USER_CONFIG ".config/s3dlio/config"
 
-/* ---- loading, with the problems collected ----------------------------------------------------- */
+/* ---- loading, with the problems collected ---------------------------------------------------- */
 
 struct loaded {
     struct options options;
@@ -129,7 +129,7 @@ static void defaults_without_any_source(void **state)
     options_fini(&options);
 }
 
-/* ---- precedence ------------------------------------------------------------------------------- */
+/* ---- precedence ------------------------------------------------------------------------------ */
 
 static void the_environment_beats_the_file_beats_the_profile(void **state)
 {
@@ -224,7 +224,7 @@ static void a_set_uid_process_reads_no_file(void **state)
     options_fini(&loaded.options);
 }
 
-/* ---- aliases ---------------------------------------------------------------------------------- */
+/* ---- aliases --------------------------------------------------------------------------------- */
 
 static void the_own_name_wins_and_a_conflict_is_said(void **state)
 {
@@ -288,7 +288,7 @@ static void an_empty_value_is_none(void **state)
     options_fini(&loaded.options);
 }
 
-/* ---- what is wrong, and how it is said --------------------------------------------------------- */
+/* ---- what is wrong, and how it is said ------------------------------------------------------- */
 
 static void a_bad_value_names_the_range_and_the_next_source_counts(void **state)
 {
@@ -345,7 +345,7 @@ static void very_long_names_and_values_are_harmless(void **state)
     options_fini(&loaded.options);
 }
 
-/* ---- files and profiles ------------------------------------------------------------------------ */
+/* ---- files and profiles ---------------------------------------------------------------------- */
 
 static void the_form_of_a_file(void **state)
 {
@@ -492,7 +492,7 @@ static void every_built_in_profile_is_sound(void **state)
     options_fini(&loaded.options);
 }
 
-/* ---- printing ---------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void the_table_shows_origins_and_hides_secrets(void **state)
 {
