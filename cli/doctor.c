@@ -78,7 +78,7 @@ static void check_tls(const struct s3dlio_probe *probe, const struct options *op
 {
     bool encrypted = strcmp(probe->tls, "none") != 0;
 
-    if (!probe->reachable)
+    if (!*probe->tls)
         return;
     if (encrypted && !option_int(options, TLS_VERIFY))
         check_line(CHECK_WARN, "TLS", "set S3DLIO_TLS_VERIFY=1 and AWS_CA_BUNDLE",
@@ -145,6 +145,8 @@ static void check_store(const struct doctor_arguments *arguments, const struct o
 
     if (!*probe.endpoint && option_text(options, ENDPOINT_URL))
         options_format(options, OPTION_ID_ENDPOINT_URL, probe.endpoint, sizeof probe.endpoint);
+    if (result < 0 && error.http_status)
+        probe.reachable = true; /* it answered, if only to refuse */
     check_endpoint(&probe, &error, result);
     check_tls(&probe, options);
     check_clock(&probe, error.class_name);
