@@ -1,0 +1,110 @@
+/* Entering and leaving the engine; see api.h. */
+#include "api/api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+static int64_t timeout_of(const struct engine *engine, const struct s3dlio_call *call)
+{
+    return call && call->timeout_ms ? call->timeout_ms * NS_PER_MS : engine->operation_timeout_ns;
+}
+
+int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    memset(&api->error, 0, sizeof api->error);
+    api->ret_error = ret_error;
+    api->engine = NULL;
+    gate_enter(&api->scope);
+    api->result = engine_get(NULL, &api->engine, &api->error);
+    if (api->result < 0)
+        return api->result;
+    limits_begin(&api->limits, timeout_of(api->engine, call),
+                 call && call->cancel ? &call->cancel->triggered : NULL);
+    return 0;
+}
+
+int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
+                  struct s3dlio_error *ret_error, struct uri *ret_uri)
+{
+    int result = api_enter(api, call, ret_error);
+    if (result < 0)
+        return result;
+    result = uri_parse(text, ret_uri);
+    if (result == -ENAMETOOLONG)
+        result = error_set(&api->error, ERROR_TOO_LONG, "the key is longer than %d bytes",
+                           URI_KEY_MAX);
+    else if (result < 0)
+        result = error_set(&api->error, ERROR_INVALID, "not a URI of the form scheme://bucket/key");
+    if (result < 0)
+        error_set_context(&api->error, NULL, text);
+    api->result = result;
+    return result;
+}
+
+long api_leave(struct api *api, long result)
+{
+    if (api->result < 0)
+        result = api->result;
+    if (api->engine)
+        limits_end(&api->limits);
+    if (result < 0) {
+        if (api->ret_error)
+            api_export_error(&api->error, api->ret_error);
+        else
+            error_report_once(&api->error);
+    }
+    gate_leave(&api->scope);
+    return result;
+}
+
+/* ---- what the outside sees ---- */
+
+void api_export_error(const struct error *error, struct s3dlio_error *ret_error)
+{
+    *ret_error = (struct s3dlio_error){
+        .errnum = error_errno(error),
+        .http_status = error->http_status,
+        .retryable = error_is_retryable(error->class),
+    };
+    snprintf(ret_error->class_name, sizeof ret_error->class_name, "%s",
+             error_class_name(error->class));
+    snprintf(ret_error->code, sizeof ret_error->code, "%s", error->code);
+    snprintf(ret_error->request_id, sizeof ret_error->request_id, "%s", error->request_id);
+    snprintf(ret_error->operation, sizeof ret_error->operation, "%s", error->operation);
+    error_format(error, ret_error->message, sizeof ret_error->message);
+}
+
+void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr)
+{
+    _Static_assert((int)ATTR_FILE == (int)S3DLIO_FILE &&
+                       (int)ATTR_DIRECTORY == (int)S3DLIO_DIRECTORY &&
+                       (int)ATTR_SYMLINK == (int)S3DLIO_SYMLINK &&
+                       (int)ATTR_HAS_GID == (int)S3DLIO_HAS_GID,
+                   "both sides number types and flags alike");
+    *ret_attr = (struct s3dlio_attr){
+        .type = (enum s3dlio_type)attr->type,
+        .has = attr->has,
+        .mode = attr->mode,
+        .uid = attr->uid,
+        .gid = attr->gid,
+        .size_bytes = attr->size_bytes,
+        .mtime = attr->mtime,
+        .inode = attr->inode,
+    };
+    snprintf(ret_attr->etag, sizeof ret_attr->etag, "%s", attr->etag);
+}
+
+struct attr api_import_attr(const struct s3dlio_write_options *options)
+{
+    struct attr attr = {.type = ATTR_FILE};
+    if (options) {
+        attr.has = options->has;
+        attr.mode = options->mode;
+        attr.uid = options->uid;
+        attr.gid = options->gid;
+    }
+    return attr;
+}

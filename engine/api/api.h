@@ -1,0 +1,41 @@
+/* What every public function does besides its own work: enter the gate, begin the call's limits, find
+ * the engine, and on the way out turn the inner error into the public one.
+ *
+ * Usage: `struct api api; if (!api_enter(&api, …)) result = work; return api_leave(&api, result)`.
+ * api_leave must follow api_enter whatever that returned, on the same thread.
+ */
+#ifndef S3DLIO_API_API_H
+#define S3DLIO_API_API_H
+
+#include "core/engine.h"
+#include "core/limits.h"
+#include "io/gate.h"
+#include "s3dlio.h"
+
+struct s3dlio_cancel {
+    atomic_bool triggered;
+};
+
+struct api {
+    struct gate_scope scope;
+    struct limits limits;
+    struct engine *engine;
+    struct error error;
+    struct s3dlio_error *ret_error;  /* the caller's; NULL: what goes wrong is printed once */
+    int result;                      /* of api_enter */
+};
+
+/* call and ret_error may be NULL. 0 or -errno. */
+int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* The same for a call about one name: *ret_uri is it, taken apart. */
+int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
+                  struct s3dlio_error *ret_error, struct uri *ret_uri);
+/* Returns `result`, or what api_enter returned when that failed. */
+long api_leave(struct api *api, long result);
+
+void api_export_error(const struct error *error, struct s3dlio_error *ret_error);
+void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr);
+/* What a writer stores with the object; `has` says what. options may be NULL. */
+struct attr api_import_attr(const struct s3dlio_write_options *options);
+
+#endif

@@ -1,0 +1,111 @@
+/* The public functions on names: look-up, listing, directories, deletion. */
+#include <stdlib.h>
+
+#include "api/api.h"
+#include "core/listing.h"
+#include "core/names.h"
+
+int s3dlio_stat(const char *uri_text, const struct s3dlio_call *call, struct s3dlio_attr *ret_attr,
+                struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct attr attr;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result)
+        result = names_lookup(api.engine, &uri, &api.limits, &attr, &api.error);
+    if (!result)
+        api_export_attr(&attr, ret_attr);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_mkdir(const char *uri_text, const struct s3dlio_write_options *options,
+                 const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct attr attr = api_import_attr(options);
+    attr.type = ATTR_DIRECTORY;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result)
+        result = names_mkdir(api.engine, &uri, &attr, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_rmdir(const char *uri_text, const struct s3dlio_call *call,
+                 struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result)
+        result = names_rmdir(api.engine, &uri, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_unlink(const char *uri_text, const struct s3dlio_call *call,
+                  struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result)
+        result = names_unlink(api.engine, &uri, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+/* ---- listings: the core's own object ---- */
+
+static struct listing *listing_of(struct s3dlio_list *list)
+{
+    return (struct listing *)list;
+}
+
+int s3dlio_list_open(const char *uri_text, unsigned flags, const struct s3dlio_call *call,
+                     struct s3dlio_list **ret_list, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct listing *listing;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result)
+        result = listing_open(api.engine, &uri, flags & S3DLIO_LIST_RECURSIVE, &api.limits,
+                              &listing, &api.error);
+    if (!result)
+        *ret_list = (struct s3dlio_list *)listing;
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_list_next(struct s3dlio_list *list, struct s3dlio_entry *ret_entry,
+                     struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct listing_entry entry;
+    int result = api_enter(&api, NULL, ret_error);
+    if (!result)
+        result = listing_next(listing_of(list), &api.limits, &entry, &api.error);
+    if (result > 0) {
+        ret_entry->name = entry.name;
+        api_export_attr(&entry.attr, &ret_entry->attr);
+    }
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_list_rewind(struct s3dlio_list *list, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter(&api, NULL, ret_error);
+    if (!result)
+        result = listing_rewind(listing_of(list), &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+void s3dlio_list_close(struct s3dlio_list *list)
+{
+    struct api api;
+    if (!list)
+        return;
+    if (!api_enter(&api, NULL, NULL))
+        listing_close(listing_of(list));
+    api_leave(&api, 0);
+}

@@ -1,0 +1,174 @@
+/* The public functions on readers and writers. */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "api/api.h"
+#include "core/reader.h"
+#include "core/writer.h"
+
+/* ---- readers: the core's own object, safe for any number of threads ---- */
+
+static struct reader *reader_of(const struct s3dlio_reader *reader)
+{
+    return (struct reader *)(uintptr_t)reader;
+}
+
+int s3dlio_reader_open(const char *uri_text, const struct s3dlio_call *call,
+                       struct s3dlio_reader **ret_reader, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct reader *reader;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result)
+        result = reader_open(api.engine, &uri, &api.limits, &reader, &api.error);
+    if (!result)
+        *ret_reader = (struct s3dlio_reader *)reader;
+    return (int)api_leave(&api, result);
+}
+
+void s3dlio_reader_attr(const struct s3dlio_reader *reader, struct s3dlio_attr *ret_attr)
+{
+    api_export_attr(reader_attr(reader_of(reader)), ret_attr);
+}
+
+ssize_t s3dlio_reader_pread(struct s3dlio_reader *reader, void *buffer, size_t length_bytes,
+                            uint64_t offset_bytes, const struct s3dlio_call *call,
+                            struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct reader_target target = {buffer, length_bytes, offset_bytes};
+    ssize_t result = api_enter(&api, call, ret_error);
+    if (!result)
+        result = reader_pread(reader_of(reader), &target, &api.limits, &api.error);
+    return api_leave(&api, result);
+}
+
+void s3dlio_reader_advise(struct s3dlio_reader *reader, uint64_t offset_bytes,
+                          uint64_t length_bytes, enum s3dlio_advice advice)
+{
+    struct api api;
+    if (!api_enter(&api, NULL, NULL))
+        reader_advise(reader_of(reader), offset_bytes, length_bytes, (enum reader_advice)advice);
+    api_leave(&api, 0);
+}
+
+void s3dlio_reader_close(struct s3dlio_reader *reader)
+{
+    struct api api;
+    if (!reader)
+        return;
+    if (!api_enter(&api, NULL, NULL))
+        reader_close(reader_of(reader));
+    api_leave(&api, 0);
+}
+
+/* ---- writers: one call at a time ---- */
+
+/* Serialises calls on a writer. They may sleep, so the lock is a flag to wait for outside the gate,
+ * not a mutex to hold inside it. */
+struct s3dlio_writer {
+    struct writer *writer;
+    pthread_mutex_t mutex;
+};
+
+static void writer_lock(struct s3dlio_writer *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+}
+
+static void writer_unlock(struct s3dlio_writer *writer)
+{
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+int s3dlio_writer_open(const char *uri_text, const struct s3dlio_write_options *options,
+                       const struct s3dlio_call *call, struct s3dlio_writer **ret_writer,
+                       struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct attr attr = api_import_attr(options);
+    struct upload_options upload = {
+        .exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
+        .content_type = options ? options->content_type : NULL,
+        .attr = &attr,
+    };
+    struct s3dlio_writer *writer = calloc(1, sizeof *writer);
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result && !writer)
+        result = error_set(&api.error, ERROR_NO_MEMORY, "opening for writing");
+    if (!result)
+        result = writer_open(api.engine, &uri, &upload, options ? options->size_hint_bytes : 0,
+                             &writer->writer, &api.error);
+    if (!result) {
+        pthread_mutex_init(&writer->mutex, NULL);
+        *ret_writer = writer;
+    } else {
+        free(writer);
+    }
+    return (int)api_leave(&api, result);
+}
+
+ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void *buffer, size_t length_bytes,
+                            struct s3dlio_error *ret_error)
+{
+    struct api api;
+    writer_lock(writer);
+    ssize_t result = api_enter(&api, NULL, ret_error);
+    if (!result)
+        result = writer_write(writer->writer, buffer, length_bytes, &api.limits, &api.error);
+    result = api_leave(&api, result);
+    writer_unlock(writer);
+    return result;
+}
+
+uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer)
+{
+    return writer_length(writer->writer);
+}
+
+static void writer_delete(struct s3dlio_writer *writer)
+{
+    pthread_mutex_destroy(&writer->mutex);
+    free(writer);
+}
+
+int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
+                        struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct attr attr;
+    int result = api_enter(&api, NULL, ret_error);
+    if (!result)
+        result = writer_finish(writer->writer, &api.limits, &attr, &api.error);
+    if (!result && ret_attr)
+        api_export_attr(&attr, ret_attr);
+    writer_free(writer->writer);
+    writer_delete(writer);
+    return (int)api_leave(&api, result);
+}
+
+void s3dlio_writer_abort(struct s3dlio_writer *writer)
+{
+    struct api api;
+    if (!writer)
+        return;
+    if (!api_enter(&api, NULL, NULL))
+        writer_abort(writer->writer, &api.limits);
+    writer_free(writer->writer);
+    writer_delete(writer);
+    api_leave(&api, 0);
+}
+
+void s3dlio_writer_forget(struct s3dlio_writer *writer)
+{
+    struct api api;
+    if (!writer)
+        return;
+    api_enter(&api, NULL, NULL);
+    writer_forget(writer->writer);
+    writer_delete(writer);
+    api_leave(&api, 0);
+}
