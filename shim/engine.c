@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "config/options.h"
+#include "shim/calls/stdio.h"
+#include "shim/exit.h"
 #include "shim/report.h"
 #include "shim/start.h"
 
@@ -66,6 +68,8 @@ static int engine_load(void)
     }
     int result = symbols_load(library);
     struct s3dlio_error error = {0};
+    exit_leave_out(dlsym(library, "OPENSSL_cleanup"));
+    stdio_prepare();
     if (!result)
         result = engine_calls.init(start_environment(), &error);
     if (result < 0 && error.errnum)
@@ -92,4 +96,25 @@ int engine_require(void)
 bool engine_is_loaded(void)
 {
     return atomic_load_explicit(&state, memory_order_acquire) == 1;
+}
+
+void engine_fork_prepare(void)
+{
+    pthread_mutex_lock(&loading);
+    if (engine_is_loaded())
+        engine_call(fork_prepare)();
+}
+
+void engine_fork_parent(void)
+{
+    if (engine_is_loaded())
+        engine_call(fork_parent)();
+    pthread_mutex_unlock(&loading);
+}
+
+void engine_fork_child(void)
+{
+    if (engine_is_loaded())
+        engine_call(fork_child)();
+    pthread_mutex_unlock(&loading);
 }

@@ -27,6 +27,11 @@ extern struct engine_calls engine_calls;
 int engine_require(void);
 bool engine_is_loaded(void);
 
+/* Around fork: no thread is loading the engine or inside its locks. */
+void engine_fork_prepare(void);
+void engine_fork_parent(void);
+void engine_fork_child(void);
+
 #define engine_call(name) engine_calls.name
 
 #endif

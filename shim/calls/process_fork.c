@@ -1,0 +1,252 @@
+/* fork and its kin.
+ *
+ * Everything of ours that has a lock is taken before glibc runs the program's atfork handlers, so
+ * that a handler that takes an allocator's locks (jemalloc's does) finds no thread of the engine that
+ * waits for them. In the child the engine has no threads and no connections; uploads stay the
+ * parent's. fork called inside glibc does not come through here: forkpty and daemon are wrapped,
+ * popen, system and posix_spawn share no memory that matters.
+ *
+ * Locking: `forks.lock` first, then the engine's, the files', the streams'.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include "shim/calls/fd.h"
+#include "shim/calls/process.h"
+#include "shim/calls/stdio.h"
+#include "shim/engine.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+#define PIPES_MAX 64
+#define PIPE_MINIMUM 512 /* out of the way of a program that counts on low numbers */
+
+static struct {
+    pthread_mutex_t lock;
+    int pipes[PIPES_MAX]; /* write ends that tell of a vfork child's exec; children close others' */
+    unsigned count;
+} forks = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* Set in the parent just before a real vfork, in memory that its child shares; the child sees its
+ * own number differ. */
+static _Thread_local pid_t vfork_parent __attribute__((tls_model("initial-exec")));
+
+bool process_has_virtual(void)
+{
+    return file_any() || path_cwd()[0];
+}
+
+bool process_is_vfork_child(void)
+{
+    return vfork_parent && vfork_parent != getpid();
+}
+
+static void pipes_close(int keep_fd)
+{
+    for (unsigned i = 0; i < forks.count; i++)
+        if (forks.pipes[i] != keep_fd)
+            REAL(close)(forks.pipes[i]);
+    forks.count = 0;
+}
+
+/* Signals wait meanwhile: a handler that reads a virtual file would wait for us. */
+static void fork_prepare(sigset_t *ret_signals)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, ret_signals);
+    pthread_mutex_lock(&forks.lock);
+    engine_fork_prepare();
+    file_fork_prepare();
+    stdio_fork_prepare();
+}
+
+static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
+{
+    stdio_fork_done();
+    if (pid < 0)
+        file_fork_failed();
+    else if (pid)
+        file_fork_parent();
+    else
+        file_fork_child();
+    if (pid)
+        engine_fork_parent();
+    else
+        engine_fork_child();
+    if (!pid) {
+        vfork_parent = 0;
+        pipes_close(keep_fd);
+    }
+    pthread_mutex_unlock(&forks.lock);
+    pthread_sigmask(SIG_SETMASK, signals, NULL);
+}
+
+pid_t process_fork(pid_t (*real)(void), int keep_fd)
+{
+    sigset_t signals;
+    fork_prepare(&signals);
+    pid_t pid = real();
+    int error = errno;
+    fork_done(pid, keep_fd, &signals);
+    errno = error;
+    return pid;
+}
+
+pid_t fork(void)
+{
+    return process_fork(REAL(fork), -1);
+}
+
+/* Async-signal-safe by contract, so it takes locks only when there is something to keep whole. */
+pid_t _Fork(void)
+{
+    if (!process_has_virtual() && !engine_is_loaded())
+        return REAL(_Fork)();
+    return process_fork(REAL(_Fork), -1);
+}
+
+pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
+              const struct winsize *size)
+{
+    sigset_t signals;
+    fork_prepare(&signals);
+    pid_t pid = REAL(forkpty)(terminal, name, attributes, size);
+    int error = errno;
+    fork_done(pid, -1, &signals);
+    for (int fd = 0; !pid && fd <= 2; fd++) { /* the terminal took their places */
+        file_put(file_detach(fd));
+        stdio_fd_changed(fd);
+    }
+    errno = error;
+    return pid;
+}
+
+/* ---- daemon ---- */
+
+static void find_upload(int fd, struct file *file, void *found)
+{
+    if (file->writer && file->writer_pid == getpid())
+        *(bool *)found = true;
+}
+
+static int streams_to_null(void)
+{
+    int null = REAL(open)("/dev/null", O_RDWR);
+    if (null < 0)
+        return -errno;
+    int result = 0;
+    for (int fd = 0; fd <= 2 && result >= 0; fd++)
+        result = null == fd ? 0 : fd_dup_to(null, fd, 0);
+    if (null > 2)
+        REAL(close)(null);
+    return result < 0 ? result : 0;
+}
+
+static int daemon_child(int keep_directory, int keep_streams)
+{
+    if (setsid() < 0)
+        return -errno;
+    if (!keep_directory) {
+        path_set_cwd(NULL);
+        if (REAL(chdir)("/") < 0)
+            return -errno;
+    }
+    return keep_streams ? 0 : streams_to_null();
+}
+
+int daemon(int keep_directory, int keep_streams)
+{
+    if (!process_has_virtual() && !engine_is_loaded())
+        return REAL(daemon)(keep_directory, keep_streams);
+    int saved = errno;
+    bool uploads = false;
+    file_each(find_upload, &uploads);
+    if (uploads)
+        return (int)entry_return(saved, report_refusal("daemon with an upload in progress", NULL));
+    pid_t pid = fork();
+    if (pid < 0)
+        return -1;
+    if (pid)
+        REAL(_exit)(0);
+    return (int)entry_return(saved, daemon_child(keep_directory, keep_streams));
+}
+
+/* ---- vfork ---- */
+
+/* Moved up, close-on-exec kept. */
+static int pipe_raise(int fd)
+{
+    int high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, PIPE_MINIMUM);
+    if (high < 0)
+        return fd;
+    REAL(close)(fd);
+    return high;
+}
+
+static int pipe_register(int ends[2])
+{
+    int result = 0;
+    pthread_mutex_lock(&forks.lock);
+    if (forks.count == PIPES_MAX)
+        result = -EAGAIN;
+    else if (pipe2(ends, O_CLOEXEC) < 0)
+        result = -errno;
+    else {
+        ends[0] = pipe_raise(ends[0]);
+        ends[1] = pipe_raise(ends[1]);
+        forks.pipes[forks.count++] = ends[1];
+    }
+    pthread_mutex_unlock(&forks.lock);
+    return result;
+}
+
+static void pipe_forget(int fd)
+{
+    pthread_mutex_lock(&forks.lock);
+    for (unsigned i = 0; i < forks.count; i++)
+        if (forks.pipes[i] == fd)
+            forks.pipes[i--] = forks.pipes[--forks.count];
+    REAL(close)(fd);
+    pthread_mutex_unlock(&forks.lock);
+}
+
+/* vfork for a process with virtual files: a copy, whose parent goes on when the child has executed
+ * another program or ended, because then the pipe closes. */
+static pid_t vfork_by_fork(void)
+{
+    int ends[2];
+    int result = pipe_register(ends);
+    if (result < 0) {
+        errno = -result;
+        return -1;
+    }
+    pid_t pid = process_fork(REAL(fork), ends[1]);
+    int error = errno;
+    if (!pid) {
+        REAL(close)(ends[0]);
+        return 0;
+    }
+    pipe_forget(ends[1]);
+    char byte;
+    while (pid > 0 && REAL(read)(ends[0], &byte, 1) < 0 && errno == EINTR)
+        ;
+    REAL(close)(ends[0]);
+    errno = error;
+    return pid;
+}
+
+void *process_vfork_target(void)
+{
+    if (process_has_virtual())
+        return (void *)vfork_by_fork;
+    vfork_parent = getpid();
+    return (void *)REAL(vfork);
+}
+
+#include "alias_process_fork.h"

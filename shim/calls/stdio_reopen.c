@@ -1,0 +1,208 @@
+/* freopen, where the stream or the new path is ours.
+ *
+ *   stream \ path    virtual                                    real
+ *   ours             the FILE stays, its descriptor changes     becomes a stream of glibc's
+ *   standard         the variable points to our stream          and back to glibc's
+ *   another FILE     reading: over a copy in memory;            (glibc)
+ *                    writing: refused
+ *
+ * As natively, what is pending is flushed to the old file and errors of that are ignored; the new
+ * file takes over the old descriptor number; when it cannot be opened the old one is closed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim/calls/fd.h"
+#include "shim/calls/io.h"
+#include "shim/calls/open.h"
+#include "shim/calls/stdio.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+#define COPY_BYTES (1u << 20)
+
+static void close_number(int fd)
+{
+    if (close_fd(fd) == -EBADF)
+        REAL(close)(fd);
+}
+
+/* Opens a virtual path on the number `fd`, whatever that is now; on failure closes it. */
+static int open_on(const struct vpath *path, int flags, int fd)
+{
+    int opened = flags < 0 ? flags : open_fd(path, flags, 0666);
+    if (opened < 0) {
+        close_number(fd);
+        return opened;
+    }
+    int result = opened == fd ? fd : fd_dup_to(opened, fd, flags & O_CLOEXEC);
+    if (opened != fd)
+        close_fd(opened);
+    return result;
+}
+
+static FILE *failed(int result)
+{
+    errno = -result;
+    return NULL;
+}
+
+static FILE *reopen_ours(const struct vpath *path, const char *mode, FILE *file)
+{
+    int flags = stream_mode_flags(mode);
+    fflush(file);
+    int result = open_on(path, flags, file->_fileno);
+    if (result < 0)
+        return failed(result);
+    stream_set_mode(file, flags);
+    return file;
+}
+
+static FILE *reopen_standard(const struct vpath *path, const char *mode, int index)
+{
+    int flags = stream_mode_flags(mode);
+    FILE *cookie = standard_cookie(index), *original = standard_original(index);
+    bool switched = standard_is_switched(index);
+    fflush(switched ? cookie : original);
+    __fpurge(original);
+    int result = open_on(path, flags, index); /* switches the variable */
+    if (result < 0)
+        return failed(result);
+    standard_switch(index, true);
+    stream_set_mode(cookie, flags);
+    return cookie;
+}
+
+/* glibc turns a cookie stream into one of its own in place, keeping the descriptor's number. */
+static FILE *reopen_as_real(const char *path, const char *mode, struct stream *stream)
+{
+    FILE *file = stream->file;
+    fflush(file);
+    struct file *old = file_detach(file->_fileno);
+    FILE *result;
+    if (stream->standard) {
+        int index = standard_index(file);
+        stream_set_mode(file, index ? O_WRONLY : O_RDONLY);
+        standard_switch(index, false);
+        result = REAL(freopen)(path, mode, standard_original(index));
+    } else {
+        stream_take(file);
+        result = REAL(freopen)(path, mode, file);
+        stream_free(stream);
+    }
+    file_put(old);
+    return result;
+}
+
+/* ---- a FILE that glibc made, on a virtual path ---- */
+
+static int copy_all(struct file *from, int to)
+{
+    char *buffer = malloc(COPY_BYTES);
+    ssize_t count = buffer ? 1 : -ENOMEM;
+    while (count > 0) {
+        count = io_read(from, buffer, COPY_BYTES);
+        for (ssize_t done = 0, part; done < count; done += part) {
+            part = REAL(write)(to, buffer + done, (size_t)(count - done));
+            if (part < 0) {
+                count = -errno;
+                break;
+            }
+        }
+    }
+    free(buffer);
+    return (int)count;
+}
+
+/* A descriptor of a copy of the object in memory, or -errno. */
+static int copy_open(const struct vpath *path)
+{
+    struct file *file;
+    int result = open_file(path, O_RDONLY, 0, &file);
+    if (result < 0)
+        return result;
+    int copy = memfd_create("s3dlio-stream", MFD_CLOEXEC);
+    result = copy < 0 ? -errno : copy_all(file, copy);
+    file_put(file);
+    if (result < 0 && copy >= 0)
+        REAL(close)(copy);
+    return result < 0 ? result : copy;
+}
+
+static FILE *reopen_copy(const struct vpath *path, const char *mode, FILE *file)
+{
+    int flags = stream_mode_flags(mode);
+    bool reads = flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
+    int copy = flags < 0 ? flags
+               : reads   ? copy_open(path)
+                         : report_refusal("freopen, other than of a standard stream, for writing to",
+                                          path->path);
+    char name[64] = ""; /* opening "" fails, and closes the stream as a failure has to */
+    if (copy >= 0)
+        snprintf(name, sizeof name, "/proc/self/fd/%d", copy);
+    FILE *result = REAL(freopen)(name, mode, file);
+    if (copy >= 0)
+        REAL(close)(copy);
+    return result || copy >= 0 ? result : failed(copy);
+}
+
+/* ---- the call ---- */
+
+/* freopen(NULL, …): the same file in another mode. 1 when that is a virtual one. */
+static int same_target(FILE *file, struct vpath *ret_path)
+{
+    struct file *opened = file_get(file->_fileno);
+    if (!opened)
+        return 0;
+    memset(ret_path, 0, sizeof *ret_path);
+    strcpy(ret_path->path, opened->path);
+    file_put(opened);
+    return path_from_virtual(ret_path->path, ret_path);
+}
+
+static FILE *reopen_real(const char *path, const char *mode, FILE *file)
+{
+    struct stream *stream = stream_find(file);
+    if (!stream)
+        return REAL(freopen)(path, mode, file);
+    char same[64];
+    snprintf(same, sizeof same, "/proc/self/fd/%d", file->_fileno);
+    return reopen_as_real(path ? path : same, mode, stream);
+}
+
+static FILE *reopen_virtual(const struct vpath *path, const char *mode, FILE *file)
+{
+    int saved = errno, index = standard_index(file);
+    FILE *result;
+    if (index >= 0)
+        result = reopen_standard(path, mode, index);
+    else if (stream_find(file))
+        result = reopen_ours(path, mode, file);
+    else
+        result = reopen_copy(path, mode, file);
+    if (result)
+        errno = saved;
+    return result;
+}
+
+FILE *freopen(const char *path, const char *mode, FILE *file)
+{
+    if (likely(!file_any() && !stream_find(file) && (!path || !path_maybe(path))))
+        return REAL(freopen)(path, mode, file);
+    stdio_prepare();
+    int index = standard_index(file);
+    if (index >= 0 && standard_is_switched(index))
+        file = standard_cookie(index); /* also for a copy of the variable from before */
+    struct vpath target;
+    int result = path ? stream_target(path, &target) : same_target(file, &target);
+    if (result < 0)
+        return failed(result);
+    return result ? reopen_virtual(&target, mode, file) : reopen_real(path, mode, file);
+}
+
+#include "alias_stdio_reopen.h"

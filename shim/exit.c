@@ -1,0 +1,124 @@
+/* The end of a process: virtual descriptors are closed as the kernel closes descriptors, and a failed
+ * upload is on stderr and turns a status of 0 into 74 (EX_IOERR).
+ *
+ * exit and return from main run, in this order: atexit handlers, destructors of libraries, the
+ * on_exit handler that our constructor registered first of all, stdio's last flush. Our handler
+ * flushes our own streams and completes the uploads. It does not wait for stdio's flush, which holds
+ * the lock of the list of streams: an engine thread that resolves a name opens /etc/hosts with
+ * fopen, and would wait for that lock for ever. Streams of glibc never write to virtual descriptors,
+ * so nothing is missed, except what a program's own fopencookie stream writes to one that late.
+ *
+ * quick_exit: the same without streams. _exit: the uploads, then the kernel. A signal or abort:
+ * nothing; if this process was the last holder, the object stays as it was.
+ *
+ * OpenSSL registers an atexit handler that tears down what signing needs. Handlers of that kind
+ * (atexit's, which take no argument) are registered through a step of ours, which leaves this one
+ * out when the engine uses the same libcrypto. Which one that is need not be known before the end.
+ */
+#include "shim/exit.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/calls/process.h"
+#include "shim/calls/stdio.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/file.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+#define STATUS_FAILED 74
+
+static _Atomic(void *) left_out;
+static _Atomic int quick_status;
+
+/* Closes one descriptor and names the object if its upload fails. */
+static int close_one(int fd)
+{
+    struct file *file = file_detach(fd);
+    if (!file)
+        return 0;
+    char path[PATH_VIRTUAL_MAX];
+    snprintf(path, sizeof path, "%s", file->path);
+    int result = file_close(file);
+    if (result < 0)
+        report_line("%s was not stored: %s", path, strerrordesc_np(-result));
+    return result;
+}
+
+static int close_all(void)
+{
+    int first = 0;
+    for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
+        int result = close_one(fd);
+        first = first ? first : result;
+    }
+    return first;
+}
+
+static void last_handler(int status, void *unused)
+{
+    if (!file_any())
+        return;
+    stdio_flush_all();
+    if (close_all() < 0 && !status)
+        exit(STATUS_FAILED); /* goes on behind us: stdio's flush, then the end */
+}
+
+static void last_quick_handler(void)
+{
+    if (file_any() && close_all() < 0 && !quick_status)
+        REAL(_exit)(STATUS_FAILED);
+}
+
+void exit_init(void)
+{
+    on_exit(last_handler, NULL);
+    at_quick_exit(last_quick_handler);
+}
+
+void quick_exit(int status)
+{
+    quick_status = status;
+    REAL(quick_exit)(status);
+    __builtin_unreachable();
+}
+
+void _exit(int status)
+{
+    if (unlikely(file_any()) && !process_is_vfork_child() && close_all() < 0 && !status)
+        status = STATUS_FAILED;
+    REAL(_exit)(status);
+    __builtin_unreachable();
+}
+
+/* ---- handlers ---- */
+
+void exit_leave_out(void *handler)
+{
+    atomic_store(&left_out, handler);
+}
+
+/* What glibc calls a handler with: its argument and the status. */
+typedef void handler_fn(void *argument, int status);
+
+static void handler_step(void *handler, int status)
+{
+    if (handler != atomic_load(&left_out))
+        ((handler_fn *)handler)(NULL, status);
+}
+
+int __cxa_atexit(void (*function)(void *), void *argument, void *library)
+{
+    if (argument || !function || !library)
+        return REAL(__cxa_atexit)(function, argument, library);
+    return REAL(__cxa_atexit)((void (*)(void *))(void *)handler_step, (void *)function, library);
+}
+
+#include "alias_exit.h"
