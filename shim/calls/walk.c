@@ -1,0 +1,214 @@
+/* scandir and glob on virtual names.
+ *
+ * glob stays libc's, patterns and flags and all: it is given our functions to look at directories
+ * (GLOB_ALTDIRFUNC), which serve virtual and real names alike.
+ */
+#include "shim/calls/walk.h"
+
+#include <string.h>
+
+#include "shim/calls/dir.h"
+#include "shim/calls/stat.h"
+#include "shim/entry.h"
+#include "shim/real.h"
+
+/* ---- either kind of name ---- */
+
+DIR *walk_opendir(const char *path)
+{
+    struct vpath resolved;
+    int result = path_classify(AT_FDCWD, path, &resolved);
+    if (!result)
+        return REAL(opendir)(path);
+    DIR *stream = NULL;
+    if (result > 0)
+        result = dir_open(&resolved, &stream);
+    entry_return(errno, result);
+    return stream;
+}
+
+struct dirent *walk_readdir(DIR *stream)
+{
+    if (!dir_is_ours(stream))
+        return REAL(readdir)(stream);
+    struct dirent *entry = NULL;
+    entry_return(errno, dir_next(stream, &entry));
+    return entry;
+}
+
+void walk_closedir(DIR *stream)
+{
+    int saved = errno;
+    if (dir_is_ours(stream))
+        dir_close(stream);
+    else
+        REAL(closedir)(stream);
+    errno = saved;
+}
+
+int walk_stat(const char *path, struct stat *ret_stat)
+{
+    struct vpath resolved;
+    int result = path_classify(AT_FDCWD, path, &resolved);
+    if (!result)
+        return REAL(stat)(path, ret_stat);
+    return (int)entry_return(errno, result < 0 ? result : stat_path(&resolved, ret_stat));
+}
+
+int walk_lstat(const char *path, struct stat *ret_stat)
+{
+    struct vpath resolved;
+    int result = path_classify(AT_FDCWD, path, &resolved);
+    if (!result)
+        return REAL(lstat)(path, ret_stat);
+    return (int)entry_return(errno, result < 0 ? result : stat_path(&resolved, ret_stat));
+}
+
+bool walk_is_virtual(const char *path)
+{
+    struct vpath resolved;
+    return path_classify(AT_FDCWD, path, &resolved) != 0;
+}
+
+/* ---- scandir ---- */
+
+struct entries {
+    struct dirent **list;
+    int count, room;
+};
+
+static void entries_free(struct entries *entries)
+{
+    while (entries->count > 0)
+        free(entries->list[--entries->count]);
+    free(entries->list);
+}
+
+static int entries_add(struct entries *entries, const struct dirent *entry)
+{
+    if (entries->count == entries->room) {
+        int room = entries->room ? entries->room * 2 : 64;
+        struct dirent **list = realloc(entries->list, (size_t)room * sizeof(struct dirent *));
+        if (!list)
+            return -ENOMEM;
+        entries->list = list;
+        entries->room = room;
+    }
+    struct dirent *copy = malloc(entry->d_reclen);
+    if (!copy)
+        return -ENOMEM;
+    entries->list[entries->count++] = memcpy(copy, entry, entry->d_reclen);
+    return 0;
+}
+
+typedef int choose_fn(const struct dirent *entry);
+typedef int compare_fn(const struct dirent **a, const struct dirent **b);
+
+static int scan(DIR *stream, choose_fn *choose, struct entries *ret_entries)
+{
+    struct entries entries = {0};
+    struct dirent *entry;
+    int result;
+    while (!(result = dir_next(stream, &entry)) && entry) {
+        if (choose && !choose(entry))
+            continue;
+        result = entries_add(&entries, entry);
+        if (result < 0)
+            break;
+    }
+    if (result < 0)
+        entries_free(&entries);
+    else
+        *ret_entries = entries;
+    return result;
+}
+
+static int scan_path(const struct vpath *path, struct dirent ***ret_list, choose_fn *choose,
+                     compare_fn *compare)
+{
+    DIR *stream;
+    struct entries entries = {0};
+    int result = dir_open(path, &stream);
+    if (result < 0)
+        return result;
+    result = scan(stream, choose, &entries);
+    dir_close(stream);
+    if (result < 0)
+        return result;
+    if (compare && entries.count)
+        qsort(entries.list, (size_t)entries.count, sizeof(struct dirent *),
+              (int (*)(const void *, const void *))compare);
+    *ret_list = entries.list ? entries.list : malloc(1); /* the program frees it */
+    return entries.count;
+}
+
+int scandirat(int dirfd, const char *path, struct dirent ***ret_list, choose_fn *choose,
+              compare_fn *compare)
+{
+    struct vpath resolved;
+    int result = path_classify(dirfd, path, &resolved);
+    if (likely(!result))
+        return REAL(scandirat)(dirfd, path, ret_list, choose, compare);
+    int saved = errno;
+    return (int)entry_return(saved, result < 0 ? result
+                                               : scan_path(&resolved, ret_list, choose, compare));
+}
+
+int scandir(const char *path, struct dirent ***ret_list, choose_fn *choose, compare_fn *compare)
+{
+    struct vpath resolved;
+    int result = path_classify(AT_FDCWD, path, &resolved);
+    if (likely(!result))
+        return REAL(scandir)(path, ret_list, choose, compare);
+    int saved = errno;
+    return (int)entry_return(saved, result < 0 ? result
+                                               : scan_path(&resolved, ret_list, choose, compare));
+}
+
+/* ---- glob ---- */
+
+static void *glob_opendir(const char *path)
+{
+    return walk_opendir(path);
+}
+
+static struct dirent *glob_readdir(void *stream)
+{
+    return walk_readdir(stream);
+}
+
+static void glob_closedir(void *stream)
+{
+    walk_closedir(stream);
+}
+
+/* What braces and tildes turn into is known only inside. */
+static bool glob_may_be_ours(const char *pattern, int flags)
+{
+    if (flags & GLOB_ALTDIRFUNC || (uintptr_t)pattern < PATH_UNREAD)
+        return false;
+    return path_maybe(pattern) || (flags & GLOB_BRACE && strchr(pattern, '{')) ||
+           (flags & (GLOB_TILDE | GLOB_TILDE_CHECK) && pattern[0] == '~');
+}
+
+int glob(const char *pattern, int flags, int (*on_error)(const char *path, int error), glob_t *found)
+{
+    if (likely(!glob_may_be_ours(pattern, flags)))
+        return REAL(glob)(pattern, flags, on_error, found);
+    glob_t before = *found;
+    found->gl_opendir = glob_opendir;
+    found->gl_readdir = glob_readdir;
+    found->gl_closedir = glob_closedir;
+    found->gl_stat = walk_stat;
+    found->gl_lstat = walk_lstat;
+    int result = REAL(glob)(pattern, flags | GLOB_ALTDIRFUNC, on_error, found);
+    found->gl_flags &= ~GLOB_ALTDIRFUNC;
+    found->gl_opendir = before.gl_opendir;
+    found->gl_readdir = before.gl_readdir;
+    found->gl_closedir = before.gl_closedir;
+    found->gl_stat = before.gl_stat;
+    found->gl_lstat = before.gl_lstat;
+    return result;
+}
+
+#include "alias_walk.h"
