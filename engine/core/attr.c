@@ -1,0 +1,153 @@
+/* Attributes from answers and to metadata, names of caches, inodes. See attr.h. */
+#include "core/attr.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/clock.h"
+
+void attr_uri_text(const struct uri *uri, char ret_text[ATTR_URI_BYTES])
+{
+    int length = uri_format(uri, ret_text, ATTR_URI_BYTES);
+
+    if (uri->bucket[0] && length > 0 && ret_text[length - 1] == '/')
+        ret_text[length - 1] = '\0';
+}
+
+uint64_t attr_inode(const char *uri_text)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a, then mixed so that all bits count */
+
+    for (; *uri_text; uri_text++)
+        hash = (hash ^ (unsigned char)*uri_text) * UINT64_C(0x100000001b3);
+    hash ^= hash >> 33;
+    hash *= UINT64_C(0xff51afd7ed558ccd);
+    hash ^= hash >> 33;
+    return hash > 1 ? hash : hash + 2;
+}
+
+static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
+{
+    char *end;
+    unsigned long long value;
+
+    if (!text || text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno || *end || value > max)
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+/* "1700000000", "1700000000.25" or "2023-11-14T22:13:20.25Z". */
+static bool parse_mtime(const char *text, struct timespec *ret_time)
+{
+    long nanoseconds = 0, unit = 100000000;
+    const char *dot;
+    char seconds_text[24];
+    uint64_t seconds;
+
+    if (!text)
+        return false;
+    dot = strchr(text, '.');
+    if (strchr(text, 'T'))
+        return clock_parse_iso8601(text, ret_time) == 0;
+    snprintf(seconds_text, sizeof seconds_text, "%.*s", (int)strcspn(text, "."), text);
+    if (!parse_number(seconds_text, INT64_MAX, &seconds))
+        return false;
+    for (const char *p = dot ? dot + 1 : ""; *p && unit; p++, unit /= 10) {
+        if (*p < '0' || *p > '9')
+            return false;
+        nanoseconds += (*p - '0') * unit;
+    }
+    *ret_time = (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = nanoseconds};
+    return true;
+}
+
+static void apply_mode(const struct store_metadata *metadata, struct attr *attr)
+{
+    uint64_t value;
+
+    if (!parse_number(store_metadata_get(metadata, "mode"), UINT32_MAX, &value))
+        return;
+    attr->has |= ATTR_HAS_MODE;
+    attr->mode = (uint32_t)value & 07777;
+    if (S_ISLNK(value) && attr->type == ATTR_FILE)
+        attr->type = ATTR_SYMLINK;
+}
+
+static void apply_metadata(const struct store_metadata *metadata, struct attr *attr)
+{
+    struct timespec mtime;
+    uint64_t value;
+
+    if (metadata->length == 0)
+        return;
+    apply_mode(metadata, attr);
+    if (parse_number(store_metadata_get(metadata, "uid"), UINT32_MAX - 1, &value)) {
+        attr->has |= ATTR_HAS_UID;
+        attr->uid = (uint32_t)value;
+    }
+    if (parse_number(store_metadata_get(metadata, "gid"), UINT32_MAX - 1, &value)) {
+        attr->has |= ATTR_HAS_GID;
+        attr->gid = (uint32_t)value;
+    }
+    if (parse_mtime(store_metadata_get(metadata, "mtime"), &mtime))
+        attr->mtime = mtime;
+}
+
+static void attr_init(enum attr_type type, const struct uri *uri, struct attr *ret_attr)
+{
+    char text[ATTR_URI_BYTES];
+
+    memset(ret_attr, 0, sizeof *ret_attr);
+    ret_attr->type = type;
+    attr_uri_text(uri, text);
+    ret_attr->inode = attr_inode(text);
+}
+
+void attr_from_object(const struct store_object *object, const struct uri *uri,
+                      struct attr *ret_attr)
+{
+    size_t key_length = strlen(uri->key);
+    bool is_marker = key_length == 0 || uri->key[key_length - 1] == '/';
+
+    attr_init(is_marker ? ATTR_DIRECTORY : ATTR_FILE, uri, ret_attr);
+    ret_attr->size_bytes = is_marker ? 0 : object->size_bytes;
+    ret_attr->mtime = object->mtime;
+    memcpy(ret_attr->etag, object->etag, sizeof ret_attr->etag);
+    apply_metadata(&object->metadata, ret_attr);
+}
+
+void attr_directory(const struct uri *uri, struct attr *ret_attr)
+{
+    attr_init(ATTR_DIRECTORY, uri, ret_attr);
+}
+
+static int add_number(struct store_metadata *metadata, const char *name, uint32_t value)
+{
+    char text[16];
+
+    snprintf(text, sizeof text, "%u", value);
+    return store_metadata_add(metadata, name, text);
+}
+
+int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata)
+{
+    static const mode_t types[] = {
+        [ATTR_FILE] = S_IFREG, [ATTR_DIRECTORY] = S_IFDIR, [ATTR_SYMLINK] = S_IFLNK};
+    int r = 0;
+
+    if (attr->has & ATTR_HAS_MODE)
+        r = add_number(metadata, "mode", (attr->mode & 07777) | types[attr->type]);
+    if (r == 0 && (attr->has & ATTR_HAS_UID))
+        r = add_number(metadata, "uid", attr->uid);
+    if (r == 0 && (attr->has & ATTR_HAS_GID))
+        r = add_number(metadata, "gid", attr->gid);
+    return r;
+}

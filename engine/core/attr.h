@@ -1,0 +1,43 @@
+/* What is known of a name: type, size, times, and what metadata says beyond.
+ *
+ * Metadata keys are those of s3fs (mode with its type bits, uid, gid, mtime in decimal seconds) and
+ * rclone (mtime as seconds with a fraction, or RFC 3339). Values that make no sense are ignored.
+ */
+#ifndef S3DLIO_CORE_ATTR_H
+#define S3DLIO_CORE_ATTR_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "base/uri.h"
+#include "store/store.h"
+
+enum attr_type { ATTR_FILE = 1, ATTR_DIRECTORY, ATTR_SYMLINK };
+enum { ATTR_HAS_MODE = 1, ATTR_HAS_UID = 2, ATTR_HAS_GID = 4 };
+
+struct attr {
+    enum attr_type type;
+    unsigned has;
+    uint32_t mode, uid, gid;
+    uint64_t size_bytes;
+    struct timespec mtime;
+    uint64_t inode;
+    char etag[STORE_ETAG_MAX];
+};
+
+/* Room for any URI with its NUL. */
+#define ATTR_URI_BYTES (16 + 3 + URI_BUCKET_MAX + 1 + URI_KEY_MAX + 1)
+
+/* The name that caches and inodes go by: as uri_format, without a slash at the end. */
+void attr_uri_text(const struct uri *uri, char ret_text[ATTR_URI_BYTES]);
+/* 64-bit hash of that name; never 0 or 1. */
+uint64_t attr_inode(const char *uri_text);
+
+void attr_from_object(const struct store_object *object, const struct uri *uri,
+                      struct attr *ret_attr);
+void attr_directory(const struct uri *uri, struct attr *ret_attr);
+
+/* What a writer stores. 0 or -ENOMEM, -E2BIG. */
+int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata);
+
+#endif

@@ -1,0 +1,44 @@
+/* One memory budget for the buffers of a process: read-ahead, blocks, parts.
+ *
+ * A reservation never waits: it is granted or refused at once, and whoever is refused does with less
+ * (a window of one range, a part sent early, a tail in the spool). So no call ever waits for memory
+ * that only a later call of the program would free. Floors: the first two ranges of read-ahead and
+ * the first part are granted whatever else is reserved.
+ *
+ * Atomics throughout; reservations are bytes, and each is released under the class that took it. A
+ * fork child inherits the figures with the memory that they stand for.
+ */
+#ifndef S3DLIO_CORE_BUDGET_H
+#define S3DLIO_CORE_BUDGET_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* In the order in which they are asked to shrink. */
+enum budget_class { BUDGET_BLOCKS, BUDGET_READ_AHEAD, BUDGET_PARTS, BUDGET_CLASS_COUNT };
+
+struct budget {
+    uint64_t limit_bytes;
+    uint64_t floor_bytes[BUDGET_CLASS_COUNT];
+    atomic_uint_fast64_t used_bytes;
+    atomic_uint_fast64_t class_bytes[BUDGET_CLASS_COUNT];
+    atomic_uint_fast64_t peak_bytes;
+};
+
+/* limit_bytes 0: the smaller of 1 GiB and an eighth of the memory limit of the process. range and
+ * part sizes make the floors. */
+void budget_init(struct budget *budget, uint64_t limit_bytes, uint64_t range_bytes,
+                 uint64_t part_bytes);
+bool budget_try(struct budget *budget, enum budget_class class, uint64_t bytes);
+/* Takes what may not be refused (bytes that a caller will be handed anyway). */
+void budget_force(struct budget *budget, enum budget_class class, uint64_t bytes);
+void budget_release(struct budget *budget, enum budget_class class, uint64_t bytes);
+uint64_t budget_used(const struct budget *budget);
+uint64_t budget_peak(const struct budget *budget);
+
+/* The memory limit of this process in bytes: the tightest of its control groups (v1 and v2) and the
+ * machine's memory. */
+uint64_t budget_memory_limit(void);
+
+#endif

@@ -1,0 +1,279 @@
+/* Requests with retries: one attempt in flight, or a timer until the next. See call.h. */
+#include "core/call.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/engine.h"
+#include "io/gate.h"
+
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+static void call_send(struct call *call);
+
+static struct limiter *limiter_of(const struct call *call)
+{
+    switch (call->request.operation) {
+    case STORE_GET: return &call->engine->gets;
+    case STORE_PUT:
+    case STORE_UPLOAD_PART: return &call->engine->puts;
+    default: return NULL;
+    }
+}
+
+static void let_go(struct call *call)
+{
+    if (call->held)
+        shard_release(call->request.shard);
+    call->held = false;
+}
+
+static void finish(struct call *call)
+{
+    let_go(call);
+    call->done = true;
+    if (call->on_done)
+        call->on_done(call);
+}
+
+/* The errors after which nobody knows whether the request was carried out. */
+static bool may_have_worked(enum error_class class)
+{
+    return class == ERROR_NETWORK || class == ERROR_TIMEOUT || class == ERROR_SERVER ||
+           class == ERROR_PROTOCOL;
+}
+
+static uint64_t body_bytes(const struct store_request *request)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < request->body_count; i++)
+        bytes += request->body[i].iov_len;
+    return bytes;
+}
+
+static void count_end(struct call *call)
+{
+    struct stats *stats = &call->engine->stats;
+    struct store_request *request = &call->request;
+    struct limiter *limiter = limiter_of(call);
+
+    stats_add(&stats->bytes_received, request->bytes_received);
+    if (request->error.class != ERROR_NONE)
+        stats_add(&stats->errors, 1);
+    else
+        stats_add(&stats->bytes_sent, body_bytes(request));
+    if (limiter)
+        limiter_on_done(limiter, request->bytes_received, request->error.class);
+}
+
+/* EFAULT comes from the caller's own buffer; damaged bytes that were handed on cannot be called back. */
+static bool is_final(const struct call *call)
+{
+    const struct error *error = &call->request.error;
+
+    return call->no_retry || error->errnum == EFAULT ||
+           (error->class == ERROR_INTEGRITY && call->request.bytes_received > 0);
+}
+
+static void on_request_done(struct store_request *request)
+{
+    struct call *call = CONTAINER(request, struct call, request);
+    int64_t at_ns;
+
+    call->in_flight = false;
+    if (call->refused) {
+        shard_timer_clear(request->shard, &call->timer);
+        request->error = call->refusal;
+    } else if (call->on_answer) {
+        call->on_answer(call);
+    }
+    count_end(call);
+    if (call->progressed && call->progressed(call))
+        call->attempt = 0;
+    if (request->error.class == ERROR_NONE || call->refused || is_final(call) ||
+        !retry_next(&call->engine->retry, &request->error, call->attempt, call->deadline_ns,
+                    &at_ns)) {
+        finish(call);
+        return;
+    }
+    call->ambiguous = call->ambiguous || may_have_worked(request->error.class);
+    call->attempt++;
+    shard_timer_set(request->shard, &call->timer, at_ns);
+}
+
+/* Makes the request as it was before its first submission. */
+static void clean_answer(struct store_request *request)
+{
+    store_request_fini(request);
+    error_clear(&request->error);
+    memset(&request->object, 0, sizeof request->object);
+    memset(&request->part, 0, sizeof request->part);
+    request->object_is_range = false;
+    request->returned_upload_id[0] = '\0';
+    request->bytes_received = 0;
+    request->private = NULL;
+}
+
+static void on_timer(struct shard_timer *timer)
+{
+    struct call *call = CONTAINER(timer, struct call, timer);
+
+    if (call->refused) {
+        if (call->in_flight)
+            store_abandon(&call->request);
+        on_request_done(&call->request);
+        return;
+    }
+    clean_answer(&call->request);
+    stats_add(&call->engine->stats.retries, 1);
+    if (call->on_repeat)
+        call->on_repeat(call);
+    call_send(call);
+}
+
+static void call_send(struct call *call)
+{
+    struct limiter *limiter = limiter_of(call);
+
+    stats_add(&call->engine->stats.requests[call->request.operation], 1);
+    if (limiter)
+        limiter_on_start(limiter);
+    call->in_flight = true;
+    store_submit(&call->request);
+}
+
+void call_init(struct call *call, struct engine *engine, enum store_operation operation,
+               const struct uri *uri, struct store *store, const struct limits *limits)
+{
+    memset(call, 0, offsetof(struct call, uri));
+    memset((char *)call + offsetof(struct call, deadline_ns), 0,
+           sizeof *call - offsetof(struct call, deadline_ns));
+    strcpy(call->uri.scheme, uri->scheme);
+    strcpy(call->uri.bucket, uri->bucket);
+    strcpy(call->uri.key, uri->key);
+    store_request_init(&call->request, operation, store, engine_shard(engine, store, uri, 0),
+                       on_request_done);
+    call->engine = engine;
+    call->request.bucket = call->uri.bucket;
+    call->request.key = call->uri.key;
+    call->deadline_ns = limits ? limits->deadline_ns : clock_deadline_ns(engine->operation_timeout_ns);
+    call->request.deadline_ns = call->deadline_ns;
+    call->generation = gate_generation();
+    shard_timer_init(&call->timer, on_timer);
+}
+
+void call_start(struct call *call)
+{
+    shard_hold(call->request.shard);
+    call->held = true;
+    call_send(call);
+}
+
+void call_refuse(struct call *call, const struct error *reason)
+{
+    call->refused = true;
+    call->refusal = *reason;
+    shard_timer_set(call->request.shard, &call->timer, clock_now_ns());
+}
+
+static bool is_done(const void *arg, uint64_t value)
+{
+    const struct call *call = arg;
+
+    return call->done;
+}
+
+static bool advance(void *arg)
+{
+    struct call *call = arg;
+
+    return call->in_flight && store_advance(&call->request);
+}
+
+void call_name_error(const struct call *call, struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+
+    uri_format(&call->uri, text, sizeof text);
+    error_set_context(err, store_operation_name(call->request.operation), text);
+}
+
+int call_wait(struct call *call, const struct limits *limits, struct error *err)
+{
+    struct limits_wait wait = {.done = is_done, .advance = advance, .arg = call};
+    int r = limits_wait(call->request.shard, limits, &wait, err);
+
+    if (r == 0 && call->request.error.class != ERROR_NONE) {
+        r = -error_errno(&call->request.error);
+        if (err)
+            *err = call->request.error;
+    } else if (r < 0) {
+        call_name_error(call, err);
+    }
+    return r;
+}
+
+void call_fini(struct call *call)
+{
+    struct limiter *limiter = limiter_of(call);
+
+    if (call->generation == gate_generation()) {
+        shard_timer_clear(call->request.shard, &call->timer);
+        if (call->in_flight) {
+            store_abandon(&call->request);
+            if (limiter)
+                limiter_on_done(limiter, 0, ERROR_CANCELLED);
+        }
+        let_go(call);
+    }
+    call->in_flight = false;
+    store_request_fini(&call->request);
+}
+
+/* ---- blocking round trips ----------------------------------------------------------------------- */
+
+struct call *call_new(struct engine *engine, enum store_operation operation, const struct uri *uri,
+                      const struct limits *limits, struct error *err)
+{
+    struct store *store;
+    struct call *call;
+
+    if (engine_store(engine, uri->scheme, &store, err) < 0)
+        return NULL;
+    call = malloc(sizeof *call);
+    if (!call) {
+        error_set(err, ERROR_NO_MEMORY, "making a request");
+        return NULL;
+    }
+    call_init(call, engine, operation, uri, store, limits);
+    return call;
+}
+
+int call_run(struct call *call, const struct limits *limits, struct error *err)
+{
+    struct shard *shard = call->request.shard;
+    int r;
+
+    shard_lock(shard);
+    call_start(call);
+    r = call_wait(call, limits, err);
+    shard_unlock(shard);
+    return r;
+}
+
+void call_delete(struct call *call)
+{
+    struct shard *shard;
+
+    if (!call)
+        return;
+    shard = call->request.shard;
+    shard_lock(shard);
+    call_fini(call);
+    shard_unlock(shard);
+    free(call);
+}

@@ -1,0 +1,72 @@
+/* One store request with its retries: started under its shard's lock, ended by on_done or waited for.
+ *
+ * A call copies the name it is about, so that it survives a caller who was cancelled or jumped away;
+ * bodies, sinks, parts and metadata are the owner's and must live until it is done. While it waits
+ * for a repeat, only a timer on its shard remembers it.
+ *
+ * Lost answers: `ambiguous` says that an earlier attempt failed after it may have worked, so that an
+ * EXISTS or NOT_FOUND of the repeat may be our own doing (core/upload.c settles that).
+ *
+ * Locking: everything down to call_fini, but call_init, with the shard's lock held; what comes
+ * after it without. In a fork child a call
+ * of the parent is dead: call_fini only frees it.
+ */
+#ifndef S3DLIO_CORE_CALL_H
+#define S3DLIO_CORE_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/uri.h"
+#include "core/limits.h"
+#include "store/store.h"
+
+struct engine;
+
+struct call {
+    struct store_request request;   /* the owner sets what the operation needs after call_init */
+    struct engine *engine;
+    struct uri uri;
+    int64_t deadline_ns;
+    void (*on_done)(struct call *call);        /* may be NULL; may free the call */
+    /* Before a repeat, may be NULL: adapt the request (a range goes on where it stopped). */
+    void (*on_repeat)(struct call *call);
+    /* The repeat counts as a first attempt when there was progress. May be NULL: never. */
+    bool (*progressed)(struct call *call);
+    /* An attempt has ended: the last word on request.error, before it decides about a repeat. */
+    void (*on_answer)(struct call *call);      /* may be NULL */
+    bool no_retry;
+    void *arg;
+
+    bool held, in_flight, done;     /* done: request.error and the answer are final */
+    bool refused;                   /* `refusal` says why */
+    bool ambiguous;
+    unsigned attempt;
+    struct error refusal;
+    uint64_t generation;
+    struct shard_timer timer;
+};
+
+/* For the object or prefix `uri` names; picks a shard. timeout from `limits` (NULL: the configured). */
+void call_init(struct call *call, struct engine *engine, enum store_operation operation,
+               const struct uri *uri, struct store *store, const struct limits *limits);
+void call_start(struct call *call);
+/* From a callback of the request: what came is not what we want. The call ends with request.error =
+ * *reason soon after, outside the callback. */
+void call_refuse(struct call *call, const struct error *reason);
+/* Says which request of which object the error is about, unless that is known. */
+void call_name_error(const struct call *call, struct error *err);
+/* Until done or a limit: 0 or -errno, with *err as the request's error. The call is on the heap. */
+int call_wait(struct call *call, const struct limits *limits, struct error *err);
+/* Abandons what is in flight and frees what the answer holds; the struct stays the owner's. */
+void call_fini(struct call *call);
+
+/* A call on the heap for one blocking round trip, so that a caller who never comes back leaves no
+ * dangling request; NULL without memory (with *err). Then call_run locks, starts, waits and unlocks;
+ * the answer is in call->request until call_delete, which locks, ends and frees. */
+struct call *call_new(struct engine *engine, enum store_operation operation, const struct uri *uri,
+                      const struct limits *limits, struct error *err);
+int call_run(struct call *call, const struct limits *limits, struct error *err);
+void call_delete(struct call *call); /* NULL is fine */
+
+#endif

@@ -1,0 +1,219 @@
+/* Making the runtime, opening stores, choosing shards, and what a fork child forgets. See engine.h. */
+#include "core/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "core/limits.h"
+
+static _Atomic(struct engine *) the_engine;
+static pthread_mutex_t making_mutex = PTHREAD_MUTEX_INITIALIZER; /* before every other leaf lock */
+
+static void report_problem(void *arg, const char *message)
+{
+    (void)arg;
+    log_warn("%s", message);
+}
+
+static int make_shards(struct engine *engine, struct error *err)
+{
+    unsigned wanted = (unsigned)option_int(&engine->options, RT_THREADS);
+    int r;
+
+    if (wanted > ENGINE_SHARDS_MAX)
+        wanted = ENGINE_SHARDS_MAX;
+    while (engine->shard_count < wanted) {
+        r = shard_new(engine->shard_count, &engine->shards[engine->shard_count]);
+        if (r < 0)
+            return error_set_errno(err, -r, "making an event loop");
+        engine->shard_count++;
+    }
+    return 0;
+}
+
+static int engine_fill(struct engine *engine, char *const *environment, struct error *err)
+{
+    const struct options *options = &engine->options;
+    int r = options_load(environment, report_problem, NULL, &engine->options);
+
+    if (r < 0)
+        return error_set_errno(err, -r, "reading the configuration");
+    log_set_level((enum log_level)option_int(options, LOG));
+    range_plan_init(&engine->plan, options);
+    engine->operation_timeout_ns = option_int(options, OPERATION_TIMEOUT_SECS) * NS_PER_S;
+    budget_init(&engine->budget, (uint64_t)option_int(options, MEMORY_BUDGET),
+                engine->plan.get_part_bytes,
+                range_plan_part_bytes(&engine->plan, 1, 0, false));
+    pool_init(&engine->pool, &engine->budget);
+    retry_policy_init(&engine->retry, (unsigned)option_int(options, RETRY_MAX),
+                      (uint32_t)option_int(options, RETRY_BASE_MS));
+    limiter_init(&engine->gets, engine->plan.get_inflight);
+    limiter_init(&engine->puts, (unsigned)option_int(options, PUT_INFLIGHT));
+    pthread_mutex_init(&engine->stores_mutex, NULL);
+    engine->attrs =
+        attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);
+    if (!engine->attrs)
+        return error_set(err, ERROR_NO_MEMORY, "making the attribute cache");
+    return make_shards(engine, err);
+}
+
+static void engine_free(struct engine *engine)
+{
+    for (unsigned i = 0; i < engine->shard_count; i++)
+        shard_free(engine->shards[i]);
+    attr_cache_free(engine->attrs);
+    options_fini(&engine->options);
+    free(engine);
+}
+
+static int engine_make(char *const *environment, struct engine **ret_engine, struct error *err)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+    int r;
+
+    if (!engine)
+        return error_set(err, ERROR_NO_MEMORY, "making the engine");
+    r = engine_fill(engine, environment, err);
+    if (r < 0) {
+        engine_free(engine);
+        return r;
+    }
+    *ret_engine = engine;
+    return 0;
+}
+
+int engine_get(char *const *environment, struct engine **ret_engine, struct error *err)
+{
+    static char *const empty[] = {NULL};
+    struct engine *engine = atomic_load_explicit(&the_engine, memory_order_acquire);
+    int r = 0;
+
+    if (!engine) {
+        pthread_mutex_lock(&making_mutex);
+        engine = atomic_load(&the_engine);
+        if (!engine) {
+            if (!environment)
+                environment = environ ? environ : empty;
+            r = engine_make(environment, &engine, err);
+            if (r == 0)
+                atomic_store_explicit(&the_engine, engine, memory_order_release);
+        }
+        pthread_mutex_unlock(&making_mutex);
+    }
+    if (r == 0)
+        *ret_engine = engine;
+    return r;
+}
+
+struct engine *engine_peek(void)
+{
+    return atomic_load_explicit(&the_engine, memory_order_acquire);
+}
+
+/* ---- stores ------------------------------------------------------------------------------------- */
+
+static struct store *find_store(struct engine *engine, const char *scheme)
+{
+    for (unsigned i = 0; i < ENGINE_STORES_MAX; i++) {
+        struct store *store = atomic_load_explicit(&engine->stores[i], memory_order_acquire);
+
+        if (!store)
+            return NULL;
+        if (strcmp(store->ops->scheme, scheme) == 0)
+            return store;
+    }
+    return NULL;
+}
+
+static int open_store(struct engine *engine, const char *scheme, struct store **ret_store,
+                      struct error *err)
+{
+    const struct store_ops *ops = store_find(scheme);
+    unsigned slot = 0;
+    int r;
+
+    if (!ops)
+        return error_set(err, ERROR_UNSUPPORTED, "there is no store for %s://", scheme);
+    while (slot < ENGINE_STORES_MAX && atomic_load(&engine->stores[slot]))
+        slot++;
+    if (slot == ENGINE_STORES_MAX)
+        return error_set(err, ERROR_UNSUPPORTED, "too many kinds of stores are open");
+    r = ops->open(&engine->options, ret_store, err);
+    if (r == 0)
+        atomic_store_explicit(&engine->stores[slot], *ret_store, memory_order_release);
+    return r;
+}
+
+int engine_store(struct engine *engine, const char *scheme, struct store **ret_store,
+                 struct error *err)
+{
+    struct store *store = find_store(engine, scheme);
+    int r = 0;
+
+    if (!store) {
+        pthread_mutex_lock(&engine->stores_mutex);
+        store = find_store(engine, scheme);
+        if (!store)
+            r = open_store(engine, scheme, &store, err);
+        pthread_mutex_unlock(&engine->stores_mutex);
+    }
+    if (r == 0)
+        *ret_store = store;
+    return r;
+}
+
+struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
+                           uint64_t offset)
+{
+    unsigned index;
+
+    if (store->ops->choose_shard)
+        index = store->ops->choose_shard(store, uri->bucket, uri->key, offset,
+                                         engine->shard_count);
+    else
+        index = atomic_fetch_add_explicit(&engine->next_shard, 1, memory_order_relaxed);
+    return engine->shards[index % engine->shard_count];
+}
+
+/* ---- fork and cancel ---------------------------------------------------------------------------- */
+
+void engine_reset_child(void)
+{
+    struct engine *engine = engine_peek();
+
+    if (!engine)
+        return;
+    for (unsigned i = 0; i < engine->shard_count; i++)
+        shard_reset_child(engine->shards[i]);
+    for (unsigned i = 0; i < ENGINE_STORES_MAX; i++) {
+        struct store *store = atomic_load(&engine->stores[i]);
+
+        if (store && store->ops->reset_child)
+            store->ops->reset_child(store);
+    }
+    limiter_reset_child(&engine->gets);
+    limiter_reset_child(&engine->puts);
+}
+
+static void on_kick(struct shard_timer *timer)
+{
+    free(timer);
+}
+
+void engine_kick(struct engine *engine)
+{
+    for (unsigned i = 0; i < engine->shard_count; i++) {
+        struct shard_timer *timer = malloc(sizeof *timer);
+
+        if (!timer)
+            continue;
+        shard_timer_init(timer, on_kick);
+        shard_lock(engine->shards[i]);
+        shard_timer_set(engine->shards[i], timer, clock_now_ns());
+        shard_unlock(engine->shards[i]);
+    }
+}

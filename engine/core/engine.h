@@ -1,0 +1,64 @@
+/* The one runtime of the process: frozen options, shards, opened stores, budget, caches, counters.
+ *
+ * Made by the first call that needs it; no thread and no socket comes with it. Never freed: calls may
+ * come from destructors and exit handlers. What changes after the start has its own lock or atomics;
+ * the array of stores is guarded by stores_mutex, a leaf that is not held over a sleep.
+ * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache).
+ */
+#ifndef S3DLIO_CORE_ENGINE_H
+#define S3DLIO_CORE_ENGINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/uri.h"
+#include "config/options.h"
+#include "core/attr_cache.h"
+#include "core/budget.h"
+#include "core/limiter.h"
+#include "core/pool.h"
+#include "core/range_plan.h"
+#include "core/retry.h"
+#include "core/stats.h"
+#include "store/store.h"
+
+#define ENGINE_SHARDS_MAX 64u
+#define ENGINE_STORES_MAX 8u
+
+struct engine {
+    struct options options;
+    struct range_plan plan;
+    int64_t operation_timeout_ns;
+    struct shard *shards[ENGINE_SHARDS_MAX];
+    unsigned shard_count;
+    atomic_uint next_shard;
+    struct budget budget;
+    struct pool pool;
+    struct retry_policy retry;
+    struct limiter gets, puts;
+    struct attr_cache *attrs;
+    struct stats stats;
+    pthread_mutex_t stores_mutex;
+    _Atomic(struct store *) stores[ENGINE_STORES_MAX]; /* filled from the front, never emptied */
+};
+
+/* The runtime, made with `environment` (NULL: the process's) when there is none yet. Inside the
+ * gate. 0 or -errno. */
+int engine_get(char *const *environment, struct engine **ret_engine, struct error *err);
+/* NULL when there is none. */
+struct engine *engine_peek(void);
+
+/* The opened store of a scheme; opens it the first time. */
+int engine_store(struct engine *engine, const char *scheme, struct store **ret_store,
+                 struct error *err);
+/* A shard for work on this object from `offset` on: the store's choice, else the next in turn. */
+struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
+                           uint64_t offset);
+
+/* In a fork child, inside no gate: shards, stores, limiters forget what is the parent's. */
+void engine_reset_child(void);
+
+/* Wakes every waiter so that it looks at its cancel flag. Inside the gate, no lock held. */
+void engine_kick(struct engine *engine);
+
+#endif

@@ -1,0 +1,167 @@
+/* Ranges that resume: a call of STORE_GET whose offset moves with what has arrived. See fetch.h. */
+#include "core/fetch.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/engine.h"
+
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+static struct fetch *of_request(struct store_request *request)
+{
+    return CONTAINER(request, struct fetch, call.request);
+}
+
+static struct fetch *of_call(struct call *call)
+{
+    return CONTAINER(call, struct fetch, call);
+}
+
+/* Another version answers than the one that is wanted. */
+static bool is_other_version(const struct fetch *fetch, const struct store_request *request)
+{
+    const char *etag = request->object.etag;
+
+    if (fetch->etag[0] && etag[0] && strcmp(fetch->etag, etag) != 0)
+        return true;
+    return fetch->size_known && fetch->object_size_bytes != request->object.size_bytes;
+}
+
+static void on_object(struct store_request *request)
+{
+    struct fetch *fetch = of_request(request);
+    uint64_t size_bytes = request->object.size_bytes;
+    struct error reason;
+
+    limiter_on_first_byte(&fetch->call.engine->gets, clock_now_ns() - fetch->sent_ns);
+    if (is_other_version(fetch, request)) {
+        error_set(&reason, ERROR_CHANGED, "another version of the object is there now");
+        call_name_error(&fetch->call, &reason);
+        call_refuse(&fetch->call, &reason);
+        return;
+    }
+    fetch->object_size_bytes = size_bytes;
+    fetch->size_known = true;
+    if (fetch->object_known)
+        return;
+    fetch->object_known = true;
+    if (!fetch->etag[0])
+        memcpy(fetch->etag, request->object.etag, sizeof fetch->etag);
+    if (fetch->offset >= size_bytes)
+        fetch->length = 0;
+    else if (fetch->length == 0 || fetch->length > size_bytes - fetch->offset)
+        fetch->length = size_bytes - fetch->offset;
+    if (fetch->ops->on_object)
+        fetch->ops->on_object(fetch);
+}
+
+static size_t sink_space(struct store_sink *sink, void **ret_where)
+{
+    struct fetch *fetch = CONTAINER(sink, struct fetch, sink);
+    size_t room = 0;
+
+    if (!fetch->call.refused && fetch->received < fetch->length)
+        room = fetch->ops->space(fetch, ret_where);
+    fetch->paused = room == 0;
+    return room;
+}
+
+static void sink_commit(struct store_sink *sink, size_t length)
+{
+    struct fetch *fetch = CONTAINER(sink, struct fetch, sink);
+
+    fetch->received += length;
+    fetch->progressed = true;
+    fetch->ops->commit(fetch, length);
+}
+
+static void on_answer(struct call *call)
+{
+    struct fetch *fetch = of_call(call);
+    struct error *error = &call->request.error;
+    bool complete = fetch->object_known && fetch->received == fetch->length;
+
+    if (error->class == ERROR_NONE && !complete) {
+        error_set(error, ERROR_NETWORK, "the body ended %llu bytes early",
+                  (unsigned long long)(fetch->length - fetch->received));
+        call_name_error(call, error);
+    } else if (complete && error->class != ERROR_INTEGRITY) {
+        error_clear(error); /* what went wrong after the last byte does not matter */
+    }
+}
+
+static bool progressed(struct call *call)
+{
+    struct fetch *fetch = of_call(call);
+    bool moved = fetch->progressed;
+
+    fetch->progressed = false;
+    return moved;
+}
+
+static void aim(struct fetch *fetch)
+{
+    struct store_request *request = &fetch->call.request;
+
+    request->offset = fetch->offset + fetch->received;
+    request->length = fetch->length ? fetch->length - fetch->received : 0;
+    request->if_match = fetch->etag[0] ? fetch->etag : NULL;
+    fetch->paused = false;
+    fetch->sent_ns = clock_now_ns();
+}
+
+static void on_repeat(struct call *call)
+{
+    aim(of_call(call));
+}
+
+static void on_done(struct call *call)
+{
+    struct fetch *fetch = of_call(call);
+
+    if (fetch->ops->on_done)
+        fetch->ops->on_done(fetch);
+}
+
+void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *uri,
+                struct store *store, const struct limits *limits)
+{
+    call_init(&fetch->call, engine, STORE_GET, uri, store, limits);
+    memset((char *)fetch + sizeof fetch->call, 0, sizeof *fetch - sizeof fetch->call);
+    fetch->sink = (struct store_sink){.space = sink_space, .commit = sink_commit};
+    fetch->call.on_done = on_done;
+    fetch->call.on_answer = on_answer;
+    fetch->call.on_repeat = on_repeat;
+    fetch->call.progressed = progressed;
+    fetch->call.request.sink = &fetch->sink;
+    fetch->call.request.on_object = on_object;
+}
+
+void fetch_start(struct fetch *fetch, uint64_t offset, uint64_t length, const char *etag)
+{
+    fetch->offset = offset;
+    fetch->length = length;
+    strncpy(fetch->etag, etag, sizeof fetch->etag - 1);
+    aim(fetch);
+    call_start(&fetch->call);
+}
+
+void fetch_resume(struct fetch *fetch)
+{
+    if (!fetch->paused || !fetch->call.in_flight)
+        return;
+    fetch->paused = false;
+    store_request_resume(&fetch->call.request);
+}
+
+bool fetch_advance(struct fetch *fetch)
+{
+    return fetch->call.in_flight && store_advance(&fetch->call.request);
+}
+
+void fetch_fini(struct fetch *fetch)
+{
+    call_fini(&fetch->call);
+}

@@ -1,0 +1,47 @@
+/* One byte range being fetched: a GET that resumes where it stopped.
+ *
+ * The owner says where bytes go (space, commit) and learns of the object and the end. After a failure
+ * in the middle the rest is asked for with If-Match on the version that the first bytes came from;
+ * a version that differs ends the fetch with ERROR_CHANGED. The range may reach beyond the end of
+ * the object: then it is shortened when the object is known.
+ * Under the shard's lock, as core/call.h.
+ */
+#ifndef S3DLIO_CORE_FETCH_H
+#define S3DLIO_CORE_FETCH_H
+
+#include "core/call.h"
+
+struct fetch;
+
+struct fetch_ops {
+    /* As store_sink: room for the bytes from offset + received on; 0 pauses until fetch_resume. */
+    size_t (*space)(struct fetch *fetch, void **ret_where);
+    void (*commit)(struct fetch *fetch, size_t length);
+    void (*on_object)(struct fetch *fetch);   /* once; may be NULL */
+    void (*on_done)(struct fetch *fetch);     /* call.request.error says how; may be NULL */
+};
+
+struct fetch {
+    struct call call;
+    struct store_sink sink;
+    const struct fetch_ops *ops;
+    uint64_t offset, length, received;   /* bytes; length shrinks to what exists */
+    uint64_t object_size_bytes;          /* valid when size_known: the owner may know it before */
+    char etag[STORE_ETAG_MAX];           /* "": take what comes */
+    bool object_known, size_known, progressed, paused;
+    int64_t sent_ns;
+};
+
+/* etag: the version wanted, or "" for whatever is there. */
+void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *uri,
+                struct store *store, const struct limits *limits);
+void fetch_start(struct fetch *fetch, uint64_t offset, uint64_t length, const char *etag);
+void fetch_resume(struct fetch *fetch);  /* space() has room again */
+bool fetch_advance(struct fetch *fetch); /* receive now, on this thread */
+void fetch_fini(struct fetch *fetch);
+static inline bool fetch_done(const struct fetch *fetch)
+{
+    return fetch->call.done;
+}
+
+#endif

@@ -1,0 +1,36 @@
+/* How many requests of a kind may be under way, and what kind of network is behind them.
+ *
+ * The number is fixed from the options for now; the three events are all that a controller needs to
+ * move it. `near` is decided here: a store whose first byte comes within LIMITER_NEAR_NS is best
+ * served by few connections and small ranges that stay in the processor's cache (measured: 1-2 MiB
+ * on two connections), a far one by many large ranges.
+ * Relaxed atomics; any thread.
+ */
+#ifndef S3DLIO_CORE_LIMITER_H
+#define S3DLIO_CORE_LIMITER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define LIMITER_NEAR_NS INT64_C(2000000)
+
+struct limiter {
+    unsigned inflight_max;
+    atomic_uint inflight;
+    atomic_int_fast64_t first_byte_ns;   /* smoothed; 0: nothing measured yet */
+};
+
+void limiter_init(struct limiter *limiter, unsigned inflight_max);
+void limiter_on_start(struct limiter *limiter);
+void limiter_on_first_byte(struct limiter *limiter, int64_t elapsed_ns);
+void limiter_on_done(struct limiter *limiter, uint64_t bytes, enum error_class class);
+/* In a fork child: what was under way is the parent's. */
+void limiter_reset_child(struct limiter *limiter);
+unsigned limiter_target(const struct limiter *limiter);
+/* False while unknown. */
+bool limiter_is_near(const struct limiter *limiter);
+
+#endif

@@ -1,0 +1,95 @@
+/* Deadlines, cancelling, and which call a thread works for. See limits.h. */
+#include "core/limits.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "io/gate.h"
+
+/* Dangles after a longjmp out of a call, until the thread's next call; nobody looks in between. */
+static _Thread_local const struct limits *current;
+static atomic_uint_fast64_t last_call_id;
+
+void limits_begin(struct limits *limits, int64_t timeout_ns, const atomic_bool *cancelled)
+{
+    limits->deadline_ns = clock_deadline_ns(timeout_ns);
+    limits->cancelled = cancelled;
+    limits->call_id = atomic_fetch_add_explicit(&last_call_id, 1, memory_order_relaxed) + 1;
+    limits->work = NULL;
+    limits->outer = current;
+    current = limits;
+}
+
+void limits_end(struct limits *limits)
+{
+    current = limits->outer;
+}
+
+const struct limits *limits_current(void)
+{
+    return current;
+}
+
+static bool is_cancelled(const atomic_bool *flag)
+{
+    return flag && atomic_load_explicit(flag, memory_order_acquire);
+}
+
+/* On the heap: a wait that was left by longjmp is looked at until its thread waits again. */
+struct waiting {
+    struct shard_waiter waiter;
+    const atomic_bool *cancelled;
+    struct limits_wait wait;
+};
+
+static bool waiting_ready(const struct shard_waiter *waiter)
+{
+    const struct waiting *waiting = waiter->arg;
+
+    return waiting->wait.done(waiting->wait.arg, waiting->wait.value) ||
+           is_cancelled(waiting->cancelled);
+}
+
+static bool waiting_advance(struct shard_waiter *waiter)
+{
+    const struct waiting *waiting = waiter->arg;
+
+    return waiting->wait.advance(waiting->wait.arg);
+}
+
+static int explain(const struct limits *limits, int r, struct error *err)
+{
+    if (is_cancelled(limits->cancelled))
+        return error_set(err, ERROR_CANCELLED, "cancelled by the caller");
+    if (r == -ETIMEDOUT)
+        return error_set(err, ERROR_TIMEOUT, "the operation took too long");
+    return error_set_errno(err, r < 0 ? -r : EIO, "waiting for the answer");
+}
+
+int limits_wait(struct shard *shard, const struct limits *limits, const struct limits_wait *wait,
+                struct error *err)
+{
+    uint64_t generation = gate_generation();
+    struct waiting *waiting;
+    int r;
+
+    if (wait->done(wait->arg, wait->value))
+        return 0;
+    waiting = malloc(sizeof *waiting);
+    if (!waiting)
+        return error_set(err, ERROR_NO_MEMORY, "waiting for the answer");
+    *waiting = (struct waiting){
+        .waiter = {.ready = waiting_ready,
+                   .advance = wait->advance ? waiting_advance : NULL,
+                   .arg = waiting},
+        .cancelled = limits->cancelled,
+        .wait = *wait,
+    };
+    r = shard_wait(shard, &waiting->waiter, limits->deadline_ns);
+    current = limits; /* a handler that jumped may have left another */
+    free(waiting);
+    if (generation != gate_generation())
+        return error_set(err, ERROR_IO, "the process was forked in the middle of the call");
+    return wait->done(wait->arg, wait->value) ? 0 : explain(limits, r, err);
+}

@@ -1,0 +1,381 @@
+/* Streaming a directory page by page. See listing.h.
+ *
+ * The request for the next page is sent when a page is taken up; its token is kept here as long as
+ * the request lives. Entries prime the attribute cache when their page is taken up. Whether a prefix
+ * has the name of an object seen before is known from `open_names`: the objects among the last names
+ * whose names the current one begins with, each a prefix of the next, kept as one text.
+ */
+#include "core/listing.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "core/call.h"
+#include "core/engine.h"
+#include "core/names.h"
+#include "io/gate.h"
+
+#define OPEN_NAMES_MAX 64u
+
+struct listing {
+    struct engine *engine;
+    struct uri uri;                /* key empty or ending in '/' */
+    bool recursive;
+    char base[ATTR_URI_BYTES];     /* the directory's name in the cache */
+
+    struct call *call;             /* the next page, in flight; NULL: none */
+    char *token;                   /* of that request; NULL: the first page */
+    struct store_page *page;       /* being read */
+    size_t index;
+    bool at_end;
+    int64_t since_ns;              /* when this pass over the directory began */
+    uint64_t skipped;
+
+    char open_text[URI_KEY_MAX + 1];
+    size_t open_lengths[OPEN_NAMES_MAX];
+    unsigned open_count;
+    char name[URI_KEY_MAX + 1];
+};
+
+/* ---- pages -------------------------------------------------------------------------------------- */
+
+static int send_request(struct listing *listing, const struct limits *limits, struct error *err)
+{
+    bool root = !listing->uri.bucket[0];
+    struct call *call = call_new(listing->engine, root ? STORE_LIST_BUCKETS : STORE_LIST,
+                                 &listing->uri, limits, err);
+
+    if (!call)
+        return -error_errno(err);
+    call->request.prefix = call->uri.key;
+    call->request.delimiter = listing->recursive ? NULL : "/";
+    call->request.token = listing->token;
+    listing->call = call;
+    shard_lock(call->request.shard);
+    call_start(call);
+    shard_unlock(call->request.shard);
+    return 0;
+}
+
+static void cancel_request(struct listing *listing)
+{
+    call_delete(listing->call);
+    listing->call = NULL;
+}
+
+static int set_token(struct listing *listing, const char *token, struct error *err)
+{
+    char *copy = token ? strdup(token) : NULL;
+
+    if (token && !copy)
+        return error_set(err, ERROR_NO_MEMORY, "listing a directory");
+    free(listing->token);
+    listing->token = copy;
+    return 0;
+}
+
+static void prime(struct listing *listing);
+
+/* Waits for the page in flight, takes it up and sends for the one after it. */
+static int next_page(struct listing *listing, const struct limits *limits, struct error *err)
+{
+    struct call *call;
+    int r = 0;
+
+    if (listing->call && listing->call->generation != gate_generation())
+        cancel_request(listing); /* the parent's */
+    if (!listing->call)
+        r = send_request(listing, limits, err);
+    if (r < 0)
+        return r;
+    call = listing->call;
+    shard_lock(call->request.shard);
+    call->deadline_ns = limits->deadline_ns;
+    r = call_wait(call, limits, err);
+    shard_unlock(call->request.shard);
+    if (r == 0) {
+        store_page_free(listing->page);
+        listing->page = call->request.page;
+        listing->index = 0;
+        call->request.page = NULL;
+    }
+    cancel_request(listing);
+    if (r < 0)
+        return r;
+    if (!listing->page)
+        return error_set(err, ERROR_PROTOCOL, "a listing without a page");
+    prime(listing);
+    listing->at_end = !listing->page->next_token;
+    if (listing->at_end)
+        return 0;
+    r = set_token(listing, listing->page->next_token, err);
+    return r < 0 ? r : send_request(listing, limits, err);
+}
+
+/* ---- entries ------------------------------------------------------------------------------------ */
+
+/* Can a path reach it? Every component is something other than "", "." and "..". */
+static bool is_reachable(const char *name)
+{
+    for (const char *at = name;;) {
+        size_t length = strcspn(at, "/");
+
+        if (length == 0 || (length == 1 && at[0] == '.') ||
+            (length == 2 && at[0] == '.' && at[1] == '.'))
+            return false;
+        at += length;
+        if (!*at)
+            return true;
+        at++;
+    }
+}
+
+/* The name relative to the directory, without the slash of a prefix, into listing->name. False for
+ * what is no entry. */
+static bool entry_name(struct listing *listing, const struct store_entry *entry, bool *ret_marker)
+{
+    size_t prefix_length = strlen(listing->uri.key);
+    size_t length = strlen(entry->key);
+
+    *ret_marker = false;
+    if (length < prefix_length || length > URI_KEY_MAX + prefix_length)
+        return false;
+    length -= prefix_length;
+    if (length == 0) {
+        *ret_marker = true;
+        return false;
+    }
+    if (length > URI_KEY_MAX)
+        return false;
+    memcpy(listing->name, entry->key + prefix_length, length + 1);
+    if (entry->is_prefix && listing->name[length - 1] == '/')
+        listing->name[length - 1] = '\0';
+    return is_reachable(listing->name);
+}
+
+static void entry_attr(const struct store_entry *entry, const char *text, struct attr *ret_attr)
+{
+    memset(ret_attr, 0, sizeof *ret_attr);
+    ret_attr->type = entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE;
+    ret_attr->inode = attr_inode(text);
+    ret_attr->mtime = entry->mtime;
+    if (!entry->is_prefix) {
+        ret_attr->size_bytes = entry->size_bytes;
+        memcpy(ret_attr->etag, entry->etag, sizeof ret_attr->etag);
+    }
+}
+
+/* "base/name" behind the base; false when it is too long for any cache. */
+static bool entry_text(struct listing *listing, char text[ATTR_URI_BYTES])
+{
+    size_t base_length = strlen(listing->base), name_length = strlen(listing->name);
+    bool slash = listing->uri.bucket[0] != '\0';
+
+    if (base_length + slash + name_length >= ATTR_URI_BYTES)
+        return false;
+    memcpy(text, listing->base, base_length);
+    text[base_length] = '/';
+    memcpy(text + base_length + slash, listing->name, name_length + 1);
+    return true;
+}
+
+/* True when an object of exactly this name came before: it hides the prefix. Objects are noted. */
+static bool is_hidden(struct listing *listing, bool is_prefix)
+{
+    size_t length = strlen(listing->name);
+
+    while (listing->open_count > 0) {
+        size_t open = listing->open_lengths[listing->open_count - 1];
+
+        if (open <= length && memcmp(listing->open_text, listing->name, open) == 0)
+            break;
+        listing->open_count--;
+    }
+    if (is_prefix)
+        return listing->open_count > 0 && listing->open_lengths[listing->open_count - 1] == length;
+    if (listing->open_count < OPEN_NAMES_MAX) {
+        memcpy(listing->open_text, listing->name, length + 1);
+        listing->open_lengths[listing->open_count++] = length;
+    }
+    return false;
+}
+
+/* The whole page goes into the cache at once, so that it is as fresh there as it was. */
+static void prime(struct listing *listing)
+{
+    char text[ATTR_URI_BYTES];
+    struct attr attr;
+    bool marker;
+
+    for (size_t i = 0; i < listing->page->count; i++) {
+        const struct store_entry *entry = &listing->page->entries[i];
+
+        if (!entry_name(listing, entry, &marker) || !entry_text(listing, text))
+            continue;
+        if (!listing->recursive && entry->is_prefix && i > 0 &&
+            attr_cache_get(listing->engine->attrs, text, &attr) == ATTR_CACHE_FOUND &&
+            attr.type != ATTR_DIRECTORY)
+            continue; /* a file of the same name, seen before it */
+        entry_attr(entry, text, &attr);
+        attr_cache_put(listing->engine->attrs, text, &attr);
+    }
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+/* The first page shows nothing: an empty directory, or none. */
+static int explain_empty(struct listing *listing, const struct limits *limits, struct error *err)
+{
+    struct attr attr;
+    int r;
+
+    if (!listing->uri.key[0] || attr_cache_is_kept(listing->engine->attrs, listing->base))
+        return 0;
+    attr_cache_remove(listing->engine->attrs, listing->base);
+    r = names_lookup(listing->engine, &listing->uri, limits, &attr, err);
+    if (r == 0 && attr.type != ATTR_DIRECTORY) {
+        r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
+        error_set_context(err, NULL, listing->base);
+    }
+    return r;
+}
+
+static int refuse_file(struct listing *listing, struct error *err)
+{
+    struct attr attr;
+    int r;
+
+    if (attr_cache_get(listing->engine->attrs, listing->base, &attr) != ATTR_CACHE_FOUND ||
+        attr.type == ATTR_DIRECTORY)
+        return 0;
+    r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
+    error_set_context(err, NULL, listing->base);
+    return r;
+}
+
+static void restart(struct listing *listing)
+{
+    cancel_request(listing);
+    free(listing->token);
+    listing->token = NULL;
+    store_page_free(listing->page);
+    listing->page = NULL;
+    listing->index = 0;
+    listing->at_end = false;
+    listing->open_count = 0;
+    listing->skipped = 0;
+    listing->since_ns = clock_now_ns();
+}
+
+static int listing_begin(struct listing *listing, const struct limits *limits, struct error *err)
+{
+    int r;
+
+    restart(listing);
+    r = next_page(listing, limits, err);
+    if (r == 0 && listing->page->count == 0 && listing->at_end)
+        r = explain_empty(listing, limits, err);
+    return r;
+}
+
+int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
+                 const struct limits *limits, struct listing **ret_listing, struct error *err)
+{
+    struct listing *listing = calloc(1, sizeof *listing);
+    size_t length = strlen(uri->key);
+    int r = 0;
+
+    if (!listing)
+        return error_set(err, ERROR_NO_MEMORY, "opening a directory");
+    listing->engine = engine;
+    listing->uri = *uri;
+    listing->recursive = recursive && uri->bucket[0];
+    attr_uri_text(uri, listing->base);
+    if (length > 0 && uri->key[length - 1] != '/') {
+        if (length == URI_KEY_MAX)
+            r = error_set(err, ERROR_TOO_LONG, "the key of the directory is too long");
+        else
+            strcpy(listing->uri.key + length, "/");
+    }
+    if (r == 0)
+        r = refuse_file(listing, err);
+    if (r == 0)
+        r = listing_begin(listing, limits, err);
+    if (r < 0) {
+        listing_close(listing);
+        return r;
+    }
+    *ret_listing = listing;
+    return 0;
+}
+
+static void finish_pass(struct listing *listing)
+{
+    if (!listing->recursive && listing->since_ns) {
+        attr_cache_complete(listing->engine->attrs, listing->base, listing->since_ns);
+        listing->since_ns = 0;
+    }
+}
+
+int listing_next(struct listing *listing, const struct limits *limits,
+                 struct listing_entry *ret_entry, struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+    bool marker;
+    int r;
+
+    for (;;) {
+        const struct store_entry *entry;
+
+        if (!listing->page || listing->index == listing->page->count) {
+            if (listing->at_end) {
+                finish_pass(listing);
+                return 0;
+            }
+            r = next_page(listing, limits, err);
+            if (r < 0)
+                return r;
+            continue;
+        }
+        entry = &listing->page->entries[listing->index++];
+        if (!entry_name(listing, entry, &marker) || !entry_text(listing, text)) {
+            listing->skipped += !marker;
+            continue;
+        }
+        if (!listing->recursive && is_hidden(listing, entry->is_prefix))
+            continue;
+        ret_entry->name = listing->name;
+        entry_attr(entry, text, &ret_entry->attr);
+        return 1;
+    }
+}
+
+int listing_rewind(struct listing *listing, const struct limits *limits, struct error *err)
+{
+    int r = listing_begin(listing, limits, err);
+
+    /* A directory that has gone in the meantime is empty to whoever has it open. */
+    if (r < 0 && (err->class == ERROR_NOT_FOUND || err->class == ERROR_NOT_DIRECTORY)) {
+        listing->at_end = true;
+        listing->since_ns = 0;
+        r = 0;
+    }
+    return r;
+}
+
+uint64_t listing_skipped(const struct listing *listing)
+{
+    return listing->skipped;
+}
+
+void listing_close(struct listing *listing)
+{
+    if (!listing)
+        return;
+    cancel_request(listing);
+    store_page_free(listing->page);
+    free(listing->token);
+    free(listing);
+}

@@ -1,0 +1,35 @@
+/* A directory being listed: pages streamed, the next one fetched while this one is read.
+ *
+ * Primes the attribute cache: each entry as it passes, and the directory as known completely when the
+ * end was reached from the beginning within the TTL. Left out, and counted: names that cannot be
+ * paths (an empty component, "." and "..", objects whose key ends in a slash). The marker object of
+ * the directory itself is not an entry. A prefix of the same name as an object is hidden by it.
+ *
+ * One call at a time on a listing (the owner's duty); the page in flight lives on a shard and is
+ * touched under its lock. A fork child begins again behind the last name it was given.
+ */
+#ifndef S3DLIO_CORE_LISTING_H
+#define S3DLIO_CORE_LISTING_H
+
+#include "core/attr.h"
+#include "core/limits.h"
+
+struct engine;
+struct listing;
+
+struct listing_entry {
+    const char *name;    /* relative; valid until the next call on the listing */
+    struct attr attr;
+};
+
+/* Fetches the first page: -ENOENT, -ENOTDIR … */
+int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
+                 const struct limits *limits, struct listing **ret_listing, struct error *err);
+/* 1 with an entry, 0 at the end, -errno. */
+int listing_next(struct listing *listing, const struct limits *limits,
+                 struct listing_entry *ret_entry, struct error *err);
+int listing_rewind(struct listing *listing, const struct limits *limits, struct error *err);
+uint64_t listing_skipped(const struct listing *listing);
+void listing_close(struct listing *listing);
+
+#endif

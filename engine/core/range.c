@@ -1,0 +1,354 @@
+/* Ranges: where arriving bytes go, waiting for them, handing them out. See range.h.
+ *
+ * Three places for the next bytes, in this order: the buffer of the call that the running thread works
+ * for, if it wants exactly these; on a near store the kernel's socket buffer, if nobody waits for the
+ * range (a copy saved); the range's own buffer. Without memory for that they stay in the kernel, too,
+ * unless somebody waits.
+ */
+#include "core/range.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/engine.h"
+#include "core/writable.h"
+#include "io/gate.h"
+
+/* A connection is worth this many bytes: fewer are received and dropped rather than cut off. */
+#define DRAIN_BYTES (UINT64_C(256) << 10)
+#define DRAIN_BUFFER_BYTES ((size_t)32 << 10)
+/* A copy of at least this size does not keep others from the shard. */
+#define UNLOCKED_COPY_BYTES ((size_t)32 << 10)
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static struct range *of_fetch(struct fetch *fetch)
+{
+    return (struct range *)((char *)fetch - offsetof(struct range, fetch));
+}
+
+static struct engine *engine_of(const struct range *range)
+{
+    return range->fetch.call.engine;
+}
+
+/* What the running thread reads from this range's reader; NULL: nothing. */
+static struct range_read *current_read(const struct range *range)
+{
+    const struct limits *limits = limits_current();
+    struct range_read *read = limits ? limits->work : NULL;
+
+    return read && read->owner == range->owner ? read : NULL;
+}
+
+/* ---- where bytes go ----------------------------------------------------------------------------- */
+
+bool range_reserve(struct range *range, enum budget_class class, uint64_t bytes)
+{
+    if (range->reserved_bytes)
+        return true;
+    if (!budget_try(&engine_of(range)->budget, class, bytes))
+        return false;
+    range->budget_class = class;
+    range->reserved_bytes = bytes;
+    return true;
+}
+
+/* Somebody waits for these bytes and cannot take them itself: then the budget has no say. */
+static bool obtain_buffer(struct range *range)
+{
+    struct engine *engine = engine_of(range);
+    uint64_t bytes = range->end - range->offset;
+
+    if (range->buffer)
+        return true;
+    if (!range_reserve(range, BUDGET_READ_AHEAD, bytes)) {
+        if (range->users == 0)
+            return false;
+        budget_force(&engine->budget, BUDGET_READ_AHEAD, bytes);
+        range->budget_class = BUDGET_READ_AHEAD;
+        range->reserved_bytes = bytes;
+    }
+    range->buffer = pool_get(&engine->pool, bytes);
+    range->buffer_bytes = bytes;
+    return range->buffer != NULL;
+}
+
+/* [from, to) went into the buffer of the call. */
+static void note_direct(struct range *range, uint64_t call_id, uint64_t from, uint64_t to)
+{
+    if (range->direct_call != call_id || range->direct_end != from) {
+        range->direct_call = call_id;
+        range->direct_start = from;
+    }
+    range->direct_end = to;
+}
+
+/* Hands the call what waits for it in the buffer, so that the next bytes may follow direct. */
+static void hand_over(struct range *range, struct range_read *read)
+{
+    uint64_t from = range->taken, to = smaller(range->arrived, read->end);
+
+    if (from >= to || from < read->start || !read->checked)
+        return;
+    memcpy(read->buffer + (from - read->start), range->buffer + (from - range->offset), to - from);
+    note_direct(range, read->call_id, from, to);
+    range->taken = to;
+}
+
+static bool wants(const struct range_read *read, const struct range *range)
+{
+    return read->end > range->arrived && read->start < range->end;
+}
+
+static size_t on_space(struct fetch *fetch, void **ret_where)
+{
+    struct range *range = of_fetch(fetch);
+    struct range_read *read = range->owner && !range->buffered_only ? current_read(range) : NULL;
+
+    range->aimed = false;
+    if (!range->owner) {
+        *ret_where = range->buffer;
+        return DRAIN_BUFFER_BYTES;
+    }
+    if (read && wants(read, range)) {
+        hand_over(range, read);
+        if (range->taken == range->arrived && range->arrived >= read->start) {
+            range->aimed = true;
+            *ret_where = read->buffer + (range->arrived - read->start);
+            return smaller(read->end, range->end) - range->arrived;
+        }
+    } else if (read && range->users == 0 && limiter_is_near(&engine_of(range)->gets)) {
+        return 0;
+    }
+    if (!obtain_buffer(range))
+        return 0;
+    *ret_where = range->buffer + (range->arrived - range->offset);
+    return range->end - range->arrived;
+}
+
+static void on_commit(struct fetch *fetch, size_t length)
+{
+    struct range *range = of_fetch(fetch);
+    uint64_t from = range->arrived;
+
+    if (!range->owner)
+        return;
+    range->arrived += length;
+    if (range->aimed) {
+        note_direct(range, limits_current()->call_id, from, range->arrived);
+        range->valid = range->taken = range->arrived;
+    }
+}
+
+static void on_object(struct fetch *fetch)
+{
+    struct range *range = of_fetch(fetch);
+
+    if (range->end > range->offset + fetch->length)
+        range->end = range->offset + fetch->length;
+    if (range->owner && range->on_object)
+        range->on_object(range);
+}
+
+static void range_free(struct range *range)
+{
+    struct engine *engine = engine_of(range);
+
+    fetch_fini(&range->fetch);
+    pool_put(&engine->pool, range->buffer, range->buffer_bytes);
+    budget_release(&engine->budget, range->budget_class, range->reserved_bytes);
+    free(range);
+}
+
+static void on_done(struct fetch *fetch)
+{
+    struct range *range = of_fetch(fetch);
+
+    if (!range->owner)
+        range_free(range);
+}
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+static const struct fetch_ops range_fetch_ops = {
+    .space = on_space,
+    .commit = on_commit,
+    .on_object = on_object,
+    .on_done = on_done,
+};
+
+struct range *range_new(struct engine *engine, const struct uri *uri, struct store *store,
+                        struct shard *shard)
+{
+    struct range *range = malloc(sizeof *range);
+
+    if (!range)
+        return NULL;
+    fetch_init(&range->fetch, engine, uri, store, NULL);
+    memset((char *)range + sizeof range->fetch, 0, sizeof *range - sizeof range->fetch);
+    range->fetch.ops = &range_fetch_ops;
+    range->fetch.call.request.shard = shard;
+    return range;
+}
+
+void range_start(struct range *range, uint64_t offset, uint64_t end, const struct attr *attr)
+{
+    range->offset = range->valid = range->taken = range->arrived = offset;
+    range->end = end;
+    if (attr) {
+        range->fetch.object_size_bytes = attr->size_bytes;
+        range->fetch.size_known = true;
+    }
+    fetch_start(&range->fetch, offset, end - offset, attr ? attr->etag : "");
+}
+
+/* The rest of a range that nobody wants comes in on the side, if it is short. */
+static bool keep_draining(struct range *range)
+{
+    struct call *call = &range->fetch.call;
+
+    if (range_done(range) || !call->in_flight || range->end - range->arrived > DRAIN_BYTES ||
+        call->generation != gate_generation())
+        return false;
+    pool_put(&engine_of(range)->pool, range->buffer, range->buffer_bytes);
+    range->buffer = pool_get(&engine_of(range)->pool, DRAIN_BUFFER_BYTES);
+    range->buffer_bytes = DRAIN_BUFFER_BYTES;
+    return range->buffer != NULL;
+}
+
+void range_drop(struct range *range)
+{
+    struct engine *engine = engine_of(range);
+
+    if (range->users > 0) { /* its waiter was left by longjmp: the memory stays */
+        fetch_fini(&range->fetch);
+        return;
+    }
+    if (!keep_draining(range)) {
+        range_free(range);
+        return;
+    }
+    budget_release(&engine->budget, range->budget_class, range->reserved_bytes);
+    range->reserved_bytes = 0;
+    range->owner = NULL;
+    range->fetch.call.no_retry = true;
+    fetch_resume(&range->fetch);
+}
+
+/* ---- handing out -------------------------------------------------------------------------------- */
+
+int range_check_buffer(struct range_read *read, struct error *err)
+{
+    int r = read->checked ? 0 : writable_check(read->buffer, read->end - read->start);
+
+    if (r < 0)
+        return error_set_errno(err, -r, "the buffer cannot be written");
+    read->checked = true;
+    return 0;
+}
+
+static bool has_arrived(const void *arg, uint64_t value)
+{
+    const struct range *range = arg;
+
+    return range->arrived >= value || range_done(range);
+}
+
+static bool advance(void *arg)
+{
+    struct range *range = arg;
+
+    return fetch_advance(&range->fetch);
+}
+
+static int wait_for(struct range *range, uint64_t position, const struct limits *limits,
+                    struct error *err)
+{
+    struct limits_wait wait = {
+        .done = has_arrived, .advance = advance, .arg = range, .value = position};
+    int r;
+
+    range->users++;
+    fetch_resume(&range->fetch);
+    r = limits_wait(range->fetch.call.request.shard, limits, &wait, err);
+    range->users--;
+    if (r < 0)
+        call_name_error(&range->fetch.call, err);
+    return r;
+}
+
+int range_wait_whole(struct range *range, const struct limits *limits, struct error *err)
+{
+    int r = wait_for(range, range->end, limits, err);
+
+    if (r < 0 || !range_failed(range))
+        return r;
+    if (err)
+        *err = range->fetch.call.request.error;
+    return -error_errno(&range->fetch.call.request.error);
+}
+
+int range_copy(struct range *range, struct range_read *read, struct error *err)
+{
+    uint64_t from = read->position, to = smaller(range->arrived, read->end);
+    struct shard *shard = range->fetch.call.request.shard;
+    bool unlocked = to - from >= UNLOCKED_COPY_BYTES;
+    int r = range_check_buffer(read, err);
+
+    if (r < 0)
+        return r;
+    if (unlocked) {
+        range->users++;
+        shard_unlock(shard);
+    }
+    memcpy(read->buffer + (from - read->start), range->buffer + (from - range->offset), to - from);
+    if (unlocked) {
+        shard_lock(shard);
+        range->users--;
+    }
+    read->position = to;
+    if (range->taken < to && range->taken >= from)
+        range->taken = to;
+    return 0;
+}
+
+static bool in_buffer(const struct range *range, uint64_t position)
+{
+    return position >= range->valid && position < range->arrived;
+}
+
+int range_take(struct range *range, struct range_read *read, const struct limits *limits,
+               struct error *err)
+{
+    uint64_t wanted = smaller(read->end, range->end);
+    int r = 0;
+
+    if (range->taken < read->position && range->arrived >= read->position)
+        range->taken = read->position; /* skipped */
+    if (in_buffer(range, read->position))
+        r = range_copy(range, read, err);
+    if (r < 0 || read->position >= wanted)
+        return r;
+    r = wait_for(range, wanted, limits, err);
+    if (r < 0)
+        return r;
+    if (range->direct_call == read->call_id && range->direct_start <= read->position &&
+        range->direct_end > read->position)
+        read->position = smaller(range->direct_end, wanted);
+    if (wanted > range->end)
+        wanted = range->end;
+    if (read->position < wanted && in_buffer(range, read->position))
+        r = range_copy(range, read, err);
+    if (r == 0 && read->position < wanted && range_failed(range)) {
+        r = -error_errno(&range->fetch.call.request.error);
+        if (err)
+            *err = range->fetch.call.request.error;
+    }
+    return r;
+}

@@ -1,0 +1,126 @@
+/* Cutting objects and uploads: arithmetic only. See range_plan.h.
+ *
+ * Sizes of parts by network speed (for lengths that are known):
+ *   at least 50 Gb/s and more than 1 GB: 64 MiB; at least 25 Gb/s and more than 500 MB: 32 MiB;
+ *   otherwise 16 MiB; below that length of one part a single put does.
+ * Without a length: 8 MiB a thousand times, 16 MiB a thousand times, then doubling every thousand.
+ */
+#include "core/range_plan.h"
+
+#include "config/options.h"
+#include "store/store.h"
+
+#define MIB               (UINT64_C(1) << 20)
+#define GIB               (UINT64_C(1) << 30)
+#define GROWTH_PARTS      1000u
+#define LARGE_OBJECT      GIB
+#define EQUAL_PART_BYTES  (16 * MIB)
+
+static bool is_set(const struct options *options, enum option_id id)
+{
+    return options->values[id].origin != ORIGIN_DEFAULT;
+}
+
+void range_plan_init(struct range_plan *plan, const struct options *options)
+{
+    *plan = (struct range_plan){
+        .get_part_bytes = (uint64_t)option_int(options, GET_PART_SIZE),
+        .get_part_is_set = is_set(options, OPTION_ID_GET_PART_SIZE),
+        .get_threshold_bytes = (uint64_t)option_int(options, GET_THRESHOLD),
+        .get_inflight = (unsigned)option_int(options, GET_INFLIGHT),
+        .get_inflight_is_set = is_set(options, OPTION_ID_GET_INFLIGHT),
+        .first_window_bytes = (uint64_t)option_int(options, FIRST_WINDOW),
+        .block_bytes = (uint64_t)option_int(options, BLOCK_SIZE),
+        .put_part_bytes = (uint64_t)option_int(options, PUT_PART_SIZE),
+        .min_part_bytes = (uint64_t)option_int(options, MIN_PART_SIZE),
+        .network_mbps = option_int(options, NETWORK_SPEED_GBPS),
+    };
+}
+
+static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes, bool near)
+{
+    if (plan->get_part_is_set)
+        return plan->get_part_bytes;
+    if (near)
+        return RANGE_NEAR_BYTES;
+    if (size_bytes >= LARGE_OBJECT)
+        return 2 * plan->get_part_bytes;
+    if (size_bytes < plan->get_threshold_bytes)
+        return clamp(size_bytes / 4, MIB, plan->get_part_bytes);
+    return plan->get_part_bytes;
+}
+
+uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near)
+{
+    unsigned count = near && !plan->get_inflight_is_set ? RANGE_NEAR_COUNT : plan->get_inflight;
+
+    return count * range_plan_get_bytes(plan, size_bytes, near);
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+/* `bytes`, doubled until `size_bytes` fit into the number of parts that a store takes. */
+static uint64_t whole_parts_bytes(uint64_t bytes, uint64_t size_bytes)
+{
+    while (bytes < STORE_PART_MAX && size_bytes / bytes >= STORE_PARTS_MAX)
+        bytes *= 2;
+    return bytes;
+}
+
+/* The size that an upload of known length uses for all its parts. */
+static uint64_t sized_part_bytes(const struct range_plan *plan, uint64_t size_bytes)
+{
+    uint64_t bytes = 16 * MIB;
+
+    if (plan->network_mbps >= 50000 && size_bytes > UINT64_C(1000000000))
+        bytes = 64 * MIB;
+    else if (plan->network_mbps >= 25000 && size_bytes > UINT64_C(500000000))
+        bytes = 32 * MIB;
+    if (bytes < plan->min_part_bytes)
+        bytes = plan->min_part_bytes;
+    return whole_parts_bytes(bytes, size_bytes);
+}
+
+static uint64_t growing_part_bytes(const struct range_plan *plan, unsigned number)
+{
+    unsigned doublings = number > 0 ? (number - 1) / GROWTH_PARTS : 0;
+    uint64_t bytes = (8 * MIB) << doublings;
+
+    return bytes < plan->min_part_bytes ? plan->min_part_bytes : bytes;
+}
+
+uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
+                               uint64_t size_hint_bytes, bool equal_parts)
+{
+    uint64_t bytes;
+
+    if (!plan->put_part_bytes && !size_hint_bytes && !equal_parts)
+        return clamp(growing_part_bytes(plan, number), STORE_PART_MIN, STORE_PART_MAX);
+    if (plan->put_part_bytes)
+        bytes = whole_parts_bytes(plan->put_part_bytes, size_hint_bytes);
+    else if (size_hint_bytes)
+        bytes = sized_part_bytes(plan, size_hint_bytes);
+    else
+        bytes = EQUAL_PART_BYTES;
+    /* One size holds until the limit on the number of parts comes near. */
+    if (!equal_parts && number > STORE_PARTS_MAX / 2)
+        bytes <<= (number - STORE_PARTS_MAX / 2) / (STORE_PARTS_MAX / 10) + 1;
+    return clamp(bytes, STORE_PART_MIN, STORE_PART_MAX);
+}
+
+uint64_t range_plan_copy_part_bytes(uint64_t length_bytes)
+{
+    uint64_t bytes = 512 * MIB;
+
+    while (length_bytes / bytes >= STORE_PARTS_MAX)
+        bytes *= 2;
+    return clamp(round_up(bytes, MIB), STORE_PART_MIN, STORE_PART_MAX);
+}

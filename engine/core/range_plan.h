@@ -1,0 +1,45 @@
+/* How objects are cut into ranges and uploads into parts: pure functions, no state.
+ *
+ * Reads: windows below the threshold are small, ranges above it are 8 MiB (16 MiB for objects of a
+ * GiB and more) unless an option says otherwise; near stores get RANGE_NEAR_BYTES. Uploads: at most
+ * 10,000 parts of 5 MiB to 5 GiB; the size from network speed and length where known, else growing
+ * so that any object fits.
+ */
+#ifndef S3DLIO_CORE_RANGE_PLAN_H
+#define S3DLIO_CORE_RANGE_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options;
+
+#define RANGE_NEAR_BYTES (UINT64_C(2) << 20)
+#define RANGE_NEAR_COUNT 2u
+
+struct range_plan {
+    uint64_t get_part_bytes;      /* as set or the default */
+    bool get_part_is_set;         /* an option, profile or file named it: holds everywhere */
+    uint64_t get_threshold_bytes;
+    unsigned get_inflight;
+    bool get_inflight_is_set;
+    uint64_t first_window_bytes;
+    uint64_t block_bytes;
+    uint64_t put_part_bytes;      /* 0: chosen */
+    uint64_t min_part_bytes;
+    int64_t network_mbps;         /* thousandths of a Gb/s */
+};
+
+void range_plan_init(struct range_plan *plan, const struct options *options);
+
+/* Size of one range of a sequential reader of an object of `size_bytes`. */
+uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes, bool near);
+/* How far a sequential reader may read ahead, in bytes, when memory allows. */
+uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near);
+
+/* The size of part `number` (from 1) of an upload whose length will be size_hint (0: unknown). */
+uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
+                               uint64_t size_hint_bytes, bool equal_parts);
+/* Cuts `length` bytes for a server-side copy: parts of equal size. */
+uint64_t range_plan_copy_part_bytes(uint64_t length_bytes);
+
+#endif

@@ -1,0 +1,392 @@
+/* Opening, reading, closing: which way a read takes. See reader.h.
+ *
+ * A read is served piece by piece from whatever holds its position: the window of the stream, a block,
+ * or a request of its own. The lock is held but for sleeps, long copies and exact requests; each
+ * piece looks at the state anew.
+ */
+#include "core/reader.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "core/names.h"
+#include "core/reader_private.h"
+#include "io/gate.h"
+
+/* ---- opening ------------------------------------------------------------------------------------ */
+
+static struct reader *reader_new(struct engine *engine, const struct uri *uri, struct error *err)
+{
+    struct store_description description = {0};
+    struct reader *reader = calloc(1, sizeof *reader);
+
+    if (!reader) {
+        error_set(err, ERROR_NO_MEMORY, "opening a reader");
+        return NULL;
+    }
+    if (engine_store(engine, uri->scheme, &reader->store, err) < 0) {
+        free(reader);
+        return NULL;
+    }
+    reader->engine = engine;
+    reader->uri = *uri;
+    reader->shard = engine_shard(engine, reader->store, uri, 0);
+    reader->is_inline = reader->store->capabilities & STORE_CAP_INLINE;
+    if (reader->store->ops->describe)
+        reader->store->ops->describe(reader->store, &description);
+    reader->kernel_writes = strncmp(description.endpoint, "http://", 7) == 0;
+    reader->generation = gate_generation();
+    stream_init(reader);
+    return reader;
+}
+
+static void on_first_object(struct range *range)
+{
+    struct reader *reader = (struct reader *)range->owner;
+
+    attr_from_object(&range->fetch.call.request.object, &reader->uri, &reader->attr);
+    if (range->fetch.length > 0)
+        range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset);
+}
+
+static bool object_is_known(const void *arg, uint64_t value)
+{
+    const struct range *range = arg;
+
+    return range->fetch.object_known || range_done(range);
+}
+
+static bool advance_first(void *arg)
+{
+    struct range *range = arg;
+
+    return !range->fetch.object_known && fetch_advance(&range->fetch);
+}
+
+/* The one request of an open: the first window, and with it the attributes. */
+static int get_first_window(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    struct limits_wait wait = {.done = object_is_known, .advance = advance_first};
+    struct range *range =
+        range_new(reader->engine, &reader->uri, reader->store, reader->shard);
+    int r;
+
+    if (!range)
+        return error_set(err, ERROR_NO_MEMORY, "opening a reader");
+    range->owner = reader;
+    range->on_object = on_first_object;
+    wait.arg = range;
+    shard_lock(reader->shard);
+    range_start(range, 0, reader->engine->plan.first_window_bytes, NULL);
+    r = limits_wait(reader->shard, limits, &wait, err);
+    if (r < 0)
+        call_name_error(&range->fetch.call, err);
+    if (r == 0 && range_failed(range)) {
+        r = -error_errno(&range->fetch.call.request.error);
+        *err = range->fetch.call.request.error;
+    }
+    if (r < 0 || range->end == range->offset)
+        range_drop(range);
+    else
+        DL_APPEND(reader->window, range);
+    stream_arm_drain(reader);
+    shard_unlock(reader->shard);
+    return r;
+}
+
+static int get_attributes(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    struct call *call = call_new(reader->engine, STORE_HEAD, &reader->uri, limits, err);
+    int r;
+
+    if (!call)
+        return -ENOMEM;
+    r = call_run(call, limits, err);
+    if (r == 0)
+        attr_from_object(&call->request.object, &reader->uri, &reader->attr);
+    call_delete(call);
+    return r;
+}
+
+static int reader_begin(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    int r;
+
+    /* The range of an empty object cannot be satisfied, and that answer carries no attributes. An
+     * object that is not empty by then has been replaced in between. */
+    for (unsigned tries = 0; tries < 3; tries++) {
+        r = reader->is_inline ? -EAGAIN : get_first_window(reader, limits, err);
+        if (r < 0 && !reader->is_inline && err->class != ERROR_RANGE)
+            return r;
+        if (r == 0)
+            return 0;
+        r = get_attributes(reader, limits, err);
+        if (r < 0 || reader->is_inline || reader->attr.size_bytes == 0)
+            return r;
+    }
+    return error_set(err, ERROR_CHANGED, "the object changes all the time");
+}
+
+static int refuse_known(struct engine *engine, const struct uri *uri, struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+    enum attr_cache_answer answer;
+    struct attr attr;
+    int r = 0;
+
+    attr_uri_text(uri, text);
+    answer = attr_cache_get(engine->attrs, text, &attr);
+    if (answer == ATTR_CACHE_ABSENT)
+        r = error_set(err, ERROR_NOT_FOUND, "not in the listing of its directory");
+    else if (answer == ATTR_CACHE_FOUND && attr.type == ATTR_DIRECTORY)
+        r = error_set(err, ERROR_IS_DIRECTORY, "a directory");
+    if (r < 0)
+        error_set_context(err, store_operation_name(STORE_GET), text);
+    return r;
+}
+
+static void remember(struct reader *reader)
+{
+    char text[ATTR_URI_BYTES];
+
+    attr_uri_text(&reader->uri, text);
+    attr_cache_put(reader->engine->attrs, text, &reader->attr);
+}
+
+int reader_open(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                struct reader **ret_reader, struct error *err)
+{
+    size_t key_length = strlen(uri->key);
+    struct reader *reader;
+    int r;
+
+    if (key_length == 0 || uri->key[key_length - 1] == '/')
+        return names_explain_missing(engine, uri, limits, err);
+    r = refuse_known(engine, uri, err);
+    if (r < 0)
+        return r;
+    reader = reader_new(engine, uri, err);
+    if (!reader)
+        return err->class == ERROR_NO_MEMORY ? -ENOMEM : -error_errno(err);
+    r = reader_begin(reader, limits, err);
+    if (r < 0 && err->class == ERROR_NOT_FOUND)
+        r = names_explain_missing(engine, uri, limits, err);
+    if (r < 0) {
+        reader_close(reader);
+        return r;
+    }
+    remember(reader);
+    *ret_reader = reader;
+    return 0;
+}
+
+const struct attr *reader_attr(const struct reader *reader)
+{
+    return &reader->attr;
+}
+
+/* ---- fork and failure --------------------------------------------------------------------------- */
+
+/* What another process of the same memory had in flight is gone; what had arrived is here. */
+static void adopt(struct reader *reader)
+{
+    struct range *range, *next;
+
+    if (reader->generation == gate_generation())
+        return;
+    reader->generation = gate_generation();
+    stream_init(reader);
+    DL_FOREACH_SAFE(reader->window, range, next) {
+        range->users = 0;
+        if (!range_done(range))
+            stream_remove(reader, range);
+    }
+    block_adopt(reader);
+}
+
+/* Makes another version a lasting error. Returns what the caller gets. */
+static int note_failure(struct reader *reader, int r, struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+
+    if (err->class != ERROR_CHANGED && err->class != ERROR_NOT_FOUND && err->class != ERROR_RANGE)
+        return r;
+    if (err->class != ERROR_CHANGED) {
+        err->class = ERROR_CHANGED;
+        err->errnum = 0;
+    }
+    reader->stale = *err;
+    attr_uri_text(&reader->uri, text);
+    attr_cache_forget(reader->engine->attrs, text);
+    return -error_errno(err);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+/* One piece from the window. 1: moved on; 0: the window does not have it; -errno. */
+static int take_from_window(struct reader *reader, struct range_read *read, struct range *range,
+                            const struct limits *limits, struct error *err)
+{
+    uint64_t before = read->position;
+    int r = range_take(range, read, limits, err);
+
+    if (r < 0 && range->users == 0 && range_failed(range))
+        stream_remove(reader, range);
+    if (r < 0)
+        return r;
+    return read->position > before;
+}
+
+/* Stream or not, a large read is worth concurrent ranges. */
+static bool is_large(const struct reader *reader, const struct range_read *read)
+{
+    return read->end - read->position >=
+           2 * range_plan_get_bytes(&reader->engine->plan, reader->attr.size_bytes, false);
+}
+
+static int take_piece(struct reader *reader, struct range_read *read, bool stream, bool window,
+                      const struct limits *limits, struct error *err)
+{
+    struct range *range = stream_find(reader, read->position);
+    int r = 0;
+
+    if (window)
+        range = stream_extend(reader, read, stream);
+    else if (range && !range_offers(range, read->position))
+        range = NULL;
+    if (range)
+        r = take_from_window(reader, read, range, limits, err);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    if (read->end - read->position < reader->engine->plan.block_bytes && !reader->is_inline)
+        return block_take(reader, read, limits, err);
+    return exact_take(reader, read, limits, err);
+}
+
+static int fill(struct reader *reader, struct range_read *read, const struct limits *limits,
+                struct error *err)
+{
+    bool stream, window;
+    int r = 0;
+
+    adopt(reader);
+    if (reader->stale.class != ERROR_NONE) {
+        *err = reader->stale;
+        return -error_errno(err);
+    }
+    reader->reads++;
+    stream = !reader->is_inline && stream_note_read(reader, read->start, read->end);
+    window = stream || (is_large(reader, read) && !reader->is_inline);
+    while (r == 0 && read->position < read->end) {
+        uint64_t before = read->position;
+
+        r = take_piece(reader, read, stream, window, limits, err);
+        if (reader->generation != gate_generation())
+            return error_set(err, ERROR_IO, "the process was forked in the middle of a read");
+        if (r == 0 && read->position == before)
+            r = error_set(err, ERROR_PROTOCOL, "the store sent less than it announced");
+        if (window)
+            stream_retire(reader, read->position);
+    }
+    if (r < 0)
+        r = note_failure(reader, r, err);
+    stream_arm_drain(reader);
+    return r;
+}
+
+ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
+                     struct limits *limits, struct error *err)
+{
+    uint64_t size_bytes = reader->attr.size_bytes;
+    struct range_read read = {
+        .owner = reader,
+        .buffer = target->buffer,
+        .start = target->offset_bytes,
+        .end = target->offset_bytes,
+        .position = target->offset_bytes,
+        .call_id = limits->call_id,
+    };
+    int r = 0;
+
+    if (target->offset_bytes < size_bytes) {
+        uint64_t left = size_bytes - target->offset_bytes;
+
+        read.end += target->length_bytes < left ? target->length_bytes : left;
+    }
+    if (read.start == read.end)
+        return 0;
+    if (!reader->kernel_writes)
+        r = range_check_buffer(&read, err);
+    if (r < 0)
+        return r;
+    shard_lock(reader->shard);
+    limits->work = &read;
+    r = fill(reader, &read, limits, err);
+    limits->work = NULL;
+    shard_unlock(reader->shard);
+    return r < 0 ? r : (ssize_t)(read.end - read.start);
+}
+
+/* ---- advice and the end ------------------------------------------------------------------------- */
+
+static void advise_need(struct reader *reader, uint64_t start, uint64_t end)
+{
+    struct range_read read = {.owner = reader, .start = start, .end = end, .position = start};
+
+    if (end - start <= 16 * reader->engine->plan.block_bytes)
+        block_prefetch(reader, start, end);
+    else
+        stream_extend(reader, &read, false);
+}
+
+void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length_bytes,
+                   enum reader_advice advice)
+{
+    uint64_t size_bytes = reader->attr.size_bytes;
+    uint64_t left = offset_bytes < size_bytes ? size_bytes - offset_bytes : 0;
+    uint64_t end = offset_bytes + (length_bytes && length_bytes < left ? length_bytes : left);
+
+    if (reader->is_inline || left == 0)
+        return;
+    shard_lock(reader->shard);
+    adopt(reader);
+    switch (advice) {
+    case READER_NORMAL: reader->advised_random = reader->advised_sequential = false; break;
+    case READER_SEQUENTIAL:
+        reader->advised_random = false;
+        reader->advised_sequential = true;
+        break;
+    case READER_RANDOM:
+        reader->advised_random = true;
+        reader->advised_sequential = false;
+        break;
+    case READER_WILLNEED: advise_need(reader, offset_bytes, end); break;
+    case READER_DONTNEED:
+        stream_retire(reader, end);
+        block_drop_idle(reader);
+        break;
+    }
+    stream_arm_drain(reader);
+    shard_unlock(reader->shard);
+}
+
+void reader_close(struct reader *reader)
+{
+    struct range *range, *next;
+
+    if (!reader)
+        return;
+    shard_lock(reader->shard);
+    adopt(reader);
+    shard_timer_clear(reader->shard, &reader->drain_timer);
+    DL_FOREACH_SAFE(reader->window, range, next) {
+        stream_remove(reader, range);
+    }
+    block_drop_all(reader);
+    shard_unlock(reader->shard);
+    free(reader);
+}

@@ -1,0 +1,46 @@
+/* An object open for reading: sequential streams with read-ahead, random reads without.
+ *
+ * Opening is one ranged GET, which also brings the first bytes. Every later range carries If-Match:
+ * a reader never mixes two versions, and once another was seen every read says ESTALE.
+ *
+ * Any number of threads may read at once. The reader's shard's lock guards the window of ranges and
+ * the blocks; reads that fetch exactly what was asked run on other shards. In a fork child the first
+ * call drops what was in flight and keeps what had arrived.
+ *
+ * Nothing here knows POSIX offsets or flags; a read is (offset, length) and short only at the end.
+ */
+#ifndef S3DLIO_CORE_READER_H
+#define S3DLIO_CORE_READER_H
+
+#include <sys/types.h>
+
+#include "core/attr.h"
+#include "core/limits.h"
+
+struct engine;
+struct reader;
+
+struct reader_target {
+    void *buffer;
+    size_t length_bytes;
+    uint64_t offset_bytes;
+};
+
+enum reader_advice {
+    READER_NORMAL,
+    READER_SEQUENTIAL,
+    READER_RANDOM,
+    READER_WILLNEED,
+    READER_DONTNEED,
+};
+
+int reader_open(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                struct reader **ret_reader, struct error *err);
+const struct attr *reader_attr(const struct reader *reader);
+ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
+                     struct limits *limits, struct error *err);
+void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length_bytes,
+                   enum reader_advice advice);
+void reader_close(struct reader *reader); /* NULL is fine */
+
+#endif

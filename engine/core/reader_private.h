@@ -1,0 +1,72 @@
+/* What the files of the reader share: reader.c (life, the read call), reader_stream.c (the window of
+ * a sequential reader), reader_block.c (blocks and exact reads). */
+#ifndef S3DLIO_CORE_READER_PRIVATE_H
+#define S3DLIO_CORE_READER_PRIVATE_H
+
+#include "core/engine.h"
+#include "core/range.h"
+#include "core/reader.h"
+
+/* Everything from `generation` on is guarded by the shard's lock; what is before never changes once
+ * the reader is open. */
+struct reader {
+    struct engine *engine;
+    struct store *store;
+    struct shard *shard;
+    struct uri uri;
+    struct attr attr;
+    bool is_inline;              /* STORE_CAP_INLINE: every read goes straight */
+    bool kernel_writes;          /* bytes reach the caller's buffer by a system call: it checks */
+
+    uint64_t generation;
+    struct error stale;          /* sticky once the version is gone */
+    bool advised_random, advised_sequential;
+
+    /* Where the program reads: see reader_stream.c. */
+    uint64_t next_offset;        /* behind the last read */
+    unsigned jumps;              /* non-adjacent reads since the last stream */
+    unsigned streak;             /* adjacent reads in a row */
+    uint64_t streak_bytes;
+    uint64_t window_bytes;       /* how far ahead to read; 0: not yet */
+    uint64_t grow_at;            /* position at which the window doubles */
+    struct range *window;        /* ascending, without gaps; each in flight or arrived */
+
+    struct range *blocks;        /* hash by offset; the order of insertion is that of last use */
+    unsigned block_count;
+
+    struct shard_timer drain_timer;
+    uint64_t reads, drain_reads; /* calls so far, and when the timer was set */
+};
+
+/* reader_stream.c */
+
+/* Notes where a read goes. True when it continues (or begins) a sequential stream. */
+bool stream_note_read(struct reader *reader, uint64_t start, uint64_t end);
+struct range *stream_find(const struct reader *reader, uint64_t position);
+/* Launches ranges so that the window covers read->position and reaches ahead. The range at the
+ * position, or NULL when there is no memory for one. */
+struct range *stream_extend(struct reader *reader, const struct range_read *read, bool ahead);
+/* Lets go of what lies behind the position. */
+void stream_retire(struct reader *reader, uint64_t position);
+void stream_drop(struct reader *reader);
+void stream_remove(struct reader *reader, struct range *range);
+/* Sees to it that bytes left in the kernel are not left there for long. */
+void stream_arm_drain(struct reader *reader);
+void stream_init(struct reader *reader);
+
+/* reader_block.c */
+
+/* Fills the read from the aligned block at read->position. */
+int block_take(struct reader *reader, struct range_read *read, const struct limits *limits,
+               struct error *err);
+/* One request for exactly what is missing of the read. */
+int exact_take(struct reader *reader, struct range_read *read, const struct limits *limits,
+               struct error *err);
+/* Starts fetching the blocks of [start, end) and waits for none. */
+void block_prefetch(struct reader *reader, uint64_t start, uint64_t end);
+void block_drop_idle(struct reader *reader);
+void block_drop_all(struct reader *reader); /* no thread waits for one */
+/* In a fork child: forgets blocks that had not arrived. */
+void block_adopt(struct reader *reader);
+
+#endif

@@ -1,0 +1,291 @@
+/* The window of a sequential reader: which ranges are on their way, and when to believe in a stream.
+ *
+ * A reader begins as a stream if its first read is at offset 0. A read that neither continues the last
+ * one nor finds its bytes in the window (a short step back, threads taking turns) is a jump; the second jump ends the stream and drops the window.
+ * After a jump only several adjacent reads, together larger than a few blocks, make a stream again:
+ * a scan of some pages in a database is none. Nothing beyond the first window is asked for until the
+ * program has come near its end.
+ *
+ * The window reaches `window_bytes` ahead of the position and doubles each time the program has
+ * consumed half of that, up to what plan, limiter and budget allow; its ranges are half of the
+ * reach, up to the full size. Without budget it is the one range at the position.
+ *
+ * All under the reader's shard's lock.
+ */
+#include <stddef.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "core/reader_private.h"
+
+#define STREAK_READS      3u
+#define STREAK_BLOCKS     2u   /* in units of the block size */
+#define RANGE_BYTES_MIN   (UINT64_C(256) << 10)
+#define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
+#define DRAIN_AFTER_NS    (2 * NS_PER_MS)
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t window_end(const struct reader *reader)
+{
+    return reader->window ? reader->window->prev->end : 0;
+}
+
+struct range *stream_find(const struct reader *reader, uint64_t position)
+{
+    struct range *range;
+
+    DL_FOREACH(reader->window, range) {
+        if (position >= range->offset && position < range->end)
+            return range;
+    }
+    return NULL;
+}
+
+/* ---- is it a stream? ---------------------------------------------------------------------------- */
+
+static bool is_stream(const struct reader *reader)
+{
+    if (reader->advised_random)
+        return false;
+    if (reader->jumps == 0 || reader->advised_sequential)
+        return true;
+    return reader->streak >= STREAK_READS &&
+           reader->streak_bytes >= STREAK_BLOCKS * reader->engine->plan.block_bytes;
+}
+
+static void begin_stream(struct reader *reader, uint64_t position)
+{
+    reader->jumps = 0;
+    reader->window_bytes = 2 * RANGE_BYTES_MIN;
+    reader->grow_at = position + RANGE_BYTES_MIN;
+}
+
+bool stream_note_read(struct reader *reader, uint64_t start, uint64_t end)
+{
+    const struct range *range = reader->jumps == 0 ? stream_find(reader, start) : NULL;
+    bool inside = range && range_offers(range, start);
+
+    if (start == reader->next_offset || inside) {
+        reader->streak++;
+        reader->streak_bytes += end - start;
+    } else {
+        reader->jumps++;
+        reader->streak = 0;
+        reader->streak_bytes = end - start;
+        if (reader->jumps == 2)
+            stream_drop(reader);
+    }
+    reader->next_offset = inside ? larger(end, reader->next_offset) : end;
+    if (!is_stream(reader))
+        return false;
+    if (reader->jumps > 0)
+        begin_stream(reader, start);
+    return true;
+}
+
+/* ---- the window --------------------------------------------------------------------------------- */
+
+void stream_remove(struct reader *reader, struct range *range)
+{
+    DL_DELETE(reader->window, range);
+    range_drop(range);
+}
+
+/* Removes what no thread is waiting for. */
+void stream_drop(struct reader *reader)
+{
+    struct range *range, *next;
+
+    DL_FOREACH_SAFE(reader->window, range, next) {
+        if (range->users == 0)
+            stream_remove(reader, range);
+    }
+}
+
+/* Behind the position, one range that is in memory stays: for a short step back. */
+void stream_retire(struct reader *reader, uint64_t position)
+{
+    struct range *range, *next, *last = NULL;
+
+    DL_FOREACH_SAFE(reader->window, range, next) {
+        if (range->end > position)
+            break;
+        if (range->users > 0)
+            continue;
+        if (last) {
+            stream_remove(reader, last);
+            last = NULL;
+        }
+        if (range_done(range) && range->valid < range->arrived)
+            last = range;
+        else
+            stream_remove(reader, range);
+    }
+}
+
+static void grow(struct reader *reader, uint64_t position, uint64_t window_max)
+{
+    while (position >= reader->grow_at && reader->window_bytes < window_max) {
+        reader->window_bytes = smaller(2 * reader->window_bytes, window_max);
+        reader->grow_at += reader->window_bytes / 2;
+    }
+}
+
+/* A stream goes beyond the first window when the program does, or is about to. */
+static bool wants_more(struct reader *reader, const struct range_read *read)
+{
+    uint64_t end = window_end(reader);
+
+    if (reader->window_bytes > 0)
+        return true;
+    if (read->end <= end && (reader->streak < 2 || read->end <= end / 2))
+        return false;
+    begin_stream(reader, read->start);
+    return true;
+}
+
+static unsigned in_flight(const struct reader *reader)
+{
+    const struct range *range;
+    unsigned count = 0;
+
+    DL_FOREACH(reader->window, range) {
+        count += !range_done(range);
+    }
+    return count;
+}
+
+static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end, bool must)
+{
+    struct range *range =
+        range_new(reader->engine, &reader->uri, reader->store, reader->shard);
+
+    if (!range)
+        return NULL;
+    range->owner = reader;
+    if (!range_reserve(range, BUDGET_READ_AHEAD, end - offset) && !must) {
+        range_drop(range);
+        return NULL;
+    }
+    DL_APPEND(reader->window, range);
+    range_start(range, offset, end, &reader->attr);
+    return range;
+}
+
+/* What to aim at: how far, in ranges of which size, and how many at once. */
+struct reach {
+    uint64_t end, range_bytes;
+    unsigned count;
+};
+
+static struct reach plan_reach(struct reader *reader, const struct range_read *read, bool ahead)
+{
+    const struct range_plan *plan = &reader->engine->plan;
+    struct limiter *limiter = &reader->engine->gets;
+    uint64_t size_bytes = reader->attr.size_bytes;
+    bool near = limiter_is_near(limiter);
+    uint64_t part_bytes = range_plan_get_bytes(plan, size_bytes, near);
+    uint64_t window_max = range_plan_window_max(plan, size_bytes, near);
+    uint64_t reach_bytes = read->end - read->position;
+    struct reach reach = {.count = (unsigned)larger(1, window_max / part_bytes)};
+
+    if (ahead) {
+        grow(reader, read->position, window_max);
+        reach_bytes += reader->window_bytes;
+    }
+    reach_bytes = smaller(reach_bytes, larger(window_max, part_bytes));
+    reach.end = smaller(size_bytes, read->position + reach_bytes);
+    reach.range_bytes = larger(RANGE_BYTES_MIN, smaller(part_bytes, reach_bytes / 2));
+    reach.range_bytes -= reach.range_bytes % RANGE_ALIGN_BYTES;
+    if (plan->get_part_is_set && reach.range_bytes > part_bytes)
+        reach.range_bytes = part_bytes;
+    return reach;
+}
+
+struct range *stream_extend(struct reader *reader, const struct range_read *read, bool ahead)
+{
+    struct range *found = stream_find(reader, read->position);
+    struct reach reach;
+    uint64_t edge;
+    unsigned flying;
+
+    if (found && !range_offers(found, read->position)) {
+        stream_drop(reader);
+        found = NULL;
+    }
+    if (!found && reader->window)
+        stream_drop(reader); /* the stream goes on elsewhere */
+    ahead = ahead && wants_more(reader, read);
+    if (found && !ahead && read->end <= window_end(reader))
+        return found;
+    if (reader->window && !found)
+        return NULL; /* threads are waiting in another window */
+    reach = plan_reach(reader, read, ahead);
+    edge = found ? window_end(reader) : read->position;
+    flying = in_flight(reader);
+    while (edge < reach.end && flying < reach.count) {
+        uint64_t end = smaller(edge + reach.range_bytes, reader->attr.size_bytes);
+
+        if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
+            end = reader->attr.size_bytes;
+        if (!launch(reader, edge, end, !reader->window))
+            break;
+        edge = end;
+        flying++;
+    }
+    return stream_find(reader, read->position);
+}
+
+/* ---- bytes left in the kernel ------------------------------------------------------------------- */
+
+/* The program has stopped reading for a while: a paused range would keep its connection from others,
+ * so it comes into memory, or goes when there is none. */
+static void on_drain(struct shard_timer *timer)
+{
+    struct reader *reader =
+        (struct reader *)((char *)timer - offsetof(struct reader, drain_timer));
+    struct range *range, *next;
+
+    if (reader->drain_reads != reader->reads) {
+        stream_arm_drain(reader);
+        return;
+    }
+    DL_FOREACH_SAFE(reader->window, range, next) {
+        if (!range->fetch.paused || range->users > 0)
+            continue;
+        if (range->buffer || range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset))
+            fetch_resume(&range->fetch);
+        if (range->fetch.paused)
+            stream_remove(reader, range);
+    }
+}
+
+void stream_init(struct reader *reader)
+{
+    shard_timer_init(&reader->drain_timer, on_drain);
+}
+
+void stream_arm_drain(struct reader *reader)
+{
+    struct range *range;
+
+    if (reader->drain_timer.at_ns != CLOCK_NEVER)
+        return;
+    DL_FOREACH(reader->window, range) {
+        if (!range_done(range)) {
+            reader->drain_reads = reader->reads;
+            shard_timer_set(reader->shard, &reader->drain_timer, clock_now_ns() + DRAIN_AFTER_NS);
+            return;
+        }
+    }
+}

@@ -1,0 +1,505 @@
+/* Putting an object up: parts in flight, completion, lost answers, abort. See upload.h.
+ *
+ * Parts in flight form a list in order of their numbers and are reaped from its head, so the results
+ * end up in order. A part's struct is written by its shard until `ended` is stored; only then, and
+ * under that shard's lock, does the owner take it apart.
+ */
+#include "core/upload.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "base/clock.h"
+#include "base/crc32c.h"
+#include "base/random.h"
+#include "core/call.h"
+#include "core/engine.h"
+
+#define WRITE_ID_NAME   "s3dlio-write-id"
+#define WRITE_ID_DIGITS 32
+#define ABORT_TRIES     3
+#define ABORT_TIMEOUT_NS (30 * NS_PER_S)
+
+struct part {
+    struct call call;
+    struct upload_memory memory;
+    struct iovec body;
+    struct part *prev, *next;
+    unsigned waiters;                /* calls that sleep on it, one inside the other */
+    bool released, reaped;
+    atomic_bool ended;
+};
+
+struct upload {
+    struct engine *engine;
+    struct store *store;
+    struct uri uri;
+    bool exclusive;                  /* and the store can do it */
+    char *content_type;
+    struct store_metadata metadata;
+    char write_id[WRITE_ID_DIGITS + 1];
+    struct attr attr;                /* what is stored with it */
+
+    char *upload_id;                 /* NULL: nothing was created */
+    struct part *in_flight;
+    unsigned in_flight_count, sent_count;
+    struct store_part *parts;        /* acknowledged, in order */
+    unsigned part_count, part_capacity;
+    uint64_t size_bytes, offset;
+    uint32_t crc32c;
+    struct error failure;            /* sticky */
+    struct store_object object;      /* what is there after a success; no metadata */
+};
+
+/* ---- life --------------------------------------------------------------------------------------- */
+
+static int set_metadata(struct upload *upload, const struct attr *attr)
+{
+    int r;
+
+    if (!(upload->store->capabilities & STORE_CAP_METADATA))
+        return 0;
+    random_hex(upload->write_id, WRITE_ID_DIGITS);
+    r = store_metadata_add(&upload->metadata, WRITE_ID_NAME, upload->write_id);
+    if (r == 0 && attr)
+        r = attr_to_metadata(attr, &upload->metadata);
+    return r;
+}
+
+int upload_new(struct engine *engine, const struct uri *uri, const struct upload_options *options,
+               struct upload **ret_upload, struct error *err)
+{
+    struct upload *upload = calloc(1, sizeof *upload);
+    int r;
+
+    if (!upload)
+        return error_set(err, ERROR_NO_MEMORY, "beginning an upload");
+    upload->engine = engine;
+    upload->uri = *uri;
+    if (options->attr)
+        upload->attr = *options->attr;
+    r = engine_store(engine, uri->scheme, &upload->store, err);
+    if (r == 0) {
+        upload->exclusive =
+            options->exclusive && (upload->store->capabilities & STORE_CAP_IF_NONE_MATCH);
+        if (options->content_type)
+            upload->content_type = strdup(options->content_type);
+        r = options->content_type && !upload->content_type ? -ENOMEM
+                                                           : set_metadata(upload, options->attr);
+        if (r < 0)
+            error_set_errno(err, -r, "beginning an upload");
+    }
+    if (r < 0) {
+        upload_free(upload);
+        return r;
+    }
+    *ret_upload = upload;
+    return 0;
+}
+
+void upload_free(struct upload *upload)
+{
+    if (!upload)
+        return;
+    free(upload->content_type);
+    store_metadata_fini(&upload->metadata);
+    free(upload->upload_id);
+    free(upload->parts);
+    free(upload);
+}
+
+void upload_tell_attr(const struct upload *upload, struct attr *ret_attr)
+{
+    attr_from_object(&upload->object, &upload->uri, ret_attr);
+    ret_attr->has = upload->attr.has;
+    ret_attr->mode = upload->attr.mode;
+    ret_attr->uid = upload->attr.uid;
+    ret_attr->gid = upload->attr.gid;
+    if (ret_attr->mtime.tv_sec == 0)
+        clock_gettime(CLOCK_REALTIME, &ret_attr->mtime);
+}
+
+unsigned upload_part_count(const struct upload *upload)
+{
+    return upload->sent_count;
+}
+
+static int fail(struct upload *upload, int r, const struct error *error)
+{
+    if (upload->failure.class == ERROR_NONE)
+        upload->failure = *error;
+    return r;
+}
+
+int upload_check(struct upload *upload, struct error *err)
+{
+    if (upload->failure.class == ERROR_NONE)
+        return 0;
+    *err = upload->failure;
+    return -error_errno(err);
+}
+
+static void describe_write(const struct upload *upload, struct store_request *request)
+{
+    request->metadata = upload->metadata.length ? &upload->metadata : NULL;
+    request->content_type =
+        upload->content_type ? upload->content_type : "application/octet-stream";
+}
+
+static void keep_object(struct upload *upload, const struct store_object *object)
+{
+    upload->object = *object;
+    upload->object.metadata = (struct store_metadata){0};
+    upload->object.size_bytes = upload->size_bytes;
+}
+
+/* ---- lost answers ------------------------------------------------------------------------------- */
+
+static bool is_doubtful(const struct call *call)
+{
+    switch (call->request.error.class) {
+    case ERROR_EXISTS:
+    case ERROR_NOT_FOUND: return call->ambiguous;
+    case ERROR_NETWORK:
+    case ERROR_TIMEOUT:
+    case ERROR_SERVER:
+    case ERROR_PROTOCOL: return true;
+    default: return false;
+    }
+}
+
+/* The call has failed with r. If it may have worked all the same, the id in the metadata of what is
+ * there tells: then 0. */
+static int settle(struct upload *upload, const struct call *call, int r,
+                  const struct limits *limits)
+{
+    const char *found = NULL;
+    struct error ignored;
+    struct call *head;
+
+    if (r >= 0 || !upload->write_id[0] || !is_doubtful(call))
+        return r;
+    head = call_new(upload->engine, STORE_HEAD, &upload->uri, limits, &ignored);
+    if (head && call_run(head, limits, &ignored) == 0)
+        found = store_metadata_get(&head->request.object.metadata, WRITE_ID_NAME);
+    if (found && strcmp(found, upload->write_id) == 0) {
+        keep_object(upload, &head->request.object);
+        r = 0;
+    }
+    call_delete(head);
+    return r;
+}
+
+/* ---- one request -------------------------------------------------------------------------------- */
+
+int upload_put(struct upload *upload, const struct upload_memory *memory,
+               const struct limits *limits, struct error *err)
+{
+    struct call *call = call_new(upload->engine, STORE_PUT, &upload->uri, limits, err);
+    struct iovec *body = malloc(sizeof *body);
+    int r;
+
+    if (!call || !body) {
+        r = call ? error_set(err, ERROR_NO_MEMORY, "sending an object") : -error_errno(err);
+    } else {
+        *body = (struct iovec){(void *)memory->data, memory->size_bytes};
+        upload->size_bytes = memory->size_bytes;
+        call->request.body = body;
+        call->request.body_count = memory->size_bytes ? 1 : 0;
+        call->request.body_crc32c = memory->crc32c;
+        call->request.has_body_crc32c = true;
+        call->request.if_none_match = upload->exclusive;
+        describe_write(upload, &call->request);
+        r = call_run(call, limits, err);
+        if (r == 0)
+            keep_object(upload, &call->request.object);
+        else
+            r = settle(upload, call, r, limits);
+    }
+    call_delete(call);
+    free(body);
+    if (memory->release)
+        memory->release(memory->arg);
+    return r < 0 ? fail(upload, r, err) : 0;
+}
+
+/* ---- parts -------------------------------------------------------------------------------------- */
+
+static int create(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    struct call *call;
+    int r;
+
+    if (upload->upload_id)
+        return 0;
+    call = call_new(upload->engine, STORE_UPLOAD_CREATE, &upload->uri, limits, err);
+    if (!call)
+        return -error_errno(err);
+    call->request.upload_crc32c = true;
+    describe_write(upload, &call->request);
+    r = call_run(call, limits, err);
+    if (r == 0 && !upload->upload_id) { /* a signal handler's call may have been first */
+        upload->upload_id = strdup(call->request.returned_upload_id);
+        if (!upload->upload_id)
+            r = error_set(err, ERROR_NO_MEMORY, "beginning an upload");
+    }
+    call_delete(call);
+    return r;
+}
+
+static void release_memory(struct part *part)
+{
+    if (!part->released && part->memory.release)
+        part->memory.release(part->memory.arg);
+    part->released = true;
+}
+
+static void on_part_done(struct call *call)
+{
+    struct part *part = (struct part *)((char *)call - offsetof(struct part, call));
+
+    release_memory(part);
+    atomic_store_explicit(&part->ended, true, memory_order_release);
+}
+
+static bool has_ended(const void *arg, uint64_t value)
+{
+    const struct part *part = arg;
+
+    return atomic_load_explicit(&part->ended, memory_order_acquire);
+}
+
+static void note_part(struct upload *upload, struct part *part)
+{
+    const struct store_request *request = &part->call.request;
+    struct store_part *result;
+
+    if (request->error.class != ERROR_NONE) {
+        fail(upload, 0, &request->error);
+        return;
+    }
+    if (upload->part_count == upload->part_capacity) {
+        unsigned capacity = upload->part_capacity ? 2 * upload->part_capacity : 64;
+        struct store_part *parts = reallocarray(upload->parts, capacity, sizeof *parts);
+        struct error error;
+
+        if (!parts) {
+            error_set(&error, ERROR_NO_MEMORY, "keeping the list of parts");
+            fail(upload, 0, &error);
+            return;
+        }
+        upload->parts = parts;
+        upload->part_capacity = capacity;
+    }
+    result = &upload->parts[upload->part_count++];
+    *result = request->part;
+    result->number = request->part_number;
+    result->size_bytes = part->memory.size_bytes;
+    result->crc32c = part->memory.crc32c;
+    result->has_crc32c = true;
+}
+
+/* Takes a part out: what it brought, or that it is given up. Whoever sleeps on it frees it. */
+static void reap(struct upload *upload, struct part *part)
+{
+    struct shard *shard = part->call.request.shard;
+    bool waited_for;
+
+    shard_lock(shard);
+    DL_DELETE(upload->in_flight, part);
+    upload->in_flight_count--;
+    if (has_ended(part, 0))
+        note_part(upload, part);
+    call_fini(&part->call);
+    release_memory(part);
+    part->reaped = true;
+    waited_for = part->waiters > 0;
+    shard_unlock(shard);
+    if (!waited_for)
+        free(part);
+}
+
+bool upload_busy(struct upload *upload)
+{
+    return upload->in_flight != NULL;
+}
+
+static bool has_ended_or_gone(const void *arg, uint64_t value)
+{
+    const struct part *part = arg;
+
+    return part->reaped || has_ended(part, 0);
+}
+
+int upload_wait_part(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    struct part *part = upload->in_flight;
+    struct limits_wait wait = {.done = has_ended_or_gone, .arg = part};
+    struct shard *shard;
+    bool reaped;
+    int r;
+
+    if (!part)
+        return upload_check(upload, err);
+    shard = part->call.request.shard;
+    shard_lock(shard);
+    part->waiters++;
+    r = limits_wait(shard, limits, &wait, err);
+    part->waiters--;
+    reaped = part->reaped; /* by a signal handler's call */
+    if (r < 0)
+        call_name_error(&part->call, err);
+    shard_unlock(shard);
+    if (reaped)
+        free(part);
+    else if (r == 0)
+        reap(upload, part);
+    return r < 0 ? r : upload_check(upload, err);
+}
+
+/* Takes out what has ended by itself, from the head on. */
+static void reap_ended(struct upload *upload)
+{
+    struct part *part;
+
+    while ((part = upload->in_flight) && has_ended(part, 0))
+        reap(upload, part);
+}
+
+static struct part *part_new(struct upload *upload, const struct upload_memory *memory)
+{
+    struct part *part = calloc(1, sizeof *part);
+    struct store_request *request;
+
+    if (!part)
+        return NULL;
+    call_init(&part->call, upload->engine, STORE_UPLOAD_PART, &upload->uri, upload->store, NULL);
+    part->memory = *memory;
+    part->body = (struct iovec){(void *)memory->data, memory->size_bytes};
+    part->call.on_done = on_part_done;
+    request = &part->call.request;
+    request->shard =
+        engine_shard(upload->engine, upload->store, &upload->uri, upload->offset);
+    request->upload_id = upload->upload_id;
+    request->part_number = upload->sent_count + 1;
+    request->body = &part->body;
+    request->body_count = 1;
+    request->body_crc32c = memory->crc32c;
+    request->has_body_crc32c = true;
+    return part;
+}
+
+int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    unsigned inflight_max = limiter_target(&upload->engine->puts);
+    int r;
+
+    reap_ended(upload);
+    r = upload_check(upload, err);
+    if (r == 0 && upload->sent_count == STORE_PARTS_MAX)
+        r = error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
+    if (r == 0)
+        r = create(upload, limits, err);
+    while (r == 0 && upload->in_flight_count >= inflight_max)
+        r = upload_wait_part(upload, limits, err);
+    return r < 0 ? fail(upload, r, err) : 0;
+}
+
+int upload_part(struct upload *upload, const struct upload_memory *memory, struct error *err)
+{
+    struct part *part = part_new(upload, memory);
+    struct shard *shard;
+
+    if (!part) {
+        if (memory->release)
+            memory->release(memory->arg);
+        return fail(upload, error_set(err, ERROR_NO_MEMORY, "sending a part"), err);
+    }
+    DL_APPEND(upload->in_flight, part);
+    upload->in_flight_count++;
+    upload->sent_count++;
+    upload->offset += memory->size_bytes;
+    upload->size_bytes += memory->size_bytes;
+    upload->crc32c = crc32c_combine(upload->crc32c, memory->crc32c, memory->size_bytes);
+    shard = part->call.request.shard;
+    shard_lock(shard);
+    call_start(&part->call);
+    shard_unlock(shard);
+    return 0;
+}
+
+/* ---- the end ------------------------------------------------------------------------------------ */
+
+int upload_complete(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    struct call *call;
+    int r = upload_check(upload, err);
+
+    while (r == 0 && upload->in_flight)
+        r = upload_wait_part(upload, limits, err);
+    if (r < 0)
+        return fail(upload, r, err);
+    call = call_new(upload->engine, STORE_UPLOAD_COMPLETE, &upload->uri, limits, err);
+    if (!call)
+        return fail(upload, -error_errno(err), err);
+    call->request.upload_id = upload->upload_id;
+    call->request.parts = upload->parts;
+    call->request.part_count = upload->part_count;
+    call->request.upload_crc32c = true;
+    call->request.total_crc32c = upload->crc32c;
+    call->request.if_none_match = upload->exclusive;
+    r = call_run(call, limits, err);
+    if (r == 0)
+        keep_object(upload, &call->request.object);
+    else
+        r = settle(upload, call, r, limits);
+    call_delete(call);
+    if (r < 0)
+        return fail(upload, r, err);
+    free(upload->upload_id);
+    upload->upload_id = NULL;
+    return 0;
+}
+
+/* A part on its way may still arrive after an abort: it is repeated until the store knows nothing. */
+void upload_abort(struct upload *upload)
+{
+    struct error error = {0};
+    struct limits limits;
+    int r = 0;
+
+    while (upload->in_flight)
+        reap(upload, upload->in_flight);
+    limits_begin(&limits, ABORT_TIMEOUT_NS, NULL);
+    for (unsigned tries = 0; r == 0 && upload->upload_id && tries < ABORT_TRIES; tries++) {
+        struct call *call =
+            call_new(upload->engine, STORE_UPLOAD_ABORT, &upload->uri, &limits, &error);
+
+        if (!call)
+            break;
+        call->request.upload_id = upload->upload_id;
+        r = call_run(call, &limits, &error);
+        call_delete(call);
+    }
+    limits_end(&limits);
+    free(upload->upload_id);
+    upload->upload_id = NULL;
+}
+
+void upload_forget(struct upload *upload)
+{
+    struct part *part, *next;
+
+    if (!upload)
+        return;
+    DL_FOREACH_SAFE(upload->in_flight, part, next) {
+        call_fini(&part->call);
+        release_memory(part);
+        free(part);
+    }
+    upload_free(upload);
+}

@@ -1,0 +1,64 @@
+/* One object on its way up: a single put, or parts sent in the background and completed.
+ *
+ * The owner hands over parts of memory in order; each stays its until the part's `release` is called
+ * (by whichever thread sees the end of its request, under that part's shard's lock). Parts go over
+ * all shards; nothing is created at the store before the first part. Every write carries a random id
+ * in its metadata, so that a lost answer can be settled by a HEAD.
+ *
+ * One thread at a time uses an upload; its signal handlers may, too, while it sleeps in here: so
+ * nothing that was handed over is outside the list of parts during a sleep. A part in flight is shared with the shards: they write into
+ * its own struct only, and publish by storing `state` last. An upload belongs to the process that
+ * made it; in a fork child only upload_forget may be called.
+ */
+#ifndef S3DLIO_CORE_UPLOAD_H
+#define S3DLIO_CORE_UPLOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/attr.h"
+#include "core/limits.h"
+
+struct engine;
+struct upload;
+
+struct upload_options {
+    bool exclusive;                /* must not exist */
+    const char *content_type;      /* NULL: application/octet-stream */
+    const struct attr *attr;       /* what `has` says is stored; NULL: nothing */
+};
+
+struct upload_memory {
+    const void *data;
+    uint64_t size_bytes;
+    uint32_t crc32c;
+    void (*release)(void *arg);    /* may be NULL; leaf locks only */
+    void *arg;
+};
+
+int upload_new(struct engine *engine, const struct uri *uri, const struct upload_options *options,
+               struct upload **ret_upload, struct error *err);
+/* The whole object in one request; waits. */
+int upload_put(struct upload *upload, const struct upload_memory *memory,
+               const struct limits *limits, struct error *err);
+/* Waits until one more part may go up: fewer than PUT_INFLIGHT are under way, the upload exists. */
+int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err);
+/* Sends one more part, without waiting. On failure the memory was released. */
+int upload_part(struct upload *upload, const struct upload_memory *memory, struct error *err);
+/* Are parts under way, so that waiting for one frees memory? */
+bool upload_busy(struct upload *upload);
+/* Waits until the oldest part is done. 0, or the error of the upload. */
+int upload_wait_part(struct upload *upload, const struct limits *limits, struct error *err);
+/* The error of a part that has failed for good, or 0. */
+int upload_check(struct upload *upload, struct error *err);
+/* Waits for all parts, completes, checks. */
+int upload_complete(struct upload *upload, const struct limits *limits, struct error *err);
+/* What is there after a put or a complete. The time is ours where the store told none. */
+void upload_tell_attr(const struct upload *upload, struct attr *ret_attr);
+unsigned upload_part_count(const struct upload *upload);
+/* Gives up parts in flight, then removes what the store has of them; at most half a minute. */
+void upload_abort(struct upload *upload);
+void upload_free(struct upload *upload);    /* nothing in flight; NULL is fine */
+void upload_forget(struct upload *upload);  /* in a fork child */
+
+#endif

@@ -1,0 +1,385 @@
+/* Streaming writes: filling buffers, growing them, sending them as parts. See writer.h.
+ *
+ * The buffer is a block of its own, because it goes to the upload with its part and a new one takes
+ * its place. Sizes grow by four from 64 KiB until the first part is full; after that a writer is
+ * known to be large and takes whole parts. The checksum is computed right behind each piece copied,
+ * while it is in the cache.
+ */
+#include "core/writer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/crc32c.h"
+#include "core/engine.h"
+#include "core/spool.h"
+#include "io/gate.h"
+
+#define FIRST_BYTES ((uint64_t)64 << 10)
+#define GROWTH      4
+#define PIECE_BYTES ((size_t)128 << 10)
+
+struct buffer_block {
+    struct engine *engine;
+    unsigned char *data;
+    uint64_t capacity_bytes, used_bytes;
+    uint32_t crc32c;
+    bool spooled;                    /* not of the pool, not of the budget */
+};
+
+struct writer {
+    struct engine *engine;
+    struct upload *upload;
+    struct uri uri;
+    uint64_t size_hint_bytes, length_bytes;
+    bool equal_parts;
+    struct buffer_block *block;      /* being filled; NULL: none yet */
+    uint64_t block_serial;           /* counts changes of it */
+    uint64_t generation;
+
+    /* Whose call it is, under shard's lock. */
+    struct shard *shard;
+    bool busy, finishing;
+    uint64_t busy_thread;
+};
+
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+static void block_free(void *arg)
+{
+    struct buffer_block *block = arg;
+
+    if (!block)
+        return;
+    if (block->spooled) {
+        spool_unmap(block->data, block->capacity_bytes);
+    } else if (block->data) {
+        pool_put(&block->engine->pool, block->data, block->capacity_bytes);
+        budget_release(&block->engine->budget, BUDGET_PARTS, block->capacity_bytes);
+    }
+    free(block);
+}
+
+static int block_from_budget(struct engine *engine, uint64_t bytes, struct buffer_block *block)
+{
+    if (!budget_try(&engine->budget, BUDGET_PARTS, bytes))
+        return -EAGAIN;
+    block->data = pool_get(&engine->pool, bytes);
+    if (!block->data) {
+        budget_release(&engine->budget, BUDGET_PARTS, bytes);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+static int block_from_spool(struct engine *engine, uint64_t bytes, struct buffer_block *block,
+                            struct error *err)
+{
+    void *memory;
+    int r = spool_map(&engine->options, bytes, &memory, err);
+
+    if (r == 0) {
+        block->data = memory;
+        block->spooled = true;
+    }
+    return r;
+}
+
+static uint64_t part_bytes(const struct writer *writer)
+{
+    return range_plan_part_bytes(&writer->engine->plan, upload_part_count(writer->upload) + 1,
+                                 writer->size_hint_bytes, writer->equal_parts);
+}
+
+/* How large the next buffer is to be, when one of `capacity` is full. */
+static uint64_t next_capacity(const struct writer *writer, uint64_t capacity_bytes)
+{
+    uint64_t part = part_bytes(writer), next = capacity_bytes ? GROWTH * capacity_bytes : FIRST_BYTES;
+
+    if (upload_part_count(writer->upload) > 0 || next > part)
+        return part;
+    if (!capacity_bytes && writer->size_hint_bytes > next)
+        next = writer->size_hint_bytes;
+    return next > part ? part : next;
+}
+
+/* Hands the block over once there is a place for it, so that it is never in nobody's hands while the
+ * thread sleeps. */
+static int send_block(struct writer *writer, const struct limits *limits, struct error *err)
+{
+    uint64_t serial = writer->block_serial;
+    struct upload_memory memory;
+    int r = upload_wait_place(writer->upload, limits, err);
+
+    if (r < 0 || serial != writer->block_serial)
+        return r; /* a signal handler's call has sent it */
+    memory = (struct upload_memory){
+        .data = writer->block->data,
+        .size_bytes = writer->block->used_bytes,
+        .crc32c = writer->block->crc32c,
+        .release = block_free,
+        .arg = writer->block,
+    };
+    writer->block = NULL;
+    writer->block_serial++;
+    return upload_part(writer->upload, &memory, err);
+}
+
+/* Memory for a block of `bytes`: from the budget, after waiting for own parts, from the spool. */
+static int obtain_memory(struct writer *writer, uint64_t bytes, struct buffer_block *block,
+                         const struct limits *limits, struct error *err)
+{
+    int r = block_from_budget(writer->engine, bytes, block);
+
+    while (r == -EAGAIN && upload_busy(writer->upload)) {
+        r = upload_wait_part(writer->upload, limits, err);
+        if (r < 0)
+            return r;
+        r = block_from_budget(writer->engine, bytes, block);
+    }
+    if (r == -EAGAIN)
+        return block_from_spool(writer->engine, bytes, block, err);
+    return r < 0 ? error_set_errno(err, -r, "memory for a part") : 0;
+}
+
+/* Puts a larger block, or the first one, in the place of the current one. */
+static int grow(struct writer *writer, const struct limits *limits, struct error *err)
+{
+    uint64_t serial = writer->block_serial;
+    struct buffer_block *old = writer->block, *block = calloc(1, sizeof *block);
+    int r;
+
+    if (!block)
+        return error_set(err, ERROR_NO_MEMORY, "memory for a part");
+    block->engine = writer->engine;
+    block->capacity_bytes = next_capacity(writer, old ? old->capacity_bytes : 0);
+    r = obtain_memory(writer, block->capacity_bytes, block, limits, err);
+    if (r < 0) {
+        free(block);
+        return r;
+    }
+    if (serial != writer->block_serial) { /* a signal handler's call has been here */
+        block_free(block);
+        return 0;
+    }
+    if (old) {
+        memcpy(block->data, old->data, old->used_bytes);
+        block->used_bytes = old->used_bytes;
+        block->crc32c = old->crc32c;
+        block_free(old);
+    }
+    writer->block = block;
+    writer->block_serial++;
+    return 0;
+}
+
+/* Makes room for at least one byte more in the current block. */
+static int make_room(struct writer *writer, const struct limits *limits, struct error *err)
+{
+    int r = 0;
+
+    for (;;) {
+        struct buffer_block *block = writer->block;
+
+        if (block && block->used_bytes < block->capacity_bytes)
+            return 0;
+        if (block && block->used_bytes >= part_bytes(writer))
+            r = send_block(writer, limits, err);
+        else
+            r = grow(writer, limits, err);
+        if (r < 0)
+            return r;
+    }
+}
+
+/* ---- one call at a time ------------------------------------------------------------------------- */
+
+static bool is_free(const void *arg, uint64_t value)
+{
+    const struct writer *writer = arg;
+
+    return !writer->busy;
+}
+
+/* A call of the same thread is inside another (a signal handler's) or was left by longjmp: it goes on
+ * where that one stands. */
+static int enter(struct writer *writer, const struct limits *limits, struct error *err)
+{
+    struct limits_wait wait = {.done = is_free, .arg = writer};
+    uint64_t self = shard_thread_id();
+    int r = 0;
+
+    if (writer->generation != gate_generation())
+        return error_set(err, ERROR_INVALID, "a writer belongs to the process that opened it");
+    shard_lock(writer->shard);
+    if (!writer->busy || writer->busy_thread != self)
+        r = limits_wait(writer->shard, limits, &wait, err);
+    if (r == 0) {
+        writer->busy = true;
+        writer->busy_thread = self;
+    }
+    shard_unlock(writer->shard);
+    return r;
+}
+
+static void leave(struct writer *writer)
+{
+    shard_lock(writer->shard);
+    writer->busy = false;
+    shard_unlock(writer->shard);
+}
+
+/* ---- the public part ---------------------------------------------------------------------------- */
+
+int writer_open(struct engine *engine, const struct uri *uri, const struct upload_options *options,
+                uint64_t size_hint_bytes, struct writer **ret_writer, struct error *err)
+{
+    struct writer *writer = calloc(1, sizeof *writer);
+    struct store *store;
+    int r;
+
+    if (!writer)
+        return error_set(err, ERROR_NO_MEMORY, "opening a writer");
+    writer->engine = engine;
+    writer->uri = *uri;
+    writer->size_hint_bytes = size_hint_bytes;
+    writer->generation = gate_generation();
+    r = engine_store(engine, uri->scheme, &store, err);
+    if (r == 0)
+        r = upload_new(engine, uri, options, &writer->upload, err);
+    if (r < 0) {
+        free(writer);
+        return r;
+    }
+    writer->equal_parts = store->capabilities & STORE_CAP_EQUAL_PARTS;
+    writer->shard = engine_shard(engine, store, uri, 0);
+    *ret_writer = writer;
+    return 0;
+}
+
+static void fill(struct buffer_block *block, const unsigned char *data, size_t length_bytes)
+{
+    while (length_bytes > 0) {
+        size_t piece = length_bytes < PIECE_BYTES ? length_bytes : PIECE_BYTES;
+        unsigned char *to = block->data + block->used_bytes;
+
+        memcpy(to, data, piece);
+        block->crc32c = crc32c_update(block->crc32c, to, piece);
+        block->used_bytes += piece;
+        data += piece;
+        length_bytes -= piece;
+    }
+}
+
+static int append(struct writer *writer, const unsigned char *data, size_t length_bytes,
+                  const struct limits *limits, struct error *err)
+{
+    int r = writer->finishing ? error_set(err, ERROR_INVALID, "the writer is being closed")
+                              : upload_check(writer->upload, err);
+
+    while (r == 0 && length_bytes > 0) {
+        size_t piece;
+
+        r = make_room(writer, limits, err);
+        if (r < 0)
+            break;
+        piece = writer->block->capacity_bytes - writer->block->used_bytes;
+        if (piece > length_bytes)
+            piece = length_bytes;
+        fill(writer->block, data, piece);
+        writer->length_bytes += piece;
+        data += piece;
+        length_bytes -= piece;
+    }
+    return r;
+}
+
+ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
+                     const struct limits *limits, struct error *err)
+{
+    int r = enter(writer, limits, err);
+
+    if (r < 0)
+        return r;
+    r = append(writer, data, length_bytes, limits, err);
+    leave(writer);
+    return r < 0 ? r : (ssize_t)length_bytes;
+}
+
+uint64_t writer_length(const struct writer *writer)
+{
+    return writer->length_bytes;
+}
+
+static int finish(struct writer *writer, const struct limits *limits, struct error *err)
+{
+    static const unsigned char nothing[1];
+    int r = upload_check(writer->upload, err);
+
+    if (r < 0)
+        return r;
+    if (upload_part_count(writer->upload) == 0) { /* nobody else looks: see finishing */
+        struct buffer_block *block = writer->block;
+        struct upload_memory memory = {.data = nothing};
+
+        if (block)
+            memory = (struct upload_memory){block->data, block->used_bytes, block->crc32c,
+                                            block_free, block};
+        writer->block = NULL;
+        return upload_put(writer->upload, &memory, limits, err);
+    }
+    if (writer->block && writer->block->used_bytes > 0)
+        r = send_block(writer, limits, err);
+    return r < 0 ? r : upload_complete(writer->upload, limits, err);
+}
+
+int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+                  struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+    int r = enter(writer, limits, err);
+
+    if (r < 0)
+        return r;
+    if (writer->finishing)
+        return error_set(err, ERROR_BUSY, "the writer is being closed already");
+    writer->finishing = true;
+    r = finish(writer, limits, err);
+    if (r < 0)
+        upload_abort(writer->upload);
+    else if (ret_attr)
+        upload_tell_attr(writer->upload, ret_attr);
+    attr_uri_text(&writer->uri, text);
+    attr_cache_forget(writer->engine->attrs, text);
+    leave(writer);
+    return r;
+}
+
+void writer_abort(struct writer *writer, const struct limits *limits)
+{
+    struct error ignored;
+
+    if (enter(writer, limits, &ignored) < 0)
+        return;
+    upload_abort(writer->upload);
+    leave(writer);
+}
+
+void writer_free(struct writer *writer)
+{
+    if (!writer)
+        return;
+    block_free(writer->block);
+    upload_free(writer->upload);
+    free(writer);
+}
+
+void writer_forget(struct writer *writer)
+{
+    if (!writer)
+        return;
+    block_free(writer->block);
+    upload_forget(writer->upload);
+    free(writer);
+}

@@ -1,0 +1,31 @@
+/* A streaming writer: bytes go into parts, full parts go up while the program writes on.
+ *
+ * A buffer begins small and grows to the size of a part, so that a thousand small writers take little;
+ * when the budget is spent the writer first waits for its own parts on the wire, and without any it
+ * takes memory from the spool (an unlinked file, mapped), never waiting for another call. Nothing is
+ * visible before close; a failure aborts the upload and is told by the next write and by close.
+ *
+ * One call at a time (the API serialises). A writer belongs to the process that opened it.
+ */
+#ifndef S3DLIO_CORE_WRITER_H
+#define S3DLIO_CORE_WRITER_H
+
+#include <sys/types.h>
+
+#include "core/upload.h"
+
+struct writer;
+
+int writer_open(struct engine *engine, const struct uri *uri, const struct upload_options *options,
+                uint64_t size_hint_bytes, struct writer **ret_writer, struct error *err);
+ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
+                     const struct limits *limits, struct error *err);
+uint64_t writer_length(const struct writer *writer);
+/* Uploads the rest and completes. The writer is to be freed whatever it says. */
+int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+                  struct error *err);
+void writer_abort(struct writer *writer, const struct limits *limits);
+void writer_free(struct writer *writer);
+void writer_forget(struct writer *writer); /* in a fork child: frees the child's copy */
+
+#endif
