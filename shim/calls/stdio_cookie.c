@@ -235,8 +235,6 @@ void stream_set_mode(FILE *file, int flags)
     file->_flags |= (access == O_WRONLY ? STREAM_NO_READS : 0) |
                     (access == O_RDONLY ? STREAM_NO_WRITES : 0) |
                     (flags & O_APPEND ? STREAM_APPENDING : 0);
-    if (file->_mode < 0)
-        file->_mode = 0; /* not oriented yet; a wide stream stays wide */
 }
 
 /* ---- the end of a process ---- */

@@ -1,7 +1,7 @@
 /* freopen, where the stream or the new path is ours.
  *
  *   stream \ path    virtual                                    real
- *   ours             the FILE stays, its descriptor changes     becomes a stream of glibc's
+ *   ours             the FILE stays, its descriptor changes     the same: it serves both
  *   standard         the variable points to our stream          and back to glibc's
  *   another FILE     reading: over a copy in memory;            (glibc)
  *                    writing: refused
@@ -32,17 +32,34 @@ static void close_number(int fd)
         REAL(close)(fd);
 }
 
-/* Opens a virtual path on the number `fd`, whatever that is now; on failure closes it. */
-static int open_on(const struct vpath *path, int flags, int fd)
+/* What freopen shall open: a virtual path, or (is_virtual unset) a real one. */
+struct target {
+    bool is_virtual;
+    struct vpath path;
+    const char *real;
+};
+
+static int target_open(const struct target *target, int flags)
 {
-    int opened = flags < 0 ? flags : open_fd(path, flags, 0666);
+    if (flags < 0)
+        return flags;
+    if (target->is_virtual)
+        return open_fd(&target->path, flags, 0666);
+    int fd = REAL(open)(target->real, flags, 0666);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Opens on the number `fd`, whatever that is now; on failure closes it. */
+static int open_on(const struct target *target, int flags, int fd)
+{
+    int opened = target_open(target, flags);
     if (opened < 0) {
         close_number(fd);
         return opened;
     }
     int result = opened == fd ? fd : fd_dup_to(opened, fd, flags & O_CLOEXEC);
     if (opened != fd)
-        close_fd(opened);
+        close_number(opened);
     return result;
 }
 
@@ -52,25 +69,24 @@ static FILE *failed(int result)
     return NULL;
 }
 
-static FILE *reopen_ours(const struct vpath *path, const char *mode, FILE *file)
+static FILE *reopen_ours(const struct target *target, const char *mode, FILE *file)
 {
     int flags = stream_mode_flags(mode);
     fflush(file);
-    int result = open_on(path, flags, file->_fileno);
+    int result = open_on(target, flags, file->_fileno);
     if (result < 0)
         return failed(result);
     stream_set_mode(file, flags);
     return file;
 }
 
-static FILE *reopen_standard(const struct vpath *path, const char *mode, int index)
+static FILE *standard_to_virtual(const struct target *target, const char *mode, int index)
 {
     int flags = stream_mode_flags(mode);
     FILE *cookie = standard_cookie(index), *original = standard_original(index);
-    bool switched = standard_is_switched(index);
-    fflush(switched ? cookie : original);
+    fflush(standard_is_switched(index) ? cookie : original);
     __fpurge(original);
-    int result = open_on(path, flags, index); /* switches the variable */
+    int result = open_on(target, flags, index); /* switches the variable */
     if (result < 0)
         return failed(result);
     standard_switch(index, true);
@@ -78,23 +94,14 @@ static FILE *reopen_standard(const struct vpath *path, const char *mode, int ind
     return cookie;
 }
 
-/* glibc turns a cookie stream into one of its own in place, keeping the descriptor's number. */
-static FILE *reopen_as_real(const char *path, const char *mode, struct stream *stream)
+static FILE *standard_to_real(const char *path, const char *mode, int index)
 {
-    FILE *file = stream->file;
-    fflush(file);
-    struct file *old = file_detach(file->_fileno);
-    FILE *result;
-    if (stream->standard) {
-        int index = standard_index(file);
-        stream_set_mode(file, index ? O_WRONLY : O_RDONLY);
-        standard_switch(index, false);
-        result = REAL(freopen)(path, mode, standard_original(index));
-    } else {
-        stream_take(file);
-        result = REAL(freopen)(path, mode, file);
-        stream_free(stream);
-    }
+    FILE *cookie = standard_cookie(index);
+    fflush(cookie);
+    stream_set_mode(cookie, index ? O_WRONLY : O_RDONLY);
+    standard_switch(index, false);
+    struct file *old = file_detach(index);
+    FILE *result = REAL(freopen)(path, mode, standard_original(index));
     file_put(old);
     return result;
 }
@@ -165,29 +172,27 @@ static int same_target(FILE *file, struct vpath *ret_path)
     return path_from_virtual(ret_path->path, ret_path);
 }
 
-static FILE *reopen_real(const char *path, const char *mode, FILE *file)
+static FILE *reopen_virtual(const struct target *target, const char *mode, FILE *file)
 {
-    struct stream *stream = stream_find(file);
-    if (!stream)
-        return REAL(freopen)(path, mode, file);
-    char same[64];
-    snprintf(same, sizeof same, "/proc/self/fd/%d", file->_fileno);
-    return reopen_as_real(path ? path : same, mode, stream);
+    int index = standard_index(file);
+    if (index >= 0)
+        return standard_to_virtual(target, mode, index);
+    if (stream_find(file))
+        return reopen_ours(target, mode, file);
+    return reopen_copy(&target->path, mode, file);
 }
 
-static FILE *reopen_virtual(const struct vpath *path, const char *mode, FILE *file)
+static FILE *reopen_real(struct target *target, const char *path, const char *mode, FILE *file)
 {
-    int saved = errno, index = standard_index(file);
-    FILE *result;
+    int index = standard_index(file);
+    if (!stream_find(file))
+        return REAL(freopen)(path, mode, file);
     if (index >= 0)
-        result = reopen_standard(path, mode, index);
-    else if (stream_find(file))
-        result = reopen_ours(path, mode, file);
-    else
-        result = reopen_copy(path, mode, file);
-    if (result)
-        errno = saved;
-    return result;
+        return standard_to_real(path, mode, index);
+    char same[64];
+    snprintf(same, sizeof same, "/proc/self/fd/%d", file->_fileno);
+    target->real = path ? path : same;
+    return reopen_ours(target, mode, file);
 }
 
 FILE *freopen(const char *path, const char *mode, FILE *file)
@@ -195,14 +200,19 @@ FILE *freopen(const char *path, const char *mode, FILE *file)
     if (likely(!file_any() && !stream_find(file) && (!path || !path_maybe(path))))
         return REAL(freopen)(path, mode, file);
     stdio_prepare();
-    int index = standard_index(file);
+    int saved = errno, index = standard_index(file);
     if (index >= 0 && standard_is_switched(index))
         file = standard_cookie(index); /* also for a copy of the variable from before */
-    struct vpath target;
-    int result = path ? stream_target(path, &target) : same_target(file, &target);
-    if (result < 0)
-        return failed(result);
-    return result ? reopen_virtual(&target, mode, file) : reopen_real(path, mode, file);
+    struct target target;
+    int found = path ? stream_target(path, &target.path) : same_target(file, &target.path);
+    if (found < 0)
+        return failed(found);
+    target.is_virtual = found;
+    FILE *result = found ? reopen_virtual(&target, mode, file)
+                         : reopen_real(&target, path, mode, file);
+    if (result)
+        errno = saved;
+    return result;
 }
 
 #include "alias_stdio_reopen.h"
