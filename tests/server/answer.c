@@ -109,10 +109,14 @@ static void free_object(void *context)
 	object_unref(context);
 }
 
-static struct MHD_Response *object_response(struct answer *answer)
+static struct MHD_Response *object_response(struct request *request)
 {
+	struct answer *answer = &request->answer;
 	size_t count = body_pieces(&answer->object->body, answer->start, answer->length, NULL, 0);
 	struct iovec fixed[64], *iov = fixed;
+	/* libmicrohttpd copies the list into the connection's memory, and aborts if it has no room. */
+	if (count * sizeof(*iov) > request->server->config.buffer_bytes / 2)
+		return reader_response(request);
 	if (count > 64 && !(iov = malloc(count * sizeof(*iov))))
 		return NULL;
 	body_pieces(&answer->object->body, answer->start, answer->length, iov, count);
@@ -139,8 +143,9 @@ static ssize_t no_bytes(void *context, uint64_t position, char *out, size_t max)
 static bool fault_in_body(const struct request *request)
 {
 	switch (request->fault.action) {
-	case FAULT_RESET:
 	case FAULT_STALL:
+		return request->fault.has_byte && !ops_uploads(request->op);
+	case FAULT_RESET:
 	case FAULT_TRUNCATE:
 	case FAULT_CORRUPT:
 		return !ops_uploads(request->op);
@@ -163,7 +168,7 @@ static struct MHD_Response *make_response(struct request *request)
 	if (fault_in_body(request))
 		return reader_response(request);
 	if (answer->object && answer->length)
-		return object_response(answer);
+		return object_response(request);
 	size_t length = answer->text.length;
 	char *text = buf_take(&answer->text);
 	if (!text)
@@ -240,18 +245,19 @@ static void add_headers(struct request *request, struct MHD_Response *response)
 	add_fault_headers(request, response);
 }
 
-static void count(struct request *request, unsigned status)
+void answer_count(struct request *request, unsigned status)
 {
 	struct answer *answer = &request->answer;
-	if (request->admin)
+	if (!request->counted || request->logged)
 		return;
+	request->logged = true;
 	bool is_head = !strcmp(request->method, "HEAD");
 	struct stats_record record = {
 		.op = ops_number(request->op),
 		.op_name = ops_name(request->op),
 		.bucket = request->bucket ? request->bucket : "",
 		.key = request->key ? request->key : "",
-		.range = request_header(request, "Range"),
+		.range = request->range,
 		.status = status,
 		.bytes_in = request->intake.wire_bytes,
 		.bytes_out = is_head || !status ? 0 : answer->object ? answer->length
@@ -266,12 +272,12 @@ enum MHD_Result answer_queue(struct request *request)
 	const struct fault *fault = &request->fault;
 	bool without_byte = fault->action == FAULT_RESET && !fault->has_byte;
 	if (fault->action == FAULT_LOSE_ANSWER || without_byte) {
-		count(request, 0);
+		answer_count(request, 0);
 		reader_reset(request);
 		return MHD_NO;
 	}
 	bend_answer(request);
-	count(request, request->answer.status);
+	answer_count(request, request->answer.status);
 	struct MHD_Response *response = make_response(request);
 	if (!response)
 		return MHD_NO;

@@ -51,6 +51,8 @@ void answer_error(struct request *request, enum s3_error error);
 /* The XML of an error, appended to out. */
 void answer_error_xml(struct request *request, const char *code, const char *message,
 		      struct buf *out);
+/* Counts and logs the request, once; status 0: it gets no answer. */
+void answer_count(struct request *request, unsigned status);
 enum MHD_Result answer_queue(struct request *request);
 
 #endif

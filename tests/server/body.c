@@ -1,8 +1,8 @@
 /*
  * Segment lists and the shared pattern; see body.h.
  *
- * The pattern is held twice in a row so that a piece of up to one period is contiguous wherever it
- * starts. Blocks end in their store's block_free, on whichever thread drops the last reference.
+ * The pattern is held several times in a row, so that pieces of some megabytes are contiguous
+ * wherever they start, yet all of it stays in the processor's cache. Blocks end in their store's block_free, on whichever thread drops the last reference.
  */
 #include "body.h"
 
@@ -13,16 +13,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint8_t pattern[PATTERN_PERIOD * 2 + 8];
+#define PIECE_BYTES (4u * PATTERN_PERIOD)
+
+static uint8_t pattern[PIECE_BYTES + PATTERN_PERIOD]; /* frozen once made */
 
 void body_startup(void)
 {
-	for (size_t i = 0; i < PATTERN_PERIOD; i += 8) {
-		uint64_t word = pattern_word(i / 8);
-		for (int byte = 0; byte < 8; byte++)
-			pattern[i + (size_t)byte] = (uint8_t)(word >> 8 * byte);
-	}
-	memcpy(pattern + PATTERN_PERIOD, pattern, PATTERN_PERIOD);
+	pattern_fill(pattern, 0, PATTERN_PERIOD);
+	for (size_t at = PATTERN_PERIOD; at < sizeof(pattern); at += PATTERN_PERIOD)
+		memcpy(pattern + at, pattern, PATTERN_PERIOD);
 }
 
 struct block *block_ref(struct block *block)
@@ -121,8 +120,8 @@ static size_t segment_piece(const struct segment *segment, uint64_t skip, uint64
 		*ret_data = segment->block->base + segment->offset + skip;
 	} else {
 		*ret_data = pattern + (segment->offset + skip) % PATTERN_PERIOD;
-		if (length > PATTERN_PERIOD)
-			length = PATTERN_PERIOD;
+		if (length > PIECE_BYTES)
+			length = PIECE_BYTES;
 	}
 	return length < max ? length : max;
 }

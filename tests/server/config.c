@@ -57,7 +57,7 @@ static const struct option_row OPTIONS[] = {
 	{"idle-timeout-s", NUMBER, AT(idle_timeout_s), NULL, "N",
 	 "close a connection idle that long; 0 never (600)"},
 	{"buffer-bytes", NUMBER, AT(buffer_bytes), NULL, "N",
-	 "memory of a connection, and limit of a request's headers (524288)"},
+	 "memory of a connection, and limit of its headers (262144)"},
 	{"network", SPECIAL, 0, parse_network, "NAME",
 	 "lan, cloud, far, throttled, flaky or heavy; later options change single values"},
 	{"first-byte-ms", DECIMAL, AT(network.first_byte_ms), NULL, "MS", "median delay"},
@@ -218,7 +218,7 @@ static bool set_defaults(struct config *config)
 		.min_part_bytes = 5u << 20,
 		.threads = 2,
 		.idle_timeout_s = 600,
-		.buffer_bytes = 512u << 10,
+		.buffer_bytes = 256u << 10,
 		.network = {.seed = 1},
 	};
 	return set_text(&config->address, "127.0.0.1") && set_text(&config->region, "us-east-1") &&

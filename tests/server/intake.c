@@ -31,7 +31,7 @@ static enum s3_error read_declared(struct request *request, enum checksum_kind w
 	for (int each = CHECKSUM_CRC32; each <= CHECKSUM_SHA256; each++) {
 		const struct checksum_row *row = &CHECKSUM_ROWS[each];
 		value = request_header(request, row->header);
-		if (!value)
+		if (!value || intake->kind == INTAKE_LIST)
 			continue;
 		if (encode_base64_decode(intake->declared_sum, row->bytes, value) !=
 			    (int)row->bytes || intake->check_sum)
@@ -119,7 +119,7 @@ static void take(void *context, const uint8_t *data, size_t length)
 	}
 	if (intake->block)
 		memcpy(intake->block->base + intake->received_bytes, data, length);
-	if (intake->kind == INTAKE_TEXT)
+	if (intake->kind == INTAKE_TEXT || intake->kind == INTAKE_LIST)
 		buf_append(&intake->text, data, length);
 	if (intake->check_payload && !intake->is_chunked)
 		checksum_update(&intake->payload, data, length);

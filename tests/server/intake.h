@@ -23,6 +23,7 @@ struct request;
 enum intake_kind {
 	INTAKE_NONE, /* a body, if any, is received and forgotten */
 	INTAKE_TEXT, /* kept as text, for XML */
+	INTAKE_LIST, /* the same, but checksum headers speak of an object, not of this body */
 	INTAKE_DATA, /* the content of an object or part */
 };
 

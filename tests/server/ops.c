@@ -11,6 +11,7 @@
 
 #define NONE INTAKE_NONE
 #define TEXT INTAKE_TEXT
+#define LIST INTAKE_LIST
 #define DATA INTAKE_DATA
 
 static const struct op OPS[] = {
@@ -43,7 +44,7 @@ static const struct op OPS[] = {
 	{"DeleteObject", "DELETE", LEVEL_OBJECT, NULL, NULL, true, NONE, NULL, delete_run},
 	{"CreateMultipartUpload", "POST", LEVEL_OBJECT, "uploads", NULL, true, NONE, NULL,
 	 multipart_create_run},
-	{"CompleteMultipartUpload", "POST", LEVEL_OBJECT, "uploadId", NULL, true, TEXT, NULL,
+	{"CompleteMultipartUpload", "POST", LEVEL_OBJECT, "uploadId", NULL, true, LIST, NULL,
 	 complete_run},
 };
 

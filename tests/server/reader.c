@@ -103,7 +103,7 @@ static ssize_t next_bytes(void *context, uint64_t position, char *out, size_t ma
 		position %= reader->length;
 		return copy_bytes(reader, position, out, max);
 	}
-	if (position == byte) {
+	if (reader->fault.action != FAULT_NONE && position == byte) {
 		ssize_t verdict = fault_here(reader);
 		if (verdict != 1)
 			return verdict;

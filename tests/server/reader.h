@@ -1,6 +1,6 @@
 /*
- * Answer bodies that go wrong on purpose: sent piece by piece through a callback instead of
- * straight from memory.
+ * Answer bodies that go wrong on purpose, or are in too many pieces: sent through a callback, with
+ * one copy more, instead of straight from memory.
  */
 #ifndef TESTS_SERVER_READER_H
 #define TESTS_SERVER_READER_H

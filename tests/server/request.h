@@ -49,10 +49,12 @@ struct request {
 	char *path;         /* decoded, from the first slash */
 	char *bucket;       /* "" for requests to the service */
 	char *key;          /* "" for requests to a bucket */
+	const char *range;   /* the Range header, valid as long as the request */
 	struct query query;
 	const struct op *op; /* NULL until routed */
 	bool admin;
-	bool counted;        /* in flight, so far */
+	bool counted;        /* in flight */
+	bool logged;         /* in the counters and the log */
 	bool readonly;       /* signed with a read-only key */
 	bool stalled;        /* the fault's stall is over */
 	uint64_t id;

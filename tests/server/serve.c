@@ -138,6 +138,7 @@ static void begin(struct request *request)
 		return;
 	}
 	request->counted = true;
+	request->range = request_header(request, "Range");
 	stats_request_begin(&request->server->stats);
 	if (!error)
 		error = ops_route(request);
@@ -272,8 +273,10 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **state
 	struct request *request = *state;
 	(void)mhd;
 	(void)why;
-	if (request && request->counted)
+	if (request && request->counted) {
+		answer_count(request, 0); /* unless it was answered: the client, or a fault, left */
 		stats_request_end(&server->stats);
+	}
 	request_free(request);
 	*state = NULL;
 }

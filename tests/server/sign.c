@@ -7,24 +7,33 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { BLOCK_BYTES = 64 };
 
-static EVP_MD *sha256; /* fetched once; frozen after sign_startup */
+static EVP_MD *sha256;            /* fetched once; frozen after sign_startup */
+static pthread_key_t context_key; /* each thread's digest context */
+
+static void free_context(void *context)
+{
+	EVP_MD_CTX_free(context);
+}
 
 bool sign_startup(void)
 {
 	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	return sha256 != NULL;
+	return sha256 && !pthread_key_create(&context_key, free_context);
 }
 
 static EVP_MD_CTX *thread_context(void)
 {
-	static _Thread_local EVP_MD_CTX *context;
-	if (!context)
+	EVP_MD_CTX *context = pthread_getspecific(context_key);
+	if (!context) {
 		context = EVP_MD_CTX_new();
+		pthread_setspecific(context_key, context);
+	}
 	return context;
 }
 

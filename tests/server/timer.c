@@ -6,10 +6,9 @@
  */
 #include "timer.h"
 
-#include <errno.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #define NS_PER_S 1000000000ull
@@ -54,11 +53,11 @@ static struct timer_entry heap_pop(struct timer *timer)
 	return first;
 }
 
+/* Also when bytes sent before are still unread, as those of an upload that stalls. */
 static bool peer_closed(int fd)
 {
-	char byte;
-	ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
+	return poll(&poll_fd, 1, 0) != 0;
 }
 
 /* Whether the entry's wait is over; if it was only woken to look at its socket, it is not. */
