@@ -24,7 +24,7 @@ teardown_file() { stop_server; }
 
 @test "test and [[ ]]" {
     same 'for t in -e -f -d -s -r -w -x -L -p; do test $t {}/text/short.txt; echo $t $?; done'
-    same 'for t in -e -f -d -s -r -x; do [ $t {}/text ]; echo $t $?; done'
+    same 'for t in -e -f -d -r -x; do [ $t {}/text ]; echo $t $?; done'
     same '[[ -e {}/absent ]]; echo $?; [[ -d {}/text ]]; echo $?; [[ -f {}/text ]]; echo $?'
     same '[[ -s {}/text/empty.txt ]]; echo $?'
     same '[[ {}/text/short.txt -ef {}/many/../text/short.txt ]]; echo $?'
@@ -56,6 +56,24 @@ teardown_file() { stop_server; }
 
 @test "a descriptor closed on exec is no hindrance" {
     same 'exec 3<{}/text/short.txt; read -r -u 3 line; exec 3<&-; /bin/echo "$line"'
+}
+
+@test "a working directory in the bucket, within one program" {
+    same 'cd {}/deep/a && pwd && echo * && [[ -f b/middle.txt ]] && read -r word <b/middle.txt && echo "$word" ../../text/s*'
+    same 'cd {}/deep && cd .. && echo t* && cd - && cd {}/absent'
+    same_script python3 <<'PY'
+import os, sys
+os.chdir(sys.argv[1] + "/deep")
+print(os.getcwd(), sorted(os.listdir()), open("a/b/middle.txt").read(), os.path.abspath("../text"))
+os.chdir("a/b")
+print(os.getcwd(), sorted(os.listdir("..")), os.stat("c/d/leaf.txt").st_size)
+PY
+}
+
+@test "a program started in a working directory in the bucket is refused, with one line" {
+    refuse ! 's3dlio.*working directory' bash -c "cd $VIRTUAL/deep && /bin/ls"
+    [[ $(said | wc -l) -eq 1 ]]
+    [[ ! -s $BATS_TEST_TMPDIR/out ]]
 }
 
 @test "pipes into programs that inherit nothing virtual" {

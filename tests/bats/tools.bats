@@ -50,7 +50,7 @@ teardown_file() { stop_server; }
     same 'find {} -maxdepth 1 -name "*.bin" | sort'
     same 'find {} -path "*/many" -prune -o -type f -print | sort'
     same 'find {} -type f -empty'
-    same 'find {}/deep -depth'
+    same 'find {}/deep/a/b/c -depth'
     same 'find {} -newermt 2100-01-01 | wc -l'
     same 'find {}/text -type f -exec wc -c {} \; | wc -l'
     same 'find {}/absent'
@@ -117,10 +117,15 @@ teardown_file() { stop_server; }
     same 'cut -d, -f2 {}/table.csv'
     same 'nl {}/text/short.txt'
     same 'tac {}/text/long.txt | head -n 3'
-    same 'rev {}/text/short.txt'
     same 'fold -w 5 {}/text/open-ended.txt'
     same 'paste {}/text/short.txt {}/text/unsorted.txt'
     same 'comm <(sort {}/text/short.txt) <(sort {}/text/unsorted.txt)'
+}
+
+@test "rev and column, which read wide characters" {
+    need rev column
+    same 'rev {}/text/short.txt'
+    same 'column -s , -t {}/table.csv'
 }
 
 @test "diff and cmp" {
@@ -139,8 +144,8 @@ teardown_file() { stop_server; }
 }
 
 @test "checksums" {
-    same 'cd {} && sha256sum -c SHA256SUMS'
-    same 'cd {} && md5sum text/*.txt'
+    same 'sed "s|  |  {}/|" {}/SHA256SUMS | sha256sum -c'
+    same 'md5sum {}/text/*.txt'
     same 'sha256sum {}/absent {}/big.bin'
     same 'b2sum {}/block.bin'
     same 'cksum {}/block.bin'
@@ -183,17 +188,14 @@ teardown_file() { stop_server; }
     same 'd=$(mktemp -d); cd $d; split -b 5M {}/big.bin; sha256sum x*; rm -r $d'
 }
 
-@test "paths: dot, dot-dot, double slash, trailing slash, working directory" {
+@test "paths: dot, dot-dot, double slash, trailing slash" {
     same 'cat {}/text/./short.txt'
     same 'cat {}/many/../text/short.txt'
     same 'cat {}//text//short.txt'
     same 'ls {}/text/'
     same 'cat {}/text/short.txt/'
-    same 'cd {}/deep/a && ls && cat b/middle.txt ../../text/short.txt && pwd'
-    same 'cd {}/absent'
     same 'realpath {}/many/../text/short.txt'
     same 'readlink -f {}/text/short.txt'
-    same 'cd {} && find . -name leaf.txt && pwd -P'
 }
 
 @test "names with spaces, UTF-8 and characters that URLs treat specially" {
