@@ -26,13 +26,10 @@ int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_err
     return 0;
 }
 
-int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
-                  struct s3dlio_error *ret_error, struct uri *ret_uri)
+int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri)
 {
-    int result = api_enter(api, call, ret_error);
-    if (result < 0)
-        return result;
-    result = uri_parse(text, ret_uri);
+    int result = uri_parse(text, ret_uri);
+
     if (result == -ENAMETOOLONG)
         result = error_set(&api->error, ERROR_TOO_LONG, "the key is longer than %d bytes",
                            URI_KEY_MAX);
@@ -40,7 +37,16 @@ int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *c
         result = error_set(&api->error, ERROR_INVALID, "not a URI of the form scheme://bucket/key");
     if (result < 0)
         error_set_context(&api->error, NULL, text);
-    api->result = result;
+    return result;
+}
+
+int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
+                  struct s3dlio_error *ret_error, struct uri *ret_uri)
+{
+    int result = api_enter(api, call, ret_error);
+
+    if (result == 0)
+        api->result = result = api_parse_uri(api, text, ret_uri);
     return result;
 }
 

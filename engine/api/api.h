@@ -30,6 +30,8 @@ int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_err
 /* The same for a call about one name: *ret_uri is it, taken apart. */
 int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
                   struct s3dlio_error *ret_error, struct uri *ret_uri);
+/* One more name of the same call: 0, or -errno with api->error. */
+int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri);
 /* Returns `result`, or what api_enter returned when that failed. */
 long api_leave(struct api *api, long result);
 

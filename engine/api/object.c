@@ -1,7 +1,5 @@
 /* The public functions on readers and writers. */
-#include <errno.h>
-#include <pthread.h>
-#include <stdlib.h>
+#include <stdint.h>
 
 #include "api/api.h"
 #include "core/reader.h"
@@ -64,23 +62,11 @@ void s3dlio_reader_close(struct s3dlio_reader *reader)
     api_leave(&api, 0);
 }
 
-/* ---- writers: one call at a time ---- */
+/* ---- writers: the core's own object, which serialises calls on it ---- */
 
-/* Serialises calls on a writer. They may sleep, so the lock is a flag to wait for outside the gate,
- * not a mutex to hold inside it. */
-struct s3dlio_writer {
-    struct writer *writer;
-    pthread_mutex_t mutex;
-};
-
-static void writer_lock(struct s3dlio_writer *writer)
+static struct writer *writer_of(const struct s3dlio_writer *writer)
 {
-    pthread_mutex_lock(&writer->mutex);
-}
-
-static void writer_unlock(struct s3dlio_writer *writer)
-{
-    pthread_mutex_unlock(&writer->mutex);
+    return (struct writer *)(uintptr_t)writer;
 }
 
 int s3dlio_writer_open(const char *uri_text, const struct s3dlio_write_options *options,
@@ -90,24 +76,20 @@ int s3dlio_writer_open(const char *uri_text, const struct s3dlio_write_options *
     struct api api;
     struct uri uri;
     struct attr attr = api_import_attr(options);
-    struct upload_options upload = {
-        .exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
-        .content_type = options ? options->content_type : NULL,
-        .attr = &attr,
+    struct writer_options opening = {
+        .upload = {.exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
+                   .content_type = options ? options->content_type : NULL,
+                   .attr = &attr},
+        .size_hint_bytes = options ? options->size_hint_bytes : 0,
     };
-    struct s3dlio_writer *writer = calloc(1, sizeof *writer);
+    struct writer *writer;
     int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
-    if (!result && !writer)
-        result = error_set(&api.error, ERROR_NO_MEMORY, "opening for writing");
+
     if (!result)
-        result = writer_open(api.engine, &uri, &upload, options ? options->size_hint_bytes : 0,
-                             &writer->writer, &api.error);
-    if (!result) {
-        pthread_mutex_init(&writer->mutex, NULL);
-        *ret_writer = writer;
-    } else {
-        free(writer);
-    }
+        result =
+            writer_open(api.engine, &uri, &opening, &api.limits, &writer, &api.error);
+    if (!result)
+        *ret_writer = (struct s3dlio_writer *)writer;
     return (int)api_leave(&api, result);
 }
 
@@ -115,24 +97,16 @@ ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void *buffer, si
                             struct s3dlio_error *ret_error)
 {
     struct api api;
-    writer_lock(writer);
     ssize_t result = api_enter(&api, NULL, ret_error);
+
     if (!result)
-        result = writer_write(writer->writer, buffer, length_bytes, &api.limits, &api.error);
-    result = api_leave(&api, result);
-    writer_unlock(writer);
-    return result;
+        result = writer_write(writer_of(writer), buffer, length_bytes, &api.limits, &api.error);
+    return api_leave(&api, result);
 }
 
 uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer)
 {
-    return writer_length(writer->writer);
-}
-
-static void writer_delete(struct s3dlio_writer *writer)
-{
-    pthread_mutex_destroy(&writer->mutex);
-    free(writer);
+    return writer_length(writer_of(writer));
 }
 
 int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
@@ -141,34 +115,34 @@ int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_at
     struct api api;
     struct attr attr;
     int result = api_enter(&api, NULL, ret_error);
+
     if (!result)
-        result = writer_finish(writer->writer, &api.limits, &attr, &api.error);
+        result = writer_finish(writer_of(writer), &api.limits, &attr, &api.error);
     if (!result && ret_attr)
         api_export_attr(&attr, ret_attr);
-    writer_free(writer->writer);
-    writer_delete(writer);
+    writer_free(writer_of(writer));
     return (int)api_leave(&api, result);
 }
 
 void s3dlio_writer_abort(struct s3dlio_writer *writer)
 {
     struct api api;
+
     if (!writer)
         return;
     if (!api_enter(&api, NULL, NULL))
-        writer_abort(writer->writer, &api.limits);
-    writer_free(writer->writer);
-    writer_delete(writer);
+        writer_abort(writer_of(writer), &api.limits);
+    writer_free(writer_of(writer));
     api_leave(&api, 0);
 }
 
 void s3dlio_writer_forget(struct s3dlio_writer *writer)
 {
     struct api api;
+
     if (!writer)
         return;
     api_enter(&api, NULL, NULL);
-    writer_forget(writer->writer);
-    writer_delete(writer);
+    writer_forget(writer_of(writer));
     api_leave(&api, 0);
 }

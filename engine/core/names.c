@@ -468,10 +468,23 @@ int names_rmdir(struct engine *engine, const struct uri *uri, const struct limit
     return r;
 }
 
-int names_unlink(struct engine *engine, const struct uri *uri, const struct limits *limits,
+int names_delete(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct error *err)
 {
     char text[ATTR_URI_BYTES];
+    int r = simple_call(engine, STORE_DELETE, uri, limits, err);
+
+    if (r < 0)
+        return r;
+    attr_uri_text(uri, text);
+    attr_cache_remove(engine->attrs, text);
+    keep_parent(engine, uri);
+    return 0;
+}
+
+int names_unlink(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                 struct error *err)
+{
     struct attr attr;
     int r = names_lookup(engine, uri, limits, &attr, err);
 
@@ -482,11 +495,5 @@ int names_unlink(struct engine *engine, const struct uri *uri, const struct limi
         name_error(uri, err);
         return r;
     }
-    r = simple_call(engine, STORE_DELETE, uri, limits, err);
-    if (r < 0)
-        return r;
-    attr_uri_text(uri, text);
-    attr_cache_remove(engine->attrs, text);
-    keep_parent(engine, uri);
-    return 0;
+    return names_delete(engine, uri, limits, err);
 }

@@ -30,6 +30,10 @@ int names_rmdir(struct engine *engine, const struct uri *uri, const struct limit
 int names_unlink(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct error *err);
 
+/* The object of exactly this key, whether it exists or not. */
+int names_delete(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                 struct error *err);
+
 /* The directory that a name is in; false at the top. */
 bool names_parent(const struct uri *uri, struct uri *ret_parent);
 

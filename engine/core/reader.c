@@ -19,7 +19,7 @@
 
 /* ---- opening ------------------------------------------------------------------------------------ */
 
-static struct reader *reader_new(struct engine *engine, const struct uri *uri, struct error *err)
+struct reader *reader_new(struct engine *engine, const struct uri *uri, struct error *err)
 {
     struct store_description description = {0};
     struct reader *reader = calloc(1, sizeof *reader);
@@ -67,8 +67,8 @@ static bool advance_first(void *arg)
     return !range->fetch.object_known && fetch_advance(&range->fetch);
 }
 
-/* The one request of an open: the first window, and with it the attributes. */
-static int get_first_window(struct reader *reader, const struct limits *limits, struct error *err)
+int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
+                     const struct limits *limits, struct error *err)
 {
     struct limits_wait wait = {.done = object_is_known, .advance = advance_first};
     struct range *range =
@@ -81,7 +81,7 @@ static int get_first_window(struct reader *reader, const struct limits *limits, 
     range->on_object = on_first_object;
     wait.arg = range;
     shard_lock(reader->shard);
-    range_start(range, 0, reader->engine->plan.first_window_bytes, NULL);
+    range_start(range, offset, end, NULL);
     r = limits_wait(reader->shard, limits, &wait, err);
     if (r < 0)
         call_name_error(&range->fetch.call, err);
@@ -98,7 +98,7 @@ static int get_first_window(struct reader *reader, const struct limits *limits, 
     return r;
 }
 
-static int get_attributes(struct reader *reader, const struct limits *limits, struct error *err)
+int reader_get_attributes(struct reader *reader, const struct limits *limits, struct error *err)
 {
     struct call *call = call_new(reader->engine, STORE_HEAD, &reader->uri, limits, err);
     int r;
@@ -114,17 +114,19 @@ static int get_attributes(struct reader *reader, const struct limits *limits, st
 
 static int reader_begin(struct reader *reader, const struct limits *limits, struct error *err)
 {
+    uint64_t window_bytes = reader->engine->plan.first_window_bytes;
     int r;
 
     /* The range of an empty object cannot be satisfied, and that answer carries no attributes. An
      * object that is not empty by then has been replaced in between. */
     for (unsigned tries = 0; tries < 3; tries++) {
-        r = reader->is_inline ? -EAGAIN : get_first_window(reader, limits, err);
+        r = reader->is_inline ? -EAGAIN
+                              : reader_get_first(reader, 0, window_bytes, limits, err);
         if (r < 0 && !reader->is_inline && err->class != ERROR_RANGE)
             return r;
         if (r == 0)
             return 0;
-        r = get_attributes(reader, limits, err);
+        r = reader_get_attributes(reader, limits, err);
         if (r < 0 || reader->is_inline || reader->attr.size_bytes == 0)
             return r;
     }
@@ -267,7 +269,7 @@ static int take_piece(struct reader *reader, struct range_read *read, bool strea
     return exact_take(reader, read, limits, err);
 }
 
-static int fill(struct reader *reader, struct range_read *read, const struct limits *limits,
+int reader_fill(struct reader *reader, struct range_read *read, const struct limits *limits,
                 struct error *err)
 {
     bool stream, window;
@@ -325,7 +327,7 @@ ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
         return r;
     shard_lock(reader->shard);
     limits->work = &read;
-    r = fill(reader, &read, limits, err);
+    r = reader_fill(reader, &read, limits, err);
     limits->work = NULL;
     shard_unlock(reader->shard);
     return r < 0 ? r : (ssize_t)(read.end - read.start);

@@ -69,4 +69,15 @@ void block_drop_all(struct reader *reader); /* no thread waits for one */
 /* In a fork child: forgets blocks that had not arrived. */
 void block_adopt(struct reader *reader);
 
+/* reader.c */
+
+struct reader *reader_new(struct engine *engine, const struct uri *uri, struct error *err);
+/* The request that opens a reader: [offset, end) goes into the window, the attributes become known. */
+int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
+                     const struct limits *limits, struct error *err);
+int reader_get_attributes(struct reader *reader, const struct limits *limits, struct error *err);
+/* The lock is held, limits->work is the read. */
+int reader_fill(struct reader *reader, struct range_read *read, const struct limits *limits,
+                struct error *err);
+
 #endif

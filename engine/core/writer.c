@@ -13,6 +13,7 @@
 
 #include "base/crc32c.h"
 #include "core/engine.h"
+#include "core/names.h"
 #include "core/spool.h"
 #include "io/gate.h"
 
@@ -232,26 +233,51 @@ static void leave(struct writer *writer)
 
 /* ---- the public part ---------------------------------------------------------------------------- */
 
-int writer_open(struct engine *engine, const struct uri *uri, const struct upload_options *options,
-                uint64_t size_hint_bytes, struct writer **ret_writer, struct error *err)
+/* Where the store has a conditional put, what counts is what it says at close; what can be known now
+ * is told now. */
+static int check_absent(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                        struct error *err)
 {
-    struct writer *writer = calloc(1, sizeof *writer);
-    struct store *store;
-    int r;
+    char text[ATTR_URI_BYTES];
+    struct attr attr;
+    int r = names_lookup(engine, uri, limits, &attr, err);
 
+    if (r == -ENOENT)
+        return 0;
+    if (r == 0) {
+        r = error_set(err, ERROR_EXISTS, "something of that name exists");
+        attr_uri_text(uri, text);
+        error_set_context(err, NULL, text);
+    }
+    return r;
+}
+
+int writer_open(struct engine *engine, const struct uri *uri, const struct writer_options *options,
+                const struct limits *limits, struct writer **ret_writer, struct error *err)
+{
+    size_t key_length = strlen(uri->key);
+    struct writer *writer;
+    struct store *store;
+    int r = engine_store(engine, uri->scheme, &store, err);
+
+    if (r == 0 && (key_length == 0 || uri->key[key_length - 1] == '/'))
+        r = error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
+    if (r == 0 && options->upload.exclusive)
+        r = check_absent(engine, uri, limits, err);
+    if (r < 0)
+        return r;
+    writer = calloc(1, sizeof *writer);
     if (!writer)
         return error_set(err, ERROR_NO_MEMORY, "opening a writer");
-    writer->engine = engine;
-    writer->uri = *uri;
-    writer->size_hint_bytes = size_hint_bytes;
-    writer->generation = gate_generation();
-    r = engine_store(engine, uri->scheme, &store, err);
-    if (r == 0)
-        r = upload_new(engine, uri, options, &writer->upload, err);
+    r = upload_new(engine, uri, &options->upload, &writer->upload, err);
     if (r < 0) {
         free(writer);
         return r;
     }
+    writer->engine = engine;
+    writer->uri = *uri;
+    writer->size_hint_bytes = options->size_hint_bytes;
+    writer->generation = gate_generation();
     writer->equal_parts = store->capabilities & STORE_CAP_EQUAL_PARTS;
     writer->shard = engine_shard(engine, store, uri, 0);
     *ret_writer = writer;

@@ -5,7 +5,8 @@
  * takes memory from the spool (an unlinked file, mapped), never waiting for another call. Nothing is
  * visible before close; a failure aborts the upload and is told by the next write and by close.
  *
- * One call at a time (the API serialises). A writer belongs to the process that opened it.
+ * Calls on one writer are serialised inside. A writer belongs to the process that opened it: in a
+ * fork child writer_forget is the only call.
  */
 #ifndef S3DLIO_CORE_WRITER_H
 #define S3DLIO_CORE_WRITER_H
@@ -16,8 +17,14 @@
 
 struct writer;
 
-int writer_open(struct engine *engine, const struct uri *uri, const struct upload_options *options,
-                uint64_t size_hint_bytes, struct writer **ret_writer, struct error *err);
+struct writer_options {
+    struct upload_options upload;
+    uint64_t size_hint_bytes;      /* 0: unknown */
+};
+
+/* With upload.exclusive: -EEXIST when something of the name exists now. */
+int writer_open(struct engine *engine, const struct uri *uri, const struct writer_options *options,
+                const struct limits *limits, struct writer **ret_writer, struct error *err);
 ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
                      const struct limits *limits, struct error *err);
 uint64_t writer_length(const struct writer *writer);
