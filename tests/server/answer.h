@@ -20,18 +20,18 @@ struct object;
 struct request;
 
 enum {
-	ANSWER_TEXT_MAX_BYTES = 64 << 20,
+    ANSWER_TEXT_MAX_BYTES = 64 << 20,
 };
 
 struct answer {
-	bool decided;
-	unsigned status;
-	struct headers headers;
-	struct buf text;       /* the body, unless object */
-	struct buf details;    /* extra elements for an error's XML */
-	struct object *object; /* a reference */
-	uint64_t start, length;
-	bool head_length; /* text is empty, yet Content-Length says `length` (HEAD) */
+    bool decided;
+    unsigned status;
+    struct headers headers;
+    struct buf text;       /* the body, unless object */
+    struct buf details;    /* extra elements for an error's XML */
+    struct object *object; /* a reference */
+    uint64_t start, length;
+    bool head_length; /* text is empty, yet Content-Length says `length` (HEAD) */
 };
 
 void answer_init(struct answer *answer);
@@ -44,13 +44,13 @@ void answer_empty(struct request *request, unsigned status);
 /* answer.text is XML, filled by the caller. */
 void answer_xml(struct request *request, unsigned status);
 /* Takes its own reference; the body is that stretch of the object. */
-void answer_object(struct request *request, unsigned status, struct object *object,
-		   uint64_t start, uint64_t length);
+void answer_object(struct request *request, unsigned status, struct object *object, uint64_t start,
+                   uint64_t length);
 /* Throws away what was decided before. */
 void answer_error(struct request *request, enum s3_error error);
 /* The XML of an error, appended to out. */
 void answer_error_xml(struct request *request, const char *code, const char *message,
-		      struct buf *out);
+                      struct buf *out);
 /* Counts and logs the request, once; status 0: it gets no answer. */
 void answer_count(struct request *request, unsigned status);
 enum MHD_Result answer_queue(struct request *request);

@@ -1,5 +1,5 @@
 /*
- * Who is asking: Signature Version 4 in the Authorization header or in the query, verified for real.
+ * Who is asking: Signature Version 4 in the Authorization header or in the query, verified.
  */
 #ifndef TESTS_SERVER_AUTH_H
 #define TESTS_SERVER_AUTH_H

@@ -18,24 +18,24 @@
 struct store;
 
 struct block {
-	atomic_uint references;
-	struct store *store; /* whose block_free ends it */
-	uint8_t *base;
-	uint64_t size;
-	uint64_t id; /* the file's number in a directory store; 0 in memory */
-	bool saved;  /* the file has the bytes */
+    atomic_uint references;
+    struct store *store; /* whose block_free ends it */
+    uint8_t *base;
+    uint64_t size;
+    uint64_t id; /* the file's number in a directory store; 0 in memory */
+    bool saved;  /* the file has the bytes */
 };
 
 struct segment {
-	struct block *block; /* NULL: the pattern */
-	uint64_t offset;     /* in the block, or position in the pattern */
-	uint64_t length;
+    struct block *block; /* NULL: the pattern */
+    uint64_t offset;     /* in the block, or position in the pattern */
+    uint64_t length;
 };
 
 struct body {
-	uint64_t size;
-	size_t count;
-	struct segment *segments; /* malloc'd; NULL when empty */
+    uint64_t size;
+    size_t count;
+    struct segment *segments; /* malloc'd; NULL when empty */
 };
 
 void body_startup(void); /* fills the pattern; once, before any thread */
@@ -50,10 +50,10 @@ int body_slice(const struct body *body, uint64_t start, uint64_t length, struct 
 int body_append(struct body *body, const struct body *more);
 void body_fini(struct body *body);
 
-/* The longest contiguous piece at offset; its length, limited to max, is returned (0 at the end). */
+/* The longest contiguous piece at offset; answers its length, at most max (0 at the end). */
 size_t body_piece(const struct body *body, uint64_t offset, uint64_t max, const uint8_t **ret_data);
 /* How many pieces the range has, and the pieces themselves. */
 size_t body_pieces(const struct body *body, uint64_t start, uint64_t length, struct iovec *iov,
-		   size_t iov_count);
+                   size_t iov_count);
 
 #endif

@@ -12,11 +12,11 @@
 #include <stddef.h>
 
 struct buf {
-	char *data;
-	size_t length;
-	size_t capacity;
-	size_t max_bytes;
-	bool failed;
+    char *data;
+    size_t length;
+    size_t capacity;
+    size_t max_bytes;
+    bool failed;
 };
 
 void buf_init(struct buf *buf, size_t max_bytes);

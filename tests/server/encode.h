@@ -12,7 +12,7 @@
 #include <time.h>
 
 enum {
-	ENCODE_DATE_BYTES = 32, /* holds every date below, NUL included */
+    ENCODE_DATE_BYTES = 32, /* holds every date below, NUL included */
 };
 
 /* Percent-encodes all but A-Z a-z 0-9 - . _ ~, and '/' when keep_slash. */

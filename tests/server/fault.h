@@ -17,54 +17,54 @@
 #include <stdint.h>
 
 enum fault_action {
-	FAULT_NONE,
-	FAULT_STATUS,
-	FAULT_RESET,
-	FAULT_STALL,
-	FAULT_TRUNCATE,
-	FAULT_WRONG_LENGTH,
-	FAULT_CORRUPT,
-	FAULT_WRONG_RANGE,
-	FAULT_NO_ETAG,
-	FAULT_BAD_XML,
-	FAULT_HUGE_HEADER,
-	FAULT_MANY_HEADERS,
-	FAULT_ENDLESS_BODY,
-	FAULT_ERROR200,
-	FAULT_LOSE_ANSWER,
-	FAULT_REDIRECT,
-	FAULT_EXPIRE_TOKEN,
-	FAULT_REPLACE,
-	FAULT_DELAY,
+    FAULT_NONE,
+    FAULT_STATUS,
+    FAULT_RESET,
+    FAULT_STALL,
+    FAULT_TRUNCATE,
+    FAULT_WRONG_LENGTH,
+    FAULT_CORRUPT,
+    FAULT_WRONG_RANGE,
+    FAULT_NO_ETAG,
+    FAULT_BAD_XML,
+    FAULT_HUGE_HEADER,
+    FAULT_MANY_HEADERS,
+    FAULT_ENDLESS_BODY,
+    FAULT_ERROR200,
+    FAULT_LOSE_ANSWER,
+    FAULT_REDIRECT,
+    FAULT_EXPIRE_TOKEN,
+    FAULT_REPLACE,
+    FAULT_DELAY,
 };
 
 enum {
-	FAULT_TEXT_BYTES = 256,
+    FAULT_TEXT_BYTES = 256,
 };
 
 struct fault {
-	enum fault_action action;
-	bool has_byte;        /* @BYTE given: counted in the body, up or down */
-	bool random_byte;     /* @random */
-	uint64_t byte;
-	uint64_t amount;      /* milliseconds, bytes or headers; the status of FAULT_STATUS */
-	int retry_after_s;    /* -1: none */
-	char text[FAULT_TEXT_BYTES]; /* error code or region */
+    enum fault_action action;
+    bool has_byte;    /* @BYTE given: counted in the body, up or down */
+    bool random_byte; /* @random */
+    uint64_t byte;
+    uint64_t amount;             /* milliseconds, bytes or headers; the status of FAULT_STATUS */
+    int retry_after_s;           /* -1: none */
+    char text[FAULT_TEXT_BYTES]; /* error code or region */
 };
 
 struct fault_rule {
-	struct fault_rule *next;
-	char op[40], bucket[64], key[1032]; /* globs */
-	uint64_t nth;   /* the first matching request it is for, from 1 */
-	uint64_t count; /* how many from there; 0: all */
-	double probability;
-	uint64_t seen, fired;
-	struct fault fault;
+    struct fault_rule *next;
+    char op[40], bucket[64], key[1032]; /* globs */
+    uint64_t nth;                       /* the first matching request it is for, from 1 */
+    uint64_t count;                     /* how many from there; 0: all */
+    double probability;
+    uint64_t seen, fired;
+    struct fault fault;
 };
 
 struct faults {
-	pthread_mutex_t lock; /* covers everything below */
-	struct fault_rule *rules;
+    pthread_mutex_t lock; /* covers everything below */
+    struct fault_rule *rules;
 };
 
 void faults_init(struct faults *faults);
@@ -75,6 +75,6 @@ bool faults_add(struct faults *faults, const char *text, struct buf *problem);
 void faults_show(struct faults *faults, struct buf *out);
 /* What goes wrong with this request; action FAULT_NONE most of the time. */
 struct fault faults_match(struct faults *faults, struct pace *pace, const char *op,
-			  const char *bucket, const char *key);
+                          const char *bucket, const char *key);
 
 #endif

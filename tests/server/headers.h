@@ -8,8 +8,8 @@
 #include <stddef.h>
 
 struct headers {
-	char *packed; /* name NUL value NUL ... ; NULL when empty */
-	size_t length;
+    char *packed; /* name NUL value NUL ... ; NULL when empty */
+    size_t length;
 };
 
 /* 0 or -ENOMEM; a name may occur more than once. */

@@ -15,8 +15,8 @@ struct object;
 struct index;
 
 struct index_node {
-	struct object *object;
-	struct index_node *next[]; /* next[0] is the next key */
+    struct object *object;
+    struct index_node *next[]; /* next[0] is the next key */
 };
 
 struct index *index_new(void);

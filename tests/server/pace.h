@@ -14,16 +14,16 @@
 #include <stdint.h>
 
 struct pace {
-	const struct network *network;
-	pthread_mutex_t lock; /* covers random */
-	uint64_t random;
+    const struct network *network;
+    pthread_mutex_t lock; /* covers random */
+    uint64_t random;
 };
 
 /* One client connection; touched only by the thread that handles it. */
 struct connection {
-	uint64_t id; /* from 1, in order of arrival */
-	int fd;
-	uint64_t paid_until_ns; /* when what was received so far will have been paid for */
+    uint64_t id; /* from 1, in order of arrival */
+    int fd;
+    uint64_t paid_until_ns; /* when what was received so far will have been paid for */
 };
 
 void pace_init(struct pace *pace, const struct network *network);
@@ -32,7 +32,7 @@ void pace_socket(const struct network *network, int fd);
 uint64_t pace_first_byte_ns(struct pace *pace);
 /* How long not to read after having received that many bytes; 0 most of the time without limit. */
 uint64_t pace_received_ns(const struct network *network, struct connection *connection,
-			  uint64_t bytes);
+                          uint64_t bytes);
 /* Uniform in [0, 1); any thread. Also decides about faults with a probability. */
 double pace_random(struct pace *pace);
 

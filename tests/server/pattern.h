@@ -18,36 +18,36 @@
 #include <stdint.h>
 
 #define PATTERN_PERIOD 1048573u /* the largest prime below 2^20 */
-#define PATTERN_STEP 7919u
+#define PATTERN_STEP   7919u
 
 /* splitmix64 of the word's index */
 static inline uint64_t pattern_word(uint64_t index)
 {
-	uint64_t z = (index + 1) * 0x9E3779B97F4A7C15u;
-	z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-	z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-	return z ^ z >> 31;
+    uint64_t z = (index + 1) * 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
 }
 
 static inline uint8_t pattern_byte(uint64_t i)
 {
-	return (uint8_t)(pattern_word(i / 8) >> i % 8 * 8);
+    return (uint8_t)(pattern_word(i / 8) >> i % 8 * 8);
 }
 
 /* FNV-1a of the key, reduced to a position in the pattern. */
 static inline uint64_t pattern_start(const char *key)
 {
-	uint64_t hash = 0xCBF29CE484222325u;
-	for (; *key; key++)
-		hash = (hash ^ (uint8_t)*key) * 0x100000001B3u;
-	return hash % PATTERN_PERIOD;
+    uint64_t hash = 0xCBF29CE484222325u;
+    for (; *key; key++)
+        hash = (hash ^ (uint8_t)*key) * 0x100000001B3u;
+    return hash % PATTERN_PERIOD;
 }
 
 /* Fills out with the pattern from the given position; a program keeps one period and compares. */
 static inline void pattern_fill(uint8_t *out, uint64_t position, size_t length)
 {
-	for (size_t i = 0; i < length; i++)
-		out[i] = pattern_byte((position + i) % PATTERN_PERIOD);
+    for (size_t i = 0; i < length; i++)
+        out[i] = pattern_byte((position + i) % PATTERN_PERIOD);
 }
 
 #endif

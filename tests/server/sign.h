@@ -13,13 +13,13 @@
 #define SIGN_EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 enum {
-	SIGN_HEX_BYTES = 65,
+    SIGN_HEX_BYTES = 65,
 };
 
 bool sign_startup(void); /* once, before any thread */
 void sign_sha256_hex(const void *data, size_t length, char out[SIGN_HEX_BYTES]);
 void sign_hmac(const void *key, size_t key_length, const void *data, size_t length,
-	       uint8_t out[32]);
+               uint8_t out[32]);
 /* HMAC of text under a derived key, in hex: a signature. */
 void sign_text(const uint8_t key[32], const char *text, size_t length, char out[SIGN_HEX_BYTES]);
 /* The key for one day (YYYYMMDD), region and service s3. */

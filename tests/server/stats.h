@@ -15,34 +15,34 @@
 #include <stdint.h>
 
 enum {
-	STATS_LOG_LINES = 10000,
-	STATS_MAX_OPS = 40,
+    STATS_LOG_LINES = 10000,
+    STATS_MAX_OPS = 40,
 };
 
 struct stats_row {
-	uint64_t requests;
-	uint64_t errors; /* answered with 400 and more, or not at all */
-	uint64_t bytes_in, bytes_out;
+    uint64_t requests;
+    uint64_t errors; /* answered with 400 and more, or not at all */
+    uint64_t bytes_in, bytes_out;
 };
 
 struct stats_record {
-	unsigned op; /* row of the operation table */
-	const char *op_name;
-	const char *bucket, *key, *range;
-	unsigned status; /* 0: connection reset instead of an answer */
-	uint64_t bytes_in, bytes_out;
-	uint64_t connection;
+    unsigned op; /* row of the operation table */
+    const char *op_name;
+    const char *bucket, *key, *range;
+    unsigned status; /* 0: connection reset instead of an answer */
+    uint64_t bytes_in, bytes_out;
+    uint64_t connection;
 };
 
 struct stats {
-	pthread_mutex_t lock; /* covers rows, max_in_flight, cpu_at_reset, lines */
-	struct stats_row rows[STATS_MAX_OPS];
-	const char *names[STATS_MAX_OPS];
-	uint64_t max_in_flight;
-	double cpu_at_reset_s;
-	uint64_t line_count; /* ever; the ring holds the last ones */
-	char *lines[STATS_LOG_LINES];
-	atomic_ullong connections_accepted, connections_open, in_flight;
+    pthread_mutex_t lock; /* covers rows, max_in_flight, cpu_at_reset, lines */
+    struct stats_row rows[STATS_MAX_OPS];
+    const char *names[STATS_MAX_OPS];
+    uint64_t max_in_flight;
+    double cpu_at_reset_s;
+    uint64_t line_count; /* ever; the ring holds the last ones */
+    char *lines[STATS_LOG_LINES];
+    atomic_ullong connections_accepted, connections_open, in_flight;
 };
 
 void stats_init(struct stats *stats);

@@ -2,8 +2,8 @@
  * Multipart uploads in progress, and a memory of those completed.
  *
  * Uploads hang off their bucket and are covered by the store's lock: every function here wants it
- * held (for writing where it changes anything) unless it says otherwise. They live in memory only: a directory store forgets
- * them when the server ends.
+ * held (for writing where it changes anything) unless it says otherwise. They live in memory only:
+ * a directory store forgets them when the server ends.
  */
 #ifndef TESTS_SERVER_UPLOAD_H
 #define TESTS_SERVER_UPLOAD_H
@@ -11,33 +11,33 @@
 #include "store.h"
 
 enum {
-	UPLOAD_ID_BYTES = 40,
-	UPLOAD_MAX_PARTS = 10000,
+    UPLOAD_ID_BYTES = 40,
+    UPLOAD_MAX_PARTS = 10000,
 };
 
 struct part {
-	unsigned number;
-	time_t modified;
-	struct body body;
-	enum checksum_kind checksum_kind; /* of the value below; NONE: none was made */
-	uint8_t checksum[CHECKSUM_MAX_BYTES];
-	uint8_t md5[16]; /* with --etag md5 */
-	char etag[STORE_ETAG_BYTES];
+    unsigned number;
+    time_t modified;
+    struct body body;
+    enum checksum_kind checksum_kind; /* of the value below; NONE: none was made */
+    uint8_t checksum[CHECKSUM_MAX_BYTES];
+    uint8_t md5[16]; /* with --etag md5 */
+    char etag[STORE_ETAG_BYTES];
 };
 
 struct upload {
-	struct upload *next; /* ordered by key, then by start */
-	char id[UPLOAD_ID_BYTES];
-	char *key;
-	time_t started;
-	unsigned tag_count;
-	struct headers headers;
-	enum checksum_kind checksum_kind;
-	bool full_object; /* x-amz-checksum-type FULL_OBJECT */
-	bool completed;   /* kept only so that a repeated complete gets the same answer */
-	char etag[STORE_ETAG_BYTES]; /* once completed */
-	size_t count;
-	struct part *parts; /* by number */
+    struct upload *next; /* ordered by key, then by start */
+    char id[UPLOAD_ID_BYTES];
+    char *key;
+    time_t started;
+    unsigned tag_count;
+    struct headers headers;
+    enum checksum_kind checksum_kind;
+    bool full_object;            /* x-amz-checksum-type FULL_OBJECT */
+    bool completed;              /* kept only so that a repeated complete gets the same answer */
+    char etag[STORE_ETAG_BYTES]; /* once completed */
+    size_t count;
+    struct part *parts; /* by number */
 };
 
 struct upload *upload_new(const char *key); /* NULL without memory; no lock needed */
@@ -56,9 +56,9 @@ int upload_set_part(struct upload *upload, const struct part *part);
 /* The same for an upload by name: NoSuchBucket, NoSuchUpload; on failure the body stays the
  * caller's. */
 enum s3_error upload_put_part(struct store *store, const char *bucket, const char *id,
-			      const char *key, const struct part *part);
+                              const char *key, const struct part *part);
 /* The kind of checksum its parts must carry; takes the lock itself. NoSuchBucket, NoSuchUpload. */
 enum s3_error upload_wanted_checksum(struct store *store, const char *bucket, const char *id,
-				     const char *key, enum checksum_kind *ret_kind);
+                                     const char *key, enum checksum_kind *ret_kind);
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <time.h>
 
-#define XML_HEADER "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+#define XML_HEADER    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 #define XML_NAMESPACE " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\""
 
 /* Escapes; control characters become references as S3 sends them, well-formed or not. */

@@ -1,10 +1,12 @@
 #!/usr/bin/env bats
 # The bundled S3 server on its own, seen through curl: signatures against published vectors, the
-# operations, the faults and the admin path. S3SERVER names another binary.
+# operations, the faults and the admin path. S3SERVER names another program, B another build folder.
 # Curl's own signer leaves the query in the order given: parameters are written sorted, and with "=".
 
 setup_file() {
-    export S3SERVER=${S3SERVER:-$BATS_TEST_DIRNAME/../../../build/s3server}
+    cd "$BATS_TEST_DIRNAME/../../.." || return 1
+    S3SERVER=$(realpath "${S3SERVER:-${B:-build}/s3server}")
+    export S3SERVER
     export W=$BATS_FILE_TMPDIR
     start_server --bucket demo --bucket west@eu-west-1 --bucket examplebucket \
         --key AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY \
@@ -31,7 +33,8 @@ start_server() {
         sleep 0.02
     done
     [ -s "$W/port" ] || { cat "$W/out"; return 1; }
-    export U=http://127.0.0.1:$(cat "$W/port")
+    U=http://127.0.0.1:$(cat "$W/port")
+    export U
 }
 
 stop_server() {
@@ -56,6 +59,15 @@ body_has() {
 
 head_has() {
     tr -d '\r' <"$W/head" | grep -qixE "$1" || { cat "$W/head"; false; }
+}
+
+# (A plain "! grep" would not fail a test.)
+body_lacks() {
+    if grep -F "$1" "$W/body"; then return 1; fi
+}
+
+head_lacks() {
+    if grep -i "^$1:" "$W/head"; then return 1; fi
 }
 
 etag() {
@@ -164,7 +176,7 @@ empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     [ "$(tr -d a <"$W/body" | wc -c)" = 0 ]
     [ "$(wc -c <"$W/body")" = 66560 ]
     head_has 'x-amz-storage-class: REDUCED_REDUNDANCY'
-    ! grep -qi '^content-encoding' "$W/head"
+    head_lacks content-encoding
 }
 
 @test "who is refused, and how" {
@@ -272,7 +284,7 @@ empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     [ "$(s3 "$U/listing?continuation-token=$token&delimiter=%2F&encoding-type=url&list-type=2")" = 200 ]
     body_has '<Key>e+f%2B</Key>'
     body_has '<IsTruncated>false</IsTruncated>'
-    ! grep -q '<Prefix>d/' "$W/body"
+    body_lacks '<Prefix>d/'
     [ "$(s3 "$U/listing?list-type=2&prefix=d%2F&start-after=d%2F1")" = 200 ]
     [ "$(grep -o '<Key>[^<]*' "$W/body" | tr '\n' ' ')" = '<Key>d/2 <Key>d/e/3 ' ]
     [ "$(s3 "$U/listing?continuation-token=00&list-type=2")" = 400 ]
@@ -289,7 +301,7 @@ empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     [ "$(many '<Delete><Object><Key>a</Key></Object><Object><Key>no</Key></Object></Delete>')" = 200 ]
     body_has '<Deleted><Key>no</Key></Deleted>'
     [ "$(many '<Delete><Quiet>true</Quiet><Object><Key>b</Key></Object></Delete>')" = 200 ]
-    ! grep -q Deleted "$W/body"
+    body_lacks '<Deleted>'
     [ "$(s3 -X POST -d '<Delete></Delete>' "$U/doomed?delete=")" = 400 ]
     [ "$(s3 -X DELETE "$U/doomed")" = 204 ]
     [ "$(s3 -I "$U/doomed")" = 404 ]
@@ -358,7 +370,7 @@ upload_id() {
         -H 'x-amz-meta-n: 1' "$U/demo/to")" = 200 ]
     [ "$(s3 -I "$U/demo/to")" = 200 ]
     head_has 'x-amz-meta-n: 1'
-    ! grep -qi x-amz-meta-k "$W/head"
+    head_lacks x-amz-meta-k
     [ "$(s3 -X PUT -H 'x-amz-copy-source: demo/from' -H 'x-amz-copy-source-if-match: "no"' \
         "$U/demo/to")" = 412 ]
 }
@@ -422,7 +434,7 @@ upload_id() {
     [ "$(wc -c <"$W/head")" -gt 50000 ]
     each no-etag
     [ "$(get)" = 0 ]
-    ! grep -qi '^etag' "$W/head"
+    head_lacks etag
 }
 
 @test "faults: a lost answer has done its work; a replaced object has another tag" {
@@ -517,7 +529,8 @@ upload_id() {
         curl -s -T "$W/zeros" "$U/net/same"
         curl -s "$U/net/same" | cmp - "$W/synthetic"
         curl -s -T "$W/zeros" "$U/net/same"
-        ! curl -s "$U/net/same" | cmp -s - "$W/synthetic"
+        curl -s "$U/net/same" >"$W/again"
+        [ "$(cmp -l "$W/again" "$W/synthetic" | wc -l)" -gt 90000 ]
         stop_server
     )
 }
