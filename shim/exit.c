@@ -1,12 +1,13 @@
-/* The end of a process: virtual descriptors are closed as the kernel closes descriptors, and a failed
- * upload is on stderr and turns a status of 0 into 74 (EX_IOERR).
+/* The end of a process: virtual descriptors are closed as the kernel closes descriptors, and a
+ * failed upload is on stderr and turns a status of 0 into 74 (EX_IOERR).
  *
  * exit and return from main run, in this order: atexit handlers, destructors of libraries, the
  * on_exit handler that our constructor registered first of all, stdio's last flush. Our handler
- * flushes our own streams and completes the uploads. It does not wait for stdio's flush, which holds
- * the lock of the list of streams: an engine thread that resolves a name opens /etc/hosts with
- * fopen, and would wait for that lock for ever. Streams of glibc never write to virtual descriptors,
- * so nothing is missed, except what a program's own fopencookie stream writes to one that late.
+ * flushes our own streams and completes the uploads. It does not wait for stdio's flush, which
+ * holds the lock of the list of streams: an engine thread that resolves a name opens /etc/hosts
+ * with fopen, and would wait for that lock for ever. Streams of glibc never write to virtual
+ * descriptors, so nothing is missed, except what a program's own fopencookie stream writes to one
+ * that late.
  *
  * quick_exit: the same without streams. _exit: the uploads, then the kernel. A signal or abort:
  * nothing; if this process was the last holder, the object stays as it was.

@@ -12,8 +12,8 @@
 /* An open virtual file, or a virtual working directory. */
 bool process_has_virtual(void);
 
-/* Between a real vfork and its exec or _exit: memory, and with it every table here, is the parent's.
- * Nothing of ours may be changed then. */
+/* Between a real vfork and its exec or _exit: memory, and with it every table here, is the
+ * parent's. Nothing of ours may be changed then. */
 bool process_is_vfork_child(void);
 
 /* fork by the given call, with everything of ours made ready for it. `keep_fd` survives in the
@@ -23,8 +23,8 @@ pid_t process_fork(pid_t (*real)(void), int keep_fd);
 /* What vfork jumps to; for the assembly only. */
 void *process_vfork_target(void);
 
-/* One line on stderr, once for each way: `program` cannot be started with `path` as descriptor `fd`.
- * Returns -EOPNOTSUPP. */
+/* One line on stderr: `program` cannot be started with `path` as descriptor `fd`, and what to write
+ * instead. Returns -EOPNOTSUPP. */
 int process_refuse_fd(const char *program, int fd, const char *path, bool writes);
 /* The same for a virtual working directory. */
 int process_refuse_cwd(const char *program);
@@ -42,7 +42,7 @@ struct image {
     const char *script;         /* becomes argv[1] or argv[2] of the interpreter; a virtual path */
     int fd;                     /* the copy, or -1 */
 };
-/* -EACCES without permission, -ENOEXEC for neither script nor ELF; image_fini only after success. */
+/* -EACCES without permission, -ENOEXEC for neither script nor ELF. image_fini after success. */
 int image_init(const struct vpath *path, struct image *ret_image);
 void image_fini(struct image *image);
 /* Room that image_arguments needs for `count` arguments, argv[0] included, in pointers. */

@@ -1,10 +1,10 @@
 /* fork and its kin.
  *
  * Everything of ours that has a lock is taken before glibc runs the program's atfork handlers, so
- * that a handler that takes an allocator's locks (jemalloc's does) finds no thread of the engine that
- * waits for them. In the child the engine has no threads and no connections; uploads stay the
- * parent's. fork called inside glibc does not come through here: forkpty and daemon are wrapped,
- * popen, system and posix_spawn share no memory that matters.
+ * that a handler that takes an allocator's locks (jemalloc's does) finds no thread of the engine
+ * that waits for them. In the child the engine has no threads and no connections; uploads stay the
+ * parent's. fork called inside glibc does not come through here: forkpty and daemon are wrapped;
+ * the children of popen, system and posix_spawn run none of our code before their exec.
  *
  * Locking: `forks.lock` first, then the engine's, the files', the streams'.
  */

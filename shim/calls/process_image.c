@@ -1,8 +1,8 @@
 /* Programs and scripts that live in a bucket.
  *
- * A script is not copied: its interpreter runs under the shim too and opens the virtual path itself,
- * so $0 is right. A binary is fetched into a memfd and run from there. Without stored permissions an
- * object counts as executable; with them they decide.
+ * A script is not copied: its interpreter runs under the shim too and opens the virtual path
+ * itself, so $0 is right. A binary is fetched into a memfd and run from there. Without stored
+ * permissions an object counts as executable; with them they decide.
  *
  * In a vfork child the engine cannot be used (its memory is the parent's, its descriptors are not):
  * a fork of that child fetches, and leaves what it found in a shared page.

@@ -1,7 +1,7 @@
 /* Streams over virtual descriptors.
  *
- * Such a stream is a cookie stream whose descriptor number is stored in the FILE, so that fileno and
- * all that asks it keep working. It acts on the number, as a FILE does: whatever that descriptor
+ * Such a stream is a cookie stream whose descriptor number is stored in the FILE, so that fileno
+ * and all that asks it keep working. It acts on the number, as a FILE does: whatever that descriptor
  * stands for now, virtual or real, is read and written. The three standard streams have such a
  * stream each, prepared in advance; the variables stdin, stdout, stderr point to it while their
  * descriptor is virtual.
@@ -33,8 +33,8 @@ struct stream {
 /* Before the first virtual descriptor exists: makes the three standard cookie streams. Idempotent,
  * any thread. */
 void stdio_prepare(void);
-/* Descriptor `fd` became virtual or stopped being so. Allocates nothing, flushes nothing; any thread,
- * also a signal handler; numbers above 2 are ignored. */
+/* Descriptor `fd` became virtual or stopped being so. Allocates nothing, flushes nothing; any
+ * thread, also a signal handler; numbers above 2 are ignored. */
 void stdio_fd_changed(int fd);
 /* At the end of a process: output still in our streams goes to their descriptors, input read ahead
  * is given back. Waits for no other thread's stream for long. */

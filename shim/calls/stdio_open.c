@@ -1,5 +1,5 @@
-/* fopen, fdopen, fclose: a virtual path or descriptor gets a cookie stream, everything else the real
- * call. */
+/* fopen, fdopen, fclose: a virtual path or descriptor gets a cookie stream, everything else the
+ * real call. */
 #include <errno.h>
 #include <fcntl.h>
 #include <langinfo.h>

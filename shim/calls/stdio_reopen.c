@@ -144,11 +144,11 @@ static int copy_open(const struct vpath *path)
 static FILE *reopen_copy(const struct vpath *path, const char *mode, FILE *file)
 {
     int flags = stream_mode_flags(mode);
-    bool reads = flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
-    int copy = flags < 0 ? flags
-               : reads   ? copy_open(path)
-                         : report_refusal("freopen, other than of a standard stream, for writing to",
-                                          path->path);
+    int copy = flags;
+    if (flags >= 0 && (flags & O_ACCMODE) == O_RDONLY)
+        copy = copy_open(path);
+    else if (flags >= 0)
+        copy = report_refusal("freopen of a stream that was opened elsewhere on", path->path);
     char name[64] = ""; /* opening "" fails, and closes the stream as a failure has to */
     if (copy >= 0)
         snprintf(name, sizeof name, "/proc/self/fd/%d", copy);

@@ -1,11 +1,11 @@
 /* stdin, stdout, stderr while their descriptors are virtual.
  *
- * A FILE of glibc's own cannot be made to call us, but the three variables are assignable. Switching
- * never flushes: natively `printf; dup2; printf` sends both to the new file, so output that is
- * pending moves to the new stream's buffer, input read ahead is kept, and the old stream is emptied
- * without writing. The way back is taken when the cookie stream is empty; until then it serves the
- * real descriptor just as well. FILE pointers that a program copied before keep pointing to glibc's
- * stream and get EBADF meanwhile.
+ * A FILE of glibc's own cannot be made to call us, but the three variables are assignable.
+ * Switching never flushes: natively `printf; dup2; printf` sends both to the new file, so output
+ * that is pending moves to the new stream's buffer, input read ahead is kept, and the old stream is
+ * emptied without writing. The way back is taken when the cookie stream is empty; until then it
+ * serves the real descriptor just as well. FILE pointers that a program copied before keep pointing
+ * to glibc's stream and get EBADF meanwhile.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +22,7 @@
 #define STREAM_UNBUFFERED 0x0002
 #define STREAM_SEEN 0x0030 /* end of file, error */
 #define STREAM_LINE_BUFFERED 0x0200
+#define STREAM_PUTTING 0x0800
 
 #define STANDARD_BUFFER (64u << 10)
 #define LOCK_TRIES 100
@@ -121,17 +122,20 @@ static void output_move(FILE *from, FILE *to)
         putwc_unlocked(*at, to);
 }
 
+/* The stream is empty. Without the flag "putting", glibc sets its pointers up anew at the next
+ * write, which it does not do after setvbuf on a stream that has been written to. */
 static void mode_set(struct standard *standard)
 {
     const FILE *original = standard->original;
     struct stream *stream = &standard->stream;
-    int mode = original->_flags & STREAM_UNBUFFERED      ? _IONBF
-               : original->_flags & STREAM_LINE_BUFFERED ? _IOLBF
-                                                         : _IOFBF;
-    setvbuf(stream->file, mode == _IONBF ? NULL : stream->buffer, mode, stream->buffer_size);
-    flags_copy(original, stream->file);
-    if (original->_mode && !stream->file->_mode)
-        fwide(stream->file, original->_mode);
+    FILE *file = stream->file;
+    if (original->_flags & STREAM_UNBUFFERED)
+        setvbuf(file, NULL, _IONBF, 0);
+    else if (!file->_IO_buf_base || file->_flags & STREAM_UNBUFFERED)
+        setvbuf(file, stream->buffer, _IOFBF, stream->buffer_size);
+    flags_copy(original, file);
+    file->_flags &= ~STREAM_PUTTING;
+    file->_IO_write_end = file->_IO_write_ptr; /* no room: the next write comes by there */
 }
 
 static void to_cookie(int index)

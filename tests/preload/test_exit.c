@@ -1,0 +1,331 @@
+/* The end of a process: what was written reaches the file, in every way of ending that closes
+ * descriptors. The program starts itself again in a role, so that return from main is tested. */
+#include "tests/preload/preload.h"
+
+#include <pthread.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+#define STATUS_FAILED 74
+
+static const char *target; /* the file of this role */
+
+/* ---- roles ---- */
+
+static void print_to_target(const char *text)
+{
+    if (!freopen(target, "w", stdout))
+        _exit(99);
+    printf("%s", text);
+}
+
+static void write_to_target(const char *text)
+{
+    int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        _exit(99);
+}
+
+static int role_return(void)
+{
+    print_to_target("printed");
+    return 3;
+}
+
+static int role_exit(void)
+{
+    print_to_target("printed");
+    exit(0);
+}
+
+static int role_stream(void)
+{
+    FILE *file = fopen(target, "w");
+    fputs("left open", file);
+    return 0;
+}
+
+static int role_underscore(void)
+{
+    write_to_target("written");
+    _exit(4);
+}
+
+static int role_underscore_stream(void)
+{
+    print_to_target("lost");
+    fflush(stdout);
+    printf("this is");
+    _Exit(0);
+}
+
+static int role_quick(void)
+{
+    write_to_target("written");
+    quick_exit(5);
+}
+
+static void late(void)
+{
+    printf(" and late");
+}
+
+static int role_atexit(void)
+{
+    atexit(late);
+    print_to_target("early");
+    return 0;
+}
+
+static bool destructor_prints;
+
+__attribute__((destructor)) static void destroy(void)
+{
+    if (destructor_prints)
+        printf(" destroyed");
+}
+
+static int role_destructor(void)
+{
+    destructor_prints = true;
+    print_to_target("made");
+    return 0;
+}
+
+static void *sleep_on(void *unused)
+{
+    for (;;)
+        pause();
+    return NULL;
+}
+
+static void *blocked_in_stdin(void *unused)
+{
+    getchar(); /* holds the stream's lock for ever */
+    return NULL;
+}
+
+static int role_threads(void)
+{
+    pthread_t thread;
+    int ends[2];
+    if (pipe(ends) || dup2(ends[0], 0))
+        _exit(99);
+    pthread_create(&thread, NULL, sleep_on, NULL);
+    pthread_create(&thread, NULL, blocked_in_stdin, NULL);
+    usleep(20000);
+    print_to_target("with threads");
+    return 0;
+}
+
+static void *end_here(void *unused)
+{
+    printf(" the last thread");
+    return NULL;
+}
+
+static int role_last_thread(void)
+{
+    pthread_t thread;
+    print_to_target("of");
+    pthread_create(&thread, NULL, end_here, NULL);
+    pthread_detach(thread);
+    pthread_exit(NULL);
+}
+
+static void end_nested(void)
+{
+    exit(6); /* from within exit, as some programs do */
+}
+
+static int role_nested(void)
+{
+    write_to_target("nested");
+    atexit(end_nested);
+    return 1;
+}
+
+static int role_abort(void)
+{
+    write_to_target("never");
+    abort();
+}
+
+static int role_killed(void)
+{
+    write_to_target("never");
+    return kill(getpid(), SIGKILL);
+}
+
+static int role_child(void)
+{
+    write_to_target("the parent's");
+    if (!fork())
+        _exit(0); /* closes its copy; the file stays the parent's */
+    int status;
+    wait(&status);
+    return 0;
+}
+
+static int role_flushed(void)
+{
+    FILE *file = fopen(target, "w");
+    fputs("one", file);
+    fflush(NULL);
+    fputs(" two", file);
+    return 0;
+}
+
+/* Somebody else creates the object meanwhile, so that the upload fails. */
+static int role_fails(void)
+{
+    int fd = open(target, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    if (fd < 0 || write(fd, "mine", 4) != 4)
+        _exit(99);
+    int other = open(target, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (other < 0 || write(other, "other", 5) != 5 || close(other))
+        _exit(98);
+    printf("on the real stdout\n");
+    return 0;
+}
+
+static int role_fails_underscore(void)
+{
+    role_fails();
+    fflush(stdout);
+    _exit(0);
+}
+
+static int role_fails_already(void)
+{
+    role_fails();
+    return 9;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(void);
+} roles[] = {
+#define ROLE(name) {#name, role_##name}
+    ROLE(return), ROLE(exit), ROLE(stream), ROLE(underscore), ROLE(underscore_stream), ROLE(quick),
+    ROLE(atexit), ROLE(destructor), ROLE(threads), ROLE(last_thread), ROLE(nested), ROLE(abort),
+    ROLE(killed), ROLE(child), ROLE(flushed), ROLE(fails), ROLE(fails_underscore),
+    ROLE(fails_already),
+#undef ROLE
+};
+
+static int play(const char *name, const char *path)
+{
+    target = path;
+    for (unsigned i = 0; i < sizeof roles / sizeof *roles; i++)
+        if (!strcmp(roles[i].name, name))
+            return roles[i].run();
+    return 99;
+}
+
+/* ---- tests ---- */
+
+extern char **environ;
+static char output[256]; /* of the last role, stdout and stderr */
+
+static int run(const char *role)
+{
+    char *argv[] = {(char *)"test_exit", (char *)role, (char *)preload_path(role), NULL};
+    unlink(argv[2]);
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
+    posix_spawn_file_actions_addclose(&actions, ends[0]);
+    pid_t pid;
+    assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    size_t length = 0;
+    for (ssize_t got; length < sizeof output - 1 &&
+                      (got = read(ends[0], output + length, sizeof output - 1 - length)) > 0;)
+        length += (size_t)got;
+    output[length] = '\0';
+    close(ends[0]);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void assert_left(const char *role, const char *expected)
+{
+    char text[64] = "";
+    int fd = open(preload_path(role), O_RDONLY);
+    if (fd < 0)
+        fail_msg("%s: %s", role, strerror(errno));
+    read(fd, text, sizeof text - 1);
+    close(fd);
+    assert_string_equal(text, expected);
+}
+
+static void everything_arrives(void **state)
+{
+    static const struct {
+        const char *role;
+        int status;
+        const char *content;
+    } cases[] = {
+        {"return", 3, "printed"},
+        {"exit", 0, "printed"},
+        {"stream", 0, "left open"},
+        {"underscore", 4, "written"},
+        {"underscore_stream", 0, "lost"},
+        {"quick", 5, "written"},
+        {"atexit", 0, "early and late"},
+        {"destructor", 0, "made destroyed"},
+        {"threads", 0, "with threads"},
+        {"last_thread", 0, "of the last thread"},
+        {"nested", 6, "nested"},
+        {"child", 0, "the parent's"},
+        {"flushed", 0, "one two"},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = run(cases[i].role);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != cases[i].status)
+            fail_msg("%s: status %#x, %s", cases[i].role, status, output);
+        assert_left(cases[i].role, cases[i].content);
+    }
+}
+
+static void a_signal_stores_nothing(void **state)
+{
+    assert_int_equal(WTERMSIG(run("abort")), SIGABRT);
+    assert_int_equal(access(preload_path("abort"), F_OK), preload_is_virtual() ? -1 : 0);
+    assert_int_equal(WTERMSIG(run("killed")), SIGKILL);
+    assert_int_equal(access(preload_path("killed"), F_OK), preload_is_virtual() ? -1 : 0);
+}
+
+static void failure_shows(void **state)
+{
+    if (!preload_is_virtual()) {
+        print_message("skip: a local file system has no upload that could fail\n");
+        skip();
+    }
+    static const char *const failing[] = {"fails", "fails_underscore", "fails_already"};
+    for (unsigned i = 0; i < 3; i++) {
+        int status = run(failing[i]);
+        assert_int_equal(WEXITSTATUS(status), i == 2 ? 9 : STATUS_FAILED);
+        assert_non_null(strstr(output, "on the real stdout\n"));
+        assert_non_null(strstr(output, preload_path(failing[i])));
+        assert_left(failing[i], "other");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3)
+        return play(argv[1], argv[2]);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_arrives),
+        cmocka_unit_test(a_signal_stores_nothing),
+        cmocka_unit_test(failure_shows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
