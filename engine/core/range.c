@@ -43,7 +43,9 @@ static struct range_read *current_read(const struct range *range)
     const struct limits *limits = limits_current();
     struct range_read *read = limits ? limits->work : NULL;
 
-    return read && read->owner == range->owner ? read : NULL;
+    if (!read || !range->owner || read->owner != range->owner || range->buffered_only)
+        return NULL;
+    return !range->only_call || range->only_call == read->call_id ? read : NULL;
 }
 
 /* ---- where bytes go ----------------------------------------------------------------------------- */
@@ -109,7 +111,7 @@ static bool wants(const struct range_read *read, const struct range *range)
 static size_t on_space(struct fetch *fetch, void **ret_where)
 {
     struct range *range = of_fetch(fetch);
-    struct range_read *read = range->owner && !range->buffered_only ? current_read(range) : NULL;
+    struct range_read *read = current_read(range);
 
     range->aimed = false;
     if (!range->owner) {
@@ -118,7 +120,7 @@ static size_t on_space(struct fetch *fetch, void **ret_where)
     }
     if (read && wants(read, range)) {
         hand_over(range, read);
-        if (range->taken == range->arrived && range->arrived >= read->start) {
+        if (range->users <= 1 && range->taken == range->arrived && range->arrived >= read->start) {
             range->aimed = true;
             *ret_where = read->buffer + (range->arrived - read->start);
             return smaller(read->end, range->end) - range->arrived;

@@ -37,6 +37,7 @@ struct range {
     unsigned users;
     bool aimed;                        /* the room given last is the caller's */
     bool buffered_only;                /* a block: stays whole */
+    uint64_t only_call;                /* nobody else's bytes; 0: whoever reads them */
     void (*on_object)(struct range *range); /* may be NULL */
 };
 

@@ -1,0 +1,390 @@
+/* core/reader.h: every byte right, whichever way it comes, and no more requests than promised. */
+#include "core_run.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OBJECT_BYTES (9 * MIB + 12345)
+
+static int set_up(void **state)
+{
+    core_run_set_option("S3DLIO_MEMORY_BUDGET=64M");
+    core_run_make_bucket("reader");
+    core_run_put("fault://reader/large", OBJECT_BYTES);
+    core_run_put("fault://reader/small", 5000);
+    core_run_put("fault://reader/empty", 0);
+    return 0;
+}
+
+static int clear(void **state)
+{
+    core_run_faults(NULL);
+    core_run_reset_counts();
+    return 0;
+}
+
+static struct s3dlio_reader *open_reader(const char *uri)
+{
+    struct s3dlio_reader *reader = NULL;
+    struct s3dlio_error error;
+
+    if (s3dlio_reader_open(uri, NULL, &reader, &error) < 0)
+        fail_msg("%s", error.message);
+    return reader;
+}
+
+static void read_check(struct s3dlio_reader *reader, size_t length, uint64_t offset)
+{
+    unsigned char *buffer = malloc(length);
+    struct s3dlio_error error;
+    ssize_t n = s3dlio_reader_pread(reader, buffer, length, offset, NULL, &error);
+    uint64_t left = offset < OBJECT_BYTES ? OBJECT_BYTES - offset : 0;
+
+    if (n < 0)
+        fail_msg("%s", error.message);
+    assert_int_equal(n, length < left ? length : left);
+    core_run_check(buffer, (size_t)n, offset);
+    free(buffer);
+}
+
+static void read_through(size_t step)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+
+    for (uint64_t at = 0; at < OBJECT_BYTES + step; at += step)
+        read_check(reader, step, at);
+    s3dlio_reader_close(reader);
+}
+
+static void test_sequential(void **state)
+{
+    static const size_t steps[] = {4096, 65536, 100000, 262144, 1 << 20, 3 << 20, OBJECT_BYTES};
+
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        read_through(steps[i]);
+}
+
+static void test_sequential_slow_store(void **state)
+{
+    core_run_faults("op=GetObject delay=3");
+    read_through(100000);
+    read_through(1 << 20);
+    read_through(OBJECT_BYTES);
+}
+
+static void test_bodies_that_stall_and_break(void **state)
+{
+    core_run_faults("op=GetObject p=30 pause=5 after=70000; op=GetObject p=20 truncate after=30000; "
+               "op=GetObject p=10 fail=server; seed=7");
+    read_through(200000);
+    read_through(1 << 20);
+}
+
+static void test_small_object_is_one_request(void **state)
+{
+    struct s3dlio_reader *reader;
+    struct s3dlio_attr attr;
+    unsigned char buffer[8192];
+
+    reader = open_reader("fault://reader/small");
+    s3dlio_reader_attr(reader, &attr);
+    assert_int_equal(attr.size_bytes, 5000);
+    assert_int_equal(attr.type, S3DLIO_FILE);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, sizeof buffer, 0, NULL, NULL), 5000);
+    core_run_check(buffer, 5000, 0);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, sizeof buffer, 5000, NULL, NULL), 0);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 10, 4995, NULL, NULL), 5);
+    s3dlio_reader_close(reader);
+    assert_int_equal(core_run_count(STORE_GET), 1);
+    assert_int_equal(core_run_count(STORE_HEAD), 0);
+    assert_int_equal(core_run_count(STORE_LIST), 0);
+}
+
+static void test_empty_object(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/empty");
+    unsigned char buffer[16];
+
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, sizeof buffer, 0, NULL, NULL), 0);
+    s3dlio_reader_close(reader);
+    assert_int_equal(core_run_count(STORE_GET), 1);
+    assert_int_equal(core_run_count(STORE_HEAD), 1);
+}
+
+static void test_open_errors(void **state)
+{
+    struct s3dlio_reader *reader = NULL;
+    struct s3dlio_error error;
+
+    core_run_put("fault://reader/dir/file", 10);
+    assert_int_equal(s3dlio_reader_open("fault://reader/none", NULL, &reader, &error), -ENOENT);
+    assert_int_equal(s3dlio_reader_open("fault://reader/dir", NULL, &reader, &error), -EISDIR);
+    assert_int_equal(s3dlio_reader_open("fault://reader/dir/", NULL, &reader, &error), -EISDIR);
+    assert_int_equal(s3dlio_reader_open("fault://reader", NULL, &reader, &error), -EISDIR);
+    assert_int_equal(s3dlio_reader_open("fault://reader/small/x", NULL, &reader, &error),
+                     -ENOTDIR);
+    assert_int_equal(s3dlio_reader_open("fault://nobucket/x", NULL, &reader, &error), -ENOENT);
+    assert_int_equal(s3dlio_reader_open("nonsense", NULL, &reader, &error), -EINVAL);
+    assert_int_equal(s3dlio_reader_open("gopher://x/y", NULL, &reader, &error), -EOPNOTSUPP);
+    assert_null(reader);
+    core_run_faults("op=GetObject fail=access");
+    assert_int_equal(s3dlio_reader_open("fault://reader/small", NULL, &reader, &error), -EACCES);
+    assert_string_equal(error.class_name, "access");
+}
+
+static void test_random_reads_cost_one_request_each(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+
+    read_check(reader, 200000, 5 * MIB);
+    read_check(reader, 200000, 3 * MIB + 77);
+    read_check(reader, 200000, 7 * MIB + 1);
+    read_check(reader, 200000, 2 * MIB + 1);
+    assert_int_equal(core_run_count(STORE_GET), 1 + 4);
+    assert_true(stats_read(&core_run_engine()->stats.bytes_received) > 0);
+    s3dlio_reader_close(reader);
+}
+
+static void test_small_random_reads_share_blocks(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    uint64_t block = 64 * KIB;
+
+    for (unsigned i = 0; i < 10; i++)
+        read_check(reader, 4096, 40 * block + (i * 7919) % (block - 4096));
+    assert_int_equal(core_run_count(STORE_GET), 1 + 1);
+    read_check(reader, 100, 41 * block - 50); /* across two */
+    assert_int_equal(core_run_count(STORE_GET), 1 + 2);
+    read_check(reader, 4096, OBJECT_BYTES - 100); /* the last, short one */
+    assert_int_equal(core_run_count(STORE_GET), 1 + 3);
+    s3dlio_reader_close(reader);
+}
+
+static void test_short_step_back_is_free(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    uint64_t requests;
+
+    read_check(reader, 100000, 0);
+    read_check(reader, 100000, 100000);
+    requests = core_run_count(STORE_GET);
+    read_check(reader, 50000, 0);
+    assert_int_equal(core_run_count(STORE_GET), requests);
+    s3dlio_reader_close(reader);
+}
+
+static void test_replaced_object_is_stale(void **state)
+{
+    struct s3dlio_reader *reader;
+    unsigned char buffer[1000];
+    struct s3dlio_error error;
+
+    core_run_put("fault://reader/replaced", 4 * MIB);
+    reader = open_reader("fault://reader/replaced");
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 0, NULL, &error), 1000);
+    core_run_put("fault://reader/replaced", 4 * MIB);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 3 * MIB, NULL, &error), -ESTALE);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 0, NULL, &error), -ESTALE);
+    s3dlio_reader_close(reader);
+}
+
+static void test_deleted_object_is_stale(void **state)
+{
+    struct s3dlio_reader *reader;
+    unsigned char buffer[1000];
+    struct s3dlio_error error;
+
+    core_run_put("fault://reader/deleted", 4 * MIB);
+    reader = open_reader("fault://reader/deleted");
+    assert_int_equal(s3dlio_delete("fault://reader/deleted", NULL, &error), 0);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 3 * MIB, NULL, &error), -ESTALE);
+    s3dlio_reader_close(reader);
+}
+
+static void test_failing_range_is_an_error_once(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    unsigned char buffer[1000];
+    struct s3dlio_error error;
+
+    core_run_faults("op=GetObject fail=server");
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 5 * MIB, NULL, &error), -EIO);
+    assert_true(error.retryable);
+    core_run_faults(NULL);
+    read_check(reader, 1000, 5 * MIB);
+    s3dlio_reader_close(reader);
+}
+
+static void test_bad_buffers(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    unsigned char *readonly = mmap(NULL, 2 * MIB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct s3dlio_error error;
+
+    assert_int_equal(s3dlio_reader_pread(reader, NULL, 100, 0, NULL, &error), -EFAULT);
+    assert_int_equal(s3dlio_reader_pread(reader, (void *)1, MIB, 0, NULL, &error), -EFAULT);
+    assert_int_equal(s3dlio_reader_pread(reader, readonly, 2 * MIB, 0, NULL, &error), -EFAULT);
+    assert_int_equal(s3dlio_reader_pread(reader, readonly, 2 * MIB, 1, NULL, &error), -EFAULT);
+    read_check(reader, MIB, 0);
+    munmap(readonly, 2 * MIB);
+    s3dlio_reader_close(reader);
+}
+
+static void test_deadline(void **state)
+{
+    struct s3dlio_call call = {.timeout_ms = 50};
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    unsigned char buffer[1000];
+    struct s3dlio_error error;
+
+    core_run_faults("op=GetObject delay=2000");
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 6 * MIB, &call, &error), -EIO);
+    assert_string_equal(error.class_name, "timeout");
+    s3dlio_reader_close(reader);
+}
+
+static void *trigger(void *arg)
+{
+    usleep(30000);
+    s3dlio_cancel_trigger(arg);
+    return NULL;
+}
+
+static void test_cancel(void **state)
+{
+    struct s3dlio_call call = {.cancel = s3dlio_cancel_new()};
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    unsigned char buffer[1000];
+    struct s3dlio_error error;
+    pthread_t thread;
+
+    core_run_faults("op=GetObject delay=5000");
+    assert_int_equal(pthread_create(&thread, NULL, trigger, call.cancel), 0);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 6 * MIB, &call, &error),
+                     -ECANCELED);
+    pthread_join(thread, NULL);
+    s3dlio_reader_close(reader);
+    s3dlio_cancel_free(call.cancel);
+}
+
+struct worker {
+    struct s3dlio_reader *reader;
+    unsigned seed;
+    bool sequential;
+};
+
+static void *work(void *arg)
+{
+    struct worker *worker = arg;
+
+    for (unsigned i = 0; i < 60; i++) {
+        size_t length = (size_t)(rand_r(&worker->seed) % 300000) + 1;
+        uint64_t offset = worker->sequential
+                              ? i * 150000u
+                              : (uint64_t)rand_r(&worker->seed) % OBJECT_BYTES;
+
+        read_check(worker->reader, length, offset);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    struct worker workers[8];
+    pthread_t threads[8];
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+
+    core_run_faults("op=GetObject p=50 delay=1");
+    for (unsigned i = 0; i < 8; i++) {
+        workers[i] = (struct worker){reader, i, i < 3};
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    for (unsigned i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    s3dlio_reader_close(reader);
+}
+
+static void test_fork_with_reader_half_way(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    int status;
+    pid_t pid;
+
+    core_run_faults("op=GetObject delay=2");
+    read_check(reader, 300000, 0);
+    read_check(reader, 300000, 300000);
+    s3dlio_fork_prepare();
+    pid = fork();
+    if (pid == 0) {
+        s3dlio_fork_child();
+        for (uint64_t at = 600000; at < OBJECT_BYTES; at += 300000)
+            read_check(reader, 300000, at);
+        read_check(reader, 1000, 5);
+        s3dlio_reader_close(reader);
+        _exit(0);
+    }
+    s3dlio_fork_parent();
+    for (uint64_t at = 600000; at < OBJECT_BYTES; at += 300000)
+        read_check(reader, 300000, at);
+    s3dlio_reader_close(reader);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void test_advice(void **state)
+{
+    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+
+    s3dlio_reader_advise(reader, 5 * MIB, 300000, S3DLIO_ADVICE_WILLNEED);
+    read_check(reader, 100000, 5 * MIB);
+    s3dlio_reader_advise(reader, 0, 0, S3DLIO_ADVICE_RANDOM);
+    read_check(reader, 100000, 100000);
+    s3dlio_reader_advise(reader, 0, 0, S3DLIO_ADVICE_DONTNEED);
+    s3dlio_reader_advise(reader, 0, 0, S3DLIO_ADVICE_SEQUENTIAL);
+    for (uint64_t at = MIB; at < OBJECT_BYTES; at += 500000)
+        read_check(reader, 500000, at);
+    s3dlio_reader_advise(reader, UINT64_MAX, UINT64_MAX, S3DLIO_ADVICE_WILLNEED);
+    s3dlio_reader_close(reader);
+}
+
+static void test_no_memory_left_behind(void **state)
+{
+    struct s3dlio_stats stats;
+
+    usleep(20000);
+    s3dlio_get_stats(&stats);
+    assert_int_equal(stats.memory_bytes, 0);
+    assert_true(stats.memory_peak_bytes <= stats.memory_budget_bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_sequential, clear),
+        cmocka_unit_test_setup(test_sequential_slow_store, clear),
+        cmocka_unit_test_setup(test_bodies_that_stall_and_break, clear),
+        cmocka_unit_test_setup(test_small_object_is_one_request, clear),
+        cmocka_unit_test_setup(test_empty_object, clear),
+        cmocka_unit_test_setup(test_open_errors, clear),
+        cmocka_unit_test_setup(test_random_reads_cost_one_request_each, clear),
+        cmocka_unit_test_setup(test_small_random_reads_share_blocks, clear),
+        cmocka_unit_test_setup(test_short_step_back_is_free, clear),
+        cmocka_unit_test_setup(test_replaced_object_is_stale, clear),
+        cmocka_unit_test_setup(test_deleted_object_is_stale, clear),
+        cmocka_unit_test_setup(test_failing_range_is_an_error_once, clear),
+        cmocka_unit_test_setup(test_bad_buffers, clear),
+        cmocka_unit_test_setup(test_deadline, clear),
+        cmocka_unit_test_setup(test_cancel, clear),
+        cmocka_unit_test_setup(test_threads, clear),
+        cmocka_unit_test_setup(test_fork_with_reader_half_way, clear),
+        cmocka_unit_test_setup(test_advice, clear),
+        cmocka_unit_test_setup(test_no_memory_left_behind, clear),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
