@@ -59,14 +59,12 @@ static void handle_remove(FTS *fts)
 static FTSENT *entry_new(const FTSENT *parent, const char *name)
 {
     size_t name_length = strlen(name), base = 0;
-    if (parent && parent->fts_level >= FTS_ROOTLEVEL) {
+    bool is_below = parent && parent->fts_level >= FTS_ROOTLEVEL;
+    if (is_below) {
         base = parent->fts_pathlen;
-        if (base && parent->fts_path[base - 1] == '/')
-            base--;
+        base -= base && parent->fts_path[base - 1] == '/';
     }
-    size_t path_length = base + (base || parent ? 1 : 0) + name_length;
-    if (parent && parent->fts_level < FTS_ROOTLEVEL)
-        path_length = name_length;
+    size_t path_length = (is_below ? base + 1 : 0) + name_length;
     if (path_length > UINT16_MAX) {
         errno = ENAMETOOLONG;
         return NULL;
@@ -82,7 +80,7 @@ static FTSENT *entry_new(const FTSENT *parent, const char *name)
     entry->fts_namelen = (unsigned short)name_length;
     entry->fts_pathlen = (unsigned short)path_length;
     entry->fts_instr = FTS_NOINSTR;
-    if (path_length > name_length) {
+    if (is_below) {
         memcpy(entry->fts_path, parent->fts_path, base);
         entry->fts_path[base] = '/';
     }
@@ -229,12 +227,13 @@ static FTSENT *root_load(FTS *fts, FTSENT *root)
     return fts->fts_cur = root;
 }
 
-static int roots_build(FTS *fts, char *const *paths, FTSENT *start)
+/* Hangs the roots below `above` and behind `start`, which is current until the first read. */
+static int roots_build(FTS *fts, char *const *paths, FTSENT *above, FTSENT *start)
 {
     FTSENT *head = NULL, **tail = &head;
     size_t count = 0;
     for (; *paths; paths++, count++) {
-        FTSENT *root = **paths ? entry_new(start, *paths) : NULL;
+        FTSENT *root = **paths ? entry_new(above, *paths) : NULL;
         if (!root) {
             int error = **paths ? errno : ENOENT;
             list_free(head);
@@ -253,9 +252,11 @@ static int roots_build(FTS *fts, char *const *paths, FTSENT *start)
 static FTS *open_mixed(char *const *paths, int options, compare_fn *compare)
 {
     FTS *fts = calloc(1, sizeof *fts);
-    FTSENT *start = fts ? entry_new(NULL, "") : NULL;
-    if (!start) {
+    FTSENT *above = entry_new(NULL, ""), *start = above ? entry_new(above, "") : NULL;
+    if (!fts || !start) {
         free(fts);
+        free(above);
+        free(start);
         errno = ENOMEM;
         return NULL;
     }
@@ -263,12 +264,12 @@ static FTS *open_mixed(char *const *paths, int options, compare_fn *compare)
     fts->fts_options = options | FTS_NOCHDIR;
     start->fts_info = FTS_INIT;
     fts->fts_cur = start;
-    int result = roots_build(fts, paths, start);
+    int result = roots_build(fts, paths, above, start);
     if (!result)
         result = handle_add(fts);
     if (result < 0) {
-        list_free(start->fts_link);
-        free(start);
+        list_free(start);
+        free(above);
         free(fts);
         errno = -result;
         return NULL;

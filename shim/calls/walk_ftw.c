@@ -182,10 +182,11 @@ static int walk_directory(struct ftw_walk *walk, const struct vpath *path, const
     if (!result)
         result = level_walk(walk, level);
     walk->path[length] = '\0';
-    if (!result && parent && walk_enter(walk, parent) < 0)
-        result = -1;
-    if (!result && walk->flags & FTW_DEPTH)
+    if (!result && walk->flags & FTW_DEPTH) /* still in the directory, as glibc's */
         result = walk_visit(walk, &level->st, FTW_DP);
+    bool goes_on = !result || (walk->flags & FTW_ACTIONRETVAL && result != -1 && result != FTW_STOP);
+    if (goes_on && parent && walk_enter(walk, parent) < 0)
+        result = -1;
     file_put(level->file);
     free(level);
     return result;

@@ -1,0 +1,262 @@
+/* Names: made, removed, resolved, stood in; and what this version refuses, with what errno. */
+#include "tests/preload/preload.h"
+
+#include <sys/inotify.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <utime.h>
+
+static char *root, *file;
+
+static const char *below(const char *name)
+{
+    static char paths[8][PATH_MAX];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, PATH_MAX, "%s/%s", root, name);
+    return path;
+}
+
+static int setup(void **state)
+{
+    umask(022);
+    root = strdup(preload_path("name"));
+    assert_int_equal(mkdir(root, 0777), 0);
+    file = strdup(below("file"));
+    preload_make(file, 10);
+    assert_int_equal(mkdir(below("dir"), 0777), 0);
+    preload_make(below("dir/inside"), 5);
+    return 0;
+}
+
+static void making_directories(void **state)
+{
+    struct stat st;
+    assert_int_equal(mkdir(below("new"), 0777), 0);
+    assert_int_equal(stat(below("new"), &st), 0);
+    assert_int_equal(st.st_mode, S_IFDIR | 0755);
+    assert_errno(mkdir(below("new"), 0777), EEXIST);
+    assert_errno(mkdir(below("new/"), 0777), EEXIST);
+    assert_errno(mkdir(file, 0777), EEXIST);
+    assert_errno(mkdir(below("none/new"), 0777), ENOENT);
+    assert_errno(mkdir(below("file/new"), 0777), ENOTDIR);
+    int fd = open(root, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(mkdirat(fd, "new/deep/", 0777), 0);
+    assert_errno(rmdir(below("new")), ENOTEMPTY);
+    assert_errno(unlinkat(fd, "new/deep", 0), EISDIR);
+    assert_int_equal(unlinkat(fd, "new/deep", AT_REMOVEDIR), 0);
+    assert_errno(unlinkat(fd, "new", 12345), EINVAL);
+    close(fd);
+    assert_errno(rmdir(below("new/.")), EINVAL);
+    assert_errno(rmdir(below("dir/..")), ENOTEMPTY);
+    assert_int_equal(rmdir(below("new/")), 0);
+    assert_errno(rmdir(below("new")), ENOENT);
+    assert_errno(rmdir(file), ENOTDIR);
+    assert_errno(mkdir("", 0777), ENOENT);
+    assert_errno(mkdir(preload_bad(0), 0777), EFAULT);
+}
+
+static void removing(void **state)
+{
+    preload_make(below("gone"), 3);
+    assert_int_equal(unlink(below("gone")), 0);
+    assert_errno(unlink(below("gone")), ENOENT);
+    assert_errno(unlink(below("dir")), EISDIR);
+    assert_errno(unlink(below("file/")), ENOTDIR);
+    assert_errno(unlink(below("none/gone")), ENOENT);
+    preload_make(below("gone"), 3);
+    assert_int_equal(remove(below("gone")), 0);
+    assert_int_equal(mkdir(below("gone"), 0777), 0);
+    assert_int_equal(remove(below("gone")), 0);
+    assert_errno(remove(below("gone")), ENOENT);
+    assert_errno(remove(below("dir")), ENOTEMPTY);
+}
+
+static void resolving(void **state)
+{
+    char buffer[PATH_MAX];
+    assert_string_equal(realpath(below("dir/../file"), buffer), file);
+    assert_string_equal(realpath(below("./dir//inside"), buffer), below("dir/inside"));
+    char *owned = realpath(file, NULL);
+    assert_string_equal(owned, file);
+    free(owned);
+    owned = canonicalize_file_name(below("dir/"));
+    assert_string_equal(owned, below("dir"));
+    free(owned);
+    errno = 0;
+    assert_null(realpath(below("none"), buffer));
+    assert_int_equal(errno, ENOENT);
+    assert_null(realpath(below("file/"), buffer));
+    assert_int_equal(errno, ENOTDIR);
+    assert_errno(readlink(file, buffer, sizeof buffer), EINVAL);
+    assert_errno(readlink(below("none"), buffer, sizeof buffer), ENOENT);
+    assert_errno(readlinkat(AT_FDCWD, below("dir"), buffer, sizeof buffer), EINVAL);
+}
+
+static void of_descriptors(void **state)
+{
+    char name[64], buffer[PATH_MAX];
+    int fd = open(file, O_RDONLY);
+    static const char *const forms[] = {"/proc/self/fd/%d", "/dev/fd/%d", "/proc/thread-self/fd/%d"};
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, forms[i], fd);
+        ssize_t length = readlink(name, buffer, sizeof buffer);
+        assert_int_equal(length, strlen(file));
+        assert_memory_equal(buffer, file, (size_t)length);
+        assert_string_equal(realpath(name, buffer), file);
+        int again = open(name, O_RDONLY);
+        assert_true(again >= 0);
+        char bytes[10];
+        assert_int_equal(read(again, bytes, sizeof bytes), 10);
+        assert_true(preload_matches(bytes, 10, 0));
+        close(again);
+    }
+    assert_int_equal(readlink(name, buffer, 4), 4);
+    close(fd);
+    assert_errno(readlink(name, buffer, sizeof buffer), ENOENT);
+    assert_int_equal(readlink("/dev/stdin", buffer, sizeof buffer), strlen("/proc/self/fd/0"));
+}
+
+static void standing(void **state)
+{
+    char before[PATH_MAX], buffer[PATH_MAX];
+    struct stat st;
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(below("dir")), 0);
+    assert_string_equal(getcwd(buffer, sizeof buffer), below("dir"));
+    char *owned = getcwd(NULL, 0);
+    assert_string_equal(owned, below("dir"));
+    free(owned);
+    errno = 0;
+    assert_null(getcwd(buffer, 3));
+    assert_int_equal(errno, ERANGE);
+    assert_int_equal(stat("inside", &st), 0);
+    assert_int_equal(st.st_size, 5);
+    assert_int_equal(stat("../file", &st), 0);
+    assert_errno(stat("none", &st), ENOENT);
+    int fd = open("inside", O_RDONLY);
+    assert_true(fd >= 0);
+    assert_errno(fchdir(fd), ENOTDIR);
+    close(fd);
+    assert_int_equal(mkdir("made", 0777), 0);
+    assert_int_equal(rmdir(below("dir/made")), 0);
+    assert_string_equal(realpath("inside", buffer), below("dir/inside"));
+    assert_int_equal(chdir(".."), 0);
+    assert_string_equal(getcwd(buffer, sizeof buffer), root);
+    assert_errno(chdir("file"), ENOTDIR);
+    assert_errno(chdir("none"), ENOENT);
+    assert_int_equal(readlink("/proc/self/cwd", buffer, sizeof buffer), strlen(root));
+    fd = open("dir", O_RDONLY | O_DIRECTORY);
+    assert_int_equal(chdir("/"), 0);
+    assert_string_equal(getcwd(buffer, sizeof buffer), "/");
+    assert_errno(stat("inside", &st), ENOENT);
+    assert_int_equal(fchdir(fd), 0);
+    assert_int_equal(stat("inside", &st), 0);
+    close(fd);
+    assert_int_equal(chdir(before), 0);
+    assert_string_equal(getcwd(buffer, sizeof buffer), before);
+}
+
+static void temporary(void **state)
+{
+    struct stat st;
+    char template[PATH_MAX];
+    snprintf(template, sizeof template, "%s", below("tmp-XXXXXX"));
+    assert_ptr_equal(mkdtemp(template), template);
+    assert_string_not_equal(template, below("tmp-XXXXXX"));
+    assert_int_equal(stat(template, &st), 0);
+    assert_true(S_ISDIR(st.st_mode));
+    assert_int_equal(rmdir(template), 0);
+    snprintf(template, sizeof template, "%s", below("tmp-XXXX"));
+    errno = 0;
+    assert_null(mkdtemp(template));
+    assert_int_equal(errno, EINVAL);
+    assert_errno(mkstemp(template), EINVAL);
+    snprintf(template, sizeof template, "%s", below("none/tmp-XXXXXX"));
+    assert_null(mkdtemp(template));
+    assert_int_equal(errno, ENOENT);
+}
+
+/* Locally these succeed. */
+static void refused(void **state)
+{
+    struct timespec times[2] = {{1, 0}, {1, 0}};
+    struct timeval old_times[2] = {{1, 0}, {1, 0}};
+    if (!preload_is_virtual())
+        return;
+    assert_errno(rename(file, below("renamed")), EOPNOTSUPP);
+    assert_errno(symlink("file", below("link")), EOPNOTSUPP);
+    assert_errno(link(file, below("link")), EPERM);
+    assert_errno(chmod(file, 0600), EOPNOTSUPP);
+    assert_errno(chown(file, 12345, 12345), EOPNOTSUPP);
+    assert_errno(utimensat(AT_FDCWD, file, times, 0), EOPNOTSUPP);
+    assert_errno(utimes(file, old_times), EOPNOTSUPP);
+    assert_errno(utime(file, NULL), EOPNOTSUPP);
+    assert_errno(mkfifo(below("fifo"), 0600), EPERM);
+    assert_errno(mknod(below("node"), S_IFREG | 0600, 0), EPERM);
+    assert_errno(setxattr(file, "user.x", "y", 1, 0), EOPNOTSUPP);
+    int watch = inotify_init1(0);
+    assert_errno(inotify_add_watch(watch, file, IN_MODIFY), EOPNOTSUPP);
+    close(watch);
+    struct stat st;
+    assert_int_equal(stat(file, &st), 0);
+}
+
+static void refused_as_locally(void **state)
+{
+    char template[PATH_MAX], value[200];
+    assert_errno(rename(below("none"), below("other")), ENOENT);
+    assert_errno(renameat2(AT_FDCWD, file, AT_FDCWD, below("dir"), RENAME_NOREPLACE), EEXIST);
+    assert_errno(link(below("none"), below("link")), ENOENT);
+    assert_errno(symlink("x", file), EEXIST);
+    assert_errno(mkfifo(file, 0600), EEXIST);
+    assert_errno(chmod(below("none"), 0644), ENOENT);
+    assert_int_equal(chmod(file, 0644), 0);
+    assert_int_equal(chown(file, (uid_t)-1, (gid_t)-1), 0);
+    assert_int_equal(chown(file, geteuid(), getegid()), 0);
+    assert_errno(utime(below("none"), NULL), ENOENT);
+    if (preload_is_virtual()) /* not every local file system has them */
+        assert_errno(getxattr(file, "user.none", value, sizeof value), ENODATA);
+    assert_errno(getxattr(below("none"), "user.none", value, sizeof value), ENOENT);
+    snprintf(template, sizeof template, "/tmp/s3dlio-test-XXXXXX");
+    int local = mkstemp(template);
+    assert_true(local >= 0);
+    close(local);
+    assert_errno(rename(template, below("across")), EXDEV);
+    assert_errno(rename(file, template), EXDEV);
+    assert_errno(link(template, below("across")), EXDEV);
+    assert_int_equal(unlink(template), 0);
+}
+
+static void inherited(void **state)
+{
+    char before[PATH_MAX];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(root), 0);
+    pid_t child = fork();
+    if (!child) {
+        char buffer[PATH_MAX];
+        bool right = getcwd(buffer, sizeof buffer) && !strcmp(buffer, root) &&
+                     !access("file", R_OK) && !chdir("dir") && !access("inside", R_OK);
+        _exit(right ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    char buffer[PATH_MAX];
+    assert_string_equal(getcwd(buffer, sizeof buffer), root);
+    assert_int_equal(chdir(before), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(making_directories), cmocka_unit_test(removing),
+        cmocka_unit_test(resolving),          cmocka_unit_test(of_descriptors),
+        cmocka_unit_test(standing),           cmocka_unit_test(temporary),
+        cmocka_unit_test(refused),            cmocka_unit_test(refused_as_locally),
+        cmocka_unit_test(inherited),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
