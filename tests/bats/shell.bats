@@ -19,7 +19,7 @@ teardown_file() { stop_server; }
     same 'shopt -s globstar; printf "%s\n" {}/deep/**'
     same 'shopt -s nullglob; echo x {}/none*'
     same 'cd {} && echo text/[so]*.txt'
-    same 'compgen -f {}/te; compgen -d {}/'
+    same 'compgen -f {}/te; compgen -d {}/ | sort'
 }
 
 @test "test and [[ ]]" {
