@@ -34,9 +34,10 @@ bool start_is_active(void)
     return active;
 }
 
-static void problem(void *arg, const char *message)
+/* Options that make no sense are named by the engine when it is loaded: programs that touch no virtual
+ * path are not to be commented on. */
+static void leave_to_engine(void *arg, const char *message)
 {
-    report_line("%s", message);
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
@@ -45,7 +46,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
     environment = envp;
     if (getauxval(AT_SECURE))
         return;
-    if (options_load(envp, problem, NULL, &options) < 0)
+    if (options_load(envp, leave_to_engine, NULL, &options) < 0)
         return;
     ready = true;
     if (option_int(&options, DISABLE))

@@ -62,6 +62,20 @@ static int open_reader(const struct vpath *path, int flags, struct file **ret_fi
     return 0;
 }
 
+/* A new file needs a directory to be in: 0, -ENOENT, -ENOTDIR. */
+static int parent_exists(const struct vpath *path)
+{
+    struct vpath parent = {0};
+    struct s3dlio_attr attr;
+    size_t length = (size_t)(strrchr(path->path, '/') - path->path);
+    memcpy(parent.path, path->path, length);
+    int is_virtual = path_from_virtual(parent.path, &parent);
+    if (is_virtual <= 0) /* the mount's root itself */
+        return is_virtual;
+    int result = stat_attr(&parent, &attr);
+    return result < 0 || attr.type == S3DLIO_DIRECTORY ? result : -ENOTDIR;
+}
+
 /* What stands there now, as far as creating needs it: 1 exists, 0 free, or -errno. */
 static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr *ret_attr)
 {
@@ -69,7 +83,7 @@ static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr
         return -EISDIR;
     int result = stat_attr(path, ret_attr);
     if (result == -ENOENT)
-        return flags & O_CREAT ? 0 : -ENOENT;
+        return flags & O_CREAT ? parent_exists(path) : -ENOENT;
     if (result < 0)
         return result;
     if (flags & O_CREAT && flags & O_EXCL)
