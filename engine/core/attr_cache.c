@@ -138,22 +138,11 @@ static struct entry *obtain(struct attr_cache *cache, const char *name, size_t l
     return entry;
 }
 
-/* Every directory above what exists, exists. */
-static void put_parents(struct attr_cache *cache, const char *name, size_t length, int64_t now_ns)
+/* Something is at every name above what exists: most likely a directory, but a file would win. */
+static void put_parents(struct attr_cache *cache, const char *name, size_t length)
 {
-    while ((length = parent_length(name, length)) > 0) {
-        struct entry *entry = find(cache, name, length);
-
-        if (entry && entry->expires_ns > now_ns)
-            return;
-        entry = obtain(cache, name, length);
-        if (!entry)
-            return;
-        memset(&entry->attr, 0, sizeof entry->attr);
-        entry->attr.type = ATTR_DIRECTORY;
-        entry->attr.inode = attr_inode(entry->name);
-        entry->expires_ns = now_ns + cache->ttl_ns;
-    }
+    while ((length = parent_length(name, length)) > 0 && !find(cache, name, length))
+        obtain(cache, name, length);
 }
 
 /* Listings show no metadata: what is known of the same version from elsewhere stays. */
@@ -174,7 +163,7 @@ void attr_cache_put(struct attr_cache *cache, const char *uri, const struct attr
         return;
     now_ns = clock_now_ns();
     pthread_mutex_lock(&cache->mutex);
-    put_parents(cache, uri, length, now_ns);
+    put_parents(cache, uri, length);
     entry = obtain(cache, uri, length);
     if (entry) {
         if (!says_more(entry, attr, now_ns))
@@ -220,7 +209,7 @@ void attr_cache_forget(struct attr_cache *cache, const char *uri)
     if (cache->ttl_ns <= 0)
         return;
     pthread_mutex_lock(&cache->mutex);
-    put_parents(cache, uri, length, clock_now_ns());
+    put_parents(cache, uri, length);
     entry = obtain(cache, uri, length);
     if (entry)
         entry->expires_ns = 0;

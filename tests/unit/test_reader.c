@@ -9,6 +9,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* ThreadSanitizer refuses threads in a child of fork. */
+#if defined __SANITIZE_THREAD__
+#define NOT_UNDER_TSAN() skip()
+#else
+#define NOT_UNDER_TSAN() ((void)0)
+#endif
+
 #define OBJECT_BYTES (9 * MIB + 12345)
 
 static int set_up(void **state)
@@ -311,10 +318,12 @@ static void test_threads(void **state)
 
 static void test_fork_with_reader_half_way(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader;
     int status;
     pid_t pid;
 
+    NOT_UNDER_TSAN();
+    reader = open_reader("fault://reader/large");
     core_run_faults("op=GetObject delay=2");
     read_check(reader, 300000, 0);
     read_check(reader, 300000, 300000);

@@ -1,0 +1,329 @@
+/* core/writer.h, upload.h, put.h: what is written is what is there, or the old object is. */
+#include "core_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ThreadSanitizer refuses threads in a child of fork. */
+#if defined __SANITIZE_THREAD__
+#define NOT_UNDER_TSAN() skip()
+#else
+#define NOT_UNDER_TSAN() ((void)0)
+#endif
+
+#define PART (8 * MIB)
+
+static int set_up(void **state)
+{
+    core_run_set_option("S3DLIO_MEMORY_BUDGET=24M");
+    core_run_set_option("S3DLIO_PUT_INFLIGHT=2");
+    core_run_make_bucket("writer");
+    return 0;
+}
+
+static int clear(void **state)
+{
+    core_run_faults(NULL);
+    core_run_reset_counts();
+    return 0;
+}
+
+static struct s3dlio_writer *open_writer(const char *uri, const struct s3dlio_write_options *options)
+{
+    struct s3dlio_writer *writer = NULL;
+    struct s3dlio_error error;
+
+    if (s3dlio_writer_open(uri, options, NULL, &writer, &error) < 0)
+        fail_msg("%s", error.message);
+    return writer;
+}
+
+/* Writes the pattern up to `length` in steps. 0, or what write said. */
+static int write_pattern(struct s3dlio_writer *writer, size_t length, size_t step)
+{
+    unsigned char *data = malloc(step);
+    int r = 0;
+
+    for (size_t at = 0; r == 0 && at < length; at += step) {
+        size_t piece = length - at < step ? length - at : step;
+        ssize_t n;
+
+        core_run_fill(data, piece, at);
+        n = s3dlio_writer_write(writer, data, piece, NULL);
+        r = n < 0 ? (int)n : 0;
+        if (r == 0)
+            assert_int_equal(n, piece);
+    }
+    free(data);
+    return r;
+}
+
+static void check_object(const char *uri, size_t length)
+{
+    struct s3dlio_error error;
+    size_t found = 0;
+    void *data;
+
+    if (s3dlio_get(uri, NULL, &data, &found, &error) < 0)
+        fail_msg("%s", error.message);
+    assert_int_equal(found, length);
+    core_run_check(data, length, 0);
+    s3dlio_free(data);
+}
+
+static void check_no_memory_in_use(void)
+{
+    struct s3dlio_stats stats;
+
+    s3dlio_get_stats(&stats);
+    assert_int_equal(stats.memory_bytes, 0);
+}
+
+static void write_whole(size_t length, size_t step)
+{
+    struct s3dlio_writer *writer = open_writer("fault://writer/object", NULL);
+    struct s3dlio_error error;
+    struct s3dlio_attr attr;
+
+    assert_int_equal(write_pattern(writer, length, step), 0);
+    assert_int_equal(s3dlio_writer_length(writer), length);
+    if (s3dlio_writer_close(writer, &attr, &error) < 0)
+        fail_msg("%s", error.message);
+    assert_int_equal(attr.size_bytes, length);
+    assert_true(attr.etag[0]);
+    check_object("fault://writer/object", length);
+    check_no_memory_in_use();
+}
+
+static void test_sizes(void **state)
+{
+    static const size_t lengths[] = {0,        1,    65536,    65537,        1000000,
+                                     PART - 1, PART, PART + 1, 2 * PART + 7, 5 * PART};
+
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++)
+        write_whole(lengths[i], 700000);
+    write_whole(3 * PART, 20 * MIB);
+}
+
+static void test_below_a_part_is_one_request(void **state)
+{
+    struct s3dlio_writer *writer = open_writer("fault://writer/one", NULL);
+
+    assert_int_equal(write_pattern(writer, PART, MIB), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_int_equal(core_run_count(STORE_PUT), 1);
+    assert_int_equal(stats_requests(&core_run_engine()->stats) > 0, 1);
+    assert_int_equal(core_run_count(STORE_UPLOAD_CREATE), 0);
+    assert_int_equal(core_run_count(STORE_HEAD), 0);
+}
+
+static void test_parts(void **state)
+{
+    struct s3dlio_writer *writer = open_writer("fault://writer/parts", NULL);
+
+    assert_int_equal(write_pattern(writer, 2 * PART + 1, MIB), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_int_equal(core_run_count(STORE_UPLOAD_CREATE), 1);
+    assert_int_equal(core_run_count(STORE_UPLOAD_PART), 3);
+    assert_int_equal(core_run_count(STORE_UPLOAD_COMPLETE), 1);
+    assert_int_equal(core_run_count(STORE_PUT), 0);
+}
+
+static void test_parts_that_fail_are_repeated(void **state)
+{
+    core_run_faults("op=UploadPart nth=2 count=2 fail=server; op=CreateMultipartUpload nth=1 "
+                    "count=1 fail=throttled; op=UploadPart delay=5");
+    write_whole(4 * PART, 3 * MIB);
+    assert_int_equal(core_run_count(STORE_UPLOAD_PART), 4 + 2);
+}
+
+static void test_failed_upload_leaves_the_old_object(void **state)
+{
+    struct s3dlio_writer *writer;
+    struct s3dlio_error error;
+
+    core_run_put("fault://writer/old", 100);
+    core_run_faults("op=UploadPart nth=2 fail=access");
+    writer = open_writer("fault://writer/old", NULL);
+    write_pattern(writer, 3 * PART, MIB);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -EACCES);
+    assert_true(core_run_count(STORE_UPLOAD_ABORT) > 0);
+    assert_int_equal(core_run_count(STORE_UPLOAD_COMPLETE), 0);
+    check_object("fault://writer/old", 100);
+    check_no_memory_in_use();
+
+    core_run_faults("op=PutObject fail=no-space");
+    writer = open_writer("fault://writer/old", NULL);
+    assert_int_equal(write_pattern(writer, 1000, 1000), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -ENOSPC);
+    check_object("fault://writer/old", 100);
+}
+
+static void test_write_tells_of_a_failed_part(void **state)
+{
+    struct s3dlio_writer *writer = open_writer("fault://writer/told", NULL);
+
+    core_run_faults("op=UploadPart fail=no-space");
+    assert_int_equal(write_pattern(writer, 10 * PART, MIB), -ENOSPC);
+    s3dlio_writer_abort(writer);
+    check_no_memory_in_use();
+}
+
+static void test_lost_answers(void **state)
+{
+    struct s3dlio_write_options exclusive = {.flags = S3DLIO_WRITE_EXCLUSIVE};
+    struct s3dlio_writer *writer = open_writer("fault://writer/lost-put", &exclusive);
+
+    core_run_faults("op=PutObject nth=1 count=1 lose");
+    assert_int_equal(write_pattern(writer, 1000, 1000), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    check_object("fault://writer/lost-put", 1000);
+
+    core_run_faults(NULL);
+    core_run_faults("op=CompleteMultipartUpload nth=1 count=1 lose");
+    writer = open_writer("fault://writer/lost-complete", NULL);
+    assert_int_equal(write_pattern(writer, 2 * PART, MIB), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    check_object("fault://writer/lost-complete", 2 * PART);
+}
+
+static void test_exclusive(void **state)
+{
+    struct s3dlio_write_options exclusive = {.flags = S3DLIO_WRITE_EXCLUSIVE};
+    struct s3dlio_writer *writer = NULL;
+    struct s3dlio_error error;
+
+    core_run_put("fault://writer/there", 10);
+    assert_int_equal(s3dlio_writer_open("fault://writer/there", &exclusive, NULL, &writer, &error),
+                     -EEXIST);
+    writer = open_writer("fault://writer/race", &exclusive);
+    core_run_put("fault://writer/race", 10);
+    assert_int_equal(s3dlio_writer_write(writer, "x", 1, &error), 1);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -EEXIST);
+    check_object("fault://writer/race", 10);
+}
+
+static void test_attributes_travel(void **state)
+{
+    struct s3dlio_write_options options = {
+        .has = S3DLIO_HAS_MODE | S3DLIO_HAS_UID | S3DLIO_HAS_GID,
+        .mode = 0640,
+        .uid = 1234,
+        .gid = 5678,
+    };
+    struct s3dlio_writer *writer = open_writer("fault://writer/attr", &options);
+    struct s3dlio_attr attr;
+
+    assert_int_equal(s3dlio_writer_close(writer, &attr, NULL), 0);
+    assert_int_equal(attr.mode, 0640);
+    assert_int_equal(s3dlio_stat("fault://writer/attr", NULL, &attr, NULL), 0);
+    assert_int_equal(attr.has, options.has);
+    assert_int_equal(attr.mode, 0640);
+    assert_int_equal(attr.uid, 1234);
+    assert_int_equal(attr.gid, 5678);
+}
+
+/* Each holds a tail; together far more than the budget. None may wait for another. */
+static void test_many_writers_with_tails(void **state)
+{
+    struct s3dlio_writer *writers[200];
+    struct s3dlio_stats stats;
+    char uri[64];
+
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(uri, sizeof uri, "fault://writer/many/%u", i);
+        writers[i] = open_writer(uri, NULL);
+        assert_int_equal(write_pattern(writers[i], 300000, 100000), 0);
+    }
+    s3dlio_get_stats(&stats);
+    assert_true(stats.memory_peak_bytes <= stats.memory_budget_bytes);
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(s3dlio_writer_close(writers[i], NULL, NULL), 0);
+    check_object("fault://writer/many/0", 300000);
+    check_object("fault://writer/many/199", 300000);
+    check_no_memory_in_use();
+}
+
+static void test_abort_leaves_nothing(void **state)
+{
+    struct s3dlio_writer *writer = open_writer("fault://writer/aborted", NULL);
+    struct s3dlio_attr attr;
+
+    core_run_faults("op=UploadPart delay=10");
+    assert_int_equal(write_pattern(writer, 3 * PART, MIB), 0);
+    s3dlio_writer_abort(writer);
+    assert_int_equal(s3dlio_stat("fault://writer/aborted", NULL, &attr, NULL), -ENOENT);
+    check_no_memory_in_use();
+}
+
+static void test_fork_with_writer_open(void **state)
+{
+    struct s3dlio_writer *writer;
+    int status;
+    pid_t pid;
+
+    NOT_UNDER_TSAN();
+    writer = open_writer("fault://writer/forked", NULL);
+    core_run_faults("op=UploadPart delay=20");
+    assert_int_equal(write_pattern(writer, 2 * PART + 100, MIB), 0);
+    s3dlio_fork_prepare();
+    pid = fork();
+    if (pid == 0) {
+        s3dlio_fork_child();
+        if (s3dlio_writer_write(writer, "x", 1, NULL) >= 0)
+            _exit(1);
+        s3dlio_writer_forget(writer);
+        check_no_memory_in_use();
+        write_whole(2 * PART, MIB);
+        _exit(0);
+    }
+    s3dlio_fork_parent();
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    check_object("fault://writer/forked", 2 * PART + 100);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void test_names_that_cannot_be_written(void **state)
+{
+    struct s3dlio_writer *writer = NULL;
+
+    assert_int_equal(s3dlio_writer_open("fault://writer", NULL, NULL, &writer, NULL), -EISDIR);
+    assert_int_equal(s3dlio_writer_open("fault://writer/dir/", NULL, NULL, &writer, NULL), -EISDIR);
+    assert_null(writer);
+}
+
+static void test_put_by_parts(void **state)
+{
+    size_t length = 40 * MIB + 3;
+
+    core_run_put("fault://writer/put", length);
+    assert_int_equal(core_run_count(STORE_UPLOAD_PART), 3); /* of 16 MiB */
+    check_object("fault://writer/put", length);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_sizes, clear),
+        cmocka_unit_test_setup(test_below_a_part_is_one_request, clear),
+        cmocka_unit_test_setup(test_parts, clear),
+        cmocka_unit_test_setup(test_parts_that_fail_are_repeated, clear),
+        cmocka_unit_test_setup(test_failed_upload_leaves_the_old_object, clear),
+        cmocka_unit_test_setup(test_write_tells_of_a_failed_part, clear),
+        cmocka_unit_test_setup(test_lost_answers, clear),
+        cmocka_unit_test_setup(test_exclusive, clear),
+        cmocka_unit_test_setup(test_attributes_travel, clear),
+        cmocka_unit_test_setup(test_many_writers_with_tails, clear),
+        cmocka_unit_test_setup(test_abort_leaves_nothing, clear),
+        cmocka_unit_test_setup(test_fork_with_writer_open, clear),
+        cmocka_unit_test_setup(test_names_that_cannot_be_written, clear),
+        cmocka_unit_test_setup(test_put_by_parts, clear),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
