@@ -35,12 +35,12 @@ int process_uploads_complete(void);
 
 /* A program or script in a bucket: what to give to the real execve instead. */
 struct image {
-    char path[PATH_MAX];        /* interpreter, or /proc/self/fd/N of a copy in memory */
-    char head[256];             /* the script's first line; the next two point into it */
-    const char *interpreter;    /* NULL for a binary */
-    const char *argument;       /* of the interpreter; NULL for none */
-    const char *script;         /* becomes argv[1] or argv[2] of the interpreter; a virtual path */
-    int fd;                     /* the copy, or -1 */
+    char path[PATH_MAX];     /* interpreter, or /proc/self/fd/N of a copy in memory */
+    char head[256];          /* the script's first line; the next two point into it */
+    const char *interpreter; /* NULL for a binary */
+    const char *argument;    /* of the interpreter; NULL for none */
+    const char *script;      /* becomes argv[1] or argv[2] of the interpreter; a virtual path */
+    int fd;                  /* the copy, or -1 */
 };
 /* -EACCES without permission, -ENOEXEC for neither script nor ELF. image_fini after success. */
 int image_init(const struct vpath *path, struct image *ret_image);

@@ -28,14 +28,16 @@ int process_refuse_fd(const char *program, int fd, const char *path, bool writes
     if (fd > 2)
         report_line("cannot start %s with %s open as descriptor %d: another program does not take "
                     "over an object in this version: let it open the path itself, or mark the "
-                    "descriptor close-on-exec", program, path, fd);
+                    "descriptor close-on-exec",
+                    program, path, fd);
     else if (writes)
         report_line("cannot start %s with its output in %s: another program does not take over an "
-                    "object in this version: write `%s | tee %s >/dev/null`", program, path, name,
-                    path);
+                    "object in this version: write `%s | tee %s >/dev/null`",
+                    program, path, name, path);
     else
         report_line("cannot start %s with its input from %s: another program does not take over an "
-                    "object in this version: write `cat %s | %s`", program, path, path, name);
+                    "object in this version: write `cat %s | %s`",
+                    program, path, path, name);
     return -EOPNOTSUPP;
 }
 
@@ -43,7 +45,8 @@ int process_refuse_cwd(const char *program)
 {
     report_line("cannot start %s in the directory %s: another program does not take over a working "
                 "directory on object storage in this version: start it elsewhere and give it the "
-                "whole path", program, path_cwd());
+                "whole path",
+                program, path_cwd());
     return -EOPNOTSUPP;
 }
 
@@ -110,7 +113,8 @@ static int exec_real(int dirfd, const char *path, char *const argv[], char *cons
     int error = errno;
     if (completed)
         report_line("%s did not start (%s); what was being written has been stored as it was, "
-                    "and its descriptors are closed", program, strerrordesc_np(error));
+                    "and its descriptors are closed",
+                    program, strerrordesc_np(error));
     return -error;
 }
 

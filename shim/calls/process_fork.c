@@ -23,7 +23,7 @@
 #include "shim/real.h"
 #include "shim/report.h"
 
-#define PIPES_MAX 64
+#define PIPES_MAX    64
 #define PIPE_MINIMUM 512 /* out of the way of a program that counts on low numbers */
 
 static struct {

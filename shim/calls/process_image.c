@@ -24,8 +24,8 @@
 
 static int copy_to(struct file *file, int fd)
 {
-    void *buffer = REAL(mmap)(NULL, COPY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                              -1, 0);
+    void *buffer =
+        REAL(mmap)(NULL, COPY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (buffer == MAP_FAILED)
         return -errno;
     off_t offset = 0;
@@ -79,7 +79,7 @@ static int fetch(const struct vpath *path, struct image *image)
 
 struct fetched {
     int result;
-    char head[sizeof ((struct image *)NULL)->head];
+    char head[sizeof((struct image *)NULL)->head];
 };
 
 static int child_wait(pid_t pid)
@@ -93,8 +93,8 @@ static int child_wait(pid_t pid)
 
 static int fetch_apart(const struct vpath *path, struct image *image)
 {
-    struct fetched *shared = REAL(mmap)(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-                                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct fetched *shared =
+        REAL(mmap)(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return -errno;
     /* The fetcher's end must not reach the handlers, which act on the parent's memory. */

@@ -106,20 +106,11 @@ static void child_act(struct child *child, const struct __spawn_action *action)
     case ACTION_OPEN: /* of a real path: virtual ones were refused when added */
         child_close(child, action->as.dup2.fd, action->as.dup2.fd);
         break;
-    case ACTION_DUP2:
-        child_dup2(child, action->as.dup2.fd, action->as.dup2.new_fd);
-        break;
-    case ACTION_CLOSEFROM:
-        child_close(child, action->as.dup2.fd, INT_MAX);
-        break;
-    case ACTION_CHDIR:
-        child->in_virtual_cwd &= action->as.chdir.path[0] != '/';
-        break;
-    case ACTION_FCHDIR:
-        child->in_virtual_cwd = false;
-        break;
-    default: /* nothing to do with descriptors */
-        break;
+    case ACTION_DUP2: child_dup2(child, action->as.dup2.fd, action->as.dup2.new_fd); break;
+    case ACTION_CLOSEFROM: child_close(child, action->as.dup2.fd, INT_MAX); break;
+    case ACTION_CHDIR: child->in_virtual_cwd &= action->as.chdir.path[0] != '/'; break;
+    case ACTION_FCHDIR: child->in_virtual_cwd = false; break;
+    default: /* nothing to do with descriptors */ break;
     }
 }
 
@@ -175,8 +166,8 @@ static int spawn_image(const struct vpath *path, pid_t *ret_pid,
         count++;
     const char **arguments = alloca((count + IMAGE_EXTRA) * sizeof *arguments);
     image_arguments(&image, argv, arguments);
-    result = REAL(posix_spawn)(ret_pid, image.path, actions, attributes, (char *const *)arguments,
-                               envp);
+    result =
+        REAL(posix_spawn)(ret_pid, image.path, actions, attributes, (char *const *)arguments, envp);
     image_fini(&image);
     return result;
 }
@@ -188,8 +179,8 @@ static int spawn(pid_t *ret_pid, const char *path, const posix_spawn_file_action
     int is_virtual = path_classify(AT_FDCWD, path, &target);
     if (is_virtual < 0)
         return -is_virtual;
-    bool missing = !is_virtual && path[0] == '/' &&
-                   REAL(faccessat)(AT_FDCWD, path, X_OK, AT_EACCESS) < 0;
+    bool missing =
+        !is_virtual && path[0] == '/' && REAL(faccessat)(AT_FDCWD, path, X_OK, AT_EACCESS) < 0;
     int result = missing ? 0 : spawn_check(path, actions);
     if (result < 0)
         return -result;

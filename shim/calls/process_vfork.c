@@ -45,5 +45,5 @@ __asm__(".text\n"
         ".size vfork, .-vfork\n"
         ".size __vfork, .-__vfork\n");
 #else
-#error "vfork needs a few lines for this architecture"
+#    error "vfork needs a few lines for this architecture"
 #endif

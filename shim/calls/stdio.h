@@ -1,10 +1,10 @@
 /* Streams over virtual descriptors.
  *
  * Such a stream is a cookie stream whose descriptor number is stored in the FILE, so that fileno
- * and all that asks it keep working. It acts on the number, as a FILE does: whatever that descriptor
- * stands for now, virtual or real, is read and written. The three standard streams have such a
- * stream each, prepared in advance; the variables stdin, stdout, stderr point to it while their
- * descriptor is virtual.
+ * and all that asks it keep working. It acts on the number, as a FILE does: whatever stands there
+ * now, virtual or real, is read and written. The three standard streams have such a stream each,
+ * prepared in advance; the variables stdin, stdout, stderr point to it while their descriptor is
+ * virtual.
  *
  * Locking: `streams.lock` guards the list only and is never held over I/O. A stream's own state is
  * under its FILE's lock, which glibc takes around the cookie functions.
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <wchar.h>
 
 #include "shim/path.h"
 
@@ -26,6 +27,8 @@ struct stream {
     size_t carry_length;
     struct stream *next;
     bool standard;
+    int orientation;         /* of fwide(3); stdio_wide.c */
+    mbstate_t input, output; /* conversions in progress */
 };
 
 /* ---- for other families ---- */
@@ -44,6 +47,9 @@ void stdio_fork_prepare(void);
 void stdio_fork_done(void); /* parent and child */
 
 /* ---- among the stdio files ---- */
+
+/* fputwc on a stream of ours whose lock is held: WEOF with errno when it cannot be written. */
+wint_t stream_put_wide(struct stream *stream, wchar_t character);
 
 /* A cookie stream over `fd`, on the list. `flags` as of open(2). NULL without memory. */
 FILE *stream_new(int fd, int flags);

@@ -26,11 +26,11 @@
 #include "shim/real.h"
 #include "shim/start.h"
 
-#define STREAM_NO_READS 0x0004
-#define STREAM_NO_WRITES 0x0008
-#define STREAM_EOF_SEEN 0x0010
+#define STREAM_NO_READS   0x0004
+#define STREAM_NO_WRITES  0x0008
+#define STREAM_EOF_SEEN   0x0010
 #define STREAM_ERROR_SEEN 0x0020
-#define STREAM_APPENDING 0x1000
+#define STREAM_APPENDING  0x1000
 
 #define BUFFER_MIN 4096u
 #define LOCK_TRIES 100
@@ -106,6 +106,7 @@ static int cookie_seek(void *cookie, off64_t *offset, int whence)
     if (result < 0)
         return -1;
     stream->carry_length = 0;
+    memset(&stream->input, 0, sizeof stream->input);
     *offset = result;
     return 0;
 }

@@ -208,8 +208,8 @@ FILE *freopen(const char *path, const char *mode, FILE *file)
     if (found < 0)
         return failed(found);
     target.is_virtual = found;
-    FILE *result = found ? reopen_virtual(&target, mode, file)
-                         : reopen_real(&target, path, mode, file);
+    FILE *result =
+        found ? reopen_virtual(&target, mode, file) : reopen_real(&target, path, mode, file);
     if (result)
         errno = saved;
     return result;

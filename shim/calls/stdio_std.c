@@ -19,13 +19,13 @@
 #include "shim/fdtab.h"
 #include "shim/real.h"
 
-#define STREAM_UNBUFFERED 0x0002
-#define STREAM_SEEN 0x0030 /* end of file, error */
+#define STREAM_UNBUFFERED    0x0002
+#define STREAM_SEEN          0x0030 /* end of file, error */
 #define STREAM_LINE_BUFFERED 0x0200
-#define STREAM_PUTTING 0x0800
+#define STREAM_PUTTING       0x0800
 
 #define STANDARD_BUFFER (64u << 10)
-#define LOCK_TRIES 100
+#define LOCK_TRIES      100
 
 static struct standard {
     FILE **variable;
@@ -110,16 +110,16 @@ void standard_switch(int index, bool to_cookie)
     *standard->variable = to_cookie ? standard->stream.file : standard->original;
 }
 
-static void output_move(FILE *from, FILE *to)
+static void output_move(FILE *from, struct stream *to)
 {
     if (from->_mode <= 0) {
         fwrite_unlocked(from->_IO_write_base, 1,
-                        (size_t)(from->_IO_write_ptr - from->_IO_write_base), to);
+                        (size_t)(from->_IO_write_ptr - from->_IO_write_base), to->file);
         return;
     }
     const struct wide_head *wide = (const void *)from->_wide_data;
     for (const wchar_t *at = wide->write_base; at < wide->write_ptr; at++)
-        putwc_unlocked(*at, to);
+        stream_put_wide(to, *at);
 }
 
 /* The stream is empty. Without the flag "putting", glibc sets its pointers up anew at the next
@@ -134,6 +134,7 @@ static void mode_set(struct standard *standard)
     else if (!file->_IO_buf_base || file->_flags & STREAM_UNBUFFERED)
         setvbuf(file, stream->buffer, _IOFBF, stream->buffer_size);
     flags_copy(original, file);
+    stream->orientation = original->_mode;
     file->_flags &= ~STREAM_PUTTING;
     file->_IO_write_end = file->_IO_write_ptr; /* no room: the next write comes by there */
 }
@@ -149,7 +150,7 @@ static void to_cookie(int index)
             sched_yield();
     }
     mode_set(standard);
-    output_move(original, standard->stream.file);
+    output_move(original, &standard->stream);
     standard->stream.carry = original->_IO_read_ptr;
     standard->stream.carry_length = (size_t)(original->_IO_read_end - original->_IO_read_ptr);
     __fpurge(original);

@@ -206,10 +206,27 @@ static const struct {
     const char *name;
     int (*run)(void);
 } roles[] = {
-#define ROLE(name) {#name, role_##name}
-    ROLE(return), ROLE(exit), ROLE(stream), ROLE(underscore), ROLE(underscore_stream), ROLE(quick),
-    ROLE(atexit), ROLE(destructor), ROLE(threads), ROLE(last_thread), ROLE(nested), ROLE(abort),
-    ROLE(killed), ROLE(child), ROLE(flushed), ROLE(fails), ROLE(fails_underscore),
+#define ROLE(name)                                                                                 \
+    {                                                                                              \
+#        name, role_##name                                                                         \
+    }
+    ROLE(return ),
+    ROLE(exit),
+    ROLE(stream),
+    ROLE(underscore),
+    ROLE(underscore_stream),
+    ROLE(quick),
+    ROLE(atexit),
+    ROLE(destructor),
+    ROLE(threads),
+    ROLE(last_thread),
+    ROLE(nested),
+    ROLE(abort),
+    ROLE(killed),
+    ROLE(child),
+    ROLE(flushed),
+    ROLE(fails),
+    ROLE(fails_underscore),
     ROLE(fails_already),
 #undef ROLE
 };
@@ -272,18 +289,12 @@ static void everything_arrives(void **state)
         int status;
         const char *content;
     } cases[] = {
-        {"return", 3, "printed"},
-        {"exit", 0, "printed"},
-        {"stream", 0, "left open"},
-        {"underscore", 4, "written"},
-        {"underscore_stream", 0, "lost"},
-        {"quick", 5, "written"},
-        {"atexit", 0, "early and late"},
-        {"destructor", 0, "made destroyed"},
-        {"threads", 0, "with threads"},
-        {"last_thread", 0, "of the last thread"},
-        {"nested", 6, "nested"},
-        {"child", 0, "the parent's"},
+        {"return", 3, "printed"},         {"exit", 0, "printed"},
+        {"stream", 0, "left open"},       {"underscore", 4, "written"},
+        {"underscore_stream", 0, "lost"}, {"quick", 5, "written"},
+        {"atexit", 0, "early and late"},  {"destructor", 0, "made destroyed"},
+        {"threads", 0, "with threads"},   {"last_thread", 0, "of the last thread"},
+        {"nested", 6, "nested"},          {"child", 0, "the parent's"},
         {"flushed", 0, "one two"},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
