@@ -184,6 +184,8 @@ static int parse_arguments(char **argv, struct doctor_arguments *ret_arguments)
             rc = set_uri(ret_arguments, value);
         else if (argv[i][0] == '-' && argv[i][1])
             rc = cli_usage("doctor: '%s' is not understood", argv[i]);
+        else if (strstr(argv[i], "://"))
+            rc = set_uri(ret_arguments, argv[i]);
         else if (ret_arguments->program)
             rc = cli_usage("doctor: one program at a time");
         else
