@@ -312,5 +312,19 @@ ssize_t getdents64(int fd, void *buffer, size_t length)
     return result;
 }
 
+ssize_t getdirentries(int fd, char *buffer, size_t length, off_t *ret_position)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(getdirentries)(fd, buffer, length, ret_position);
+    int saved = errno;
+    off_t before = file->slot->offset;
+    ssize_t result = entry_return(saved, dents_file(file, buffer, length));
+    if (result >= 0)
+        *ret_position = before;
+    file_put(file);
+    return result;
+}
+
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* readdir64_r */
 #include "alias_dir.h"

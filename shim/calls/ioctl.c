@@ -88,6 +88,17 @@ int isatty(int fd)
     return 0;
 }
 
+/* The placeholder is a socket to the kernel. */
+int isfdtype(int fd, int type)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(isfdtype)(fd, type);
+    bool is_directory = file->kind == FILE_DIRECTORY;
+    file_put(file);
+    return (type & S_IFMT) == (is_directory ? S_IFDIR : S_IFREG);
+}
+
 char *ttyname(int fd)
 {
     NO_TERMINAL(fd, REAL(ttyname)(fd));

@@ -75,6 +75,7 @@ struct where {
 #define AT(i, j) {i, j, -1, -1, 0}
 #define ATS(i, j, k, l) {i, j, k, l, 0}
 #define USED {-1, -1, -1, -1, 1}
+#define ANY_PATH(i) {-1, i, -1, -1, 1} /* chdir: also one that leads out of a virtual directory */
 
 #define I(n) (int)a[n]
 #define U(n) (unsigned long)a[n]
@@ -116,8 +117,8 @@ struct where {
     ROW(renameat2, ATS(0, 1, 2, 3), renameat2(I(0), P(1), I(2), P(3), (unsigned)a[4]))             \
     ROW(linkat, ATS(0, 1, 2, 3), linkat(I(0), P(1), I(2), P(3), I(4)))                             \
     ROW(symlinkat, AT(1, 2), symlinkat(P(0), I(1), P(2)))                                          \
-    ROW(chdir, PATH(0), chdir(P(0)))                                                               \
-    ROW(fchdir, FD(0), fchdir(I(0)))                                                               \
+    ROW(chdir, ANY_PATH(0), chdir(P(0)))                                                           \
+    ROW(fchdir, USED, fchdir(I(0)))                                                                \
     ROW(fchmod, FD(0), fchmod(I(0), (mode_t)a[1]))                                                 \
     ROW(fchmodat, AT(0, 1), fchmodat(I(0), P(1), (mode_t)a[2], 0))                                 \
     ROW(fchown, FD(0), fchown(I(0), (uid_t)a[1], (gid_t)a[2]))                                     \
@@ -252,8 +253,8 @@ static bool is_ours(long number, const long *a)
     const struct where *where = &rows[number].where;
     if (number == SYS_getcwd)
         return path_cwd()[0];
-    if (where->always)
-        return engine_is_loaded();
+    if (where->always && engine_is_loaded())
+        return true;
     return names_ours(a, where->fd, where->path) || names_ours(a, where->fd2, where->path2);
 }
 

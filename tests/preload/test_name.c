@@ -1,7 +1,9 @@
 /* Names: made, removed, resolved, stood in; and what this version refuses, with what errno. */
 #include "tests/preload/preload.h"
 
+#include <dlfcn.h>
 #include <sys/inotify.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -249,6 +251,61 @@ static void inherited(void **state)
     assert_int_equal(chdir(before), 0);
 }
 
+static void file_copy(const char *from, const char *to)
+{
+    static char buffer[1 << 16];
+    int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+    assert_true(in >= 0 && out >= 0);
+    ssize_t got;
+    while ((got = read(in, buffer, sizeof buffer)) > 0)
+        assert_int_equal(write(out, buffer, (size_t)got), got);
+    close(in);
+    assert_int_equal(close(out), 0);
+}
+
+/* A library's copy of its own: same symbols, other addresses, one copy however often it is loaded. */
+static void loading(void **state)
+{
+    Dl_info info;
+    assert_int_not_equal(dladdr((void *)_cmocka_run_group_tests, &info), 0);
+    file_copy(info.dli_fname, below("lib.so"));
+    file_copy(info.dli_fname, below("lib2.so"));
+    void *first = dlopen(below("lib.so"), RTLD_NOW | RTLD_LOCAL);
+    void *second = dlopen(below("lib2.so"), RTLD_NOW | RTLD_LOCAL);
+    void *again = dlopen(below("lib.so"), RTLD_NOW | RTLD_LOCAL);
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_ptr_equal(first, again);
+    assert_ptr_not_equal(first, second);
+    void *here = dlsym(first, "_cmocka_run_group_tests");
+    assert_non_null(here);
+    assert_ptr_not_equal(here, dlsym(second, "_cmocka_run_group_tests"));
+    dlclose(again);
+    dlclose(second);
+    dlclose(first);
+    assert_null(dlopen(below("none.so"), RTLD_NOW));
+    assert_non_null(strstr(dlerror(), "none.so"));
+    assert_null(dlopen(file, RTLD_NOW));
+    assert_non_null(dlerror());
+    void *self = dlopen(NULL, RTLD_NOW);
+    assert_non_null(self);
+    dlclose(self);
+}
+
+static void no_socket(void **state)
+{
+    int fd = open(file, O_RDONLY), value;
+    socklen_t length = sizeof value;
+    char byte;
+    assert_errno(getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length), ENOTSOCK);
+    assert_errno(recv(fd, &byte, 1, 0), ENOTSOCK);
+    assert_errno(send(fd, &byte, 1, 0), ENOTSOCK);
+    assert_errno(getpeername(fd, NULL, NULL), ENOTSOCK);
+    assert_int_equal(isfdtype(fd, S_IFSOCK), 0);
+    assert_int_equal(isfdtype(fd, S_IFREG), 1);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,7 +313,8 @@ int main(void)
         cmocka_unit_test(resolving),          cmocka_unit_test(of_descriptors),
         cmocka_unit_test(standing),           cmocka_unit_test(temporary),
         cmocka_unit_test(refused),            cmocka_unit_test(refused_as_locally),
-        cmocka_unit_test(inherited),
+        cmocka_unit_test(inherited),          cmocka_unit_test(loading),
+        cmocka_unit_test(no_socket),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
