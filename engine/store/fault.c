@@ -351,8 +351,8 @@ static void fault_close(struct store *base)
 }
 
 /* Opens the store of that scheme and wraps it. */
-static int open_wrapped(const struct options *options, const char *scheme,
-                        struct store **ret_store, struct error *err)
+static int open_wrapped(const struct options *options, const char *scheme, struct store **ret_store,
+                        struct error *err)
 {
     const struct store_ops *ops = store_find(scheme);
     struct store *inner = NULL;

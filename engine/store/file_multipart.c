@@ -220,7 +220,7 @@ static int open_part_source(struct file_store *store, const struct store_request
 int file_upload_part_copy(struct file_store *store, struct store_request *request,
                           struct error *err)
 {
-    uint64_t offset, length;
+    uint64_t offset = 0, length = 0;
     struct file_draft draft;
     struct upload upload;
     uint32_t crc = 0;

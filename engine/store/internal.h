@@ -5,6 +5,7 @@
 #include "store/store.h"
 
 /* One row of store.c each. */
+extern const struct store_ops store_s3_ops;
 extern const struct store_ops store_mem_ops;
 extern const struct store_ops store_file_ops;
 extern const struct store_ops store_fault_ops;
@@ -24,6 +25,11 @@ bool store_etag_matches(const char *if_match, const char *etag);
 /* The checksum and the length of a request's body. */
 uint32_t store_body_crc32c(const struct store_request *request);
 uint64_t store_body_length(const struct store_request *request);
+
+/* What a builder holds so far: entries in *ret_entries, their keys in its memory; the count may be made
+ * less after moving entries, and keys changed where they lie as long as they do not grow. */
+size_t *store_page_builder_entries(struct store_page_builder *builder,
+                                   struct store_entry **ret_entries);
 
 /* ---- GET bodies of stores that have the bytes at hand ------------------------------------------ */
 

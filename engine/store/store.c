@@ -16,6 +16,7 @@
 #include "store/internal.h"
 
 static const struct store_ops *const store_table[] = {
+    &store_s3_ops,
     &store_file_ops,
     &store_mem_ops,
     &store_fault_ops,
@@ -213,6 +214,13 @@ int store_page_builder_add_upload(struct store_page_builder *builder,
 size_t store_page_builder_count(const struct store_page_builder *builder)
 {
     return builder->page.count;
+}
+
+size_t *store_page_builder_entries(struct store_page_builder *builder,
+                                   struct store_entry **ret_entries)
+{
+    *ret_entries = builder->page.entries;
+    return &builder->page.count;
 }
 
 static int entry_compare(const void *a, const void *b)

@@ -1,0 +1,168 @@
+/* User metadata: what is written is what is read, in whatever way it was stored. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "cases.h"
+#include "run.h"
+
+static const char *const pairs[][2] = {
+    {"mode", "33188"},
+    {"mtime", "1700000000.123456789"},
+    {"blanks", "  two before, one behind "},
+    {"utf8", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
+    {"looks-encoded", "=?UTF-8?B?eA==?="},
+    {"percent", "100%25 + =&"},
+    {"lines", "one\ntwo\r\n"},
+    {"bytes", "\xff\xfe\x80"},
+    {"under_score.dot", "x"},
+};
+#define PAIRS (sizeof pairs / sizeof pairs[0])
+
+static void fill(struct store_metadata *metadata)
+{
+    *metadata = (struct store_metadata){0};
+    for (size_t i = 0; i < PAIRS; i++)
+        assert_int_equal(store_metadata_add(metadata, pairs[i][0], pairs[i][1]), 0);
+}
+
+static void assert_pairs(const struct store_metadata *metadata)
+{
+    for (size_t i = 0; i < PAIRS; i++) {
+        const char *value = store_metadata_get(metadata, pairs[i][0]);
+
+        if (!value)
+            fail_msg("%s is missing", pairs[i][0]);
+        assert_string_equal(value, pairs[i][1]);
+    }
+}
+
+static void put_described(const char *key, const struct store_metadata *metadata, const char *type)
+{
+    struct iovec body = {"x", 1};
+    struct call call;
+
+    call_init(&call, STORE_PUT, key);
+    call.request.body = &body;
+    call.request.body_count = 1;
+    call.request.metadata = metadata;
+    call.request.content_type = type;
+    assert_class(call_do(&call), ERROR_NONE);
+    call_fini(&call);
+}
+
+static void round_trip(void **state)
+{
+    struct store_metadata metadata;
+    struct call call;
+
+    (void)state;
+    fill(&metadata);
+    put_described("described", &metadata, "text/x-test; charset=utf-8");
+    call_init(&call, STORE_HEAD, "described");
+    assert_class(call_do(&call), ERROR_NONE);
+    if (run.traits->has_metadata) {
+        assert_pairs(&call.request.object.metadata);
+        assert_string_equal(call.request.object.content_type, "text/x-test; charset=utf-8");
+    } else {
+        assert_int_equal(run.store->capabilities & STORE_CAP_METADATA, 0);
+        assert_int_equal(call.request.object.metadata.length, 0);
+    }
+    call_fini(&call);
+    call_init(&call, STORE_GET, "described");
+    assert_class(call_do(&call), ERROR_NONE);
+    if (run.traits->has_metadata)
+        assert_pairs(&call.request.object.metadata);
+    call_fini(&call);
+    store_metadata_fini(&metadata);
+    assert_class(try_delete("described"), ERROR_NONE);
+}
+
+static void copy_keeps_or_replaces(void **state)
+{
+    struct store_metadata metadata, other = {0};
+    struct call call;
+
+    (void)state;
+    if (!run.traits->has_metadata)
+        return;
+    fill(&metadata);
+    assert_int_equal(store_metadata_add(&other, "mode", "other"), 0);
+    put_described("from", &metadata, "text/plain");
+    for (unsigned replace = 0; replace < 2; replace++) {
+        call_init(&call, STORE_COPY, "to");
+        call.request.source_bucket = run.bucket;
+        call.request.source_key = "from";
+        call.request.metadata = replace ? &other : NULL;
+        call.request.content_type = replace ? "text/other" : NULL;
+        assert_class(call_do(&call), ERROR_NONE);
+        call_fini(&call);
+        call_init(&call, STORE_HEAD, "to");
+        assert_class(call_do(&call), ERROR_NONE);
+        if (replace) {
+            assert_string_equal(store_metadata_get(&call.request.object.metadata, "mode"), "other");
+            assert_null(store_metadata_get(&call.request.object.metadata, "mtime"));
+            assert_string_equal(call.request.object.content_type, "text/other");
+        } else {
+            assert_pairs(&call.request.object.metadata);
+            assert_string_equal(call.request.object.content_type, "text/plain");
+        }
+        call_fini(&call);
+    }
+    store_metadata_fini(&metadata);
+    store_metadata_fini(&other);
+    assert_class(try_delete("from"), ERROR_NONE);
+    assert_class(try_delete("to"), ERROR_NONE);
+}
+
+/* Names become header names, values header lines: neither may smuggle one in. */
+static void names_are_checked(void **state)
+{
+    static const char *const bad[] = {"two words", "colon:", "line\r\nx-evil", "\xc3\xa9", ""};
+
+    (void)state;
+    if (!run.traits->is_server)
+        return;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct store_metadata metadata = {0};
+        struct call call;
+
+        assert_int_equal(store_metadata_add(&metadata, bad[i], "x"), 0);
+        call_init(&call, STORE_PUT, "bad");
+        call.request.metadata = &metadata;
+        assert_class(call_do(&call), ERROR_INVALID);
+        call_fini(&call);
+        store_metadata_fini(&metadata);
+    }
+    assert_class(try_head("bad"), ERROR_NOT_FOUND);
+}
+
+static void header_values_are_checked(void **state)
+{
+    struct call call;
+
+    (void)state;
+    if (!run.traits->is_server)
+        return;
+    call_init(&call, STORE_PUT, "bad");
+    call.request.content_type = "text/plain\r\nx-evil: 1";
+    assert_class(call_do(&call), ERROR_INVALID);
+    call_fini(&call);
+}
+
+int cases_metadata(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(round_trip),
+        cmocka_unit_test(copy_keeps_or_replaces),
+        cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(header_values_are_checked),
+    };
+
+    return cmocka_run_group_tests_name("metadata", tests, NULL, NULL);
+}
