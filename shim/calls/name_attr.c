@@ -1,6 +1,9 @@
-/* Setting modes, owners and times. This version does not store them: what changes nothing succeeds,
- * what would change something follows S3DLIO_METADATA: `ignore` drops it, otherwise it is refused.
+/* Setting modes, owners and times. This version does not store them: what changes nothing succeeds
+ * (that a file being written gets the time it is written at included), what would change something
+ * follows S3DLIO_METADATA: `ignore` drops it, otherwise it is refused with a line that says so.
  */
+#include <stdatomic.h>
+
 #include "config/options.h"
 #include "shim/calls/stat.h"
 #include "shim/entry.h"
@@ -12,30 +15,60 @@
 
 enum { METADATA_STORE, METADATA_IGNORE, METADATA_REFUSE };
 
+enum times { TIMES_KEPT, TIMES_NOW, TIMES_GIVEN, TIMES_SPECIFIED };
+
 /* What is asked for; (uid_t)-1 and has_mode false leave as it is. */
 struct change {
     const char *operation;
-    bool has_mode, has_times;
+    bool has_mode;
+    enum times times;
+    const struct timespec *specified; /* read only when the file is ours */
     mode_t mode;
     uid_t uid;
     gid_t gid;
 };
 
-static int change_decide(const struct stat *st, const char *path, const struct change *change)
+static int change_refuse(const char *operation, const char *path)
 {
-    bool is_same = !change->has_times && (!change->has_mode || change->mode == (st->st_mode & 07777)) &&
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&said))
+        report_line("%s %s: modes, owners and times are not stored in this version: set "
+                    "S3DLIO_METADATA=ignore to go on without them", operation, path);
+    return -EOPNOTSUPP;
+}
+
+/* NULL is now (utimensat(2)). */
+static enum times times_of(const struct timespec *times)
+{
+    if (!times)
+        return TIMES_NOW;
+    if ((uintptr_t)times < PATH_UNREAD)
+        return TIMES_GIVEN;
+    bool is_kept = times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
+    bool is_now = (times[0].tv_nsec == UTIME_NOW || times[0].tv_nsec == UTIME_OMIT) &&
+                  (times[1].tv_nsec == UTIME_NOW || times[1].tv_nsec == UTIME_OMIT);
+    return is_kept ? TIMES_KEPT : is_now ? TIMES_NOW : TIMES_GIVEN;
+}
+
+static int change_decide(const struct stat *st, const char *path, bool is_new,
+                         const struct change *change)
+{
+    enum times times =
+        change->times == TIMES_SPECIFIED ? times_of(change->specified) : change->times;
+    bool is_same = (times == TIMES_KEPT || (times == TIMES_NOW && is_new)) &&
+                   (!change->has_mode || change->mode == (st->st_mode & 07777)) &&
                    (change->uid == (uid_t)-1 || change->uid == st->st_uid) &&
                    (change->gid == (gid_t)-1 || change->gid == st->st_gid);
     if (is_same || option_int(start_options(), METADATA) == METADATA_IGNORE)
         return 0;
-    return report_refusal(change->operation, path);
+    return change_refuse(change->operation, path);
 }
 
 static int change_path(const struct vpath *path, const struct change *change)
 {
     struct stat st;
     int result = stat_path(path, &st);
-    return result < 0 ? result : change_decide(&st, path->path, change);
+    return result < 0 ? result : change_decide(&st, path->path, false, change);
 }
 
 static int change_file(struct file *file, const struct change *change)
@@ -44,7 +77,8 @@ static int change_file(struct file *file, const struct change *change)
     if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
         return -EBADF;
     int result = stat_file(file, &st);
-    return result < 0 ? result : change_decide(&st, file->path, change);
+    return result < 0 ? result
+                      : change_decide(&st, file->path, file->kind == FILE_WRITER, change);
 }
 
 /* A path or, with AT_EMPTY_PATH or no path at all, a descriptor. 0 with *ret_result set, or 1: the
@@ -131,8 +165,13 @@ int fchown(int fd, uid_t uid, gid_t gid)
 
 /* ---- times ---- */
 
+#define SET_TIMES "set the times of"
 #define TIMES_ENTRY(dirfd, path, flags, real_call)                                                 \
-    CHANGE_ENTRY(dirfd, path, flags, real_call, "set the times of", .has_times = true, NOBODY)
+    CHANGE_ENTRY(dirfd, path, flags, real_call, SET_TIMES, NOBODY,                                 \
+                 .times = times ? TIMES_GIVEN : TIMES_NOW)
+#define SPECIFIED_ENTRY(dirfd, path, flags, real_call)                                             \
+    CHANGE_ENTRY(dirfd, path, flags, real_call, SET_TIMES, NOBODY, .times = TIMES_SPECIFIED,       \
+                 .specified = times)
 
 int utime(const char *path, const struct utimbuf *times)
 {
@@ -156,14 +195,14 @@ int futimesat(int dirfd, const char *path, const struct timeval times[2])
 
 int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
-    TIMES_ENTRY(dirfd, path, flags, REAL(utimensat)(dirfd, path, times, flags));
+    SPECIFIED_ENTRY(dirfd, path, flags, REAL(utimensat)(dirfd, path, times, flags));
 }
 
 int futimens(int fd, const struct timespec times[2])
 {
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(futimens)(fd, times);
-    TIMES_ENTRY(fd, NULL, 0, REAL(futimens)(fd, times));
+    SPECIFIED_ENTRY(fd, NULL, 0, REAL(futimens)(fd, times));
 }
 
 int futimes(int fd, const struct timeval times[2])

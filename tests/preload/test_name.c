@@ -201,8 +201,24 @@ static void refused(void **state)
     int watch = inotify_init1(0);
     assert_errno(inotify_add_watch(watch, file, IN_MODIFY), EOPNOTSUPP);
     close(watch);
+    assert_int_equal(chmod(file, 0644), 0); /* what changes nothing is no change */
     struct stat st;
     assert_int_equal(stat(file, &st), 0);
+}
+
+/* touch: a file that is being written has the time of now anyway. */
+static void touched(void **state)
+{
+    struct timespec kept[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}}, now[2] = {{0, UTIME_NOW},
+                                                                            {0, UTIME_NOW}};
+    int fd = open(below("touched"), O_WRONLY | O_CREAT, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(futimens(fd, NULL), 0);
+    assert_int_equal(futimens(fd, now), 0);
+    assert_int_equal(futimens(fd, kept), 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(utimensat(AT_FDCWD, below("touched"), kept, 0), 0);
+    assert_errno(utimensat(AT_FDCWD, "/tmp", preload_bad(70000), 0), EFAULT);
 }
 
 static void refused_as_locally(void **state)
@@ -313,8 +329,8 @@ int main(void)
         cmocka_unit_test(resolving),          cmocka_unit_test(of_descriptors),
         cmocka_unit_test(standing),           cmocka_unit_test(temporary),
         cmocka_unit_test(refused),            cmocka_unit_test(refused_as_locally),
-        cmocka_unit_test(inherited),          cmocka_unit_test(loading),
-        cmocka_unit_test(no_socket),
+        cmocka_unit_test(touched),            cmocka_unit_test(inherited),
+        cmocka_unit_test(loading),            cmocka_unit_test(no_socket),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
