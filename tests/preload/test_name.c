@@ -241,9 +241,11 @@ static void refused_as_locally(void **state)
     int local = mkstemp(template);
     assert_true(local >= 0);
     close(local);
-    assert_errno(rename(template, below("across")), EXDEV);
-    assert_errno(rename(file, template), EXDEV);
-    assert_errno(link(template, below("across")), EXDEV);
+    if (preload_is_virtual()) { /* a local root may be on the same file system */
+        assert_errno(rename(template, below("across")), EXDEV);
+        assert_errno(rename(file, template), EXDEV);
+        assert_errno(link(template, below("across")), EXDEV);
+    }
     assert_int_equal(unlink(template), 0);
 }
 
