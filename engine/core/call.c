@@ -115,6 +115,7 @@ static void clean_answer(struct store_request *request)
     request->object_is_range = false;
     request->returned_upload_id[0] = '\0';
     request->bytes_received = 0;
+    request->sent_ns = 0;
     request->private = NULL;
 }
 

@@ -35,7 +35,8 @@ static void on_object(struct store_request *request)
     uint64_t size_bytes = request->object.size_bytes;
     struct error reason;
 
-    limiter_on_first_byte(&fetch->call.engine->gets, clock_now_ns() - fetch->sent_ns);
+    limiter_on_first_byte(&fetch->call.engine->gets,
+                          clock_now_ns() - (request->sent_ns ? request->sent_ns : fetch->sent_ns));
     if (is_other_version(fetch, request)) {
         error_set(&reason, ERROR_CHANGED, "another version of the object is there now");
         call_name_error(&fetch->call, &reason);

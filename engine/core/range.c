@@ -1,9 +1,9 @@
 /* Ranges: where arriving bytes go, waiting for them, handing them out. See range.h.
  *
  * Three places for the next bytes, in this order: the buffer of the call that the running thread works
- * for, if it wants exactly these; on a near store the kernel's socket buffer, if nobody waits for the
- * range (a copy saved); the range's own buffer. Without memory for that they stay in the kernel, too,
- * unless somebody waits.
+ * for, if it wants exactly these; on a near store the kernel's socket buffer, as long as nobody waits
+ * for the range and the program keeps reading (a copy saved); the range's own buffer. Without memory
+ * for that they stay in the kernel, too, unless somebody waits.
  */
 #include "core/range.h"
 
@@ -108,6 +108,19 @@ static bool wants(const struct range_read *read, const struct range *range)
     return read->end > range->arrived && read->start < range->end;
 }
 
+/* Does a thread other than the one of this read wait for the range? */
+static bool others_wait(const struct range *range, const struct range_read *read)
+{
+    return range->users > (read && read->waits_for == range);
+}
+
+/* May the bytes stay where they are for a while? */
+static bool may_rest(const struct range *range, const struct range_read *read)
+{
+    return !others_wait(range, read) && !range->draining && !range->buffered_only &&
+           limiter_is_near(&engine_of(range)->gets);
+}
+
 static size_t on_space(struct fetch *fetch, void **ret_where)
 {
     struct range *range = of_fetch(fetch);
@@ -120,12 +133,12 @@ static size_t on_space(struct fetch *fetch, void **ret_where)
     }
     if (read && wants(read, range)) {
         hand_over(range, read);
-        if (range->users <= 1 && range->taken == range->arrived && range->arrived >= read->start) {
+        if (!others_wait(range, read) && range->taken == range->arrived && range->arrived >= read->start) {
             range->aimed = true;
             *ret_where = read->buffer + (range->arrived - read->start);
             return smaller(read->end, range->end) - range->arrived;
         }
-    } else if (read && range->users == 0 && limiter_is_near(&engine_of(range)->gets)) {
+    } else if (may_rest(range, read)) {
         return 0;
     }
     if (!obtain_buffer(range))
@@ -320,6 +333,15 @@ int range_copy(struct range *range, struct range_read *read, struct error *err)
     return 0;
 }
 
+bool range_settle(const struct range *range, struct range_read *read)
+{
+    if (range->direct_call != read->call_id || range->direct_start > read->position ||
+        range->direct_end <= read->position)
+        return false;
+    read->position = smaller(range->direct_end, read->end);
+    return true;
+}
+
 static bool in_buffer(const struct range *range, uint64_t position)
 {
     return position >= range->valid && position < range->arrived;
@@ -337,12 +359,12 @@ int range_take(struct range *range, struct range_read *read, const struct limits
         r = range_copy(range, read, err);
     if (r < 0 || read->position >= wanted)
         return r;
+    read->waits_for = range;
     r = wait_for(range, wanted, limits, err);
+    read->waits_for = NULL;
     if (r < 0)
         return r;
-    if (range->direct_call == read->call_id && range->direct_start <= read->position &&
-        range->direct_end > read->position)
-        read->position = smaller(range->direct_end, wanted);
+    range_settle(range, read);
     if (wanted > range->end)
         wanted = range->end;
     if (read->position < wanted && in_buffer(range, read->position))

@@ -35,8 +35,9 @@ struct range {
     uint64_t reserved_bytes;           /* of the budget */
     uint64_t direct_call, direct_start, direct_end;
     unsigned users;
+    bool draining;                     /* bytes are not left in the kernel any more */
     bool aimed;                        /* the room given last is the caller's */
-    bool buffered_only;                /* a block: stays whole */
+    bool buffered_only;                /* stays whole: a block, the first window */
     uint64_t only_call;                /* nobody else's bytes; 0: whoever reads them */
     void (*on_object)(struct range *range); /* may be NULL */
 };
@@ -47,6 +48,7 @@ struct range_read {
     unsigned char *buffer;             /* of [start, …) */
     uint64_t start, end, position;     /* position: filled so far */
     uint64_t call_id;
+    const struct range *waits_for;
     bool checked;                      /* the buffer is writable, all of it */
 };
 
@@ -78,6 +80,9 @@ static inline bool range_offers(const struct range *range, uint64_t position)
  * stands before them); -errno. Releases the lock meanwhile. */
 int range_take(struct range *range, struct range_read *read, const struct limits *limits,
                struct error *err);
+/* Counts what was received direct for this read while it waited for something else. True when that
+ * advanced it. */
+bool range_settle(const struct range *range, struct range_read *read);
 /* Waits until all of it has arrived or failed; 0 or -errno. */
 int range_wait_whole(struct range *range, const struct limits *limits, struct error *err);
 /* Copies bytes [position, …) that are in the buffer, as many as read wants; 0 or -EFAULT. */

@@ -79,6 +79,7 @@ int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
         return error_set(err, ERROR_NO_MEMORY, "opening a reader");
     range->owner = reader;
     range->on_object = on_first_object;
+    range->buffered_only = !limits->work; /* headers are read more than once */
     wait.arg = range;
     shard_lock(reader->shard);
     range_start(range, offset, end, NULL);
@@ -256,6 +257,8 @@ static int take_piece(struct reader *reader, struct range_read *read, bool strea
     struct range *range = stream_find(reader, read->position);
     int r = 0;
 
+    if (range && range_settle(range, read))
+        return 0;
     if (window)
         range = stream_extend(reader, read, stream);
     else if (range && !range_offers(range, read->position))

@@ -23,7 +23,7 @@
 #define STREAK_BLOCKS     2u   /* in units of the block size */
 #define RANGE_BYTES_MIN   (UINT64_C(256) << 10)
 #define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
-#define DRAIN_AFTER_NS    (2 * NS_PER_MS)
+#define DRAIN_AFTER_NS    (5 * NS_PER_MS)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -261,6 +261,7 @@ static void on_drain(struct shard_timer *timer)
         return;
     }
     DL_FOREACH_SAFE(reader->window, range, next) {
+        range->draining = true;
         if (!range->fetch.paused || range->users > 0)
             continue;
         if (range->buffer || range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset))
