@@ -95,15 +95,6 @@ static int dial_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
     return 0;
 }
 
-static int dial_on_timer(CURLM *multi, long timeout_ms, void *arg)
-{
-    struct dial *dial = arg;
-
-    (void)multi;
-    dial->timer_ns = timeout_ms < 0 ? CLOCK_NEVER : clock_now_ns() + timeout_ms * NS_PER_MS;
-    return 0;
-}
-
 /* ---- options ---------------------------------------------------------------------------------- */
 
 static int dial_set_address(struct dial *dial)
@@ -181,8 +172,6 @@ static int dial_set_options(struct dial *dial, X509_STORE *store)
                          left_ns > NS_PER_MS ? (long)(left_ns / NS_PER_MS) : 1L);
     curl_multi_setopt(link->multi, CURLMOPT_SOCKETFUNCTION, dial_on_socket);
     curl_multi_setopt(link->multi, CURLMOPT_SOCKETDATA, dial);
-    curl_multi_setopt(link->multi, CURLMOPT_TIMERFUNCTION, dial_on_timer);
-    curl_multi_setopt(link->multi, CURLMOPT_TIMERDATA, dial);
     link->tls = target->tls;
     if (link->tls)
         dial_set_tls(dial, store);
@@ -197,11 +186,23 @@ static const char *dial_name(const struct dial *dial)
     return dial->target->proxy.url ? dial->target->proxy.host : dial->target->host;
 }
 
+/* The timer is asked for after every action: curl tells of a timer only when it changes, so one that
+ * fired a rounded fraction of a millisecond early would never be told again. */
+void dial_socket_action(struct dial *dial, curl_socket_t fd, int events)
+{
+    long timeout_ms = -1;
+    int running;
+
+    curl_multi_socket_action(dial->link->multi, fd, events, &running);
+    curl_multi_timeout(dial->link->multi, &timeout_ms);
+    dial->timer_ns = timeout_ms < 0 ? CLOCK_NEVER : clock_now_ns() + timeout_ms * NS_PER_MS;
+}
+
 int dial_begin(struct dial *dial, struct error *err)
 {
     const struct dial_target *target = dial->target;
     X509_STORE *store = NULL;
-    int running, rc = 0;
+    int rc = 0;
 
     if (target->tls && target->tls_verify)
         rc = trust_get(target->ca_file, dialer_kick, &store, err);
@@ -214,15 +215,8 @@ int dial_begin(struct dial *dial, struct error *err)
         curl_multi_add_handle(dial->link->multi, dial->link->easy) != CURLM_OK)
         return error_set(err, ERROR_NO_MEMORY, "no memory for a connection");
     dial->attempts++;
-    curl_multi_socket_action(dial->link->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    dial_socket_action(dial, CURL_SOCKET_TIMEOUT, 0);
     return 0;
-}
-
-void dial_socket_action(struct dial *dial, curl_socket_t fd, int events)
-{
-    int running;
-
-    curl_multi_socket_action(dial->link->multi, fd, events, &running);
 }
 
 static const struct dial_code_row {
@@ -266,7 +260,6 @@ static int dial_release(struct dial *dial)
     while (dial->socket_count > 0)
         dialer_watch(dial, dial->sockets[0], CURL_POLL_REMOVE);
     curl_multi_setopt(link->multi, CURLMOPT_SOCKETFUNCTION, NULL);
-    curl_multi_setopt(link->multi, CURLMOPT_TIMERFUNCTION, NULL);
     dial->timer_ns = CLOCK_NEVER;
     if (curl_easy_getinfo(link->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
         fd == CURL_SOCKET_BAD)

@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "http/dial.h"
+#include "io/aside.h"
 #include "io/fd.h"
 #include "io/gate.h"
 #include "io/thread.h"
@@ -57,6 +58,7 @@ static int dialer_open(void)
         event.data.u64 = DIALER_ID_WAKE;
         if (epoll_ctl(dialer.epoll_fd, EPOLL_CTL_ADD, dialer.wake_fd, &event) < 0)
             return -errno;
+        aside_keep_fd(dialer.wake_fd); /* names and certificates are read aside, then kick us */
     }
     return 0;
 }

@@ -17,4 +17,8 @@ int aside_start(const char *name, void (*work)(void *arg), void *arg);
  * be cancelled, and signals stay blocked until its end: keep it short or bounded. */
 int aside_run(const char *name, void (*work)(void *arg), void *arg);
 
+/* The one descriptor that such threads keep, to tell by it that they are done (-1: none). Applies to
+ * threads started from now on. */
+void aside_keep_fd(int fd);
+
 #endif
