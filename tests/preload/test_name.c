@@ -56,7 +56,7 @@ static void making_directories(void **state)
     assert_errno(rmdir(below("new")), ENOENT);
     assert_errno(rmdir(file), ENOTDIR);
     assert_errno(mkdir("", 0777), ENOENT);
-    assert_errno(mkdir(preload_bad(0), 0777), EFAULT);
+    assert_errno(mkdir(preload_bad(4096), 0777), EFAULT);
 }
 
 static void removing(void **state)
