@@ -481,6 +481,7 @@ upload_id() {
 
 @test "network: delay, pace, throttle" {
     (
+        trap 'kill "$PID"' EXIT # also when a line below fails
         start_server --anonymous --first-byte-ms 100 --down-mbps 10 --up-mbps 10 --max-in-flight 1 \
             --synthetic net/o=3M --bucket net
         took() { curl -s -o /dev/null -w '%{time_total}' "$@" | tr -d . | sed 's/^0*//'; }
@@ -493,12 +494,12 @@ upload_id() {
         sleep 0.05
         [ "$(curl -s -o /dev/null -w '%{http_code}' "$U/net/o")" = 503 ]
         wait $!
-        stop_server
     )
 }
 
 @test "a directory keeps objects for the next server; SIGTERM ends it with 0" {
     (
+        trap 'kill "$PID"' EXIT # also when a line below fails
         start_server --anonymous --dir "$W/store" --bucket keep
         for key in a a/b 'a%2F%2Fc' ..%2Fup; do
             [ "$(curl -s -o /dev/null -w '%{http_code}' -X PUT -d "data $key" --path-as-is "$U/keep/$key")" = 200 ]
@@ -515,12 +516,12 @@ upload_id() {
         [ "$(ls "$W/store/blocks" | wc -l)" = 5 ]
         curl -s -X DELETE "$U/keep/big"
         [ "$(ls "$W/store/blocks" | wc -l)" = 4 ]
-        stop_server
     )
 }
 
 @test "--discard checks an upload and answers with the pattern" {
     (
+        trap 'kill "$PID"' EXIT # also when a line below fails
         start_server --anonymous --discard --synthetic net/same=100000
         head -c 100000 /dev/zero >"$W/zeros"
         [ "$(curl -s -o /dev/null -w '%{http_code}' -T "$W/zeros" -H 'x-amz-checksum-crc32c: AAAAAA==' "$U/net/same2")" = 400 ]
@@ -531,7 +532,6 @@ upload_id() {
         curl -s -T "$W/zeros" "$U/net/same"
         curl -s "$U/net/same" >"$W/again"
         [ "$(cmp -l "$W/again" "$W/synthetic" | wc -l)" -gt 90000 ]
-        stop_server
     )
 }
 
