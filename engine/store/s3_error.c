@@ -161,7 +161,8 @@ static int parse_retry_after(const char *value)
     int64_t ms;
     char *end;
 
-    ms = strtol(value, &end, 10) * 1000;
+    ms = strtol(value, &end, 10);
+    ms = ms < 0 ? 0 : ms > RETRY_AFTER_MAX_MS / 1000 ? RETRY_AFTER_MAX_MS : ms * 1000;
     if (end == value || *end) {
         if (clock_parse_http_date(value, &date) < 0)
             return 0;

@@ -47,6 +47,8 @@ static void on_start(void *arg, const char *name, const char **attributes)
     struct s3_xml *xml = arg;
 
     (void)attributes;
+    if (xml->broken)
+        return;
     name = local_name(name);
     if (xml->depth == DEPTH_MAX || strlen(name) >= NAME_BYTES) {
         xml_break(xml, ERROR_PROTOCOL, "too deep, or a name too long");
@@ -65,6 +67,8 @@ static void on_end(void *arg, const char *name)
     int r;
 
     (void)name;
+    if (xml->broken) /* expat still ends an empty element whose beginning stopped it */
+        return;
     r = xml->on_end(xml->arg, xml->names[xml->depth - 1], xml->names[xml->depth],
                     xml->text.data ? xml->text.data : empty, xml->text.length);
     if (r < 0)
@@ -77,7 +81,7 @@ static void on_text(void *arg, const char *text, int length)
 {
     struct s3_xml *xml = arg;
 
-    if (buffer_append(&xml->text, text, (size_t)length) < 0)
+    if (!xml->broken && buffer_append(&xml->text, text, (size_t)length) < 0)
         xml_break(xml, ERROR_PROTOCOL, "a value is too long");
 }
 
