@@ -18,17 +18,17 @@
 #include "shim/memory.h"
 #include "shim/real.h"
 
-#define STREAM_BUFFER 32768u /* as libc's; about one page of a listing */
+#define STREAM_BUFFER  32768u /* as libc's; about one page of a listing */
 #define REGION_STREAMS 1024u
-#define REGIONS 64u
+#define REGIONS        64u
 
 struct dir_stream {
     struct file *file; /* NULL: free */
     int fd;
-    char *buffer;      /* owned, STREAM_BUFFER bytes */
-    size_t used, at;   /* bytes in the buffer, and handed out of it */
-    int64_t position;  /* behind the last entry handed out: what telldir says */
-    int64_t ahead;     /* behind the last entry in the buffer */
+    char *buffer;     /* owned, STREAM_BUFFER bytes */
+    size_t used, at;  /* bytes in the buffer, and handed out of it */
+    int64_t position; /* behind the last entry handed out: what telldir says */
+    int64_t ahead;    /* behind the last entry in the buffer */
     struct dirent *last;
     struct dir_stream *next_free;
 };
@@ -57,8 +57,9 @@ static void streams_grow(void)
     unsigned count = streams.count;
     if (count == REGIONS)
         return;
-    struct dir_stream *region = REAL(mmap)(NULL, REGION_STREAMS * sizeof *region,
-                                       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct dir_stream *region =
+        REAL(mmap)(NULL, REGION_STREAMS * sizeof *region, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (region == MAP_FAILED)
         return;
     for (unsigned i = REGION_STREAMS; i-- > 0;) {
@@ -138,8 +139,7 @@ int dir_next(DIR *opaque, struct dirent **ret_entry)
 {
     struct dir_stream *stream = (struct dir_stream *)opaque;
     if (stream->at == stream->used) {
-        ssize_t filled =
-            directory_fill(stream->file, stream->ahead, stream->buffer, STREAM_BUFFER);
+        ssize_t filled = directory_fill(stream->file, stream->ahead, stream->buffer, STREAM_BUFFER);
         if (filled < 0)
             return (int)filled;
         stream->used = (size_t)filled;
@@ -246,8 +246,7 @@ int readdir_r(DIR *stream, struct dirent *entry, struct dirent **ret_entry)
         left_out = true;
     errno = saved;
     if (!result && found)
-        memcpy(entry, found,
-               found->d_reclen < sizeof *entry ? found->d_reclen : sizeof *entry);
+        memcpy(entry, found, found->d_reclen < sizeof *entry ? found->d_reclen : sizeof *entry);
     *ret_entry = !result && found ? entry : NULL;
     return result < 0 ? -result : !found && left_out ? ENAMETOOLONG : 0;
 }

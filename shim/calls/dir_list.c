@@ -29,10 +29,10 @@ struct mark {
 };
 
 struct directory {
-    pid_t pid;                   /* whose list it is */
-    struct s3dlio_list *list;    /* NULL: not opened yet */
-    int64_t next;                /* label of what the list gives next */
-    bool has_current;            /* `current` is entry next - 1 */
+    pid_t pid;                /* whose list it is */
+    struct s3dlio_list *list; /* NULL: not opened yet */
+    int64_t next;             /* label of what the list gives next */
+    bool has_current;         /* `current` is entry next - 1 */
     bool ended, is_stale;
     struct s3dlio_entry current; /* its name belongs to the list */
     struct mark *marks;          /* owned, in the order of directory_mark */
@@ -154,9 +154,9 @@ static int list_skip_mark(struct directory *directory, const struct mark *mark)
     int result;
     do {
         result = list_advance(directory);
-    } while (result > 0 && key_compare(directory->current.name,
-                                       directory->current.attr.type == S3DLIO_DIRECTORY,
-                                       mark->name, mark->is_directory) <= 0);
+    } while (result > 0 &&
+             key_compare(directory->current.name, directory->current.attr.type == S3DLIO_DIRECTORY,
+                         mark->name, mark->is_directory) <= 0);
     directory->next = mark->position + (result > 0);
     return result;
 }

@@ -116,14 +116,10 @@ static int lock_check(const struct file *file, const struct flock *lock)
 {
     uint32_t access = file->slot->flags & O_ACCMODE;
     switch (lock->l_type) {
-    case F_RDLCK:
-        return access == O_WRONLY ? -EBADF : 0;
-    case F_WRLCK:
-        return access == O_RDONLY ? -EBADF : 0;
-    case F_UNLCK:
-        return 0;
-    default:
-        return -EINVAL;
+    case F_RDLCK: return access == O_WRONLY ? -EBADF : 0;
+    case F_WRLCK: return access == O_RDONLY ? -EBADF : 0;
+    case F_UNLCK: return 0;
+    default: return -EINVAL;
     }
 }
 
@@ -149,46 +145,36 @@ static long fcntl_file(struct file *file, int fd, int command, long argument)
 {
     switch (command) {
     case F_DUPFD:
-    case F_DUPFD_CLOEXEC:
-        return fd_dup(file, (int)argument, command == F_DUPFD_CLOEXEC);
+    case F_DUPFD_CLOEXEC: return fd_dup(file, (int)argument, command == F_DUPFD_CLOEXEC);
     case F_GETFD:
     case F_SETFD: { /* the placeholder's own */
         int result = REAL(fcntl)(fd, command, argument);
         return result < 0 ? -errno : result;
     }
-    case F_GETFL:
-        return file->slot->flags;
+    case F_GETFL: return file->slot->flags;
     }
     if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
         return -EBADF;
     switch (command) {
-    case F_SETFL:
-        return set_flags(file, (int)argument);
+    case F_SETFL: return set_flags(file, (int)argument);
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
     case F_OFD_GETLK:
     case F_OFD_SETLK:
-    case F_OFD_SETLKW:
-        return fcntl_lock(file, command, (struct flock *)argument);
+    case F_OFD_SETLKW: return fcntl_lock(file, command, (struct flock *)argument);
     case F_GETOWN:
     case F_GETSIG:
     case F_SETOWN:
     case F_SETSIG:
-    case F_NOTIFY:
-        return command == F_NOTIFY ? -EINVAL : 0;
-    case F_GETLEASE:
-        return F_UNLCK;
-    case F_SETLEASE: /* nobody could break it */
-        return argument == F_UNLCK ? -EAGAIN : -EINVAL;
+    case F_NOTIFY: return command == F_NOTIFY ? -EINVAL : 0;
+    case F_GETLEASE: return F_UNLCK;
+    case F_SETLEASE: /* nobody could break it */ return argument == F_UNLCK ? -EAGAIN : -EINVAL;
     case F_GETPIPE_SZ:
-    case F_SETPIPE_SZ:
-        return -EBADF;
+    case F_SETPIPE_SZ: return -EBADF;
     case F_GET_RW_HINT:
-    case F_SET_RW_HINT:
-        return -EOPNOTSUPP;
-    default: /* seals and what comes after them: for a file that has none */
-        return -EINVAL;
+    case F_SET_RW_HINT: return -EOPNOTSUPP;
+    default: /* seals and what comes after them: for a file that has none */ return -EINVAL;
     }
 }
 
@@ -236,49 +222,65 @@ int lockf(int fd, int command, off_t length)
 
 /* ---- closing ranges ---- */
 
-/* What a range of closes must leave alone, lowest first, from /proc: async-signal-safe, for it is
- * done between fork and exec. Returns how many lie in [first, last]; -errno without /proc. */
-static int engines_between(unsigned first, unsigned last, unsigned *ret_fds, int room)
+#define ENGINE_FDS_MAX 1024
+
+/* What a range of closes must leave alone, lowest first. */
+struct kept {
+    unsigned fds[ENGINE_FDS_MAX];
+    unsigned count;
+};
+
+static void kept_add(struct kept *kept, const char *name, unsigned first, unsigned last)
+{
+    unsigned fd = 0;
+    for (; *name >= '0' && *name <= '9'; name++)
+        fd = fd * 10 + (unsigned)(*name - '0');
+    if (*name || fd < first || fd > last || !is_engines((int)fd) || kept->count == ENGINE_FDS_MAX)
+        return;
+    unsigned place = kept->count++;
+    for (; place > 0 && kept->fds[place - 1] > fd; place--)
+        kept->fds[place] = kept->fds[place - 1];
+    kept->fds[place] = fd;
+}
+
+/* The engine's descriptors in [first, last] from /proc: async-signal-safe, for it is done between
+ * fork and exec. False when they cannot be known this way. */
+static bool kept_collect(unsigned first, unsigned last, struct kept *kept)
 {
     int directory = REAL(open)("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    kept->count = 0;
     if (directory < 0)
-        return -errno;
-    int count = 0;
+        return false;
     _Alignas(struct dirent64) char buffer[2048];
     ssize_t filled;
     while ((filled = REAL(getdents64)(directory, buffer, sizeof buffer)) > 0)
         for (ssize_t at = 0; at < filled;) {
             const struct dirent64 *record = (const struct dirent64 *)(void *)(buffer + at);
             at += record->d_reclen;
-            unsigned fd = 0;
-            const char *digit = record->d_name;
-            for (; *digit >= '0' && *digit <= '9'; digit++)
-                fd = fd * 10 + (unsigned)(*digit - '0');
-            if (*digit || fd < first || fd > last || !is_engines((int)fd) || count == room)
-                continue;
-            int place = count++;
-            for (; place > 0 && ret_fds[place - 1] > fd; place--)
-                ret_fds[place] = ret_fds[place - 1];
-            ret_fds[place] = fd;
+            kept_add(kept, record->d_name, first, last);
         }
     REAL(close)(directory);
-    return count;
+    return filled == 0 && kept->count < ENGINE_FDS_MAX;
 }
 
-#define ENGINE_FDS_MAX 1024
+static int close_one_by_one(unsigned first, unsigned last)
+{
+    for (; first <= last && first < FDTAB_LEAVES * FDTAB_LEAF_SIZE; first++)
+        if (!is_engines((int)first))
+            REAL(close)((int)first);
+    return 0;
+}
 
 static int close_real(unsigned first, unsigned last, int flags)
 {
-    unsigned keep[ENGINE_FDS_MAX];
-    int count = engine_is_loaded() ? engines_between(first, last, keep, ENGINE_FDS_MAX) : 0;
-    if (count < 0 || count == ENGINE_FDS_MAX) /* one by one */
-        for (count = 0; first <= last && first < FDTAB_LEAVES * FDTAB_LEAF_SIZE; first++)
-            if (!is_engines((int)first))
-                REAL(close)((int)first);
-    for (int i = 0; i < count; i++) {
-        if (keep[i] > first && REAL(close_range)(first, keep[i] - 1, flags) < 0)
+    struct kept kept;
+    kept.count = 0;
+    if (engine_is_loaded() && !kept_collect(first, last, &kept))
+        return close_one_by_one(first, last);
+    for (unsigned i = 0; i < kept.count; i++) {
+        if (kept.fds[i] > first && REAL(close_range)(first, kept.fds[i] - 1, flags) < 0)
             return -errno;
-        first = keep[i] + 1;
+        first = kept.fds[i] + 1;
     }
     return first <= last && REAL(close_range)(first, last, flags) < 0 ? -errno : 0;
 }

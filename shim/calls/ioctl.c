@@ -28,8 +28,7 @@ static int ioctl_file(struct file *file, int fd, unsigned long request, void *ar
     case FIOCLEX:
     case FIONCLEX:
         return REAL(fcntl)(fd, F_SETFD, request == FIOCLEX ? FD_CLOEXEC : 0) < 0 ? -errno : 0;
-    case FIONREAD:
-        return file->kind == FILE_DIRECTORY ? -ENOTTY : bytes_left(file, argument);
+    case FIONREAD: return file->kind == FILE_DIRECTORY ? -ENOTTY : bytes_left(file, argument);
     case FIONBIO:
     case FIOASYNC: {
         if ((uintptr_t)argument < PATH_UNREAD)
@@ -43,10 +42,8 @@ static int ioctl_file(struct file *file, int fd, unsigned long request, void *ar
     }
     case FICLONE:
     case FICLONERANGE:
-    case FIDEDUPERANGE:
-        return -EOPNOTSUPP; /* callers copy bytes then */
-    default:
-        return -ENOTTY;
+    case FIDEDUPERANGE: return -EOPNOTSUPP; /* callers copy bytes then */
+    default: return -ENOTTY;
     }
 }
 

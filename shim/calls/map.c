@@ -23,19 +23,19 @@
 #include "shim/report.h"
 #include "shim/start.h"
 
-#define BLOCK ((uint64_t)64 << 10)
-#define WINDOW_BLOCKS 1024u /* filled at a time: 64 MiB */
-#define FD_MINIMUM 256      /* out of the way of a program that counts on low numbers */
+#define BLOCK          ((uint64_t)64 << 10)
+#define WINDOW_BLOCKS  1024u /* filled at a time: 64 MiB */
+#define FD_MINIMUM     256   /* out of the way of a program that counts on low numbers */
 #define BUDGET_UNKNOWN ((uint64_t)1 << 30)
 
 struct backing {
     pid_t pid;
-    int fd;             /* read-write */
-    int read_only;      /* the same inode, or `fd` where it could not be opened again */
-    ino_t inode;        /* to notice that the program closed our descriptors */
+    int fd;        /* read-write */
+    int read_only; /* the same inode, or `fd` where it could not be opened again */
+    ino_t inode;   /* to notice that the program closed our descriptors */
     bool is_spool;
     uint64_t size;
-    uint8_t *filled;    /* owned: a bit for each block */
+    uint8_t *filled; /* owned: a bit for each block */
 };
 
 static _Atomic uint64_t memory_used, spool_used;
@@ -157,7 +157,8 @@ static int backing_new(struct file *file, struct backing **ret_backing)
     int result = backing_open(backing);
     if (result < 0) {
         report_line("mmap of %s: no room for %llu bytes: %s: set S3DLIO_SPOOL_DIR to a directory "
-                    "that has it", file->path, (unsigned long long)size, strerror(-result));
+                    "that has it",
+                    file->path, (unsigned long long)size, strerror(-result));
         free(filled);
         free(backing);
         return result == -ENOSPC ? result : -ENOMEM;
@@ -182,8 +183,8 @@ static int window_fill(struct file *file, struct backing *backing, uint64_t firs
     /* Room first: writing into a map of a full file system is SIGBUS. */
     if (REAL(fallocate)(backing->fd, 0, (off_t)offset, (off_t)length) < 0 && errno != EOPNOTSUPP)
         return -errno;
-    char *window = REAL(mmap)(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, backing->fd,
-                              (off_t)offset);
+    char *window =
+        REAL(mmap)(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, backing->fd, (off_t)offset);
     if (window == MAP_FAILED)
         return -errno;
     int result = 0;
@@ -225,7 +226,8 @@ static int range_fill(struct file *file, struct backing *backing, uint64_t offse
 /* ---- mmap ---- */
 
 /* What mmap(2) refuses before it looks at the bytes. */
-static int map_check(const struct file *file, size_t length, int protection, int flags, off_t offset)
+static int map_check(const struct file *file, size_t length, int protection, int flags,
+                     off_t offset)
 {
     int type = flags & MAP_TYPE;
     bool is_shared = type == MAP_SHARED || type == MAP_SHARED_VALIDATE;
@@ -262,7 +264,8 @@ static int backing_ready(struct file *file, uint64_t offset, uint64_t length,
     result = range_fill(file, backing, offset, length);
     if (result == -ENOSPC)
         report_line("mmap of %s: the spool directory is full: set S3DLIO_SPOOL_DIR to one with "
-                    "more room", file->path);
+                    "more room",
+                    file->path);
     *ret_backing = backing;
     return result;
 }

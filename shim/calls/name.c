@@ -133,7 +133,7 @@ int remove(const char *path)
 /* ---- temporary names ---- */
 
 #define TEMP_LETTERS 6
-#define TEMP_TRIES 64
+#define TEMP_TRIES   64
 
 static void letters_put(char *at)
 {
@@ -183,8 +183,7 @@ static int temp_make(char *template, int suffix_length, int flags)
     if (likely(!result))                                                                           \
         return real_call;                                                                          \
     int saved = errno;                                                                             \
-    return (int)entry_return(saved,                                                                \
-                             result < 0 ? result : temp_make(template, suffix_length, flags))
+    return (int)entry_return(saved, result < 0 ? result : temp_make(template, suffix_length, flags))
 
 int mkstemp(char *template)
 {

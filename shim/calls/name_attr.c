@@ -33,7 +33,8 @@ static int change_refuse(const char *operation, const char *path)
     static atomic_flag said = ATOMIC_FLAG_INIT;
     if (!atomic_flag_test_and_set(&said))
         report_line("%s %s: modes, owners and times are not stored in this version: set "
-                    "S3DLIO_METADATA=ignore to go on without them", operation, path);
+                    "S3DLIO_METADATA=ignore to go on without them",
+                    operation, path);
     return -EOPNOTSUPP;
 }
 
@@ -77,8 +78,7 @@ static int change_file(struct file *file, const struct change *change)
     if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
         return -EBADF;
     int result = stat_file(file, &st);
-    return result < 0 ? result
-                      : change_decide(&st, file->path, file->kind == FILE_WRITER, change);
+    return result < 0 ? result : change_decide(&st, file->path, file->kind == FILE_WRITER, change);
 }
 
 /* A path or, with AT_EMPTY_PATH or no path at all, a descriptor. 0 with *ret_result set, or 1: the

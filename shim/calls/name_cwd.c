@@ -293,8 +293,7 @@ char *canonicalize_file_name(const char *path)
 /* ---- readlink ---- */
 
 /* 1 with *ret_result set (a length or -errno), 0: the real call decides. */
-static int readlink_any(int dirfd, const char *path, char *buffer, size_t size,
-                        ssize_t *ret_result)
+static int readlink_any(int dirfd, const char *path, char *buffer, size_t size, ssize_t *ret_result)
 {
     struct vpath resolved;
     struct s3dlio_attr attr;
@@ -305,8 +304,7 @@ static int readlink_any(int dirfd, const char *path, char *buffer, size_t size,
         return 1;
     }
     /* /dev/stdin is itself a link to /proc/self/fd/0. */
-    if (!size || !may_be_proc(path) || after(path, "/dev/std") ||
-        !proc_target(path, resolved.path))
+    if (!size || !may_be_proc(path) || after(path, "/dev/std") || !proc_target(path, resolved.path))
         return 0;
     size_t length = strlen(resolved.path);
     length = length < size ? length : size;

@@ -19,7 +19,7 @@
 #include "shim/real.h"
 
 #define FD_MINIMUM 512 /* out of the way of a program that counts on low numbers */
-#define LIBRARIES 256
+#define LIBRARIES  256
 
 static struct {
     pthread_mutex_t lock;
@@ -37,8 +37,7 @@ static int copy_into(struct file *file, int fd)
     uint64_t size = (uint64_t)io_size(file);
     if (REAL(ftruncate)(fd, (off_t)size) < 0)
         return -errno;
-    char *memory = !size ? NULL
-                         : REAL(mmap)(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *memory = !size ? NULL : REAL(mmap)(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (memory == MAP_FAILED)
         return -errno;
     int result = 0;
@@ -106,8 +105,7 @@ static int library_keep(const struct file *file, int fd)
         return result;
     }
     struct library *library = &libraries.table[libraries.count++];
-    *library =
-        (struct library){.path = path, .attr = file->attr, .fd = number, .inode = st.st_ino};
+    *library = (struct library){.path = path, .attr = file->attr, .fd = number, .inode = st.st_ino};
     return number;
 }
 
@@ -212,5 +210,5 @@ __asm__(".text\n"
         "    .cfi_endproc\n"
         ".size dlopen, .-dlopen\n");
 #else
-#error "dlopen needs a few lines for this architecture"
+#    error "dlopen needs a few lines for this architecture"
 #endif

@@ -11,18 +11,19 @@
 #include "shim/real.h"
 #include "shim/report.h"
 
+#define UNIX_PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
+
 /* The path of a Unix address, when it may be ours: 1, 0 or -errno as path_classify. Abstract names
  * begin with a NUL; the path need not end in one (unix(7)). */
 static int address_classify(const struct sockaddr *address, socklen_t length,
                             struct vpath *ret_path)
 {
-    const socklen_t offset = (socklen_t)__builtin_offsetof(struct sockaddr_un, sun_path);
+    const socklen_t offset = (socklen_t) __builtin_offsetof(struct sockaddr_un, sun_path);
     if ((uintptr_t)address < PATH_UNREAD || length <= offset || address->sa_family != AF_UNIX)
         return 0;
-    struct sockaddr_un copy = {0};
-    char path[sizeof copy.sun_path + 1] = {0};
+    char path[UNIX_PATH_SIZE + 1] = {0};
     size_t size = length - offset;
-    size = size < sizeof copy.sun_path ? size : sizeof copy.sun_path;
+    size = size < UNIX_PATH_SIZE ? size : UNIX_PATH_SIZE;
     memcpy(path, (const char *)address + offset, size);
     return path[0] ? path_classify(AT_FDCWD, path, ret_path) : 0;
 }
@@ -132,8 +133,8 @@ ssize_t send(int fd, const void *buffer, size_t length, int flags)
     return REAL(send)(fd, buffer, length, flags);
 }
 
-ssize_t sendto(int fd, const void *buffer, size_t length, int flags,
-               const struct sockaddr *address, socklen_t address_length)
+ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const struct sockaddr *address,
+               socklen_t address_length)
 {
     NO_SOCKET(fd);
     return REAL(sendto)(fd, buffer, length, flags, address, address_length);

@@ -110,8 +110,8 @@ ssize_t flistxattr(int fd, char *list, size_t size)
 
 int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
 {
-    XATTR_ENTRY(int, subject_of_path(path, &subject), REAL(setxattr)(path, name, value, size, flags),
-                -EOPNOTSUPP);
+    XATTR_ENTRY(int, subject_of_path(path, &subject),
+                REAL(setxattr)(path, name, value, size, flags), -EOPNOTSUPP);
 }
 
 int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)

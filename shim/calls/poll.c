@@ -14,7 +14,7 @@
 
 /* ---- poll ---- */
 
-#define ALWAYS (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
+#define ALWAYS   (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
 #define ON_STACK 64
 
 static bool polls_ours(const struct pollfd *fds, nfds_t count)
@@ -44,7 +44,8 @@ static int poll_split(const struct pollfd *fds, nfds_t count, struct pollfd *ret
 static void poll_merge(struct pollfd *fds, nfds_t count, const struct pollfd *copy)
 {
     for (nfds_t i = 0; i < count; i++)
-        fds[i].revents = copy[i].fd < 0 && fds[i].fd >= 0 ? fds[i].events & ALWAYS : copy[i].revents;
+        fds[i].revents =
+            copy[i].fd < 0 && fds[i].fd >= 0 ? fds[i].events & ALWAYS : copy[i].revents;
 }
 
 static int poll_mixed(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
@@ -99,7 +100,7 @@ int __ppoll_chk(struct pollfd *fds, nfds_t count, const struct timespec *timeout
 
 /* ---- select ---- */
 
-#define WORD_BITS (8 * (int)sizeof(unsigned long))
+#define WORD_BITS      (8 * (int)sizeof(unsigned long))
 #define WORDS_ON_STACK (FD_SETSIZE / WORD_BITS)
 
 /* The three sets as words; NULL where the program passed NULL. Programs with more than FD_SETSIZE
@@ -187,8 +188,8 @@ static int select_mixed(int count, const struct sets *sets, const struct timespe
     result = result < 0 ? -errno : result + ready;
     for (int s = 0; result >= 0 && s < 3; s++)
         for (int i = 0; sets->set[s] && i < length; i++)
-            sets->set[s][i] = (sets->set[s][i] & ~word_mask(i, count)) | real.set[s][i] |
-                              ours.set[s][i];
+            sets->set[s][i] =
+                (sets->set[s][i] & ~word_mask(i, count)) | real.set[s][i] | ours.set[s][i];
     if (words != on_stack)
         free(words);
     return result;

@@ -61,27 +61,31 @@ static long no_such_call(void)
 
 /* ---- the rows ---- */
 
-/* Where a call names a file: indices of its arguments, -1 for none. A path with fd -1 is relative to
- * the working directory. */
-struct where {
-    signed char fd, path, fd2, path2;
-    signed char always; /* as soon as anything virtual has been used */
-};
+/* Where a call names a file: indices of its arguments, -1 for none, packed. A path with fd -1 is
+ * relative to the working directory. `used`: as soon as anything virtual has been used. */
+#define WHERE(fd, path, fd2, path2, used)                                                          \
+    ((uint32_t)((fd) + 1) | (uint32_t)((path) + 1) << 4 | (uint32_t)((fd2) + 1) << 8 |             \
+     (uint32_t)((path2) + 1) << 12 | (uint32_t)(used) << 16)
+#define WHERE_FD(where)     ((int)((where)&15) - 1)
+#define WHERE_PATH(where)   ((int)((where) >> 4 & 15) - 1)
+#define WHERE_SECOND(where) ((where) >> 8 & 255)
+#define WHERE_USED(where)   ((where) >> 16 & 1)
 
-#define FD(i) {i, -1, -1, -1, 0}
-#define FDS(i, j) {i, -1, j, -1, 0}
-#define PATH(i) {-1, i, -1, -1, 0}
-#define PATHS(i, j) {-1, i, -1, j, 0}
-#define AT(i, j) {i, j, -1, -1, 0}
-#define ATS(i, j, k, l) {i, j, k, l, 0}
-#define USED {-1, -1, -1, -1, 1}
-#define ANY_PATH(i) {-1, i, -1, -1, 1} /* chdir: also one that leads out of a virtual directory */
+#define FD(i)           WHERE(i, -1, -1, -1, 0)
+#define FDS(i, j)       WHERE(i, -1, j, -1, 0)
+#define PATH(i)         WHERE(-1, i, -1, -1, 0)
+#define PATHS(i, j)     WHERE(-1, i, -1, j, 0)
+#define AT(i, j)        WHERE(i, j, -1, -1, 0)
+#define ATS(i, j, k, l) WHERE(i, j, k, l, 0)
+#define USED            WHERE(-1, -1, -1, -1, 1)
+#define ANY_PATH(i)     WHERE(-1, i, -1, -1, 1) /* chdir: also out of a virtual directory */
 
 #define I(n) (int)a[n]
 #define U(n) (unsigned long)a[n]
 #define P(n) (void *)a[n]
 
 /* ROW(number, where, call) */
+/* clang-format off */
 #define ROWS(ROW)                                                                                  \
     ROW(read, FD(0), read(I(0), P(1), U(2)))                                                       \
     ROW(write, FD(0), write(I(0), P(1), U(2)))                                                     \
@@ -178,6 +182,8 @@ struct where {
 #define ROWS_OLD(ROW)
 #endif
 
+/* clang-format on */
+
 /* fstatat and posix_fadvise have different names on different architectures; getcwd's row only
  * counts while the working directory is virtual. */
 static long on_fstatat(const long *a)
@@ -208,21 +214,21 @@ ROWS_OLD(ROW)
 #define NUMBERS 512
 
 #ifdef SYS_newfstatat
-#define SYS_FSTATAT SYS_newfstatat
+#    define SYS_FSTATAT SYS_newfstatat
 #else
-#define SYS_FSTATAT SYS_fstatat
+#    define SYS_FSTATAT SYS_fstatat
 #endif
 
 static const struct row {
-    struct where where;
+    uint32_t where;
     long (*call)(const long *arguments);
 } rows[NUMBERS] = {
 #define ROW(name, where, call) [SYS_##name] = {where, on_##name},
     ROWS(ROW) ROWS_OLD(ROW)
 #undef ROW
         [SYS_FSTATAT] = {AT(0, 1), on_fstatat},
-        [SYS_fadvise64] = {FD(0), on_fadvise64},
-        [SYS_getcwd] = {USED, on_getcwd},
+    [SYS_fadvise64] = {FD(0), on_fadvise64},
+    [SYS_getcwd] = {USED, on_getcwd},
 };
 
 /* Which numbers have a row; read by the assembly below. */
@@ -231,14 +237,15 @@ __attribute__((used, visibility("hidden"))) const unsigned char syscall_rows[NUM
     ROWS(ROW) ROWS_OLD(ROW)
 #undef ROW
         [SYS_FSTATAT] = 1,
-        [SYS_fadvise64] = 1,
-        [SYS_getcwd] = 1,
+    [SYS_fadvise64] = 1,
+    [SYS_getcwd] = 1,
 };
 
 /* ---- deciding ---- */
 
-static bool names_ours(const long *a, int fd, int path)
+static bool names_ours(const long *a, uint32_t where)
 {
+    int fd = WHERE_FD(where), path = WHERE_PATH(where);
     if (path < 0)
         return fd >= 0 && fdtab_is_virtual((int)a[fd]);
     const char *text = (const char *)a[path];
@@ -250,12 +257,12 @@ static bool names_ours(const long *a, int fd, int path)
 
 static bool is_ours(long number, const long *a)
 {
-    const struct where *where = &rows[number].where;
+    uint32_t where = rows[number].where;
     if (number == SYS_getcwd)
         return path_cwd()[0];
-    if (where->always && engine_is_loaded())
+    if (WHERE_USED(where) && engine_is_loaded())
         return true;
-    return names_ours(a, where->fd, where->path) || names_ours(a, where->fd2, where->path2);
+    return names_ours(a, where) || names_ours(a, WHERE_SECOND(where));
 }
 
 /* From the assembly, for a number with a row. */
@@ -275,6 +282,7 @@ long syscall_answer(long result)
     return -1;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as many as the kernel takes */
 long syscall_decide(long number, long a0, long a1, long a2, long a3, long a4, long a5)
 {
     const long arguments[6] = {a0, a1, a2, a3, a4, a5};
@@ -364,5 +372,5 @@ __asm__(".text\n"
         "    ret\n"
         ".size syscall_kernel, .-syscall_kernel\n");
 #else
-#error "syscall(2) needs its few lines of assembly for this architecture"
+#    error "syscall(2) needs its few lines of assembly for this architecture"
 #endif

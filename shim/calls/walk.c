@@ -97,7 +97,8 @@ static int entries_add(struct entries *entries, const struct dirent *entry)
     struct dirent *copy = malloc(entry->d_reclen);
     if (!copy)
         return -ENOMEM;
-    entries->list[entries->count++] = memcpy(copy, entry, entry->d_reclen);
+    memcpy(copy, entry, entry->d_reclen);
+    entries->list[entries->count++] = copy;
     return 0;
 }
 
@@ -150,8 +151,8 @@ int scandirat(int dirfd, const char *path, struct dirent ***ret_list, choose_fn 
     if (likely(!result))
         return REAL(scandirat)(dirfd, path, ret_list, choose, compare);
     int saved = errno;
-    return (int)entry_return(saved, result < 0 ? result
-                                               : scan_path(&resolved, ret_list, choose, compare));
+    return (int)entry_return(saved,
+                             result < 0 ? result : scan_path(&resolved, ret_list, choose, compare));
 }
 
 int scandir(const char *path, struct dirent ***ret_list, choose_fn *choose, compare_fn *compare)
@@ -161,8 +162,8 @@ int scandir(const char *path, struct dirent ***ret_list, choose_fn *choose, comp
     if (likely(!result))
         return REAL(scandir)(path, ret_list, choose, compare);
     int saved = errno;
-    return (int)entry_return(saved, result < 0 ? result
-                                               : scan_path(&resolved, ret_list, choose, compare));
+    return (int)entry_return(saved,
+                             result < 0 ? result : scan_path(&resolved, ret_list, choose, compare));
 }
 
 /* ---- glob ---- */
@@ -191,7 +192,8 @@ static bool glob_may_be_ours(const char *pattern, int flags)
            (flags & (GLOB_TILDE | GLOB_TILDE_CHECK) && pattern[0] == '~');
 }
 
-int glob(const char *pattern, int flags, int (*on_error)(const char *path, int error), glob_t *found)
+int glob(const char *pattern, int flags, int (*on_error)(const char *path, int error),
+         glob_t *found)
 {
     if (likely(!glob_may_be_ours(pattern, flags)))
         return REAL(glob)(pattern, flags, on_error, found);

@@ -365,8 +365,7 @@ static FTSENT *read_mixed(FTS *fts)
         entry->fts_info = entry_stat(fts, entry, false);
         return entry;
     }
-    if (instruction == FTS_FOLLOW &&
-        (entry->fts_info == FTS_SL || entry->fts_info == FTS_SLNONE)) {
+    if (instruction == FTS_FOLLOW && (entry->fts_info == FTS_SL || entry->fts_info == FTS_SLNONE)) {
         entry->fts_info = entry_stat(fts, entry, true);
         return entry;
     }
@@ -405,8 +404,7 @@ static FTSENT *children_mixed(FTS *fts, int instruction)
     list_free(fts->fts_child);
     if (instruction == FTS_NAMEONLY)
         fts->fts_options |= FTS_NAMEONLY;
-    return fts->fts_child =
-               children_build(fts, entry, instruction ? BUILD_NAMES : BUILD_CHILDREN);
+    return fts->fts_child = children_build(fts, entry, instruction ? BUILD_NAMES : BUILD_CHILDREN);
 }
 
 FTSENT *fts_children(FTS *fts, int instruction)

@@ -13,7 +13,7 @@
 #include "shim/real.h"
 
 #define LEVEL_BUFFER 16384u
-#define KNOWN_FLAGS (FTW_PHYS | FTW_MOUNT | FTW_CHDIR | FTW_DEPTH | FTW_ACTIONRETVAL)
+#define KNOWN_FLAGS  (FTW_PHYS | FTW_MOUNT | FTW_CHDIR | FTW_DEPTH | FTW_ACTIONRETVAL)
 
 typedef int nftw_fn(const char *path, const struct stat *st, int type, struct FTW *position);
 typedef int ftw_fn(const char *path, const struct stat *st, int type);
@@ -22,8 +22,8 @@ struct ftw_walk {
     nftw_fn *visit; /* one of the two */
     ftw_fn *visit_old;
     int flags;
-    dev_t device;   /* of the root, for FTW_MOUNT */
-    char *path;     /* as the program wrote the root, and on; owned */
+    dev_t device; /* of the root, for FTW_MOUNT */
+    char *path;   /* as the program wrote the root, and on; owned */
     size_t room;
     struct FTW position;
 };
@@ -184,7 +184,8 @@ static int walk_directory(struct ftw_walk *walk, const struct vpath *path, const
     walk->path[length] = '\0';
     if (!result && walk->flags & FTW_DEPTH) /* still in the directory, as glibc's */
         result = walk_visit(walk, &level->st, FTW_DP);
-    bool goes_on = !result || (walk->flags & FTW_ACTIONRETVAL && result != -1 && result != FTW_STOP);
+    bool goes_on =
+        !result || (walk->flags & FTW_ACTIONRETVAL && result != -1 && result != FTW_STOP);
     if (goes_on && parent && walk_enter(walk, parent) < 0)
         result = -1;
     file_put(level->file);

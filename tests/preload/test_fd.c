@@ -278,11 +278,16 @@ static void sockets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dup_shares_the_offset), cmocka_unit_test(lowest_number),
-        cmocka_unit_test(dup2_onto_anything),    cmocka_unit_test(dup2_completes),
-        cmocka_unit_test(standard_descriptor),   cmocka_unit_test(status_flags),
-        cmocka_unit_test(locks),                 cmocka_unit_test(no_terminal),
-        cmocka_unit_test(closing_ranges),        cmocka_unit_test(changing_hands),
+        cmocka_unit_test(dup_shares_the_offset),
+        cmocka_unit_test(lowest_number),
+        cmocka_unit_test(dup2_onto_anything),
+        cmocka_unit_test(dup2_completes),
+        cmocka_unit_test(standard_descriptor),
+        cmocka_unit_test(status_flags),
+        cmocka_unit_test(locks),
+        cmocka_unit_test(no_terminal),
+        cmocka_unit_test(closing_ranges),
+        cmocka_unit_test(changing_hands),
         cmocka_unit_test(sockets),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

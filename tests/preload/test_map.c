@@ -150,8 +150,8 @@ static void mapped_again(void **state)
     int fd = data_open();
     for (int i = 0; i < 200; i++) {
         size_t offset = (size_t)(i * 37 % 700) * page;
-        unsigned char *memory = map(fd, page, PROT_READ, i % 2 ? MAP_SHARED : MAP_PRIVATE,
-                                    (off_t)offset);
+        unsigned char *memory =
+            map(fd, page, PROT_READ, i % 2 ? MAP_SHARED : MAP_PRIVATE, (off_t)offset);
         assert_true(preload_matches(memory, page, offset));
         munmap(memory, page);
     }
@@ -176,10 +176,14 @@ static void empty_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_file),      cmocka_unit_test(parts),
-        cmocka_unit_test(behind_the_end),  cmocka_unit_test(private_writing),
-        cmocka_unit_test(refusals),        cmocka_unit_test(at_an_address),
-        cmocka_unit_test(moved_and_inherited), cmocka_unit_test(mapped_again),
+        cmocka_unit_test(whole_file),
+        cmocka_unit_test(parts),
+        cmocka_unit_test(behind_the_end),
+        cmocka_unit_test(private_writing),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(at_an_address),
+        cmocka_unit_test(moved_and_inherited),
+        cmocka_unit_test(mapped_again),
         cmocka_unit_test(empty_file),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -100,7 +100,8 @@ static void of_descriptors(void **state)
 {
     char name[64], buffer[PATH_MAX];
     int fd = open(file, O_RDONLY);
-    static const char *const forms[] = {"/proc/self/fd/%d", "/dev/fd/%d", "/proc/thread-self/fd/%d"};
+    static const char *const forms[] = {"/proc/self/fd/%d", "/dev/fd/%d",
+                                        "/proc/thread-self/fd/%d"};
     for (unsigned i = 0; i < 3; i++) {
         snprintf(name, sizeof name, forms[i], fd);
         ssize_t length = readlink(name, buffer, sizeof buffer);
@@ -209,8 +210,8 @@ static void refused(void **state)
 /* touch: a file that is being written has the time of now anyway. */
 static void touched(void **state)
 {
-    struct timespec kept[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}}, now[2] = {{0, UTIME_NOW},
-                                                                            {0, UTIME_NOW}};
+    struct timespec kept[2] = {{0, UTIME_OMIT}, {0, UTIME_OMIT}},
+                    now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
     int fd = open(below("touched"), O_WRONLY | O_CREAT, 0644);
     assert_true(fd >= 0);
     assert_int_equal(futimens(fd, NULL), 0);
@@ -327,12 +328,18 @@ static void no_socket(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(making_directories), cmocka_unit_test(removing),
-        cmocka_unit_test(resolving),          cmocka_unit_test(of_descriptors),
-        cmocka_unit_test(standing),           cmocka_unit_test(temporary),
-        cmocka_unit_test(refused),            cmocka_unit_test(refused_as_locally),
-        cmocka_unit_test(touched),            cmocka_unit_test(inherited),
-        cmocka_unit_test(loading),            cmocka_unit_test(no_socket),
+        cmocka_unit_test(making_directories),
+        cmocka_unit_test(removing),
+        cmocka_unit_test(resolving),
+        cmocka_unit_test(of_descriptors),
+        cmocka_unit_test(standing),
+        cmocka_unit_test(temporary),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(refused_as_locally),
+        cmocka_unit_test(touched),
+        cmocka_unit_test(inherited),
+        cmocka_unit_test(loading),
+        cmocka_unit_test(no_socket),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

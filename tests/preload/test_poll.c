@@ -126,9 +126,9 @@ static void not_for_epoll(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(always_ready),      cmocka_unit_test(among_real_ones),
-        cmocka_unit_test(nothing_asked),     cmocka_unit_test(many_descriptors),
-        cmocka_unit_test(with_select),       cmocka_unit_test(select_that_waits),
+        cmocka_unit_test(always_ready),  cmocka_unit_test(among_real_ones),
+        cmocka_unit_test(nothing_asked), cmocka_unit_test(many_descriptors),
+        cmocka_unit_test(with_select),   cmocka_unit_test(select_that_waits),
         cmocka_unit_test(not_for_epoll),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

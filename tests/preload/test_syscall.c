@@ -145,8 +145,8 @@ static void others(void **state)
     assert_errno(syscall(-1L), ENOSYS);
     assert_errno(syscall(SYS_openat, AT_FDCWD, "/none", O_RDONLY, 0), ENOENT);
     assert_errno(syscall(SYS_openat, AT_FDCWD, NULL, O_RDONLY, 0), EFAULT);
-    long memory = syscall(SYS_mmap, 0L, 4096L, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                          -1L, 0L);
+    long memory =
+        syscall(SYS_mmap, 0L, 4096L, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1L, 0L);
     assert_int_not_equal(memory, -1);
     *(char *)memory = 1;
     assert_int_equal(syscall(SYS_munmap, memory, 4096L), 0);
@@ -169,7 +169,7 @@ static void no_ring(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reading), cmocka_unit_test(attributes), cmocka_unit_test(openat2_of_it),
+        cmocka_unit_test(reading), cmocka_unit_test(attributes),  cmocka_unit_test(openat2_of_it),
         cmocka_unit_test(names),   cmocka_unit_test(directories), cmocka_unit_test(mapped),
         cmocka_unit_test(others),  cmocka_unit_test(no_ring),
     };

@@ -2,8 +2,8 @@
 #include "tests/preload/preload.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <fts.h>
+#include <ftw.h>
 #include <glob.h>
 
 /* root/ a  b/ b/c  b/d/ b/d/e  empty/  z.txt */
@@ -106,9 +106,8 @@ static void glob_trace(const char *pattern, int flags)
     if (result)
         note("%d", result);
     for (size_t i = 0; !result && i < found.gl_pathc; i++)
-        note("%s ", found.gl_pathv[i] + (strncmp(found.gl_pathv[i], root, root_length)
-                                             ? 0
-                                             : root_length));
+        note("%s ",
+             found.gl_pathv[i] + (strncmp(found.gl_pathv[i], root, root_length) ? 0 : root_length));
     globfree(&found);
 }
 
@@ -162,7 +161,7 @@ static void globbed(void **state)
 /* ---- ftw, nftw ---- */
 
 static const char *const types[] = {
-    [FTW_F] = "F", [FTW_D] = "D", [FTW_DNR] = "DNR", [FTW_NS] = "NS",
+    [FTW_F] = "F",   [FTW_D] = "D",   [FTW_DNR] = "DNR", [FTW_NS] = "NS",
     [FTW_SL] = "SL", [FTW_DP] = "DP", [FTW_SLN] = "SLN"};
 
 static const char *skip_at;
@@ -262,8 +261,7 @@ static void ftw_visits(void **state)
     trace[0] = '\0';
     assert_int_equal(ftw(root, ftw_note, 5), 0);
     trace_sort();
-    assert_string_equal(trace,
-                        " D\n/a F\n/b D\n/b/c F\n/b/d D\n/b/d/e F\n/empty D\n/z.txt F\n");
+    assert_string_equal(trace, " D\n/a F\n/b D\n/b/c F\n/b/d D\n/b/d/e F\n/empty D\n/z.txt F\n");
     skip_at = "/b";
     skip_answer = 7;
     assert_int_equal(ftw(root, ftw_note, 5), 7);
@@ -280,9 +278,9 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 static const char *info_name(int info)
 {
     static const char *const names[] = {
-        [FTS_D] = "D",   [FTS_DC] = "DC",     [FTS_DEFAULT] = "DEF", [FTS_DNR] = "DNR",
-        [FTS_DOT] = "DOT", [FTS_DP] = "DP",   [FTS_ERR] = "ERR",     [FTS_F] = "F",
-        [FTS_INIT] = "INIT", [FTS_NS] = "NS", [FTS_NSOK] = "NSOK",   [FTS_SL] = "SL",
+        [FTS_D] = "D",          [FTS_DC] = "DC", [FTS_DEFAULT] = "DEF", [FTS_DNR] = "DNR",
+        [FTS_DOT] = "DOT",      [FTS_DP] = "DP", [FTS_ERR] = "ERR",     [FTS_F] = "F",
+        [FTS_INIT] = "INIT",    [FTS_NS] = "NS", [FTS_NSOK] = "NSOK",   [FTS_SL] = "SL",
         [FTS_SLNONE] = "SLNONE"};
     return names[info];
 }
@@ -408,11 +406,16 @@ static void fts_without_stat(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scanned),            cmocka_unit_test(globbed),
-        cmocka_unit_test(nftw_visits),        cmocka_unit_test(nftw_told),
-        cmocka_unit_test(nftw_changes_directory), cmocka_unit_test(ftw_visits),
-        cmocka_unit_test(fts_visits),         cmocka_unit_test(fts_several_roots),
-        cmocka_unit_test(fts_lists_children), cmocka_unit_test(fts_without_stat),
+        cmocka_unit_test(scanned),
+        cmocka_unit_test(globbed),
+        cmocka_unit_test(nftw_visits),
+        cmocka_unit_test(nftw_told),
+        cmocka_unit_test(nftw_changes_directory),
+        cmocka_unit_test(ftw_visits),
+        cmocka_unit_test(fts_visits),
+        cmocka_unit_test(fts_several_roots),
+        cmocka_unit_test(fts_lists_children),
+        cmocka_unit_test(fts_without_stat),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
