@@ -13,7 +13,7 @@ SUITES   := unit server contract preload bats $(if $(wildcard tests/python/test_
 PROGRAMS := $(SHIM) $(ENGINE) $(CLI) $(SERVER) $(UNITS) $(CONTRACT) $(PRELOADS)
 
 # Inside a parallel make the sub-make shares its jobs, otherwise it gets JOBS of its own.
-SUBMAKE    = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
+SUBMAKE    = $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
 RUN_SUITES = scripts/run-suites --build $(B) --san '$(SAN)' --only '$(ONLY)' \
              $(if $(TOTALS),--totals '$(TOTALS)')
 # A server that cannot be had here (status 3) is reported by the suite that wanted it.
