@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -66,4 +67,12 @@ void report_error(const struct s3dlio_error *error)
 {
     if (error->errnum && (!is_expected(error->errnum) || !strcmp(error->class_name, "no-bucket")))
         engine_call(report)(error);
+}
+
+void report_name_error(const struct s3dlio_error *error, const char *uri)
+{
+    const char *bucket = strstr(uri, "://");
+    bool has_key = bucket && strchr(bucket + 3, '/');
+    if (has_key || error->errnum != ENOENT)
+        report_error(error);
 }

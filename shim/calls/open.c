@@ -49,7 +49,7 @@ static int open_reader(const struct vpath *path, int flags, struct file **ret_fi
         return result < 0 ? result : open_directory(path, flags, &attr, ret_file);
     }
     if (result < 0) {
-        report_error(&error);
+        report_name_error(&error, path->uri);
         return result;
     }
     result = file_for(path, FILE_READER, flags, ret_file);

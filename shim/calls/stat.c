@@ -58,14 +58,6 @@ void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct sta
     };
 }
 
-/* "s3://name" may be a bucket or a name that never was one: programs look for files in every directory
- * above them, and ENOENT says it all. */
-static bool is_bucket_level(const char *uri)
-{
-    const char *bucket = strstr(uri, "://");
-    return bucket && !strchr(bucket + 3, '/');
-}
-
 int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr)
 {
     int result = engine_require();
@@ -73,8 +65,8 @@ int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr)
         return result;
     struct s3dlio_error error = {0};
     result = engine_call(stat)(path->uri, NULL, ret_attr, &error);
-    if (result < 0 && !(result == -ENOENT && is_bucket_level(path->uri)))
-        report_error(&error);
+    if (result < 0)
+        report_name_error(&error, path->uri);
     else if (!result && path->wants_directory && ret_attr->type != S3DLIO_DIRECTORY)
         result = -ENOTDIR;
     return result;
