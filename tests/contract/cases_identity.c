@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,6 +117,32 @@ static void other_region(void **state)
         assert_class(head_with(changes), ERROR_NONE);
 }
 
+/* Made there, found from here: the first answer redirects, later ones come at once. */
+static void bucket_in_another_region(void **state)
+{
+    const char *const changes[] = {"AWS_REGION=eu-central-7", NULL};
+    const char *const here[] = {NULL};
+    char name[80];
+    struct other other;
+    struct call call;
+    static const enum store_operation operations[] = {STORE_CREATE_BUCKET, STORE_HEAD, STORE_PUT,
+                                                      STORE_DELETE, STORE_DELETE_BUCKET};
+
+    (void)state;
+    if (!run.traits->has_regions)
+        return;
+    snprintf(name, sizeof name, "%s-far", run.bucket);
+    for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
+        other_open(&other, i == 0 ? changes : here);
+        call_init(&call, operations[i], "key");
+        call.request.store = other.store;
+        call.request.bucket = name;
+        assert_class(call_do(&call), i == 1 ? ERROR_NOT_FOUND : ERROR_NONE);
+        call_fini(&call);
+        other_close(&other);
+    }
+}
+
 static void unreachable_endpoint(void **state)
 {
     const char *const refused[] = {"AWS_ENDPOINT_URL=http://127.0.0.1:1", NULL};
@@ -170,10 +197,11 @@ static void describes_itself(void **state)
 int cases_identity(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrong_secret),          cmocka_unit_test(unknown_key),
-        cmocka_unit_test(no_credentials),        cmocka_unit_test(made_up_token),
-        cmocka_unit_test(other_region),          cmocka_unit_test(unreachable_endpoint),
-        cmocka_unit_test(bad_endpoint_is_named), cmocka_unit_test(describes_itself),
+        cmocka_unit_test(wrong_secret),         cmocka_unit_test(unknown_key),
+        cmocka_unit_test(no_credentials),       cmocka_unit_test(made_up_token),
+        cmocka_unit_test(other_region),         cmocka_unit_test(bucket_in_another_region),
+        cmocka_unit_test(unreachable_endpoint), cmocka_unit_test(bad_endpoint_is_named),
+        cmocka_unit_test(describes_itself),
     };
 
     if (!run.traits->is_server)

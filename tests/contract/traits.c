@@ -61,6 +61,7 @@ static const struct traits rows[] = {
         .checks_total_crc = true,
         .checks_part_size = true,
         .checks_region = true,
+        .has_regions = true,
         .delete_if_match = true,
         .lists_uploads = true,
         .unknown_key_code = "InvalidAccessKeyId",

@@ -24,6 +24,7 @@ struct traits {
     bool checks_total_crc;        /* of an upload at its completion */
     bool checks_part_size;        /* 5 MiB */
     bool checks_region;           /* a wrong region is answered with the right one */
+    bool has_regions;             /* buckets may lie in another than the server's */
     bool crc_with_part_copy;      /* an upload with declared checksum takes copied parts */
     bool delete_if_match;         /* else ignored: deletes */
     bool head_knows_bucket;       /* HEAD tells a missing bucket from a missing key */
