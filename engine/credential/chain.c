@@ -1,7 +1,7 @@
 /* The order of sources, and the credentials that are current.
  *
- * One mutex guards `current`; it is held during a fetch, so that a hundred requests that meet expired
- * credentials make one refresh. Region and endpoint are read once and never change.
+ * One mutex guards `current`; it is held during a fetch, so that a hundred requests that meet
+ * expired credentials make one refresh. Region and endpoint are read once and never change.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -1,12 +1,14 @@
 /* Credentials for AWS-like signatures, and the chain of sources they come from.
  *
- * A source is one file and one row in chain.c. The first source that has credentials is kept; what
- * expires is fetched again from it some time before, by one caller for all. Credentials are immutable
- * and counted by references. Secrets are never logged and are wiped when the last reference goes.
+ * A source is one file and one row in chain.c. The first source that has credentials is kept;
+ * what expires is fetched again from it some time before, by one caller for all. Credentials are
+ * immutable and counted by references. Secrets are never logged and are wiped when the last
+ * reference goes.
  *
- * Threads: any; the chain has one mutex. A fetch runs under it and must not sleep on the network (files
- * are fine): a source that asks a service does so on a thread of its own and answers -EAGAIN until
- * the answer is there; credential_chain_get hands that on, and callers ask again a little later.
+ * Threads: any; the chain has one mutex. A fetch runs under it and must not sleep on the network
+ * (files are fine): a source that asks a service does so on a thread of its own and answers
+ * -EAGAIN until the answer is there; credential_chain_get hands that on, and callers ask again a
+ * little later.
  */
 #ifndef S3DLIO_CREDENTIAL_CREDENTIAL_H
 #define S3DLIO_CREDENTIAL_CREDENTIAL_H
@@ -18,7 +20,7 @@
 
 struct options;
 
-/* ---- credentials ------------------------------------------------------------------------------- */
+/* ---- credentials ---------------------------------------------------------------------------- */
 
 #define CREDENTIAL_NEVER INT64_MAX
 
@@ -39,7 +41,7 @@ static inline bool credentials_are_anonymous(const struct credentials *credentia
     return !credentials->access_key[0];
 }
 
-/* ---- sources ----------------------------------------------------------------------------------- */
+/* ---- sources -------------------------------------------------------------------------------- */
 
 /* What the sources look at; all strings outlive the chain (options) or belong to it (profile). */
 struct credential_profile;
@@ -60,12 +62,12 @@ extern const struct credential_source credential_anonymous;
 extern const struct credential_source credential_environment;
 extern const struct credential_source credential_profile_source;
 
-/* ---- the chain --------------------------------------------------------------------------------- */
+/* ---- the chain ------------------------------------------------------------------------------ */
 
 struct credential_chain;
 
-/* Reads the shared configuration files. 0, or -errno with *err: unreadable, a profile that was asked
- * for and is not there. */
+/* Reads the shared configuration files. 0, or -errno with *err: unreadable, a profile that was
+ * asked for and is not there. */
 int credential_chain_new(const struct options *options, struct credential_chain **ret_chain,
                          struct error *err);
 void credential_chain_free(struct credential_chain *chain); /* NULL is fine */
@@ -73,8 +75,8 @@ void credential_chain_free(struct credential_chain *chain); /* NULL is fine */
 /* Current credentials; the caller owns the reference. 0, -EAGAIN, or -errno with *err. */
 int credential_chain_get(struct credential_chain *chain, struct credentials **ret_credentials,
                          struct error *err);
-/* The server refused these as expired: fetches anew unless somebody has done so since. 0 with others;
- * -EACCES with *err when the source has nothing better. */
+/* The server refused these as expired: fetches anew unless somebody has done so since. 0 with
+ * others; -EACCES with *err when the source has nothing better. */
 int credential_chain_renew(struct credential_chain *chain, const struct credentials *refused,
                            struct credentials **ret_credentials, struct error *err);
 

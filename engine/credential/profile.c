@@ -1,9 +1,9 @@
 /* Profiles of ~/.aws/config and ~/.aws/credentials, and the keys in them as a source.
  *
- * The files are read once; whoever changes them starts the program anew, or has the chain renew its
- * credentials, which reads them again. Sources that a profile may name and that are not here yet
- * (a process, a role, single sign-on, a web identity) end the search with a line that says so, rather
- * than with other credentials than those that were meant.
+ * The files are read once; whoever changes them starts the program anew, or has the chain renew
+ * its credentials, which reads them again. Sources that a profile may name and that are not here
+ * yet (a process, a role, single sign-on, a web identity) end the search with a line that says
+ * so, rather than with other credentials than those that were meant.
  */
 #include "credential/profile.h"
 
@@ -43,7 +43,7 @@ const char *profile_key_name(enum profile_key key)
     return profile_keys[key].name;
 }
 
-/* ---- reading files ------------------------------------------------------------------------------- */
+/* ---- reading files -------------------------------------------------------------------------- */
 
 /* The text of a file, NUL-terminated and the caller's; 0 with NULL when there is none. */
 static int read_file(const char *path, char **ret_text, struct error *err)
@@ -184,7 +184,7 @@ void profile_fini(struct credential_profile *profile)
     *profile = (struct credential_profile){0};
 }
 
-/* ---- the source ---------------------------------------------------------------------------------- */
+/* ---- the source ----------------------------------------------------------------------------- */
 
 static int keys_of(const struct credential_profile *profile, struct credentials **ret_credentials,
                    struct error *err)

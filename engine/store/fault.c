@@ -1,10 +1,10 @@
 /* A store that spoils chosen requests of another one. See fault.h for the rules.
  *
- * A request that no rule touches goes through as a copy of itself; its answer is copied back. Delays
- * and pauses are timers of the request's shard, which is held meanwhile, so that somebody drives.
- * The inner request is ended or abandoned from a timer, never from inside its own callbacks, because
- * a store need not survive that. Rules and counts are under the mutex; everything of a request under
- * its shard's lock.
+ * A request that no rule touches goes through as a copy of itself; its answer is copied back.
+ * Delays and pauses are timers of the request's shard, which is held meanwhile, so that somebody
+ * drives. The inner request is ended or abandoned from a timer, never from inside its own
+ * callbacks, because a store need not survive that. Rules and counts are under the mutex;
+ * everything of a request under its shard's lock.
  */
 #include "store/fault.h"
 
@@ -130,7 +130,7 @@ static void inner_object(struct store_request *inner)
     request->on_object(request);
 }
 
-/* ---- the sink in between --------------------------------------------------------------------------- */
+/* ---- the sink in between -------------------------------------------------------------------- */
 
 /* Stops the body here until the timer strikes. */
 static size_t body_stop(struct fault_call *call, enum fault_state state, int64_t at_ns)
@@ -173,7 +173,7 @@ static void body_commit(struct store_sink *sink, size_t length)
     outer->commit(outer, length);
 }
 
-/* ---- life of a call -------------------------------------------------------------------------------- */
+/* ---- life of a call ------------------------------------------------------------------------- */
 
 /* Fails at once if the plan says so; true when it did. */
 static bool call_fail(struct fault_call *call)
@@ -289,7 +289,7 @@ static void fault_abandon(struct store_request *request)
     call_free(call);
 }
 
-/* ---- the store ------------------------------------------------------------------------------------- */
+/* ---- the store ------------------------------------------------------------------------------ */
 
 int fault_store_wrap(struct store *inner, struct store **ret_store, struct error *err)
 {

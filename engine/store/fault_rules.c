@@ -45,7 +45,7 @@ static const struct field {
     {"pause", FIELD_MS, offsetof(struct fault_rule, effect.pause_ms)},
 };
 
-/* ---- values of fields ---------------------------------------------------------------------------- */
+/* ---- values of fields ----------------------------------------------------------------------- */
 
 static int parse_number(const char *text, uint64_t *ret_number)
 {
@@ -135,7 +135,7 @@ static int parse_word(struct fault_rule *rule, char *word)
     return -EINVAL;
 }
 
-/* ---- clauses ------------------------------------------------------------------------------------- */
+/* ---- clauses -------------------------------------------------------------------------------- */
 
 /* store= and seed=; false when the word is neither. */
 static bool parse_setting(struct fault_rules *rules, const char *word)
@@ -214,7 +214,7 @@ void fault_rules_fini(struct fault_rules *rules)
     }
 }
 
-/* ---- matching ------------------------------------------------------------------------------------ */
+/* ---- matching ------------------------------------------------------------------------------- */
 
 static uint64_t draw_random(struct fault_rules *rules)
 {

@@ -58,7 +58,7 @@ int file_open_source(struct file_store *store, const char *bucket, const char *k
     return r < 0 ? r : -EISDIR;
 }
 
-/* ---- GET ----------------------------------------------------------------------------------------- */
+/* ---- GET ------------------------------------------------------------------------------------ */
 
 struct file_get {
     struct inline_body body;
@@ -137,7 +137,7 @@ out:
     store_request_done(request);
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------ */
+/* ---- the rest ------------------------------------------------------------------------------- */
 
 static int file_head(struct file_store *store, struct store_request *request, struct error *err)
 {

@@ -54,8 +54,8 @@ struct file_names {
     } * names;
     size_t count, capacity;
 };
-/* Reads those that begin with `prefix`; symlinks are followed, what they lead outside to is left out,
- * as are sockets and devices. hidden: only names of the store itself, else only others. */
+/* Reads those that begin with `prefix`; symlinks are followed, what they lead outside to is left
+ * out, as are sockets and devices. hidden: only names of the store itself, else only others. */
 int file_names_read(int dir_fd, const char *prefix, bool hidden, struct file_names *ret_names);
 void file_names_fini(struct file_names *names);
 

@@ -1,10 +1,11 @@
 /* Listings of the file store: a walk over sorted directories in the order of keys.
  *
- * Directories are shown as an object store with markers would show them: "dir/" is a common prefix
- * with a delimiter, an empty object of that key without, and the first entry of its own listing. The
- * walk keeps its levels on the heap. A page begins again at the top and passes over what the token
- * names, so that nothing is kept between pages; directories that lie wholly before it are not read.
- * Symlinks to directories are shown but not walked into, so that a walk ends.
+ * Directories are shown as an object store with markers would show them: "dir/" is a common
+ * prefix with a delimiter, an empty object of that key without, and the first entry of its own
+ * listing. The walk keeps its levels on the heap. A page begins again at the top and passes over
+ * what the token names, so that nothing is kept between pages; directories that lie wholly
+ * before it are not read. Symlinks to directories are shown but not walked into, so that a walk
+ * ends.
  *
  * A token is the last name shown, "p" before a common prefix, "k" before a key.
  */
@@ -60,7 +61,7 @@ static bool is_passed_wholly(const struct walk *walk)
                                                     !is_below(walk->after, walk->key));
 }
 
-/* ---- showing ------------------------------------------------------------------------------------- */
+/* ---- showing -------------------------------------------------------------------------------- */
 
 /* Adds the key at hand. 0 or -errno; sets full when there is no room. */
 static int show(struct walk *walk, const struct stat *st, bool is_prefix)
@@ -102,7 +103,7 @@ static int show_file(struct walk *walk, const char *name, bool is_symlink)
     return r;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------- */
+/* ---- walking -------------------------------------------------------------------------------- */
 
 static void walk_up(struct walk *walk)
 {

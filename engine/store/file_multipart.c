@@ -3,9 +3,9 @@
  *   .s3dlio-upload-ID/name        the file's name
  *   .s3dlio-upload-ID/part-00001  each written as a draft and renamed
  *
- * Complete copies the chosen parts, in the kernel where it can, into a draft and publishes that as a
- * put does; the upload stays whole until then, and a complete that failed can be repeated. No state
- * in memory: any process can add a part.
+ * Complete copies the chosen parts, in the kernel where it can, into a draft and publishes that
+ * as a put does; the upload stays whole until then, and a complete that failed can be repeated.
+ * No state in memory: any process can add a part.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -104,7 +104,7 @@ static void part_name(unsigned number, char ret_name[16])
     snprintf(ret_name, 16, "part-%05u", number % 100000);
 }
 
-/* ---- the operations -------------------------------------------------------------------------------- */
+/* ---- the operations ------------------------------------------------------------------------- */
 
 static int write_name(int upload_fd, const char *name)
 {
@@ -325,7 +325,7 @@ int file_upload_abort(struct file_store *store, struct store_request *request, s
     return 0;
 }
 
-/* ---- uploads in flight ----------------------------------------------------------------------------- */
+/* ---- uploads in flight ---------------------------------------------------------------------- */
 
 struct upload_walk {
     struct store_page_builder *builder;

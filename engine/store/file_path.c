@@ -63,7 +63,7 @@ int file_path_make(const char *bucket, const char *key, struct file_path *ret_pa
     return 0;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------- */
+/* ---- opening -------------------------------------------------------------------------------- */
 
 /* Without openat2: one component after the other, no symlinks. */
 static int open_walking(int dir_fd, const char *path, int flags)
@@ -182,7 +182,7 @@ int file_check_bucket(const struct file_store *store, const char *bucket, struct
     return 0;
 }
 
-/* ---- attributes and errors ----------------------------------------------------------------------- */
+/* ---- attributes and errors ------------------------------------------------------------------ */
 
 void file_etag(const struct stat *st, char ret_etag[STORE_ETAG_MAX])
 {
@@ -215,7 +215,7 @@ int file_error(struct error *err, int errnum, const char *what)
     return -error_errno(err);
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------- */
+/* ---- bytes ---------------------------------------------------------------------------------- */
 
 /* Writes all of a buffer. 0 or -errno. */
 static int write_at(int fd, const char *data, size_t length, off_t offset)

@@ -1,13 +1,13 @@
 /* Names of the file store: from bucket and key to a descriptor below the root, and never beside it.
  *
- * A key is the path below the root, bucket first; components are literal. "." ".." and empty ones do
- * not exist here (they would be other names of the same file), nor do names that begin with
- * FILE_HIDDEN, which are the store's own. A key that ends in '/' means a directory.
+ * A key is the path below the root, bucket first; components are literal. "." ".." and empty
+ * ones do not exist here (they would be other names of the same file), nor do names that begin
+ * with FILE_HIDDEN, which are the store's own. A key that ends in '/' means a directory.
  *
- * Every open goes through openat2(2) with RESOLVE_BENEATH: neither ".." nor a symlink leads outside,
- * whoever changes the tree meanwhile. Where the kernel lacks it, components are opened one by one
- * and symlinks are refused. The root is opened anew each time, because a program may close any
- * descriptor it finds.
+ * Every open goes through openat2(2) with RESOLVE_BENEATH: neither ".." nor a symlink leads
+ * outside, whoever changes the tree meanwhile. Where the kernel lacks it, components are opened
+ * one by one and symlinks are refused. The root is opened anew each time, because a program may
+ * close any descriptor it finds.
  */
 #ifndef S3DLIO_STORE_FILE_PATH_H
 #define S3DLIO_STORE_FILE_PATH_H
@@ -41,7 +41,7 @@ int file_path_make(const char *bucket, const char *key, struct file_path *ret_pa
                    struct error *err);
 bool file_name_is_hidden(const char *name);
 
-/* Opens a path below the root ("" or "." is the root). The descriptor, or -errno. O_CLOEXEC added. */
+/* Opens a path below the root ("" is the root). The descriptor, or -errno. O_CLOEXEC added. */
 int file_open_beneath(const struct file_store *store, const char *path, int flags);
 /* The same below an open directory. */
 int file_open_below(int dir_fd, const char *path, int flags);
@@ -61,7 +61,7 @@ int file_error(struct error *err, int errnum, const char *what);
 
 /* Writes the iovecs to fd at offset 0. 0 or -errno. */
 int file_write_all(int fd, const struct iovec *body, unsigned body_count);
-/* Copies `length` bytes between files, in the kernel where it can. 0 or -errno (-ENODATA: short). */
+/* Copies bytes between files, in the kernel where it can. 0 or -errno (-ENODATA: short). */
 int file_copy_range(int from_fd, uint64_t from, int to_fd, uint64_t to, uint64_t length);
 /* The checksum of the first `length` bytes. 0 or -errno (-ENODATA: short). */
 int file_crc32c(int fd, uint64_t length, uint32_t *ret_crc);

@@ -1,10 +1,10 @@
 /* Changes in the file store: put, copy, delete, and how a draft becomes a file.
  *
- * A new file is written under a hidden name in the directory it belongs to and then renamed: readers
- * see the old file or the new one. If-None-Match is renameat2(RENAME_NOREPLACE), or link(2) where
- * that is missing; If-Match is a comparison under flock(2) of the directory. Permission bits of a
- * file that is replaced stay. Nothing is synced to the disk, as close(2) does not either. A process
- * that dies in between leaves a hidden draft, which no listing shows.
+ * A new file is written under a hidden name in the directory it belongs to and then renamed:
+ * readers see the old file or the new one. If-None-Match is renameat2(RENAME_NOREPLACE), or
+ * link(2) where that is missing; If-Match is a comparison under flock(2) of the directory.
+ * Permission bits of a file that is replaced stay. Nothing is synced to the disk, as close(2)
+ * does not either. A process that dies in between leaves a hidden draft, which no listing shows.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -226,7 +226,7 @@ int file_copy(struct file_store *store, struct store_request *request, struct er
     return r;
 }
 
-/* ---- deleting ------------------------------------------------------------------------------------ */
+/* ---- deleting ------------------------------------------------------------------------------- */
 
 static bool means_absent(int errnum)
 {

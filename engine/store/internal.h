@@ -26,12 +26,13 @@ bool store_etag_matches(const char *if_match, const char *etag);
 uint32_t store_body_crc32c(const struct store_request *request);
 uint64_t store_body_length(const struct store_request *request);
 
-/* What a builder holds so far: entries in *ret_entries, their keys in its memory; the count may be made
- * less after moving entries, and keys changed where they lie as long as they do not grow. */
+/* What a builder holds so far: entries in *ret_entries, their keys in its memory; the count may
+ * be made less after moving entries, and keys changed where they lie as long as they do not
+ * grow. */
 size_t *store_page_builder_entries(struct store_page_builder *builder,
                                    struct store_entry **ret_entries);
 
-/* ---- GET bodies of stores that have the bytes at hand ------------------------------------------ */
+/* ---- GET bodies of stores that have the bytes at hand --------------------------------------- */
 
 /* Moves bytes from read_at into the request's sink until the range is complete or the sink pauses.
  * Owned by the heap; frees itself through `release` exactly once: at the end, on failure, or when

@@ -1,11 +1,13 @@
-/* A store in memory, for tests: buckets, objects, conditions, copies; everything ends within submit.
+/* A store in memory, for tests: buckets, objects, conditions, copies; everything ends within
+ * submit.
  *
- * As strict as a good S3 server: buckets must exist, conditions hold on put, delete, complete and on
- * the source of a copy, checksums are verified. Parts have no least size, so that tests stay small.
- * ETags are random: two puts of the same bytes differ.
+ * As strict as a good S3 server: buckets must exist, conditions hold on put, delete, complete
+ * and on the source of a copy, checksums are verified. Parts have no least size, so that tests
+ * stay small. ETags are random: two puts of the same bytes differ.
  *
- * One mutex guards the index; it is never held during a callback. Objects are immutable and counted,
- * so GET copies from them without the mutex. Deliberately absent: versions, owners, a size limit.
+ * One mutex guards the index; it is never held during a callback. Objects are immutable and
+ * counted, so GET copies from them without the mutex. Deliberately absent: versions, owners, a
+ * size limit.
  */
 #include "store/mem.h"
 
@@ -125,7 +127,7 @@ static struct mem_object *find_object(const struct mem_store *store, const char 
     return object;
 }
 
-/* ---- GET --------------------------------------------------------------------------------------- */
+/* ---- GET ------------------------------------------------------------------------------------ */
 
 struct mem_get {
     struct inline_body body;
@@ -182,7 +184,7 @@ out:
     store_request_done(request);
 }
 
-/* ---- the other object operations: under the lock ------------------------------------------------ */
+/* ---- the other object operations: under the lock -------------------------------------------- */
 
 static int mem_head(struct mem_store *store, struct store_request *request, struct error *err)
 {
@@ -309,7 +311,7 @@ static int mem_delete_bucket(struct mem_store *store, struct store_request *requ
     return 0;
 }
 
-/* ---- the vtable -------------------------------------------------------------------------------- */
+/* ---- the vtable ----------------------------------------------------------------------------- */
 
 typedef int mem_operation_fn(struct mem_store *store, struct store_request *request,
                              struct error *err);

@@ -113,7 +113,7 @@ void mem_bucket_remove(struct mem_bucket *bucket, const char *key)
             (bucket->count - index) * sizeof(struct mem_object *));
 }
 
-/* ---- uploads ----------------------------------------------------------------------------------- */
+/* ---- uploads -------------------------------------------------------------------------------- */
 
 static void upload_free(struct mem_upload *upload)
 {

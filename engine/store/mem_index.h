@@ -42,7 +42,7 @@ struct mem_bucket {
     char name[64];
 };
 
-/* One reference, `size_bytes` of uninitialised data, a new ETag, the time of now; NULL: no memory. */
+/* One reference, uninitialised data, a new ETag, the time of now; NULL: no memory. */
 struct mem_object *mem_object_new(const char *key, uint64_t size_bytes);
 struct mem_object *mem_object_ref(struct mem_object *object);
 void mem_object_unref(struct mem_object *object); /* NULL is fine */
@@ -65,7 +65,7 @@ int mem_upload_put_part(struct mem_upload *upload, unsigned number, struct mem_o
 /* Frees the bucket and all in it. */
 void mem_bucket_free(struct mem_bucket *bucket);
 
-/* ---- the store and its operations -------------------------------------------------------------- */
+/* ---- the store and its operations ----------------------------------------------------------- */
 
 struct mem_store {
     struct store base;

@@ -1,8 +1,9 @@
 /* The S3 store: its vtable, and what becomes of a call when an answer came.
  *
- * A store repeats by itself only what needs S3's knowledge, each once a request: the bucket's region,
- * expired credentials, a wrong clock, and a HEAD whose refusal has no body to explain it. All of these
- * are refusals before any byte of an object; every other failure is the core's to retry.
+ * A store repeats by itself only what needs S3's knowledge, each once a request: the bucket's
+ * region, expired credentials, a wrong clock, and a HEAD whose refusal has no body to explain
+ * it. All of these are refusals before any byte of an object; every other failure is the core's
+ * to retry.
  *
  * See s3.h for the files and the locking.
  */
@@ -36,7 +37,7 @@ static const struct s3_operation *const s3_rows[STORE_OPERATION_COUNT] = {
     [STORE_UPLOAD_LIST] = &s3_upload_list,
 };
 
-/* ---- once more ------------------------------------------------------------------------------------- */
+/* ---- once more ------------------------------------------------------------------------------ */
 
 static bool repeat_region(struct s3_call *call, struct error *err)
 {
@@ -115,7 +116,7 @@ static bool call_repeats(struct s3_call *call, struct error *err)
     return false;
 }
 
-/* ---- the end --------------------------------------------------------------------------------------- */
+/* ---- the end -------------------------------------------------------------------------------- */
 
 /* A 2xx answer is complete: is it what it should be? 0, or -errno with *err. */
 static int check_answer(struct s3_call *call, struct error *err)
@@ -157,7 +158,7 @@ void s3_call_ended(struct s3_call *call, const struct error *http_error)
     store_request_done(request);
 }
 
-/* ---- the vtable ------------------------------------------------------------------------------------ */
+/* ---- the vtable ----------------------------------------------------------------------------- */
 
 static void s3_submit(struct store_request *request)
 {

@@ -31,7 +31,7 @@
 #define S3_ERROR_BODY_MAX ((size_t)64 << 10)
 #define S3_XML_BODY_MAX   ((size_t)16 << 20)
 
-/* ---- endpoints: s3_endpoint.c ------------------------------------------------------------------ */
+/* ---- endpoints: s3_endpoint.c --------------------------------------------------------------- */
 
 /* One host with its client; lives as long as the store. */
 struct s3_endpoint {
@@ -89,7 +89,7 @@ int s3_endpoint_find(struct s3_store *store, const char *bucket, struct s3_targe
 void s3_bucket_set_region(struct s3_store *store, const char *bucket, const char *region);
 void s3_endpoints_fini(struct s3_store *store);
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 struct s3_call;
 struct s3_headers;
@@ -181,7 +181,7 @@ bool s3_xml_escape(struct buffer *out, const char *text, size_t length);
 /* "AAAAAA==" of x-amz-checksum-crc32c; false when it is none. */
 bool s3_parse_crc32c(const char *text, uint32_t *ret_crc);
 
-/* ---- requests: s3_request.c --------------------------------------------------------------------- */
+/* ---- requests: s3_request.c ----------------------------------------------------------------- */
 
 /* Headers to be signed, Host and the like included. Adding never fails by itself: what is wrong is
  * remembered and told when the head is written. Values with control characters are wrong. */
@@ -198,12 +198,12 @@ int s3_query_add(struct buffer *query, const char *name, const char *value);
 /* The whole head of the request, signed now. As write_head of the http client. */
 int s3_write_head(struct s3_call *call, struct buffer *head, struct error *err);
 
-/* ---- metadata: s3_metadata.c --------------------------------------------------------------------- */
+/* ---- metadata: s3_metadata.c ---------------------------------------------------------------- */
 
 void s3_metadata_write(struct s3_headers *headers, const struct store_metadata *metadata);
 int s3_metadata_read(const struct http_head *head, struct store_metadata *ret_metadata);
 
-/* ---- errors: s3_error.c -------------------------------------------------------------------------- */
+/* ---- errors: s3_error.c --------------------------------------------------------------------- */
 
 /* Notes what the head of any answer tells of errors, dates, regions. */
 void s3_answer_head(struct s3_answer *answer, const struct http_head *head);

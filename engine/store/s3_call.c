@@ -1,11 +1,11 @@
 /* One exchange of a call, as the http client sees it.
  *
- * The head decides what the body is: an object's bytes go to the sink, XML (and every error) to the
- * parser, anything else is dropped; each with a limit, so that no answer is endless. An error's body
- * that is too long or broken leaves the status to judge by.
+ * The head decides what the body is: an object's bytes go to the sink, XML (and every error) to
+ * the parser, anything else is dropped; each with a limit, so that no answer is endless. An
+ * error's body that is too long or broken leaves the status to judge by.
  *
- * A callback of the owner may abandon the request. Then nothing of it is touched again, and the call
- * goes on alone until the http client lets go of it.
+ * A callback of the owner may abandon the request. Then nothing of it is touched again, and the
+ * call goes on alone until the http client lets go of it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ static int write_head(struct http_request *http, struct buffer *head, struct err
     return s3_write_head(call, head, err);
 }
 
-/* ---- XML ------------------------------------------------------------------------------------------- */
+/* ---- XML ------------------------------------------------------------------------------------ */
 
 static void on_root(void *arg, const char *name)
 {
@@ -58,7 +58,7 @@ static int expect_xml(struct s3_call *call, uint64_t limit, struct error *err)
     return call->xml ? 0 : error_set(err, ERROR_NO_MEMORY, "no memory for an answer");
 }
 
-/* ---- the answer ------------------------------------------------------------------------------------ */
+/* ---- the answer ----------------------------------------------------------------------------- */
 
 static int owner_left(struct error *err)
 {
@@ -161,7 +161,7 @@ static const struct http_request_ops s3_http_ops = {
     .on_done = on_done,
 };
 
-/* ---- life ------------------------------------------------------------------------------------------ */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 void s3_call_send(struct s3_call *call)
 {

@@ -1,10 +1,10 @@
 /* Which host serves a bucket, and in which region.
  *
- * Amazon's endpoint is made of the region, so a bucket found to live elsewhere gets another host; an
- * endpoint of the user's own keeps its host, and only the signature's region changes. One client a
- * host. A bucket whose name has dots cannot be part of a TLS host name (one level of wildcard), so it
- * goes into the path. Both lists only grow until the store is closed; past S3_ENDPOINTS_MAX hosts,
- * buckets go into the path of their region's host.
+ * Amazon's endpoint is made of the region, so a bucket found to live elsewhere gets another
+ * host; an endpoint of the user's own keeps its host, and only the signature's region changes.
+ * One client a host. A bucket whose name has dots cannot be part of a TLS host name (one level
+ * of wildcard), so it goes into the path. Both lists only grow until the store is closed; past
+ * S3_ENDPOINTS_MAX hosts, buckets go into the path of their region's host.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 
 enum s3_addressing { ADDRESSING_AUTO, ADDRESSING_PATH, ADDRESSING_VIRTUAL };
 
-/* ---- the endpoint URL ------------------------------------------------------------------------------ */
+/* ---- the endpoint URL ----------------------------------------------------------------------- */
 
 static int url_error(const char *url, struct error *err)
 {
@@ -85,7 +85,7 @@ int s3_settings_parse(const char *url, struct s3_settings *settings, struct erro
     return 0;
 }
 
-/* ---- hosts ----------------------------------------------------------------------------------------- */
+/* ---- hosts ---------------------------------------------------------------------------------- */
 
 /* May the bucket stand in the host name? */
 static bool wants_virtual(const struct s3_settings *settings, const char *bucket)

@@ -1,8 +1,8 @@
 /* What a server's error answer means: codes and statuses to classes, by two tables.
  *
- * The code decides where there is one, the status where not (HEAD has no body; proxies answer in HTML).
- * What a server says is data: lengths are cut, control characters replaced, and a region is believed
- * only if it could be one, because it may become part of a host name.
+ * The code decides where there is one, the status where not (HEAD has no body; proxies answer in
+ * HTML). What a server says is data: lengths are cut, control characters replaced, and a region
+ * is believed only if it could be one, because it may become part of a host name.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -126,7 +126,7 @@ static enum error_class status_class(int status)
     return status / 100 == 4 ? ERROR_INVALID : ERROR_PROTOCOL;
 }
 
-/* ---- collecting ------------------------------------------------------------------------------------ */
+/* ---- collecting ----------------------------------------------------------------------------- */
 
 static void copy_line(char *to, size_t size, const char *text)
 {
@@ -214,7 +214,7 @@ void s3_answer_element(struct s3_answer *answer, const char *parent, const char 
         copy_line(answer->request_id, sizeof answer->request_id, text);
 }
 
-/* ---- judging --------------------------------------------------------------------------------------- */
+/* ---- judging -------------------------------------------------------------------------------- */
 
 /* Without a code, the other headers may tell what the status does not. */
 static enum error_class refine_status(const struct s3_call *call, enum error_class class)

@@ -1,12 +1,13 @@
 /* Listings: objects, buckets, uploads in flight.
  *
- * Names are asked for in URL encoding, because XML cannot hold every key; they are decoded only if the
- * answer says that it is encoded (versitygw ignores the wish), and that may come last in the answer,
- * so decoding happens at its end. Blanks come as '+' from some servers and as %20 from others; a real
- * plus is always %2B. Entries and common prefixes arrive apart and are merged by the page's sorting.
+ * Names are asked for in URL encoding, because XML cannot hold every key; they are decoded only
+ * if the answer says that it is encoded (versitygw ignores the wish), and that may come last in
+ * the answer, so decoding happens at its end. Blanks come as '+' from some servers and as %20
+ * from others; a real plus is always %2B. Entries and common prefixes arrive apart and are
+ * merged by the page's sorting.
  *
- * Uploads are filtered by prefix here: MinIO takes a prefix for a whole key. Their token is the query
- * that leads to the next page.
+ * Uploads are filtered by prefix here: MinIO takes a prefix for a whole key. Their token is the
+ * query that leads to the next page.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -56,7 +57,7 @@ static void list_release(struct s3_call *call)
     free(state);
 }
 
-/* ---- elements -------------------------------------------------------------------------------------- */
+/* ---- elements ------------------------------------------------------------------------------- */
 
 static int set_text(struct buffer *buffer, const char *text, size_t length)
 {
@@ -187,7 +188,7 @@ static int list_element(struct s3_call *call, const char *parent, const char *na
     return 0;
 }
 
-/* ---- the page -------------------------------------------------------------------------------------- */
+/* ---- the page ------------------------------------------------------------------------------- */
 
 /* Decodes a key where it lies; false for one that no string can hold. */
 static bool decode_key(struct store_entry *entry, bool is_upload)
@@ -284,7 +285,7 @@ const struct s3_operation s3_list = {
     .release = list_release,
 };
 
-/* ---- buckets --------------------------------------------------------------------------------------- */
+/* ---- buckets -------------------------------------------------------------------------------- */
 
 static int list_buckets_query(struct s3_call *call, struct buffer *query)
 {
@@ -313,7 +314,7 @@ const struct s3_operation s3_list_buckets = {
     .release = list_release,
 };
 
-/* ---- uploads --------------------------------------------------------------------------------------- */
+/* ---- uploads -------------------------------------------------------------------------------- */
 
 static int upload_list_query(struct s3_call *call, struct buffer *query)
 {

@@ -1,10 +1,10 @@
 /* x-amz-meta-* headers.
  *
- * A header can hold visible ASCII; servers differ in what they make of the rest (versitygw hands bytes
- * through, MinIO answers in RFC 2047 form, blanks at the ends are lost). So a value that is more than
- * plain text is written as one RFC 2047 word, "=?UTF-8?B?…?=", which every server keeps as it is, and
- * both forms of such words are undone in reading. A plain value that looks like such a word is wrapped
- * as well, so that what was written is what is read.
+ * A header can hold visible ASCII; servers differ in what they make of the rest (versitygw hands
+ * bytes through, MinIO answers in RFC 2047 form, blanks at the ends are lost). So a value that
+ * is more than plain text is written as one RFC 2047 word, "=?UTF-8?B?…?=", which every server
+ * keeps as it is, and both forms of such words are undone in reading. A plain value that looks
+ * like such a word is wrapped as well, so that what was written is what is read.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* ---- writing --------------------------------------------------------------------------------------- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static bool name_is_valid(const char *name)
 {
@@ -97,7 +97,7 @@ void s3_metadata_write(struct s3_headers *headers, const struct store_metadata *
     }
 }
 
-/* ---- reading --------------------------------------------------------------------------------------- */
+/* ---- reading -------------------------------------------------------------------------------- */
 
 static int digit_of(const char *digits, char c)
 {

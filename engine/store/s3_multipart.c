@@ -1,8 +1,8 @@
 /* Multipart uploads.
  *
- * With upload_crc32c an upload is declared FULL_OBJECT CRC32C at its beginning, every part carries its
- * value, and complete names all of them and the total, so that the server checks the whole. A 200 to
- * complete or a part copy may hold an error, or nothing: both are failures.
+ * With upload_crc32c an upload is declared FULL_OBJECT CRC32C at its beginning, every part
+ * carries its value, and complete names all of them and the total, so that the server checks the
+ * whole. A 200 to complete or a part copy may hold an error, or nothing: both are failures.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "base/crc32c.h"
 #include "store/s3.h"
 
-/* ---- create ---------------------------------------------------------------------------------------- */
+/* ---- create --------------------------------------------------------------------------------- */
 
 static int create_query(struct s3_call *call, struct buffer *query)
 {
@@ -59,7 +59,7 @@ const struct s3_operation s3_upload_create = {
     .finish = create_finish,
 };
 
-/* ---- parts ----------------------------------------------------------------------------------------- */
+/* ---- parts ---------------------------------------------------------------------------------- */
 
 static int part_prepare(struct s3_call *call, struct error *err)
 {
@@ -115,7 +115,7 @@ const struct s3_operation s3_upload_part = {
     .head = part_head,
 };
 
-/* ---- copied parts ---------------------------------------------------------------------------------- */
+/* ---- copied parts --------------------------------------------------------------------------- */
 
 static void part_copy_headers(struct s3_call *call, struct s3_headers *headers)
 {
@@ -165,7 +165,7 @@ const struct s3_operation s3_upload_part_copy = {
     .finish = part_copy_finish,
 };
 
-/* ---- complete and abort ---------------------------------------------------------------------------- */
+/* ---- complete and abort --------------------------------------------------------------------- */
 
 static int append_part(struct buffer *xml, const struct store_part *part, bool with_crc)
 {

@@ -13,7 +13,7 @@
 #include "http/sign_v4.h"
 #include "store/s3.h"
 
-/* ---- attributes ------------------------------------------------------------------------------------ */
+/* ---- attributes ----------------------------------------------------------------------------- */
 
 int s3_copy_etag(char ret_etag[STORE_ETAG_MAX], const char *value, struct error *err)
 {
@@ -68,7 +68,7 @@ bool s3_parse_crc32c(const char *text, uint32_t *ret_crc)
     return true;
 }
 
-/* ---- get and head ---------------------------------------------------------------------------------- */
+/* ---- get and head --------------------------------------------------------------------------- */
 
 static void get_headers(struct s3_call *call, struct s3_headers *headers)
 {
@@ -155,7 +155,7 @@ static int head_head(struct s3_call *call, const struct http_head *head, struct 
 
 const struct s3_operation s3_head = {.method = "HEAD", .headers = get_headers, .head = head_head};
 
-/* ---- put and delete -------------------------------------------------------------------------------- */
+/* ---- put and delete ------------------------------------------------------------------------- */
 
 static void put_headers(struct s3_call *call, struct s3_headers *headers)
 {
@@ -195,7 +195,7 @@ static void delete_headers(struct s3_call *call, struct s3_headers *headers)
 const struct s3_operation s3_delete = {
     .method = "DELETE", .absent_is_fine = true, .headers = delete_headers};
 
-/* ---- copy ------------------------------------------------------------------------------------------ */
+/* ---- copy ----------------------------------------------------------------------------------- */
 
 static void copy_headers(struct s3_call *call, struct s3_headers *headers)
 {
@@ -230,7 +230,7 @@ static int copy_element(struct s3_call *call, const char *parent, const char *na
 const struct s3_operation s3_copy = {
     .method = "PUT", .headers = copy_headers, .element = copy_element};
 
-/* ---- delete many ----------------------------------------------------------------------------------- */
+/* ---- delete many ---------------------------------------------------------------------------- */
 
 struct delete_state {
     unsigned failed;
@@ -350,7 +350,7 @@ const struct s3_operation s3_delete_many = {
     .release = free_state,
 };
 
-/* ---- buckets --------------------------------------------------------------------------------------- */
+/* ---- buckets -------------------------------------------------------------------------------- */
 
 /* Amazon wants the region named, except the first one, which must not be. */
 static int create_bucket_prepare(struct s3_call *call, struct error *err)

@@ -1,8 +1,8 @@
-/* The head of a request: line, headers, signature. Written anew for every attempt, because a signature
- * is as old as its time. Works on heap memory, for the caller's stack may be small.
+/* The head of a request: line, headers, signature. Written anew for every attempt, because a
+ * signature is as old as its time. Works on heap memory, for the caller's stack may be small.
  *
- * Everything that comes from names is percent-encoded by one function, in the path, in queries and in
- * the source of a copy; header values with control characters are refused.
+ * Everything that comes from names is percent-encoded by one function, in the path, in queries
+ * and in the source of a copy; header values with control characters are refused.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -124,7 +124,7 @@ int s3_query_add(struct buffer *query, const char *name, const char *value)
     return r;
 }
 
-/* ---- the head -------------------------------------------------------------------------------------- */
+/* ---- the head ------------------------------------------------------------------------------- */
 
 static int build_path(const struct s3_call *call, struct buffer *path)
 {

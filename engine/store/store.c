@@ -1,8 +1,8 @@
 /* The table of stores, and what requests, metadata and pages are made of.
  *
- * Everything here is plain memory without locks: a page, a metadata list or a builder belongs to one
- * request at a time. A page keeps all its strings in one arena of large chunks, because 1,000 entries
- * must not be 1,000 allocations. This file knows no store beyond its row.
+ * Everything here is plain memory without locks: a page, a metadata list or a builder belongs to
+ * one request at a time. A page keeps all its strings in one arena of large chunks, because
+ * 1,000 entries must not be 1,000 allocations. This file knows no store beyond its row.
  */
 #include "store/store.h"
 
@@ -61,7 +61,7 @@ const char *store_operation_name(enum store_operation operation)
     return (unsigned)operation < STORE_OPERATION_COUNT ? operation_names[operation] : "Unknown";
 }
 
-/* ---- metadata ---------------------------------------------------------------------------------- */
+/* ---- metadata ------------------------------------------------------------------------------- */
 
 const char *store_metadata_get(const struct store_metadata *metadata, const char *name)
 {
@@ -102,7 +102,7 @@ void store_metadata_fini(struct store_metadata *metadata)
     *metadata = (struct store_metadata){0};
 }
 
-/* ---- pages ------------------------------------------------------------------------------------- */
+/* ---- pages ---------------------------------------------------------------------------------- */
 
 #define CHUNK_BYTES ((size_t)64 << 10)
 
@@ -262,7 +262,7 @@ void store_page_builder_free(struct store_page_builder *builder)
     free(builder);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 void store_request_init(struct store_request *request, enum store_operation operation,
                         struct store *store, struct shard *shard,

@@ -1,10 +1,10 @@
 /* What a store has to do: one asynchronous request interface, one row in a static table.
  *
- * The core above knows nothing of vendors: it sees a capability mask and submits requests. A store
- * turns each into its protocol (s3: HTTP on the shard's connections; file and mem: done at once) and
- * ends it in request->on_done with typed results. Retries, splitting, scheduling, caching belong to
- * the core; a store repeats by itself only what needs vendor knowledge, once each: another region,
- * a refreshed token, a corrected clock.
+ * The core above knows nothing of vendors: it sees a capability mask and submits requests. A
+ * store turns each into its protocol (s3: HTTP on the shard's connections; file and mem: done at
+ * once) and ends it in request->on_done with typed results. Retries, splitting, scheduling,
+ * caching belong to the core; a store repeats by itself only what needs vendor knowledge, once
+ * each: another region, a refreshed token, a corrected clock.
  *
  * Threads: submit and abandon are called inside the gate with request->shard's lock held; callbacks
  * come with it held, on whichever thread drives, possibly before submit returns. A request belongs
@@ -27,7 +27,7 @@
 struct options;
 struct store;
 
-/* ---- capabilities ----------------------------------------------------------------------------- */
+/* ---- capabilities --------------------------------------------------------------------------- */
 
 enum store_capability {
     STORE_CAP_IF_NONE_MATCH = 1 << 0, /* conditional create by put and complete */
@@ -43,7 +43,7 @@ enum store_capability {
     STORE_CAP_REAL_DIRECTORIES = 1 << 9, /* directories exist by themselves (file) */
 };
 
-/* ---- objects ---------------------------------------------------------------------------------- */
+/* ---- objects -------------------------------------------------------------------------------- */
 
 #define STORE_ETAG_MAX        136
 #define STORE_UPLOAD_ID_MAX   1024
@@ -53,7 +53,7 @@ enum store_capability {
 #define STORE_PARTS_MAX       10000
 #define STORE_DELETE_MANY_MAX 1000
 
-/* Object metadata (x-amz-meta-*): pairs "name\0value\0" one behind the other, names in lower case. */
+/* Object metadata (x-amz-meta-*): pairs "name\0value\0" in a row, names in lower case. */
 struct store_metadata {
     char *data; /* owned; NULL when empty */
     size_t length;
@@ -90,8 +90,8 @@ void store_page_free(struct store_page *page);
 /* The upload that an entry of a STORE_UPLOAD_LIST page means: its id lies behind the key's NUL. */
 const char *store_entry_upload_id(const struct store_entry *entry);
 
-/* A page under construction. add copies the strings: 0 or -ENOMEM. finish sorts, hands the page over
- * and frees the builder, also when it returns NULL (no memory). */
+/* A page under construction. add copies the strings: 0 or -ENOMEM. finish sorts, hands the page
+ * over and frees the builder, also when it returns NULL (no memory). */
 struct store_page_builder;
 struct store_page_builder *store_page_builder_new(void);
 int store_page_builder_add(struct store_page_builder *builder, const struct store_entry *entry);
@@ -110,7 +110,7 @@ struct store_part {
     bool has_crc32c;
 };
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------------- */
 
 enum store_operation {
     STORE_GET, /* range [offset, offset+length); length 0: from offset to the end */
@@ -195,7 +195,7 @@ void store_request_init(struct store_request *request, enum store_operation oper
 /* Frees what the answer holds (page, metadata); the request may be used again. */
 void store_request_fini(struct store_request *request);
 
-/* ---- the vtable ------------------------------------------------------------------------------- */
+/* ---- the vtable ----------------------------------------------------------------------------- */
 
 struct store_description {
     char endpoint[256], region[64], credential_source[128], tls[64];

@@ -1,5 +1,6 @@
-/* The groups of cases, one file each. Each runs as a cmocka group of its own and returns the number of
- * failed tests; a group that has nothing to say about the store under test returns 0 at once. */
+/* The groups of cases, one file each. Each runs as a cmocka group of its own and returns the
+ * number of failed tests; a group that has nothing to say about the store under test returns 0
+ * at once. */
 #ifndef S3DLIO_TESTS_CONTRACT_CASES_H
 #define S3DLIO_TESTS_CONTRACT_CASES_H
 

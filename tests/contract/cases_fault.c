@@ -1,5 +1,6 @@
-/* What servers and networks get wrong, ordered from the bundled server: each fault gives its class of
- * error, in time, and the store works afterwards. See tests/server/README.md for the rules. */
+/* What servers and networks get wrong, ordered from the bundled server: each fault gives its
+ * class of error, in time, and the store works afterwards. See tests/server/README.md for the
+ * rules. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +22,7 @@
 
 static char text[256];
 
-/* ---- the admin path ------------------------------------------------------------------------------ */
+/* ---- the admin path ------------------------------------------------------------------------- */
 
 static void admin(const char *method, const char *path, const char *body)
 {
@@ -70,7 +71,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- calls --------------------------------------------------------------------------------------- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 static struct error get_range(struct store *store, uint64_t offset, uint64_t length,
                               const char *if_match, size_t *ret_length)
@@ -117,7 +118,7 @@ static void assert_works(void)
     assert_class(get_class(run.store), ERROR_NONE);
 }
 
-/* ---- broken answers ------------------------------------------------------------------------------ */
+/* ---- broken answers ------------------------------------------------------------------------- */
 
 static void broken_answers_to_get(void **state)
 {
@@ -182,7 +183,7 @@ static void broken_listings(void **state)
     assert_class(list_class(), ERROR_NONE);
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------ */
+/* ---- refusals ------------------------------------------------------------------------------- */
 
 static void refusals_are_classed(void **state)
 {
@@ -312,7 +313,7 @@ static void replaced_between_ranges(void **state)
     setup(NULL);
 }
 
-/* ---- time ---------------------------------------------------------------------------------------- */
+/* ---- time ----------------------------------------------------------------------------------- */
 
 static void waits_have_limits(void **state)
 {
@@ -383,7 +384,7 @@ static void wrong_clock_is_corrected(void **state)
     }
 }
 
-/* ---- identity ------------------------------------------------------------------------------------ */
+/* ---- identity ------------------------------------------------------------------------------- */
 
 static void wrong_redirect_heals(void **state)
 {
@@ -410,7 +411,7 @@ static void write_credentials(const char *path, const char *token)
     fclose(file);
 }
 
-/* The file is written anew while the program runs; GET and HEAD both notice the old one's refusal. */
+/* The file is written anew while the program runs; GET and HEAD both notice the refusal. */
 static void renewed_credentials_are_read(void **state)
 {
     static const enum store_operation operations[] = {STORE_GET, STORE_HEAD};

@@ -1,7 +1,7 @@
 /* One suite for every store: `contract SCHEME`, see README.md.
  *
- * Makes a bucket of its own, runs all groups in it, and removes it. The exit status is the number of
- * groups with a failed test. */
+ * Makes a bucket of its own, runs all groups in it, and removes it. The exit status is the
+ * number of groups with a failed test. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

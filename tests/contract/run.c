@@ -18,7 +18,7 @@
 
 struct run run;
 
-/* ---- stores -------------------------------------------------------------------------------------- */
+/* ---- stores --------------------------------------------------------------------------------- */
 
 static bool is_changed(const char *variable, const char *const *changes)
 {
@@ -56,7 +56,7 @@ void other_close(struct other *other)
     options_fini(&other->options);
 }
 
-/* ---- calls --------------------------------------------------------------------------------------- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 static struct call *call_of(struct store_sink *sink)
 {
@@ -211,7 +211,7 @@ void call_fini(struct call *call)
     free(call->data);
 }
 
-/* ---- one-liners ---------------------------------------------------------------------------------- */
+/* ---- one-liners ----------------------------------------------------------------------------- */
 
 void pattern_fill(void *data, unsigned seed, uint64_t offset, size_t length)
 {
@@ -308,7 +308,7 @@ void get_text(const char *key, char *text, size_t size)
     call_fini(&call);
 }
 
-/* ---- listings ------------------------------------------------------------------------------------ */
+/* ---- listings ------------------------------------------------------------------------------- */
 
 static void append_names(const struct store_page *page, char *names, size_t size)
 {

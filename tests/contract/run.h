@@ -17,8 +17,8 @@ struct run {
 };
 extern struct run run;
 
-/* A store of the same scheme with some variables of the environment replaced ("NAME=value", NULL at the
- * end; "NAME=" unsets); closed by other_close. */
+/* A store of the same scheme with some variables of the environment replaced ("NAME=value", NULL
+ * at the end; "NAME=" unsets); closed by other_close. */
 struct other {
     struct options options;
     struct store *store;
@@ -50,7 +50,7 @@ void call_abandon(struct call *call);
 enum error_class call_do(struct call *call);
 void call_fini(struct call *call);
 
-/* ---- one-liners; they assert what their names promise ------------------------------------------- */
+/* ---- one-liners; they assert what their names promise --------------------------------------- */
 
 /* `length` bytes of the pattern from `seed` on; the ETag in ret_etag (may be NULL). */
 void put_pattern(const char *key, unsigned seed, size_t length, char *ret_etag);

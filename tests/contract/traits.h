@@ -1,5 +1,5 @@
-/* What the stores and servers under test do differently: one row each, and the cases assert what the
- * row says. A new server is a new row; what a case passes over, its row names. */
+/* What the stores and servers under test do differently: one row each, and the cases assert what
+ * the row says. A new server is a new row; what a case passes over, its row names. */
 #ifndef S3DLIO_TESTS_CONTRACT_TRAITS_H
 #define S3DLIO_TESTS_CONTRACT_TRAITS_H
 

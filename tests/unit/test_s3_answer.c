@@ -37,7 +37,7 @@ static void add_header(const char *name, const char *value)
     head.headers[head.header_count++] = (struct http_header){name, value};
 }
 
-/* ---- ranges -------------------------------------------------------------------------------------- */
+/* ---- ranges --------------------------------------------------------------------------------- */
 
 static void partial_answers(void **state)
 {
@@ -126,7 +126,7 @@ static void attributes_of_heads(void **state)
     assert_true(s3_head.head(&call, &head, &err) < 0);
 }
 
-/* ---- refusals ------------------------------------------------------------------------------------ */
+/* ---- refusals ------------------------------------------------------------------------------- */
 
 static enum error_class judge(int status, const char *code)
 {

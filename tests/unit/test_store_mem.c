@@ -1,4 +1,4 @@
-/* engine/store/store.c, inline_body.c and the in-memory store: pages, metadata, bodies that pause. */
+/* engine/store/store.c, inline_body.c, the in-memory store: pages, metadata, bodies that pause. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
