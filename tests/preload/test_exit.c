@@ -118,21 +118,6 @@ static int role_threads(void)
     return 0;
 }
 
-static void *end_here(void *unused)
-{
-    printf(" the last thread");
-    return NULL;
-}
-
-static int role_last_thread(void)
-{
-    pthread_t thread;
-    print_to_target("of");
-    pthread_create(&thread, NULL, end_here, NULL);
-    pthread_detach(thread);
-    pthread_exit(NULL);
-}
-
 static void end_nested(void)
 {
     exit(6); /* from within exit, as some programs do */
@@ -219,7 +204,6 @@ static const struct {
     ROLE(atexit),
     ROLE(destructor),
     ROLE(threads),
-    ROLE(last_thread),
     ROLE(nested),
     ROLE(abort),
     ROLE(killed),
@@ -293,9 +277,8 @@ static void everything_arrives(void **state)
         {"stream", 0, "left open"},       {"underscore", 4, "written"},
         {"underscore_stream", 0, "lost"}, {"quick", 5, "written"},
         {"atexit", 0, "early and late"},  {"destructor", 0, "made destroyed"},
-        {"threads", 0, "with threads"},   {"last_thread", 0, "of the last thread"},
-        {"nested", 6, "nested"},          {"child", 0, "the parent's"},
-        {"flushed", 0, "one two"},
+        {"threads", 0, "with threads"},   {"nested", 6, "nested"},
+        {"child", 0, "the parent's"},     {"flushed", 0, "one two"},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
         int status = run(cases[i].role);

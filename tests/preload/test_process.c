@@ -131,7 +131,7 @@ static void what_exec_refuses(void **state)
     } cases[] = {
         {with_input, "process.txt | echo`"},
         {with_output, "`echo | tee "},
-        {with_descriptor, "descriptor 3"},
+        {with_descriptor, "open as descriptor "},
         {in_directory, "in the directory "},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
