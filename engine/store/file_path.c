@@ -65,25 +65,38 @@ int file_path_make(const char *bucket, const char *key, struct file_path *ret_pa
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+/* One component, never through a symlink. The descriptor, or -errno. */
+static int open_component(int dir_fd, const char *name, int flags)
+{
+    struct stat st;
+    int fd = openat(dir_fd, name, flags | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0)
+        return fd;
+    if (errno == ENOTDIR && fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISLNK(st.st_mode))
+        return -ELOOP;
+    return -errno;
+}
+
 /* Without openat2: one component after the other, no symlinks. */
 static int open_walking(int dir_fd, const char *path, int flags)
 {
-    int at = dir_fd, fd = -1;
+    int at = dir_fd, fd;
 
     for (;;) {
         size_t length = strcspn(path, "/");
         bool last = path[length] == '\0';
         char name[NAME_MAX + 1];
 
-        if (length > NAME_MAX)
+        if (length > NAME_MAX) {
             fd = -ENAMETOOLONG;
-        else if (length == 2 && path[0] == '.' && path[1] == '.')
+        } else if (length == 2 && path[0] == '.' && path[1] == '.') {
             fd = -EXDEV;
-        else {
+        } else {
             memcpy(name, path, length);
             name[length] = '\0';
-            fd = openat(at, name, (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC);
-            fd = fd < 0 ? -errno : fd;
+            fd = open_component(at, name, last ? flags : O_PATH | O_DIRECTORY);
         }
         if (at != dir_fd)
             close(at);
