@@ -6,6 +6,7 @@
 #include "shim/real.h"
 
 _Atomic(fdtab_entry *) fdtab_leaves[FDTAB_LEAVES];
+__thread bool fdtab_is_aside;
 
 static fdtab_entry *leaf_make(unsigned leaf)
 {
@@ -24,7 +25,7 @@ static fdtab_entry *leaf_make(unsigned leaf)
 uint64_t fdtab_exchange(int fd, uint64_t entry)
 {
     unsigned leaf = (unsigned)fd >> FDTAB_LEAF_BITS;
-    if (leaf >= FDTAB_LEAVES)
+    if (leaf >= FDTAB_LEAVES || fdtab_is_aside)
         return entry ? UINT64_MAX : 0;
     fdtab_entry *entries = atomic_load(&fdtab_leaves[leaf]);
     if (!entries) {
@@ -40,6 +41,8 @@ uint64_t fdtab_exchange(int fd, uint64_t entry)
 int fdtab_next(int fd)
 {
     unsigned start = fd < 0 ? 0 : (unsigned)fd;
+    if (fdtab_is_aside)
+        return -1;
     for (unsigned leaf = start >> FDTAB_LEAF_BITS; leaf < FDTAB_LEAVES; leaf++) {
         fdtab_entry *entries = atomic_load(&fdtab_leaves[leaf]);
         if (!entries)

@@ -3,7 +3,9 @@
  * The test on the miss path is two relaxed loads. An entry holds the file's index and generation; a
  * hit takes a reference on the file and reads the entry again (file_get), so a close in another
  * thread never frees what a call is using. Leaves are made on demand and never unmapped; fork copies
- * the table as it copies descriptors.
+ * the table as it copies descriptors. A thread that has taken a descriptor table of its own
+ * (unshare(2), CLOSE_RANGE_UNSHARE; the engine has such threads) shares numbers with nobody: to it no
+ * number is virtual.
  */
 #ifndef S3DLIO_SHIM_FDTAB_H
 #define S3DLIO_SHIM_FDTAB_H
@@ -20,6 +22,9 @@ typedef _Atomic uint64_t fdtab_entry; /* 0: not ours */
 
 extern _Atomic(fdtab_entry *) fdtab_leaves[FDTAB_LEAVES];
 
+/* This thread's descriptors are its own. Looked at only where an entry was found. */
+extern __thread bool fdtab_is_aside __attribute__((tls_model("initial-exec")));
+
 /* 0 when the descriptor is not ours, or no descriptor. */
 static inline uint64_t fdtab_load(int fd)
 {
@@ -29,8 +34,9 @@ static inline uint64_t fdtab_load(int fd)
     fdtab_entry *entries = atomic_load_explicit(&fdtab_leaves[leaf], memory_order_relaxed);
     if (__builtin_expect(!entries, 1))
         return 0;
-    return atomic_load_explicit(&entries[(unsigned)fd & (FDTAB_LEAF_SIZE - 1)],
-                                memory_order_acquire);
+    uint64_t entry = atomic_load_explicit(&entries[(unsigned)fd & (FDTAB_LEAF_SIZE - 1)],
+                                          memory_order_acquire);
+    return __builtin_expect(entry && fdtab_is_aside, 0) ? 0 : entry;
 }
 
 static inline bool fdtab_is_virtual(int fd)

@@ -8,6 +8,7 @@
  * Locks are granted as to a process that is alone with the file.
  */
 #include <linux/close_range.h>
+#include <sched.h>
 #include <sys/file.h>
 
 #include "shim/calls/fd.h"
@@ -23,7 +24,7 @@
 
 static bool is_engines(int fd)
 {
-    return engine_is_loaded() && engine_call(owns_fd)(fd);
+    return engine_is_loaded() && !fdtab_is_aside && engine_call(owns_fd)(fd);
 }
 
 static void changed(int fd)
@@ -295,18 +296,40 @@ static int close_between(unsigned first, unsigned last, int flags)
     return close_real(first, last, flags);
 }
 
+/* A thread that takes a table of its own leaves ours to the others (the engine has such threads). The
+ * main thread does it on the way to exec: then it is the program's table that changes. */
+static void went_aside(int result)
+{
+    if (!result && gettid() != getpid())
+        fdtab_is_aside = true;
+}
+
 int close_range(unsigned first, unsigned last, int flags)
 {
+    bool unshares = flags & (int)CLOSE_RANGE_UNSHARE && gettid() != getpid();
     /* CLOEXEC only marks: on placeholders it means the same, on the engine's it is set already. */
-    if (likely(!file_any() && !engine_is_loaded()) || flags & (int)CLOSE_RANGE_CLOEXEC)
-        return REAL(close_range)(first, last, flags);
+    if (likely(!file_any() && !engine_is_loaded()) || flags & (int)CLOSE_RANGE_CLOEXEC ||
+        unshares || fdtab_is_aside) {
+        int result = REAL(close_range)(first, last, flags);
+        if (unshares)
+            went_aside(result);
+        return result;
+    }
     int saved = errno;
     return (int)entry_return(saved, close_between(first, last, flags));
 }
 
+int unshare(int flags)
+{
+    int result = REAL(unshare)(flags);
+    if (flags & CLONE_FILES)
+        went_aside(result);
+    return result;
+}
+
 void closefrom(int lowest)
 {
-    if (likely(!file_any() && !engine_is_loaded())) {
+    if (likely(!file_any() && !engine_is_loaded()) || fdtab_is_aside) {
         REAL(closefrom)(lowest);
         return;
     }

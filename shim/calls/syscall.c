@@ -6,6 +6,7 @@
  * inline assembly (liburing, Go, static code) cannot be seen; they meet placeholders.
  */
 #include <linux/openat2.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
@@ -100,6 +101,7 @@ static long no_such_call(void)
     ROW(lseek, FD(0), lseek(I(0), a[1], I(2)))                                                     \
     ROW(close, FD(0), close(I(0)))                                                                 \
     ROW(close_range, USED, close_range((unsigned)a[0], (unsigned)a[1], I(2)))                      \
+    ROW(unshare, USED, unshare(I(0)))                                                              \
     ROW(dup, FD(0), dup(I(0)))                                                                     \
     ROW(dup3, FDS(0, 1), dup3(I(0), I(1), I(2)))                                                   \
     ROW(fcntl, FD(0), fcntl(I(0), I(1), a[2]))                                                     \

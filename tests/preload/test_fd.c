@@ -11,8 +11,11 @@
 
 static char *data;
 
+static void before_the_first_request(void);
+
 static int setup(void **state)
 {
+    before_the_first_request();
     data = strdup(preload_path("fd.dat"));
     preload_make(data, 10000);
     return 0;
@@ -225,6 +228,40 @@ static void closing_ranges(void **state)
     close(local);
 }
 
+static void *close_aside(void *result)
+{
+    *(int *)result = close_range(3, ~0u, CLOSE_RANGE_UNSHARE);
+    return NULL;
+}
+
+/* A thread with a table of its own closes its own descriptors only. */
+static void closing_aside(void **state)
+{
+    int fd = data_open(), result = -1;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, close_aside, &result), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(result, 0);
+    assert_at(fd, 0);
+    close(fd);
+}
+
+/* A descriptor that is older than the first connection outlives it: the directory above needs no
+ * request. */
+static void before_the_first_request(void)
+{
+    char name[PATH_MAX];
+    int fd = open(preload_path(".."), O_RDONLY | O_DIRECTORY);
+    struct stat st;
+    assert_true(fd >= 0);
+    snprintf(name, sizeof name, "%s", strrchr(preload_root(), '/') + 1);
+    assert_int_equal(fstatat(fd, name, &st, 0), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_true(S_ISDIR(st.st_mode));
+    assert_int_equal(fstatat(fd, name, &st, 0), 0);
+    close(fd);
+}
+
 static void *churn(void *stop)
 {
     int fd = open(data, O_RDONLY), local = open("/dev/null", O_RDONLY);
@@ -288,6 +325,7 @@ int main(void)
         cmocka_unit_test(no_terminal),
         cmocka_unit_test(closing_ranges),
         cmocka_unit_test(changing_hands),
+        cmocka_unit_test(closing_aside),
         cmocka_unit_test(sockets),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
