@@ -51,6 +51,24 @@ bool dir_is_ours(const void *stream)
     return false;
 }
 
+/* A fork child must not find the lock held by a thread it does not have. */
+static pthread_once_t forks = PTHREAD_ONCE_INIT;
+
+static void streams_lock(void)
+{
+    pthread_mutex_lock(&streams.lock);
+}
+
+static void streams_unlock(void)
+{
+    pthread_mutex_unlock(&streams.lock);
+}
+
+static void forks_watch(void)
+{
+    pthread_atfork(streams_lock, streams_unlock, streams_unlock);
+}
+
 /* Under the lock. */
 static void streams_grow(void)
 {
@@ -74,13 +92,14 @@ static void streams_grow(void)
 static int dir_stream_new(struct file *file, int fd, struct dir_stream **ret_stream)
 {
     char *buffer = malloc(STREAM_BUFFER);
-    pthread_mutex_lock(&streams.lock);
+    pthread_once(&forks, forks_watch);
+    streams_lock();
     if (buffer && !streams.free)
         streams_grow();
     struct dir_stream *stream = buffer ? streams.free : NULL;
     if (stream)
         streams.free = stream->next_free;
-    pthread_mutex_unlock(&streams.lock);
+    streams_unlock();
     if (!stream) {
         free(buffer);
         return -ENOMEM;
@@ -97,10 +116,10 @@ static void dir_stream_free(struct dir_stream *stream)
     free(stream->buffer);
     file_put(stream->file);
     stream->file = NULL;
-    pthread_mutex_lock(&streams.lock);
+    streams_lock();
     stream->next_free = streams.free;
     streams.free = stream;
-    pthread_mutex_unlock(&streams.lock);
+    streams_unlock();
 }
 
 /* ---- canonical operations ---- */

@@ -32,6 +32,24 @@ static struct {
     unsigned count;
 } libraries = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* A fork child must not find the lock held by a thread it does not have. */
+static pthread_once_t forks = PTHREAD_ONCE_INIT;
+
+static void libraries_lock(void)
+{
+    pthread_mutex_lock(&libraries.lock);
+}
+
+static void libraries_unlock(void)
+{
+    pthread_mutex_unlock(&libraries.lock);
+}
+
+static void forks_watch(void)
+{
+    pthread_atfork(libraries_lock, libraries_unlock, libraries_unlock);
+}
+
 static int copy_into(struct file *file, int fd)
 {
     uint64_t size = (uint64_t)io_size(file);
@@ -111,19 +129,20 @@ static int library_keep(const struct file *file, int fd)
 
 static int library_fetch(struct file *file)
 {
-    pthread_mutex_lock(&libraries.lock);
+    pthread_once(&forks, forks_watch);
+    libraries_lock();
     int found = library_find(file);
-    pthread_mutex_unlock(&libraries.lock);
+    libraries_unlock();
     if (found >= 0)
         return found;
     int fd = memfd_create("s3dlio-library", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
     int result = copy_into(file, fd);
-    pthread_mutex_lock(&libraries.lock);
+    libraries_lock();
     if (!result)
         result = library_keep(file, fd);
-    pthread_mutex_unlock(&libraries.lock);
+    libraries_unlock();
     REAL(close)(fd);
     return result;
 }
