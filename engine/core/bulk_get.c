@@ -12,11 +12,15 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <utlist.h>
 
 #include "core/bulk.h"
 #include "core/engine.h"
 #include "core/fetch.h"
+
+#define HUGE_PAGE_BYTES ((uint64_t)2 << 20)
+#define NEAR_RANGES     4u   /* of large objects on a near store: more do not make it faster */
 
 struct item {
     const char *uri;
@@ -85,6 +89,20 @@ static void on_commit(struct fetch *fetch, size_t length)
 {
 }
 
+/* Large memory comes in large pages where the system has them: a fault for each small page costs
+ * more than the bytes. */
+static void *new_data(uint64_t size_bytes)
+{
+    void *data;
+
+    if (size_bytes < 2 * HUGE_PAGE_BYTES)
+        return malloc(size_bytes ? size_bytes : 1);
+    if (posix_memalign(&data, HUGE_PAGE_BYTES, size_bytes) != 0)
+        return NULL;
+    madvise(data, size_bytes - size_bytes % HUGE_PAGE_BYTES, MADV_HUGEPAGE);
+    return data;
+}
+
 static void on_object(struct fetch *fetch)
 {
     struct item *item = of_fetch(fetch)->item;
@@ -95,7 +113,7 @@ static void on_object(struct fetch *fetch)
     item->size_bytes = fetch->object_size_bytes;
     item->asked_bytes = fetch->length;
     memcpy(item->etag, fetch->etag, sizeof item->etag);
-    item->data = malloc(item->size_bytes ? item->size_bytes : 1);
+    item->data = new_data(item->size_bytes);
     item->sized = item->data != NULL;
     if (!item->sized) {
         error_set(&reason, ERROR_NO_MEMORY, "an object of %llu bytes",
@@ -202,6 +220,7 @@ static struct item *next_growing(struct bulk *bulk)
 static void pump(struct bulk *bulk)
 {
     const struct range_plan *plan = &bulk->engine->plan;
+    bool near = limiter_is_near(&bulk->engine->gets) && !plan->get_inflight_is_set;
 
     if (bulk->pumping)
         return;
@@ -209,7 +228,9 @@ static void pump(struct bulk *bulk)
     while (bulk->in_flight < bulk->in_flight_max) {
         struct item *item = next_growing(bulk);
 
-        if (item) {
+        if (item && near && bulk->in_flight >= NEAR_RANGES) {
+            break;
+        } else if (item) {
             uint64_t offset = item->asked_bytes, left = item->size_bytes - offset;
             uint64_t length = range_plan_get_bytes(plan, item->size_bytes, false);
 

@@ -178,9 +178,8 @@ static int ask_both(struct engine *engine, const struct uri *uri, const struct l
     return r;
 }
 
-/* One after the other, where asking costs nothing. */
-static int ask_in_turn(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                       struct attr *ret_attr, struct error *err)
+static int ask_file(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                    struct attr *ret_attr, struct error *err)
 {
     struct call *head = call_new(engine, STORE_HEAD, uri, limits, err);
     int r = head ? call_run(head, limits, err) : -error_errno(err);
@@ -188,6 +187,15 @@ static int ask_in_turn(struct engine *engine, const struct uri *uri, const struc
     if (r == 0)
         attr_from_object(&head->request.object, uri, ret_attr);
     call_delete(head);
+    return r;
+}
+
+/* One after the other, where asking costs nothing. */
+static int ask_in_turn(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                       struct attr *ret_attr, struct error *err)
+{
+    int r = ask_file(engine, uri, limits, ret_attr, err);
+
     if (r < 0 && err->class == ERROR_NOT_FOUND)
         r = ask_directory(engine, uri, limits, ret_attr, err);
     return r;
@@ -204,6 +212,8 @@ static int ask_store(struct engine *engine, const struct uri *uri, const struct 
         return r;
     if (!uri->key[0])
         return ask_directory(engine, uri, limits, ret_attr, err);
+    if (strlen(uri->key) == URI_KEY_MAX) /* nothing can be below it */
+        return ask_file(engine, uri, limits, ret_attr, err);
     if (store->capabilities & STORE_CAP_INLINE)
         return ask_in_turn(engine, uri, limits, ret_attr, err);
     return ask_both(engine, uri, limits, ret_attr, err);
@@ -291,7 +301,10 @@ int names_explain_missing(struct engine *engine, const struct uri *uri,
         name_error(uri, err);
         return r;
     }
-    r = ask_directory(engine, uri, limits, &attr, err);
+    if (strlen(name.key) == URI_KEY_MAX)
+        r = error_set(err, ERROR_NOT_FOUND, "no such file");
+    else
+        r = ask_directory(engine, uri, limits, &attr, err);
     if (r == 0) {
         attr_uri_text(uri, text);
         attr_cache_put(engine->attrs, text, &attr);

@@ -176,8 +176,9 @@ static void range_free(struct range *range)
     struct engine *engine = engine_of(range);
 
     fetch_fini(&range->fetch);
-    pool_put(&engine->pool, range->buffer, range->buffer_bytes);
+    /* In this order: what is released may lie idle in the pool. */
     budget_release(&engine->budget, range->budget_class, range->reserved_bytes);
+    pool_put(&engine->pool, range->buffer, range->buffer_bytes);
     free(range);
 }
 

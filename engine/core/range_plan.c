@@ -112,7 +112,7 @@ uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
         bytes = EQUAL_PART_BYTES;
     /* One size holds until the limit on the number of parts comes near. */
     if (!equal_parts && number > STORE_PARTS_MAX / 2)
-        bytes <<= (number - STORE_PARTS_MAX / 2) / (STORE_PARTS_MAX / 10) + 1;
+        bytes <<= (number - STORE_PARTS_MAX / 2) / (STORE_PARTS_MAX / 20) + 1;
     return clamp(bytes, STORE_PART_MIN, STORE_PART_MAX);
 }
 

@@ -21,6 +21,7 @@
 
 #define STREAK_READS      3u
 #define STREAK_BLOCKS     2u   /* in units of the block size */
+#define WINDOW_SHARE      2u   /* of the budget: the most that one reader takes */
 #define RANGE_BYTES_MIN   (UINT64_C(256) << 10)
 #define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
 #define DRAIN_AFTER_NS    (5 * NS_PER_MS)
@@ -195,7 +196,8 @@ static struct reach plan_reach(struct reader *reader, const struct range_read *r
     uint64_t size_bytes = reader->attr.size_bytes;
     bool near = limiter_is_near(limiter);
     uint64_t part_bytes = range_plan_get_bytes(plan, size_bytes, near);
-    uint64_t window_max = range_plan_window_max(plan, size_bytes, near);
+    uint64_t window_max = smaller(range_plan_window_max(plan, size_bytes, near),
+                                  reader->engine->budget.limit_bytes / WINDOW_SHARE);
     uint64_t reach_bytes = read->end - read->position;
     struct reach reach = {.count = (unsigned)larger(1, window_max / part_bytes)};
 

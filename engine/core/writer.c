@@ -56,8 +56,8 @@ static void block_free(void *arg)
     if (block->spooled) {
         spool_unmap(block->data, block->capacity_bytes);
     } else if (block->data) {
-        pool_put(&block->engine->pool, block->data, block->capacity_bytes);
         budget_release(&block->engine->budget, BUDGET_PARTS, block->capacity_bytes);
+        pool_put(&block->engine->pool, block->data, block->capacity_bytes);
     }
     free(block);
 }
