@@ -24,7 +24,7 @@ CFLAGS_ALL   := -std=c11 $(OPT) -g -fPIC -fvisibility=hidden -fno-omit-frame-poi
                 -pthread -MMD -MP $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(CFLAGS)
 LDFLAGS_ALL  := -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
-ENGINE_LIBS := -lcurl -lssl -lcrypto -lexpat -linih -lisal -luring
+ENGINE_LIBS := -lcurl -lssl -lcrypto -lexpat -lisal -luring
 SERVER_LIBS := -lmicrohttpd -lcrypto -lexpat -lisal -lm
 
 CONFIG_SRC := $(wildcard config/*.c)

@@ -17,6 +17,7 @@
 #include "shim/calls/map.h"
 #include "shim/engine.h"
 #include "shim/fdtab.h"
+#include "shim/path.h"
 #include "shim/real.h"
 #include "shim/report.h"
 
@@ -176,6 +177,7 @@ void file_put(struct file *file)
 int file_install_at(struct file *file, int fd)
 {
     file_ref(file);
+    path_watch_proc();
     uint64_t old = fdtab_exchange(fd, entry_of(file));
     if (old == UINT64_MAX) {
         file_put(file);

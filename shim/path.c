@@ -15,8 +15,10 @@
 #include <string.h>
 
 #include "config/options.h"
+#include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
+#include "shim/proc.h"
 
 struct path_filter path_filter;
 
@@ -249,6 +251,25 @@ int path_classify(int dirfd, const char *path, struct vpath *ret_path)
     return 0;
 }
 
+/* "/p…" and "/d…" pass the filter once there is something to find behind them. */
+void path_watch_proc(void)
+{
+    if (path_filter.proc)
+        return;
+    path_filter.second['p'] = path_filter.second['d'] = true;
+    path_filter.proc = true;
+}
+
+int path_classify_follow(int dirfd, const char *path, struct vpath *ret_path)
+{
+    if (unlikely(path_filter.proc) && path_maybe(path) && path[0] == '/' &&
+        proc_target(path, ret_path->path)) {
+        ret_path->wants_directory = false;
+        return path_from_virtual(ret_path->path, ret_path);
+    }
+    return path_classify(dirfd, path, ret_path);
+}
+
 int path_join(const struct vpath *directory, const char *name, struct vpath *ret_path)
 {
     size_t length = strlen(directory->path), name_length = strlen(name);
@@ -266,6 +287,8 @@ void path_set_cwd(const char *virtual_path)
 {
     bool is_virtual = virtual_path && virtual_path[0];
     char *copy = is_virtual ? strdup(virtual_path) : NULL;
+    if (copy)
+        path_watch_proc();
     /* The old string stays allocated: another thread may be reading it. chdir is rare. */
     atomic_store(&paths.cwd, copy);
     path_filter.relative = copy != NULL;

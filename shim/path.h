@@ -30,6 +30,7 @@ struct path_filter {
     bool first[256];  /* first byte of a relative path that may start a URI ("s3:/…") */
     bool second[256]; /* second byte of an absolute path */
     bool relative;    /* the working directory is virtual */
+    bool proc;        /* "/proc/self/fd/N" and "/dev/fd/N" may be ours */
 };
 extern struct path_filter path_filter;
 
@@ -53,6 +54,12 @@ int path_resolve(int dirfd, const char *path, struct vpath *ret_path);
 
 /* path_maybe and path_resolve, dirfd included; what canonical operations start with. */
 int path_classify(int dirfd, const char *path, struct vpath *ret_path);
+
+/* The same for calls that follow links: /proc/self/fd/N and its like (proc.h) lead to the virtual file. */
+int path_classify_follow(int dirfd, const char *path, struct vpath *ret_path);
+
+/* From now on such links may stand for something virtual; path_maybe lets them through. */
+void path_watch_proc(void);
 
 /* The same for a canonical virtual path (working directory, stored names): fills uri. */
 int path_from_virtual(const char *virtual_path, struct vpath *ret_path);

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 
 #include "config/options.h"
 #include "shim/exit.h"
@@ -18,6 +19,7 @@
 static struct options options;
 static char *const *environment;
 static bool ready, active;
+static mode_t first_umask = 022;
 
 const struct options *start_options(void)
 {
@@ -27,6 +29,11 @@ const struct options *start_options(void)
 char *const *start_environment(void)
 {
     return environment;
+}
+
+mode_t start_umask(void)
+{
+    return first_umask;
 }
 
 bool start_is_active(void)
@@ -44,6 +51,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 {
     real_resolve();
     environment = envp;
+    first_umask = umask(022);
+    umask(first_umask);
     if (getauxval(AT_SECURE))
         return;
     if (options_load(envp, leave_to_engine, NULL, &options) < 0)

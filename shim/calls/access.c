@@ -41,7 +41,7 @@ static int access_path(const struct vpath *path, int mode, int flags)
 int access(const char *path, int mode)
 {
     struct vpath resolved;
-    int is_virtual = likely(!path_maybe(path)) ? 0 : path_classify(AT_FDCWD, path, &resolved);
+    int is_virtual = likely(!path_maybe(path)) ? 0 : path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!is_virtual))
         return REAL(access)(path, mode);
     int saved = errno;
@@ -51,7 +51,7 @@ int access(const char *path, int mode)
 int eaccess(const char *path, int mode)
 {
     struct vpath resolved;
-    int is_virtual = likely(!path_maybe(path)) ? 0 : path_classify(AT_FDCWD, path, &resolved);
+    int is_virtual = likely(!path_maybe(path)) ? 0 : path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!is_virtual))
         return REAL(eaccess)(path, mode);
     int saved = errno;
@@ -62,7 +62,7 @@ int eaccess(const char *path, int mode)
 int faccessat(int dirfd, const char *path, int mode, int flags)
 {
     struct vpath resolved;
-    int is_virtual = path_classify(dirfd, path, &resolved);
+    int is_virtual = path_classify_follow(dirfd, path, &resolved);
     if (likely(!is_virtual))
         return REAL(faccessat)(dirfd, path, mode, flags);
     int saved = errno;
@@ -107,7 +107,7 @@ static int fs_path(const char *path)
 {
     struct vpath resolved;
     struct stat st;
-    int is_virtual = path_classify(AT_FDCWD, path, &resolved);
+    int is_virtual = path_classify_follow(AT_FDCWD, path, &resolved);
     if (is_virtual <= 0)
         return is_virtual;
     int result = stat_path(&resolved, &st);

@@ -79,7 +79,7 @@ static int truncate_path(const struct vpath *path, off_t length)
 int truncate(const char *path, off_t length)
 {
     struct vpath resolved;
-    int is_virtual = path_classify(AT_FDCWD, path, &resolved);
+    int is_virtual = path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!is_virtual))
         return REAL(truncate)(path, length);
     return (int)entry_return(errno, is_virtual < 0 ? is_virtual : truncate_path(&resolved, length));

@@ -13,8 +13,4 @@ int name_unlink(const struct vpath *path);
 int name_chdir(const struct vpath *path);
 int name_fchdir(int fd);
 
-/* The number in /proc/self/fd/N, /proc/PID/fd/N (our own), /proc/thread-self/fd/N, /dev/fd/N,
- * /dev/stdin, /dev/stdout and /dev/stderr; -1 for any other path. The path must be readable. */
-int name_proc_fd(const char *path);
-
 #endif

@@ -16,6 +16,7 @@
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
+#include "shim/proc.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/start.h"
@@ -180,75 +181,6 @@ char *__getwd_chk(char *buffer, size_t room)
     return likely(!path_cwd()[0]) ? REAL(__getwd_chk)(buffer, room) : getcwd(buffer, room);
 }
 
-/* ---- links that the kernel shows for descriptors ---- */
-
-static const char *after(const char *path, const char *prefix)
-{
-    size_t length = strlen(prefix);
-    return strncmp(path, prefix, length) ? NULL : path + length;
-}
-
-/* Behind "/proc/self/" and what else names this process there; NULL otherwise. */
-static const char *proc_self(const char *path)
-{
-    const char *rest = after(path, "/proc/");
-    if (!rest)
-        return NULL;
-    const char *self = after(rest, "self/");
-    self = self ? self : after(rest, "thread-self/");
-    if (self || *rest < '1' || *rest > '9')
-        return self;
-    char *end;
-    long pid = strtol(rest, &end, 10);
-    return *end == '/' && pid == getpid() ? end + 1 : NULL;
-}
-
-int name_proc_fd(const char *path)
-{
-    static const struct {
-        const char *path;
-        int fd;
-    } streams[] = {{"/dev/stdin", 0}, {"/dev/stdout", 1}, {"/dev/stderr", 2}};
-    for (unsigned i = 0; i < sizeof streams / sizeof *streams; i++)
-        if (!strcmp(path, streams[i].path))
-            return streams[i].fd;
-    const char *digits = after(path, "/dev/fd/");
-    if (!digits) {
-        const char *self = proc_self(path);
-        digits = self ? after(self, "fd/") : NULL;
-    }
-    if (!digits || *digits < '0' || *digits > '9')
-        return -1;
-    char *end;
-    long fd = strtol(digits, &end, 10);
-    return *end || fd > INT_MAX ? -1 : (int)fd;
-}
-
-static bool may_be_proc(const char *path)
-{
-    return (file_any() || path_filter.relative) && (uintptr_t)path >= PATH_UNREAD &&
-           path[0] == '/' && (path[1] == 'p' || path[1] == 'd');
-}
-
-/* What such a link points to, when that is virtual: 1 with the path copied out. */
-static int proc_target(const char *path, char *ret_target)
-{
-    if (!may_be_proc(path))
-        return 0;
-    const char *self = proc_self(path);
-    if (self && !strcmp(self, "cwd") && path_cwd()[0]) {
-        snprintf(ret_target, PATH_VIRTUAL_MAX, "%s", path_cwd());
-        return 1;
-    }
-    int fd = name_proc_fd(path);
-    struct file *file = fd < 0 ? NULL : file_get(fd);
-    if (!file)
-        return 0;
-    snprintf(ret_target, PATH_VIRTUAL_MAX, "%s", file->path);
-    file_put(file);
-    return 1;
-}
-
 /* ---- realpath ---- */
 
 static char *realpath_virtual(int result, const struct vpath *path, char *buffer)
@@ -268,11 +200,7 @@ static char *realpath_virtual(int result, const struct vpath *path, char *buffer
 char *realpath(const char *path, char *buffer)
 {
     struct vpath resolved;
-    int result = path_classify(AT_FDCWD, path, &resolved);
-    if (unlikely(!result && proc_target(path, resolved.path))) {
-        resolved.wants_directory = false;
-        result = path_from_virtual(resolved.path, &resolved);
-    }
+    int result = path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!result))
         return REAL(realpath)(path, buffer);
     return realpath_virtual(result, &resolved, buffer);
@@ -304,7 +232,8 @@ static int readlink_any(int dirfd, const char *path, char *buffer, size_t size, 
         return 1;
     }
     /* /dev/stdin is itself a link to /proc/self/fd/0. */
-    if (!size || !may_be_proc(path) || after(path, "/dev/std") || !proc_target(path, resolved.path))
+    if (!size || !path_maybe(path) || !path_filter.proc || !strncmp(path, "/dev/std", 8) ||
+        !proc_target(path, resolved.path))
         return 0;
     size_t length = strlen(resolved.path);
     length = length < size ? length : size;
@@ -317,7 +246,7 @@ ssize_t readlink(const char *path, char *buffer, size_t size)
 {
     ssize_t result;
     int saved = errno;
-    if (likely(!path_maybe(path) && !may_be_proc(path)) ||
+    if (likely(!path_maybe(path)) ||
         !readlink_any(AT_FDCWD, path, buffer, size, &result))
         return REAL(readlink)(path, buffer, size);
     return entry_return(saved, result);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/calls/name.h"
 #include "shim/calls/stat.h"
 #include "shim/calls/stdio.h"
 #include "shim/engine.h"
@@ -17,6 +16,7 @@
 #include "shim/fdtab.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/start.h"
 
 #define NEEDS_MODE(flags) ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE)
 
@@ -109,8 +109,8 @@ static int open_writer(const struct vpath *path, int flags, mode_t mode, struct 
         .flags = flags & O_EXCL ? S3DLIO_WRITE_EXCLUSIVE : 0,
         .mode = mode & ~mask & 07777,
     };
-    /* 0666 & ~umask is what a reader assumes anyway; anything else travels with the object. */
-    if (options.mode != (0666 & ~mask))
+    /* 0666 less the first umask is what a reader assumes anyway; anything else travels with the object. */
+    if (options.mode != (0666 & ~start_umask()))
         options.has = S3DLIO_HAS_MODE;
     struct s3dlio_error error = {0};
     struct s3dlio_writer *writer = NULL;
@@ -209,46 +209,16 @@ int close_fd(int fd)
     return file_close(file);
 }
 
-/* /proc/self/fd/N, /dev/fd/N and /dev/stdin of a virtual descriptor: opening them opens its object
- * anew, as the kernel does for regular files. 1 when it was one. */
-static int open_proc_fd(const char *path, int flags, mode_t mode, int *ret_fd)
-{
-    int named = name_proc_fd(path);
-    struct file *file = named < 0 ? NULL : file_get(named);
-    if (!file)
-        return 0;
-    struct vpath target = {0};
-    memcpy(target.path, file->path, strlen(file->path) + 1);
-    int result = path_from_virtual(target.path, &target);
-    file_put(file);
-    *ret_fd = result < 0 ? result : open_fd(&target, flags, mode);
-    return 1;
-}
-
-static int open_classified(int dirfd, const char *path, int flags, mode_t mode, int *ret_fd)
-{
-    struct vpath resolved;
-    int is_virtual = path_classify(dirfd, path, &resolved);
-    if (is_virtual > 0)
-        *ret_fd = open_fd(&resolved, flags, mode);
-    else if (is_virtual < 0)
-        *ret_fd = is_virtual;
-    else if (file_any() && (uintptr_t)path >= PATH_UNREAD && path[0] == '/')
-        return open_proc_fd(path, flags, mode, ret_fd);
-    return is_virtual != 0;
-}
-
-static bool is_candidate(int dirfd, const char *path)
-{
-    return path_maybe(path) || file_any();
-}
-
 static int open_common(int dirfd, const char *path, int flags, mode_t mode)
 {
-    int saved = errno, fd;
-    if (open_classified(dirfd, path, flags, mode, &fd))
-        return (int)entry_return(saved, fd);
-    return REAL(openat)(dirfd, path, flags, mode);
+    struct vpath resolved;
+    int saved = errno;
+    int is_virtual = flags & O_NOFOLLOW ? path_classify(dirfd, path, &resolved)
+                                        : path_classify_follow(dirfd, path, &resolved);
+    if (!is_virtual)
+        return REAL(openat)(dirfd, path, flags, mode);
+    return (int)entry_return(saved,
+                             is_virtual < 0 ? is_virtual : open_fd(&resolved, flags, mode));
 }
 
 int open(const char *path, int flags, ...)
@@ -260,7 +230,7 @@ int open(const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
         va_end(args);
     }
-    if (likely(!is_candidate(AT_FDCWD, path)))
+    if (likely(!path_maybe(path)))
         return REAL(open)(path, flags, mode);
     return open_common(AT_FDCWD, path, flags, mode);
 }
@@ -274,14 +244,14 @@ int openat(int dirfd, const char *path, int flags, ...)
         mode = va_arg(args, mode_t);
         va_end(args);
     }
-    if (likely(!is_candidate(dirfd, path)))
+    if (likely(!path_maybe(path) && !fdtab_is_virtual(dirfd)))
         return REAL(openat)(dirfd, path, flags, mode);
     return open_common(dirfd, path, flags, mode);
 }
 
 int creat(const char *path, mode_t mode)
 {
-    if (likely(!is_candidate(AT_FDCWD, path)))
+    if (likely(!path_maybe(path)))
         return REAL(creat)(path, mode);
     return open_common(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
@@ -289,14 +259,14 @@ int creat(const char *path, mode_t mode)
 /* The fortified forms are called without a mode: O_CREAT would abort in libc, and does. */
 int __open_2(const char *path, int flags)
 {
-    if (likely(!is_candidate(AT_FDCWD, path)) || NEEDS_MODE(flags))
+    if (likely(!path_maybe(path)) || NEEDS_MODE(flags))
         return REAL(__open_2)(path, flags);
     return open_common(AT_FDCWD, path, flags, 0);
 }
 
 int __openat_2(int dirfd, const char *path, int flags)
 {
-    if (likely(!is_candidate(dirfd, path)) || NEEDS_MODE(flags))
+    if (likely(!path_maybe(path) && !fdtab_is_virtual(dirfd)) || NEEDS_MODE(flags))
         return REAL(__openat_2)(dirfd, path, flags);
     return open_common(dirfd, path, flags, 0);
 }

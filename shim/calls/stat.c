@@ -19,13 +19,6 @@
 #include "shim/start.h"
 
 
-static mode_t current_umask(void)
-{
-    mode_t mask = umask(022);
-    umask(mask);
-    return mask;
-}
-
 static dev_t device_of(const char *path)
 {
     unsigned index = 0;
@@ -39,7 +32,7 @@ void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct sta
 {
     bool is_directory = attr->type == S3DLIO_DIRECTORY;
     mode_t bits = attr->has & S3DLIO_HAS_MODE ? attr->mode & 07777
-                                              : (is_directory ? 0777u : 0666u) & ~current_umask();
+                                              : (is_directory ? 0777u : 0666u) & ~start_umask();
     *ret_stat = (struct stat){
         .st_dev = device_of(path),
         .st_ino = attr->inode,
@@ -109,7 +102,8 @@ static int stat_any(int dirfd, const char *path, struct stat *st, int flags, int
         file_put(file);
         return file != NULL;
     }
-    int is_virtual = path_classify(dirfd, path, &resolved);
+    int is_virtual = flags & AT_SYMLINK_NOFOLLOW ? path_classify(dirfd, path, &resolved)
+                                                 : path_classify_follow(dirfd, path, &resolved);
     if (is_virtual > 0)
         *ret_result = stat_path(&resolved, st);
     else if (is_virtual < 0)

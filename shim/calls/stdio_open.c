@@ -40,17 +40,7 @@ int stream_mode_flags(const char *mode)
 
 int stream_target(const char *path, struct vpath *ret_path)
 {
-    int result = path_classify(AT_FDCWD, path, ret_path);
-    if (result || !file_any() || (uintptr_t)path < PATH_UNREAD || path[0] != '/')
-        return result;
-    int fd = name_proc_fd(path);
-    struct file *file = fd < 0 ? NULL : file_get(fd);
-    if (!file)
-        return 0;
-    memset(ret_path, 0, sizeof *ret_path);
-    strcpy(ret_path->path, file->path);
-    file_put(file);
-    return path_from_virtual(ret_path->path, ret_path);
+    return path_classify_follow(AT_FDCWD, path, ret_path);
 }
 
 /* "r,ccs=UTF-8": a cookie stream converts by the locale alone, so nothing else is promised. */

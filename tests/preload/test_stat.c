@@ -122,13 +122,44 @@ static void file_system(void **state)
     close(fd);
 }
 
+/* A link that the kernel makes for a descriptor leads to the file; the link itself is a link. */
+static void through_proc(void **state)
+{
+    char name[64];
+    struct stat st, link;
+    int fd = open(data, O_RDONLY);
+    static const char *const places[] = {"/proc/self/fd/%d", "/dev/fd/%d"};
+    for (unsigned i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, places[i], fd);
+        assert_int_equal(stat(name, &st), 0);
+        assert_int_equal(st.st_size, 5000);
+        assert_true(S_ISREG(st.st_mode));
+        assert_int_equal(lstat(name, &link), 0);
+        assert_true(S_ISLNK(link.st_mode));
+        assert_int_equal(access(name, R_OK), 0);
+    }
+    close(fd);
+    assert_errno(stat(name, &st), ENOENT);
+}
+
+/* What a file without a mode of its own is shown with does not follow later umasks. */
+static void umask_of_the_moment(void **state)
+{
+    struct stat st;
+    mode_t before = umask(0);
+    assert_int_equal(stat(data, &st), 0);
+    umask(before);
+    assert_int_equal(st.st_mode & 07777, 0644);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_file),    cmocka_unit_test(same_everywhere),
         cmocka_unit_test(versioned),   cmocka_unit_test(directories),
         cmocka_unit_test(errors),      cmocka_unit_test(may_i),
-        cmocka_unit_test(file_system),
+        cmocka_unit_test(file_system), cmocka_unit_test(through_proc),
+        cmocka_unit_test(umask_of_the_moment),
     };
     return cmocka_run_group_tests_name("stat", tests, setup, NULL);
 }
