@@ -80,7 +80,7 @@ int s3dlio_list_next(struct s3dlio_list *list, struct s3dlio_entry *ret_entry,
                      struct s3dlio_error *ret_error)
 {
     struct api api;
-    struct listing_entry entry;
+    struct listing_entry entry = {0};
     int result = api_enter(&api, NULL, ret_error);
     if (!result)
         result = listing_next(listing_of(list), &api.limits, &entry, &api.error);

@@ -75,11 +75,11 @@ int s3dlio_get_many(struct s3dlio_get_item *items, size_t count, const struct s3
 
     if (!result && !gets)
         result = error_set(&api.error, ERROR_NO_MEMORY, "fetching %zu objects", count);
-    for (size_t i = 0; result == 0 && i < count; i++)
+    for (size_t i = 0; gets && i < count; i++)
         gets[i].uri = items[i].uri;
     if (!result)
         result = bulk_get(api.engine, gets, count, &api.limits, &api.error);
-    for (size_t i = 0; result >= 0 && i < count; i++) {
+    for (size_t i = 0; gets && result >= 0 && i < count; i++) {
         items[i].data = gets[i].data;
         items[i].length_bytes = gets[i].length_bytes;
         items[i].result = gets[i].result;
@@ -90,6 +90,7 @@ int s3dlio_get_many(struct s3dlio_get_item *items, size_t count, const struct s3
     return leave_many(&api, result);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as the public header has it */
 int s3dlio_put(const char *uri_text, const void *data, size_t length_bytes,
                const struct s3dlio_write_options *options, const struct s3dlio_call *call,
                struct s3dlio_attr *ret_attr, struct s3dlio_error *ret_error)
@@ -121,14 +122,14 @@ int s3dlio_put_many(struct s3dlio_put_item *items, size_t count, const struct s3
 
     if (!result && !puts)
         result = error_set(&api.error, ERROR_NO_MEMORY, "storing %zu objects", count);
-    for (size_t i = 0; result == 0 && i < count; i++) {
+    for (size_t i = 0; puts && i < count; i++) {
         puts[i].uri = items[i].uri;
         puts[i].data = items[i].data;
         puts[i].length_bytes = items[i].length_bytes;
     }
     if (!result)
         result = bulk_put(api.engine, puts, count, &api.limits, &api.error);
-    for (size_t i = 0; result >= 0 && i < count; i++) {
+    for (size_t i = 0; puts && result >= 0 && i < count; i++) {
         items[i].result = puts[i].result;
         if (puts[i].result < 0)
             note_item(&api, &puts[i].error);

@@ -58,6 +58,7 @@ static struct entry *find(struct attr_cache *cache, const char *name, size_t len
 
 static void drop(struct attr_cache *cache, struct entry *entry)
 {
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the table is there while it has entries */
     HASH_DELETE(hh, cache->by_name, entry);
     DL_DELETE(cache->by_use, entry);
     cache->count--;
@@ -107,6 +108,8 @@ static void make_room(struct attr_cache *cache)
     for (unsigned tries = 0; cache->count >= cache->entries_max && tries < 8; tries++) {
         struct entry *oldest = cache->by_use;
 
+        if (!oldest)
+            return;
         if (oldest->kept && tries < 7)
             touch(cache, oldest);
         else

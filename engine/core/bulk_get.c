@@ -179,13 +179,15 @@ static int parse(const struct item *item, struct bulk *bulk, struct uri *ret_uri
 static void start(struct bulk *bulk, struct item *item, uint64_t offset, uint64_t length)
 {
     struct getting *getting = malloc(sizeof *getting);
-    struct store *store;
-    struct error error;
+    struct store *store = NULL;
+    struct error error = {0};
     struct uri uri;
 
-    if (!getting || parse(item, bulk, &uri, &store, &error) < 0) {
-        if (!getting)
-            error_set(&error, ERROR_NO_MEMORY, "fetching an object");
+    if (getting)
+        parse(item, bulk, &uri, &store, &error);
+    else
+        error_set(&error, ERROR_NO_MEMORY, "fetching an object");
+    if (!store) {
         free(getting);
         fail_item(item, &error);
         end_if_complete(bulk, item);

@@ -84,8 +84,8 @@ static void start(struct bulk *bulk, size_t index)
 {
     const struct bulk_put *item = &bulk->items[index];
     struct putting *putting;
-    struct store *store;
-    struct error error;
+    struct store *store = NULL;
+    struct error error = {0};
     struct uri uri;
 
     if (item->length_bytes >
@@ -93,13 +93,13 @@ static void start(struct bulk *bulk, size_t index)
         bulk->outcomes[index].later = true;
         return;
     }
-    if (prepare(bulk, index, &uri, &store, &error) < 0) {
-        fail_item(bulk, index, &error);
-        return;
-    }
     putting = calloc(1, sizeof *putting);
-    if (!putting) {
+    if (putting)
+        prepare(bulk, index, &uri, &store, &error);
+    else
         error_set(&error, ERROR_NO_MEMORY, "storing an object");
+    if (!store) {
+        free(putting);
         fail_item(bulk, index, &error);
         return;
     }
@@ -149,28 +149,32 @@ static void give_up(struct bulk *bulk, const struct error *error)
         fail_item(bulk, i, error);
 }
 
-static void put_large(struct bulk *bulk, const struct limits *limits)
+static int put_one(struct bulk *bulk, size_t index, const struct limits *limits,
+                   struct error *err)
 {
     struct put *put = calloc(1, sizeof *put);
     struct store *store;
-    struct error error;
+    int r;
 
-    for (size_t i = 0; i < bulk->count; i++) {
-        int r;
-
-        if (!bulk->outcomes[i].later)
-            continue;
-        r = put ? prepare(bulk, i, &put->uri, &store, &error)
-                : error_set(&error, ERROR_NO_MEMORY, "storing an object");
-        if (r == 0) {
-            put->data = bulk->items[i].data;
-            put->length_bytes = bulk->items[i].length_bytes;
-            r = put_object(bulk->engine, put, limits, &error);
-        }
-        if (r < 0)
-            fail_item(bulk, i, &error);
+    if (!put)
+        return error_set(err, ERROR_NO_MEMORY, "storing an object");
+    r = prepare(bulk, index, &put->uri, &store, err);
+    if (r == 0) {
+        put->data = bulk->items[index].data;
+        put->length_bytes = bulk->items[index].length_bytes;
+        r = put_object(bulk->engine, put, limits, err);
     }
     free(put);
+    return r;
+}
+
+static void put_large(struct bulk *bulk, const struct limits *limits)
+{
+    struct error error;
+
+    for (size_t i = 0; i < bulk->count; i++)
+        if (bulk->outcomes[i].later && put_one(bulk, i, limits, &error) < 0)
+            fail_item(bulk, i, &error);
 }
 
 static struct bulk *bulk_new(struct engine *engine, const struct bulk_put *items, size_t count)

@@ -119,10 +119,6 @@ static int run_parts(struct parts *parts, struct error *err)
 {
     int r = 0;
 
-    parts->calls = calloc(parts->count, sizeof *parts->calls);
-    parts->results = calloc(parts->count, sizeof *parts->results);
-    if (!parts->calls || !parts->results)
-        r = error_set(err, ERROR_NO_MEMORY, "copying by parts");
     while (r == 0 && parts->ended < parts->count) {
         if (parts->started < parts->count && parts->started - parts->ended < PARTS_IN_FLIGHT)
             r = start_part(parts, err);
@@ -131,8 +127,19 @@ static int run_parts(struct parts *parts, struct error *err)
     }
     for (unsigned i = parts->ended; i < parts->started; i++)
         call_delete(parts->calls[i]);
-    if (r == 0)
-        r = complete(parts, err);
+    return r < 0 ? r : complete(parts, err);
+}
+
+static int run_parts_in_memory(struct parts *parts, struct error *err)
+{
+    int r;
+
+    parts->calls = calloc(parts->count, sizeof *parts->calls);
+    parts->results = calloc(parts->count, sizeof *parts->results);
+    if (parts->calls && parts->results)
+        r = run_parts(parts, err);
+    else
+        r = error_set(err, ERROR_NO_MEMORY, "copying by parts");
     free(parts->calls);
     free(parts->results);
     return r;
@@ -174,7 +181,7 @@ static int copy_parts(const struct copying *copying, struct error *err)
     if (r == 0) {
         parts.upload_id = create->request.returned_upload_id;
         parts.count = (unsigned)((size_bytes + parts.part_bytes - 1) / parts.part_bytes);
-        r = run_parts(&parts, err);
+        r = run_parts_in_memory(&parts, err);
         if (r < 0)
             abort_upload(copying, parts.upload_id);
     }

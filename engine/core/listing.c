@@ -88,9 +88,9 @@ static int next_page(struct listing *listing, const struct limits *limits, struc
         cancel_request(listing); /* the parent's */
     if (!listing->call)
         r = send_request(listing, limits, err);
-    if (r < 0)
-        return r;
     call = listing->call;
+    if (!call)
+        return r;
     shard_lock(call->request.shard);
     call->deadline_ns = limits->deadline_ns;
     r = call_wait(call, limits, err);
@@ -275,7 +275,7 @@ static int listing_begin(struct listing *listing, const struct limits *limits, s
 
     restart(listing);
     r = next_page(listing, limits, err);
-    if (r == 0 && listing->page->count == 0 && listing->at_end)
+    if (r == 0 && listing->at_end && listing->page && listing->page->count == 0)
         r = explain_empty(listing, limits, err);
     return r;
 }

@@ -498,7 +498,7 @@ int names_delete(struct engine *engine, const struct uri *uri, const struct limi
 int names_unlink(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct error *err)
 {
-    struct attr attr;
+    struct attr attr = {0};
     int r = names_lookup(engine, uri, limits, &attr, err);
 
     if (r < 0)
