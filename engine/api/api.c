@@ -31,8 +31,8 @@ int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri)
     int result = uri_parse(text, ret_uri);
 
     if (result == -ENAMETOOLONG)
-        result = error_set(&api->error, ERROR_TOO_LONG, "the key is longer than %d bytes",
-                           URI_KEY_MAX);
+        result =
+            error_set(&api->error, ERROR_TOO_LONG, "the key is longer than %d bytes", URI_KEY_MAX);
     else if (result < 0)
         result = error_set(&api->error, ERROR_INVALID, "not a URI of the form scheme://bucket/key");
     if (result < 0)
@@ -85,11 +85,10 @@ void api_export_error(const struct error *error, struct s3dlio_error *ret_error)
 
 void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr)
 {
-    _Static_assert((int)ATTR_FILE == (int)S3DLIO_FILE &&
-                       (int)ATTR_DIRECTORY == (int)S3DLIO_DIRECTORY &&
-                       (int)ATTR_SYMLINK == (int)S3DLIO_SYMLINK &&
-                       (int)ATTR_HAS_GID == (int)S3DLIO_HAS_GID,
-                   "both sides number types and flags alike");
+    _Static_assert(
+        (int)ATTR_FILE == (int)S3DLIO_FILE && (int)ATTR_DIRECTORY == (int)S3DLIO_DIRECTORY &&
+            (int)ATTR_SYMLINK == (int)S3DLIO_SYMLINK && (int)ATTR_HAS_GID == (int)S3DLIO_HAS_GID,
+        "both sides number types and flags alike");
     *ret_attr = (struct s3dlio_attr){
         .type = (enum s3dlio_type)attr->type,
         .has = attr->has,

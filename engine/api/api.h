@@ -21,8 +21,8 @@ struct api {
     struct limits limits;
     struct engine *engine;
     struct error error;
-    struct s3dlio_error *ret_error;  /* the caller's; NULL: what goes wrong is printed once */
-    int result;                      /* of api_enter */
+    struct s3dlio_error *ret_error; /* the caller's; NULL: what goes wrong is printed once */
+    int result;                     /* of api_enter */
 };
 
 /* call and ret_error may be NULL. 0 or -errno. */

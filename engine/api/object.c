@@ -86,8 +86,7 @@ int s3dlio_writer_open(const char *uri_text, const struct s3dlio_write_options *
     int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
 
     if (!result)
-        result =
-            writer_open(api.engine, &uri, &opening, &api.limits, &writer, &api.error);
+        result = writer_open(api.engine, &uri, &opening, &api.limits, &writer, &api.error);
     if (!result)
         *ret_writer = (struct s3dlio_writer *)writer;
     return (int)api_leave(&api, result);

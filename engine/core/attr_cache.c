@@ -12,17 +12,16 @@
 
 #include "base/clock.h"
 
-
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 #include <utlist.h>
 
 struct entry {
     UT_hash_handle hh;
-    struct entry *prev, *next;     /* by use, the next to go first */
+    struct entry *prev, *next; /* by use, the next to go first */
     struct attr attr;
     int64_t expires_ns;
-    int64_t complete_until_ns;     /* 0: not known completely */
+    int64_t complete_until_ns; /* 0: not known completely */
     bool kept;
     char name[];
 };
@@ -33,7 +32,7 @@ struct attr_cache {
     struct entry *by_use;
     unsigned count, entries_max;
     int64_t ttl_ns;
-    int64_t broken_ns;             /* when an entry was last lost that may still exist */
+    int64_t broken_ns; /* when an entry was last lost that may still exist */
 };
 
 struct attr_cache *attr_cache_new(int64_t ttl_ns, unsigned entries_max)

@@ -27,8 +27,8 @@ void attr_cache_free(struct attr_cache *cache);
 
 enum attr_cache_answer {
     ATTR_CACHE_UNKNOWN,
-    ATTR_CACHE_FOUND,      /* *ret_attr is set */
-    ATTR_CACHE_ABSENT,     /* its directory is known completely and does not hold it */
+    ATTR_CACHE_FOUND,  /* *ret_attr is set */
+    ATTR_CACHE_ABSENT, /* its directory is known completely and does not hold it */
 };
 enum attr_cache_answer attr_cache_get(struct attr_cache *cache, const char *uri,
                                       struct attr *ret_attr);

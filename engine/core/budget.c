@@ -59,7 +59,8 @@ static uint64_t group_limit(const char *root, const char *group, const char *fil
 
     snprintf(current, sizeof current, "%s", group);
     for (;;) {
-        snprintf(path, sizeof path, "%s%s/%s", root, strcmp(current, "/") == 0 ? "" : current, file);
+        snprintf(path, sizeof path, "%s%s/%s", root, strcmp(current, "/") == 0 ? "" : current,
+                 file);
         limit = smaller(limit, read_limit(path));
         slash = strrchr(current, '/');
         if (!slash || current[0] == '\0')
@@ -87,8 +88,8 @@ static uint64_t cgroup_limit(void)
         if (controllers[0] == '\0')
             limit = smaller(limit, group_limit(CGROUP_ROOT, group, "memory.max"));
         else if (strstr(controllers, "memory"))
-            limit = smaller(
-                limit, group_limit(CGROUP_ROOT "/memory", group, "memory.limit_in_bytes"));
+            limit =
+                smaller(limit, group_limit(CGROUP_ROOT "/memory", group, "memory.limit_in_bytes"));
     }
     return limit;
 }
@@ -105,9 +106,9 @@ void budget_init(struct budget *budget, uint64_t limit_bytes, uint64_t range_byt
                  uint64_t part_bytes)
 {
     memset(budget, 0, sizeof *budget);
-    budget->limit_bytes = limit_bytes ? limit_bytes
-                                      : smaller(BUDGET_DEFAULT_MAX,
-                                                budget_memory_limit() / BUDGET_SHARE);
+    budget->limit_bytes = limit_bytes
+                              ? limit_bytes
+                              : smaller(BUDGET_DEFAULT_MAX, budget_memory_limit() / BUDGET_SHARE);
     budget->floor_bytes[BUDGET_READ_AHEAD] = 2 * range_bytes;
     budget->floor_bytes[BUDGET_PARTS] = part_bytes;
 }

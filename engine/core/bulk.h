@@ -15,11 +15,11 @@
 struct engine;
 
 struct bulk_get {
-    const char *uri;          /* in */
-    void *data;               /* out: malloc'd, NULL when it failed; not NULL for an empty object */
+    const char *uri; /* in */
+    void *data;      /* out: malloc'd, NULL when it failed; not NULL for an empty object */
     size_t length_bytes;
-    int result;               /* 0 or -errno */
-    struct error error;       /* of this item */
+    int result;         /* 0 or -errno */
+    struct error error; /* of this item */
 };
 
 /* Returns the number of failed items, or -errno when nothing could be tried. */

@@ -20,15 +20,15 @@
 #include "core/fetch.h"
 
 #define HUGE_PAGE_BYTES ((uint64_t)2 << 20)
-#define NEAR_RANGES     4u   /* of large objects on a near store: more do not make it faster */
+#define NEAR_RANGES     4u /* of large objects on a near store: more do not make it faster */
 
 struct item {
     const char *uri;
     unsigned char *data;
-    uint64_t size_bytes, asked_bytes;  /* asked for so far */
-    unsigned pending;                  /* requests under way */
+    uint64_t size_bytes, asked_bytes; /* asked for so far */
+    unsigned pending;                 /* requests under way */
     bool sized, failed;
-    char etag[STORE_ETAG_MAX];         /* of the first answer: all ranges are of one version */
+    char etag[STORE_ETAG_MAX]; /* of the first answer: all ranges are of one version */
     struct error error;
 };
 
@@ -44,7 +44,7 @@ struct bulk {
     struct shard *shard;
     struct item *items;
     size_t count, started, unfinished;
-    size_t growing;                    /* the first item that may lack ranges */
+    size_t growing; /* the first item that may lack ranges */
     unsigned in_flight, in_flight_max;
     bool pumping;
     struct getting *gettings;
@@ -281,7 +281,8 @@ static void give_up(struct bulk *bulk, const struct error *error)
 {
     struct getting *getting, *next;
 
-    DL_FOREACH_SAFE(bulk->gettings, getting, next) {
+    for (getting = bulk->gettings; getting; getting = next) {
+        next = getting->next;
         fail_item(getting->item, error);
         fetch_fini(&getting->fetch);
         free(getting);

@@ -26,7 +26,7 @@ struct putting {
 
 struct outcome {
     struct error error;
-    bool failed, later;                /* later: needs parts */
+    bool failed, later; /* later: needs parts */
 };
 
 struct bulk {
@@ -140,7 +140,8 @@ static void give_up(struct bulk *bulk, const struct error *error)
 {
     struct putting *putting, *next;
 
-    DL_FOREACH_SAFE(bulk->puttings, putting, next) {
+    for (putting = bulk->puttings; putting; putting = next) {
+        next = putting->next;
         fail_item(bulk, putting->index, error);
         call_fini(&putting->call);
         free(putting);
@@ -149,8 +150,7 @@ static void give_up(struct bulk *bulk, const struct error *error)
         fail_item(bulk, i, error);
 }
 
-static int put_one(struct bulk *bulk, size_t index, const struct limits *limits,
-                   struct error *err)
+static int put_one(struct bulk *bulk, size_t index, const struct limits *limits, struct error *err)
 {
     struct put *put = calloc(1, sizeof *put);
     struct store *store;

@@ -161,7 +161,8 @@ void call_init(struct call *call, struct engine *engine, enum store_operation op
     call->engine = engine;
     call->request.bucket = call->uri.bucket;
     call->request.key = call->uri.key;
-    call->deadline_ns = limits ? limits->deadline_ns : clock_deadline_ns(engine->operation_timeout_ns);
+    call->deadline_ns =
+        limits ? limits->deadline_ns : clock_deadline_ns(engine->operation_timeout_ns);
     call->request.deadline_ns = call->deadline_ns;
     call->generation = gate_generation();
     shard_timer_init(&call->timer, on_timer);

@@ -24,22 +24,22 @@
 struct engine;
 
 struct call {
-    struct store_request request;   /* the owner sets what the operation needs after call_init */
+    struct store_request request; /* the owner sets what the operation needs after call_init */
     struct engine *engine;
     struct uri uri;
     int64_t deadline_ns;
-    void (*on_done)(struct call *call);        /* may be NULL; may free the call */
+    void (*on_done)(struct call *call); /* may be NULL; may free the call */
     /* Before a repeat, may be NULL: adapt the request (a range goes on where it stopped). */
     void (*on_repeat)(struct call *call);
     /* The repeat counts as a first attempt when there was progress. May be NULL: never. */
     bool (*progressed)(struct call *call);
     /* An attempt has ended: the last word on request.error, before it decides about a repeat. */
-    void (*on_answer)(struct call *call);      /* may be NULL */
+    void (*on_answer)(struct call *call); /* may be NULL */
     bool no_retry;
     void *arg;
 
-    bool held, in_flight, done;     /* done: request.error and the answer are final */
-    bool refused;                   /* `refusal` says why */
+    bool held, in_flight, done; /* done: request.error and the answer are final */
+    bool refused;               /* `refusal` says why */
     bool ambiguous;
     unsigned attempt;
     struct error refusal;

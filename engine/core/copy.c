@@ -17,7 +17,7 @@
 struct copying {
     struct engine *engine;
     const struct uri *from, *to;
-    struct call *source;           /* HEAD of it: size, ETag, metadata, type */
+    struct call *source; /* HEAD of it: size, ETag, metadata, type */
     const struct limits *limits;
 };
 
@@ -29,8 +29,7 @@ static const struct store_object *source_of(const struct copying *copying)
 static struct call *new_call(const struct copying *copying, enum store_operation operation,
                              struct error *err)
 {
-    struct call *call =
-        call_new(copying->engine, operation, copying->to, copying->limits, err);
+    struct call *call = call_new(copying->engine, operation, copying->to, copying->limits, err);
 
     if (call) {
         call->request.source_bucket = copying->from->bucket;
@@ -56,7 +55,7 @@ struct parts {
     const char *upload_id;
     uint64_t part_bytes;
     unsigned count, started, ended;
-    struct call **calls;           /* started and not ended; NULL otherwise */
+    struct call **calls; /* started and not ended; NULL otherwise */
     struct store_part *results;
 };
 
@@ -101,8 +100,8 @@ static int end_part(struct parts *parts, struct error *err)
 
 static int complete(struct parts *parts, struct error *err)
 {
-    struct call *call = call_new(parts->copying->engine, STORE_UPLOAD_COMPLETE,
-                                 parts->copying->to, parts->copying->limits, err);
+    struct call *call = call_new(parts->copying->engine, STORE_UPLOAD_COMPLETE, parts->copying->to,
+                                 parts->copying->limits, err);
     int r;
 
     if (!call)
@@ -148,8 +147,7 @@ static int run_parts_in_memory(struct parts *parts, struct error *err)
 static void abort_upload(const struct copying *copying, const char *upload_id)
 {
     struct error ignored;
-    struct call *call =
-        call_new(copying->engine, STORE_UPLOAD_ABORT, copying->to, NULL, &ignored);
+    struct call *call = call_new(copying->engine, STORE_UPLOAD_ABORT, copying->to, NULL, &ignored);
     struct limits limits;
 
     limits_begin(&limits, copying->engine->operation_timeout_ns, NULL);

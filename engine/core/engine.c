@@ -46,8 +46,7 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     range_plan_init(&engine->plan, options);
     engine->operation_timeout_ns = option_int(options, OPERATION_TIMEOUT_SECS) * NS_PER_S;
     budget_init(&engine->budget, (uint64_t)option_int(options, MEMORY_BUDGET),
-                engine->plan.get_part_bytes,
-                range_plan_part_bytes(&engine->plan, 1, 0, false));
+                engine->plan.get_part_bytes, range_plan_part_bytes(&engine->plan, 1, 0, false));
     pool_init(&engine->pool, &engine->budget);
     retry_policy_init(&engine->retry, (unsigned)option_int(options, RETRY_MAX),
                       (uint32_t)option_int(options, RETRY_BASE_MS));
@@ -172,8 +171,7 @@ struct shard *engine_shard(struct engine *engine, struct store *store, const str
     unsigned index;
 
     if (store->ops->choose_shard)
-        index = store->ops->choose_shard(store, uri->bucket, uri->key, offset,
-                                         engine->shard_count);
+        index = store->ops->choose_shard(store, uri->bucket, uri->key, offset, engine->shard_count);
     else
         index = atomic_fetch_add_explicit(&engine->next_shard, 1, memory_order_relaxed);
     return engine->shards[index % engine->shard_count];

@@ -17,17 +17,17 @@ struct fetch_ops {
     /* As store_sink: room for the bytes from offset + received on; 0 pauses until fetch_resume. */
     size_t (*space)(struct fetch *fetch, void **ret_where);
     void (*commit)(struct fetch *fetch, size_t length);
-    void (*on_object)(struct fetch *fetch);   /* once; may be NULL */
-    void (*on_done)(struct fetch *fetch);     /* call.request.error says how; may be NULL */
+    void (*on_object)(struct fetch *fetch); /* once; may be NULL */
+    void (*on_done)(struct fetch *fetch);   /* call.request.error says how; may be NULL */
 };
 
 struct fetch {
     struct call call;
     struct store_sink sink;
     const struct fetch_ops *ops;
-    uint64_t offset, length, received;   /* bytes; length shrinks to what exists */
-    uint64_t object_size_bytes;          /* valid when size_known: the owner may know it before */
-    char etag[STORE_ETAG_MAX];           /* "": take what comes */
+    uint64_t offset, length, received; /* bytes; length shrinks to what exists */
+    uint64_t object_size_bytes;        /* valid when size_known: the owner may know it before */
+    char etag[STORE_ETAG_MAX];         /* "": take what comes */
     bool object_known, size_known, progressed, paused;
     int64_t sent_ns;
 };

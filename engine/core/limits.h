@@ -20,10 +20,10 @@
 
 struct limits {
     int64_t deadline_ns;
-    const atomic_bool *cancelled;  /* NULL: cannot be cancelled */
-    uint64_t call_id;              /* never used twice in a process */
-    void *work;                    /* what the call fills; its owner knows the type */
-    const struct limits *outer;    /* the call of this thread that a signal handler interrupted */
+    const atomic_bool *cancelled; /* NULL: cannot be cancelled */
+    uint64_t call_id;             /* never used twice in a process */
+    void *work;                   /* what the call fills; its owner knows the type */
+    const struct limits *outer;   /* the call of this thread that a signal handler interrupted */
 };
 
 /* timeout_ns 0 or less: no deadline. End in reverse order, on the same thread. */
@@ -36,8 +36,9 @@ const struct limits *limits_current(void);
 /* What is waited for lives as long as the wait and longer: on the heap, never freed while a wait
  * that was left by longjmp may still be looked at (such an object is leaked instead). */
 struct limits_wait {
-    bool (*done)(const void *arg, uint64_t value); /* under the lock, on any thread; writes nothing */
-    bool (*advance)(void *arg);      /* may be NULL; on the waiting thread; see shard_waiter */
+    bool (*done)(const void *arg,
+                 uint64_t value); /* under the lock, on any thread; writes nothing */
+    bool (*advance)(void *arg);   /* may be NULL; on the waiting thread; see shard_waiter */
     void *arg;
     uint64_t value;
 };

@@ -21,16 +21,16 @@
 
 struct listing {
     struct engine *engine;
-    struct uri uri;                /* key empty or ending in '/' */
+    struct uri uri; /* key empty or ending in '/' */
     bool recursive;
-    char base[ATTR_URI_BYTES];     /* the directory's name in the cache */
+    char base[ATTR_URI_BYTES]; /* the directory's name in the cache */
 
-    struct call *call;             /* the next page, in flight; NULL: none */
-    char *token;                   /* of that request; NULL: the first page */
-    struct store_page *page;       /* being read */
+    struct call *call;       /* the next page, in flight; NULL: none */
+    char *token;             /* of that request; NULL: the first page */
+    struct store_page *page; /* being read */
     size_t index;
     bool at_end;
-    int64_t since_ns;              /* when this pass over the directory began */
+    int64_t since_ns; /* when this pass over the directory began */
     uint64_t skipped;
 
     char open_text[URI_KEY_MAX + 1];

@@ -18,7 +18,7 @@ struct engine;
 struct listing;
 
 struct listing_entry {
-    const char *name;    /* relative; valid until the next call on the listing */
+    const char *name; /* relative; valid until the next call on the listing */
     struct attr attr;
 };
 

@@ -141,8 +141,8 @@ static int judge_listing(struct engine *engine, struct call *list, const struct 
     return 0;
 }
 
-static int ask_directory(struct engine *engine, const struct uri *uri,
-                         const struct limits *limits, struct attr *ret_attr, struct error *err)
+static int ask_directory(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                         struct attr *ret_attr, struct error *err)
 {
     struct call *list = list_below(engine, uri, 1, limits, err);
     int r;
@@ -285,8 +285,8 @@ int names_lookup(struct engine *engine, const struct uri *uri, const struct limi
     return r;
 }
 
-int names_explain_missing(struct engine *engine, const struct uri *uri,
-                          const struct limits *limits, struct error *err)
+int names_explain_missing(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                          struct error *err)
 {
     char text[ATTR_URI_BYTES];
     struct uri name = *uri;
@@ -331,8 +331,8 @@ static int require_directory(struct engine *engine, const struct uri *uri,
     return r;
 }
 
-static int simple_call(struct engine *engine, enum store_operation operation,
-                       const struct uri *uri, const struct limits *limits, struct error *err)
+static int simple_call(struct engine *engine, enum store_operation operation, const struct uri *uri,
+                       const struct limits *limits, struct error *err)
 {
     struct call *call = call_new(engine, operation, uri, limits, err);
     int r = call ? call_run(call, limits, err) : -error_errno(err);
@@ -426,8 +426,8 @@ static void keep_parent(struct engine *engine, const struct uri *uri)
 }
 
 /* 1: a marker and nothing else, or (0) nothing at all; -ENOTEMPTY. */
-static int check_empty(struct engine *engine, const struct uri *marker,
-                       const struct limits *limits, struct error *err)
+static int check_empty(struct engine *engine, const struct uri *marker, const struct limits *limits,
+                       struct error *err)
 {
     struct call *list = list_below(engine, marker, 2, limits, err);
     int markers = 0;

@@ -20,8 +20,8 @@ int names_lookup(struct engine *engine, const struct uri *uri, const struct limi
                  struct attr *ret_attr, struct error *err);
 /* After a 404 on the key: -EISDIR, -ENOTDIR or -ENOENT, with *err saying so; another error when the
  * question cannot be answered. Never 0. */
-int names_explain_missing(struct engine *engine, const struct uri *uri,
-                          const struct limits *limits, struct error *err);
+int names_explain_missing(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                          struct error *err);
 /* `attr` holds what is stored with the marker; at bucket level makes the bucket. */
 int names_mkdir(struct engine *engine, const struct uri *uri, const struct attr *attr,
                 const struct limits *limits, struct error *err);

@@ -14,7 +14,7 @@ static unsigned class_of(size_t size_bytes)
     unsigned class = 0;
 
     while (class + 1 < POOL_CLASS_COUNT && (POOL_SIZE_MIN << class) < size_bytes)
-        class++;
+        class ++;
     return class;
 }
 
@@ -110,7 +110,7 @@ void pool_trim(struct pool *pool)
     memset(pool->idle, 0, sizeof pool->idle);
     pool->idle_bytes = 0;
     pthread_mutex_unlock(&pool->mutex);
-    for (unsigned class = 0; class < POOL_CLASS_COUNT; class++) {
+    for (unsigned class = 0; class < POOL_CLASS_COUNT; class ++) {
         while (lists[class]) {
             void *buffer = lists[class];
 

@@ -17,7 +17,6 @@
 #define POOL_MAPPED_MIN  ((size_t)64 << 10)
 #define POOL_CLASS_COUNT 22 /* 4 KiB to 8 GiB */
 
-
 struct budget;
 
 struct pool {
@@ -33,6 +32,6 @@ size_t pool_capacity(size_t size_bytes);
 /* NULL without memory. At least size_bytes; pass the same size to pool_put. */
 void *pool_get(struct pool *pool, size_t size_bytes);
 void pool_put(struct pool *pool, void *buffer, size_t size_bytes); /* NULL is fine */
-void pool_trim(struct pool *pool); /* gives all idle buffers back */
+void pool_trim(struct pool *pool);                                 /* gives all idle buffers back */
 
 #endif

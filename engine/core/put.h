@@ -12,7 +12,7 @@ struct put {
     const void *data;
     size_t length_bytes;
     struct upload_options options;
-    struct attr attr;              /* out: what is there now */
+    struct attr attr; /* out: what is there now */
 };
 
 int put_object(struct engine *engine, struct put *put, const struct limits *limits,

@@ -17,7 +17,7 @@
 #include "io/gate.h"
 
 /* A connection is worth this many bytes: fewer are received and dropped rather than cut off. */
-#define DRAIN_BYTES (UINT64_C(256) << 10)
+#define DRAIN_BYTES        (UINT64_C(256) << 10)
 #define DRAIN_BUFFER_BYTES ((size_t)32 << 10)
 /* A copy of at least this size does not keep others from the shard. */
 #define UNLOCKED_COPY_BYTES ((size_t)32 << 10)
@@ -133,7 +133,8 @@ static size_t on_space(struct fetch *fetch, void **ret_where)
     }
     if (read && wants(read, range)) {
         hand_over(range, read);
-        if (!others_wait(range, read) && range->taken == range->arrived && range->arrived >= read->start) {
+        if (!others_wait(range, read) && range->taken == range->arrived &&
+            range->arrived >= read->start) {
             range->aimed = true;
             *ret_where = read->buffer + (range->arrived - read->start);
             return smaller(read->end, range->end) - range->arrived;

@@ -24,32 +24,32 @@
 
 struct range {
     struct fetch fetch;
-    struct range *prev, *next;         /* in the owner's list */
-    UT_hash_handle hh;                 /* of blocks, by offset */
-    const void *owner;                 /* the reader; NULL: nobody wants the bytes any more */
+    struct range *prev, *next; /* in the owner's list */
+    UT_hash_handle hh;         /* of blocks, by offset */
+    const void *owner;         /* the reader; NULL: nobody wants the bytes any more */
     uint64_t offset, end;
     uint64_t valid, taken, arrived;
-    unsigned char *buffer;             /* for [offset, end); NULL until needed */
+    unsigned char *buffer; /* for [offset, end); NULL until needed */
     size_t buffer_bytes;
     enum budget_class budget_class;
-    uint64_t reserved_bytes;           /* of the budget */
+    uint64_t reserved_bytes; /* of the budget */
     uint64_t direct_call, direct_start, direct_end;
     unsigned users;
-    bool draining;                     /* bytes are not left in the kernel any more */
-    bool aimed;                        /* the room given last is the caller's */
-    bool buffered_only;                /* stays whole: a block, the first window */
-    uint64_t only_call;                /* nobody else's bytes; 0: whoever reads them */
+    bool draining;                          /* bytes are not left in the kernel any more */
+    bool aimed;                             /* the room given last is the caller's */
+    bool buffered_only;                     /* stays whole: a block, the first window */
+    uint64_t only_call;                     /* nobody else's bytes; 0: whoever reads them */
     void (*on_object)(struct range *range); /* may be NULL */
 };
 
 /* One call that fills a caller's buffer with [start, end); limits->work while it runs. */
 struct range_read {
-    const void *owner;                 /* the reader that it reads from */
-    unsigned char *buffer;             /* of [start, …) */
-    uint64_t start, end, position;     /* position: filled so far */
+    const void *owner;             /* the reader that it reads from */
+    unsigned char *buffer;         /* of [start, …) */
+    uint64_t start, end, position; /* position: filled so far */
     uint64_t call_id;
     const struct range *waits_for;
-    bool checked;                      /* the buffer is writable, all of it */
+    bool checked; /* the buffer is writable, all of it */
 };
 
 /* A range on `shard`, not started; the deadline is the configured one. NULL without memory. */

@@ -10,11 +10,11 @@
 #include "config/options.h"
 #include "store/store.h"
 
-#define MIB               (UINT64_C(1) << 20)
-#define GIB               (UINT64_C(1) << 30)
-#define GROWTH_PARTS      1000u
-#define LARGE_OBJECT      GIB
-#define EQUAL_PART_BYTES  (16 * MIB)
+#define MIB              (UINT64_C(1) << 20)
+#define GIB              (UINT64_C(1) << 30)
+#define GROWTH_PARTS     1000u
+#define LARGE_OBJECT     GIB
+#define EQUAL_PART_BYTES (16 * MIB)
 
 static bool is_set(const struct options *options, enum option_id id)
 {

@@ -17,16 +17,16 @@ struct options;
 #define RANGE_NEAR_COUNT 2u
 
 struct range_plan {
-    uint64_t get_part_bytes;      /* as set or the default */
-    bool get_part_is_set;         /* an option, profile or file named it: holds everywhere */
+    uint64_t get_part_bytes; /* as set or the default */
+    bool get_part_is_set;    /* an option, profile or file named it: holds everywhere */
     uint64_t get_threshold_bytes;
     unsigned get_inflight;
     bool get_inflight_is_set;
     uint64_t first_window_bytes;
     uint64_t block_bytes;
-    uint64_t put_part_bytes;      /* 0: chosen */
+    uint64_t put_part_bytes; /* 0: chosen */
     uint64_t min_part_bytes;
-    int64_t network_mbps;         /* thousandths of a Gb/s */
+    int64_t network_mbps; /* thousandths of a Gb/s */
 };
 
 void range_plan_init(struct range_plan *plan, const struct options *options);

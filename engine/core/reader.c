@@ -71,8 +71,7 @@ int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
                      const struct limits *limits, struct error *err)
 {
     struct limits_wait wait = {.done = object_is_known, .advance = advance_first};
-    struct range *range =
-        range_new(reader->engine, &reader->uri, reader->store, reader->shard);
+    struct range *range = range_new(reader->engine, &reader->uri, reader->store, reader->shard);
     int r;
 
     if (!range)
@@ -121,8 +120,7 @@ static int reader_begin(struct reader *reader, const struct limits *limits, stru
     /* The range of an empty object cannot be satisfied, and that answer carries no attributes. An
      * object that is not empty by then has been replaced in between. */
     for (unsigned tries = 0; tries < 3; tries++) {
-        r = reader->is_inline ? -EAGAIN
-                              : reader_get_first(reader, 0, window_bytes, limits, err);
+        r = reader->is_inline ? -EAGAIN : reader_get_first(reader, 0, window_bytes, limits, err);
         if (r < 0 && !reader->is_inline && err->class != ERROR_RANGE)
             return r;
         if (r == 0)
@@ -203,7 +201,8 @@ static void adopt(struct reader *reader)
         return;
     reader->generation = gate_generation();
     stream_init(reader);
-    DL_FOREACH_SAFE(reader->window, range, next) {
+    for (range = reader->window; range; range = next) {
+        next = range->next;
         range->users = 0;
         if (!range_done(range))
             stream_remove(reader, range);
@@ -388,7 +387,8 @@ void reader_close(struct reader *reader)
     shard_lock(reader->shard);
     adopt(reader);
     shard_timer_clear(reader->shard, &reader->drain_timer);
-    DL_FOREACH_SAFE(reader->window, range, next) {
+    for (range = reader->window; range; range = next) {
+        next = range->next;
         stream_remove(reader, range);
     }
     block_drop_all(reader);

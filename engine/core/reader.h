@@ -37,8 +37,8 @@ enum reader_advice {
 int reader_open(struct engine *engine, const struct uri *uri, const struct limits *limits,
                 struct reader **ret_reader, struct error *err);
 /* Opens, reads once and closes, in as few requests: what exists of the target's bytes. */
-ssize_t reader_get(struct engine *engine, const struct uri *uri,
-                   const struct reader_target *target, struct limits *limits, struct error *err);
+ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct reader_target *target,
+                   struct limits *limits, struct error *err);
 const struct attr *reader_attr(const struct reader *reader);
 ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
                      struct limits *limits, struct error *err);

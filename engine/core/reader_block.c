@@ -31,7 +31,8 @@ void block_drop_all(struct reader *reader)
 {
     struct range *block, *next;
 
-    HASH_ITER(hh, reader->blocks, block, next) {
+    for (block = reader->blocks; block; block = next) {
+        next = block->hh.next;
         drop_block(reader, block);
     }
 }
@@ -40,7 +41,8 @@ void block_adopt(struct reader *reader)
 {
     struct range *block, *next;
 
-    HASH_ITER(hh, reader->blocks, block, next) {
+    for (block = reader->blocks; block; block = next) {
+        next = block->hh.next;
         block->users = 0;
         if (!range_done(block))
             drop_block(reader, block);
@@ -52,7 +54,8 @@ static bool evict_block(struct reader *reader)
 {
     struct range *block, *next;
 
-    HASH_ITER(hh, reader->blocks, block, next) {
+    for (block = reader->blocks; block; block = next) {
+        next = block->hh.next;
         if (block->users == 0 && range_done(block)) {
             drop_block(reader, block);
             return true;

@@ -20,8 +20,8 @@ static int begin(struct reader *reader, struct range_read *read, const struct li
     return r;
 }
 
-ssize_t reader_get(struct engine *engine, const struct uri *uri,
-                   const struct reader_target *target, struct limits *limits, struct error *err)
+ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct reader_target *target,
+                   struct limits *limits, struct error *err)
 {
     struct reader *reader = reader_new(engine, uri, err);
     struct range_read read = {

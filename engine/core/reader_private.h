@@ -15,23 +15,23 @@ struct reader {
     struct shard *shard;
     struct uri uri;
     struct attr attr;
-    bool is_inline;              /* STORE_CAP_INLINE: every read goes straight */
-    bool kernel_writes;          /* bytes reach the caller's buffer by a system call: it checks */
+    bool is_inline;     /* STORE_CAP_INLINE: every read goes straight */
+    bool kernel_writes; /* bytes reach the caller's buffer by a system call: it checks */
 
     uint64_t generation;
-    struct error stale;          /* sticky once the version is gone */
+    struct error stale; /* sticky once the version is gone */
     bool advised_random, advised_sequential;
 
     /* Where the program reads: see reader_stream.c. */
-    uint64_t next_offset;        /* behind the last read */
-    unsigned jumps;              /* non-adjacent reads since the last stream */
-    unsigned streak;             /* adjacent reads in a row */
+    uint64_t next_offset; /* behind the last read */
+    unsigned jumps;       /* non-adjacent reads since the last stream */
+    unsigned streak;      /* adjacent reads in a row */
     uint64_t streak_bytes;
-    uint64_t window_bytes;       /* how far ahead to read; 0: not yet */
-    uint64_t grow_at;            /* position at which the window doubles */
-    struct range *window;        /* ascending, without gaps; each in flight or arrived */
+    uint64_t window_bytes; /* how far ahead to read; 0: not yet */
+    uint64_t grow_at;      /* position at which the window doubles */
+    struct range *window;  /* ascending, without gaps; each in flight or arrived */
 
-    struct range *blocks;        /* hash by offset; the order of insertion is that of last use */
+    struct range *blocks; /* hash by offset; the order of insertion is that of last use */
     unsigned block_count;
 
     struct shard_timer drain_timer;

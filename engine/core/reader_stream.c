@@ -20,8 +20,8 @@
 #include "core/reader_private.h"
 
 #define STREAK_READS      3u
-#define STREAK_BLOCKS     2u   /* in units of the block size */
-#define WINDOW_SHARE      2u   /* of the budget: the most that one reader takes */
+#define STREAK_BLOCKS     2u /* in units of the block size */
+#define WINDOW_SHARE      2u /* of the budget: the most that one reader takes */
 #define RANGE_BYTES_MIN   (UINT64_C(256) << 10)
 #define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
 #define DRAIN_AFTER_NS    (5 * NS_PER_MS)
@@ -45,7 +45,7 @@ struct range *stream_find(const struct reader *reader, uint64_t position)
 {
     struct range *range;
 
-    DL_FOREACH(reader->window, range) {
+    for (range = reader->window; range; range = range->next) {
         if (position >= range->offset && position < range->end)
             return range;
     }
@@ -107,7 +107,8 @@ void stream_drop(struct reader *reader)
 {
     struct range *range, *next;
 
-    DL_FOREACH_SAFE(reader->window, range, next) {
+    for (range = reader->window; range; range = next) {
+        next = range->next;
         if (range->users == 0)
             stream_remove(reader, range);
     }
@@ -118,7 +119,8 @@ void stream_retire(struct reader *reader, uint64_t position)
 {
     struct range *range, *next, *last = NULL;
 
-    DL_FOREACH_SAFE(reader->window, range, next) {
+    for (range = reader->window; range; range = next) {
+        next = range->next;
         if (range->end > position)
             break;
         if (range->users > 0)
@@ -160,7 +162,7 @@ static unsigned in_flight(const struct reader *reader)
     const struct range *range;
     unsigned count = 0;
 
-    DL_FOREACH(reader->window, range) {
+    for (range = reader->window; range; range = range->next) {
         count += !range_done(range);
     }
     return count;
@@ -168,8 +170,7 @@ static unsigned in_flight(const struct reader *reader)
 
 static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end, bool must)
 {
-    struct range *range =
-        range_new(reader->engine, &reader->uri, reader->store, reader->shard);
+    struct range *range = range_new(reader->engine, &reader->uri, reader->store, reader->shard);
 
     if (!range)
         return NULL;
@@ -254,15 +255,15 @@ struct range *stream_extend(struct reader *reader, const struct range_read *read
  * so it comes into memory, or goes when there is none. */
 static void on_drain(struct shard_timer *timer)
 {
-    struct reader *reader =
-        (struct reader *)((char *)timer - offsetof(struct reader, drain_timer));
+    struct reader *reader = (struct reader *)((char *)timer - offsetof(struct reader, drain_timer));
     struct range *range, *next;
 
     if (reader->drain_reads != reader->reads) {
         stream_arm_drain(reader);
         return;
     }
-    DL_FOREACH_SAFE(reader->window, range, next) {
+    for (range = reader->window; range; range = next) {
+        next = range->next;
         range->draining = true;
         if (!range->fetch.paused || range->users > 0)
             continue;
@@ -284,7 +285,7 @@ void stream_arm_drain(struct reader *reader)
 
     if (reader->drain_timer.at_ns != CLOCK_NEVER)
         return;
-    DL_FOREACH(reader->window, range) {
+    for (range = reader->window; range; range = range->next) {
         if (!range_done(range)) {
             reader->drain_reads = reader->reads;
             shard_timer_set(reader->shard, &reader->drain_timer, clock_now_ns() + DRAIN_AFTER_NS);

@@ -17,7 +17,7 @@
 #define RETRY_DELAY_MAX_MS 20000
 
 struct retry_policy {
-    unsigned max;                /* repeats without progress in between */
+    unsigned max; /* repeats without progress in between */
     uint32_t base_ms;
     /* The budget: the time until which the rate is already spoken for. */
     atomic_int_fast64_t booked_ns;

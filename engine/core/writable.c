@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
+#    define MADV_POPULATE_WRITE 23
 #endif
 #define PAGE_BYTES ((uintptr_t)4096) /* the smallest there is: more probes than needed do no harm */
 

@@ -26,7 +26,7 @@ struct buffer_block {
     unsigned char *data;
     uint64_t capacity_bytes, used_bytes;
     uint32_t crc32c;
-    bool spooled;                    /* not of the pool, not of the budget */
+    bool spooled; /* not of the pool, not of the budget */
 };
 
 struct writer {
@@ -35,8 +35,8 @@ struct writer {
     struct uri uri;
     uint64_t size_hint_bytes, length_bytes;
     bool equal_parts;
-    struct buffer_block *block;      /* being filled; NULL: none yet */
-    uint64_t block_serial;           /* counts changes of it */
+    struct buffer_block *block; /* being filled; NULL: none yet */
+    uint64_t block_serial;      /* counts changes of it */
     uint64_t generation;
 
     /* Whose call it is, under shard's lock. */
@@ -96,7 +96,8 @@ static uint64_t part_bytes(const struct writer *writer)
 /* How large the next buffer is to be, when one of `capacity` is full. */
 static uint64_t next_capacity(const struct writer *writer, uint64_t capacity_bytes)
 {
-    uint64_t part = part_bytes(writer), next = capacity_bytes ? GROWTH * capacity_bytes : FIRST_BYTES;
+    uint64_t part = part_bytes(writer),
+             next = capacity_bytes ? GROWTH * capacity_bytes : FIRST_BYTES;
 
     if (upload_part_count(writer->upload) > 0 || next > part)
         return part;

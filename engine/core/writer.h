@@ -19,7 +19,7 @@ struct writer;
 
 struct writer_options {
     struct upload_options upload;
-    uint64_t size_hint_bytes;      /* 0: unknown */
+    uint64_t size_hint_bytes; /* 0: unknown */
 };
 
 /* With upload.exclusive: -EEXIST when something of the name exists now. */

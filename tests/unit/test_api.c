@@ -72,8 +72,8 @@ static void test_get_range(void **state)
     assert_int_equal(s3dlio_get_range("fault://api/range", 0, buffer, 20 * MIB, NULL, NULL),
                      18 * MIB);
     core_run_check(buffer, 18 * MIB, 0);
-    assert_int_equal(
-        s3dlio_get_range("fault://api/range", 18 * MIB - 10, buffer, 100, NULL, NULL), 10);
+    assert_int_equal(s3dlio_get_range("fault://api/range", 18 * MIB - 10, buffer, 100, NULL, NULL),
+                     10);
     core_run_check(buffer, 10, 18 * MIB - 10);
     assert_int_equal(s3dlio_get_range("fault://api/range", 18 * MIB, buffer, 100, NULL, NULL), 0);
     assert_int_equal(s3dlio_get_range("fault://api/none", 0, buffer, 100, NULL, NULL), -ENOENT);
@@ -228,7 +228,7 @@ static void test_statistics(void **state)
 static void test_cancelled_before_it_begins(void **state)
 {
     struct s3dlio_call call = {.cancel = s3dlio_cancel_new()};
-    char byte;
+    char byte = 0;
 
     core_run_put("fault://api/any", 10);
     core_run_faults("op=* delay=1000");

@@ -11,9 +11,9 @@
 
 /* ThreadSanitizer refuses threads in a child of fork. */
 #if defined __SANITIZE_THREAD__
-#define NOT_UNDER_TSAN() skip()
+#    define NOT_UNDER_TSAN() skip()
 #else
-#define NOT_UNDER_TSAN() ((void)0)
+#    define NOT_UNDER_TSAN() ((void)0)
 #endif
 
 #define OBJECT_BYTES (9 * MIB + 12345)
@@ -86,8 +86,9 @@ static void test_sequential_slow_store(void **state)
 
 static void test_bodies_that_stall_and_break(void **state)
 {
-    core_run_faults("op=GetObject p=30 pause=5 after=70000; op=GetObject p=20 truncate after=30000; "
-               "op=GetObject p=10 fail=server; seed=7");
+    core_run_faults(
+        "op=GetObject p=30 pause=5 after=70000; op=GetObject p=20 truncate after=30000; "
+        "op=GetObject p=10 fail=server; seed=7");
     read_through(200000);
     read_through(1 << 20);
 }
@@ -133,8 +134,7 @@ static void test_open_errors(void **state)
     assert_int_equal(s3dlio_reader_open("fault://reader/dir", NULL, &reader, &error), -EISDIR);
     assert_int_equal(s3dlio_reader_open("fault://reader/dir/", NULL, &reader, &error), -EISDIR);
     assert_int_equal(s3dlio_reader_open("fault://reader", NULL, &reader, &error), -EISDIR);
-    assert_int_equal(s3dlio_reader_open("fault://reader/small/x", NULL, &reader, &error),
-                     -ENOTDIR);
+    assert_int_equal(s3dlio_reader_open("fault://reader/small/x", NULL, &reader, &error), -ENOTDIR);
     assert_int_equal(s3dlio_reader_open("fault://nobucket/x", NULL, &reader, &error), -ENOENT);
     assert_int_equal(s3dlio_reader_open("nonsense", NULL, &reader, &error), -EINVAL);
     assert_int_equal(s3dlio_reader_open("gopher://x/y", NULL, &reader, &error), -EOPNOTSUPP);
@@ -272,8 +272,7 @@ static void test_cancel(void **state)
 
     core_run_faults("op=GetObject delay=5000");
     assert_int_equal(pthread_create(&thread, NULL, trigger, call.cancel), 0);
-    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 6 * MIB, &call, &error),
-                     -ECANCELED);
+    assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 6 * MIB, &call, &error), -ECANCELED);
     pthread_join(thread, NULL);
     s3dlio_reader_close(reader);
     s3dlio_cancel_free(call.cancel);
@@ -291,9 +290,8 @@ static void *work(void *arg)
 
     for (unsigned i = 0; i < 60; i++) {
         size_t length = (size_t)(rand_r(&worker->seed) % 300000) + 1;
-        uint64_t offset = worker->sequential
-                              ? i * 150000u
-                              : (uint64_t)rand_r(&worker->seed) % OBJECT_BYTES;
+        uint64_t offset =
+            worker->sequential ? i * 150000u : (uint64_t)rand_r(&worker->seed) % OBJECT_BYTES;
 
         read_check(worker->reader, length, offset);
     }

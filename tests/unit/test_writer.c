@@ -10,9 +10,9 @@
 
 /* ThreadSanitizer refuses threads in a child of fork. */
 #if defined __SANITIZE_THREAD__
-#define NOT_UNDER_TSAN() skip()
+#    define NOT_UNDER_TSAN() skip()
 #else
-#define NOT_UNDER_TSAN() ((void)0)
+#    define NOT_UNDER_TSAN() ((void)0)
 #endif
 
 #define PART (8 * MIB)
@@ -32,7 +32,8 @@ static int clear(void **state)
     return 0;
 }
 
-static struct s3dlio_writer *open_writer(const char *uri, const struct s3dlio_write_options *options)
+static struct s3dlio_writer *open_writer(const char *uri,
+                                         const struct s3dlio_write_options *options)
 {
     struct s3dlio_writer *writer = NULL;
     struct s3dlio_error error;
