@@ -15,6 +15,7 @@
 #include "core/call.h"
 #include "core/engine.h"
 #include "core/names.h"
+#include "core/turn.h"
 #include "io/gate.h"
 
 #define OPEN_NAMES_MAX 64u
@@ -25,6 +26,7 @@ struct listing {
     bool recursive;
     char base[ATTR_URI_BYTES]; /* the directory's name in the cache */
 
+    struct turn turn;
     struct call *call;       /* the next page, in flight; NULL: none */
     char *token;             /* of that request; NULL: the first page */
     struct store_page *page; /* being read */
@@ -292,6 +294,7 @@ int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
     listing->engine = engine;
     listing->uri = *uri;
     listing->recursive = recursive && uri->bucket[0];
+    turn_init(&listing->turn, engine->shards[0]);
     attr_uri_text(uri, listing->base);
     if (length > 0 && uri->key[length - 1] != '/') {
         if (length == URI_KEY_MAX)
@@ -319,8 +322,8 @@ static void finish_pass(struct listing *listing)
     }
 }
 
-int listing_next(struct listing *listing, const struct limits *limits,
-                 struct listing_entry *ret_entry, struct error *err)
+static int next_entry(struct listing *listing, const struct limits *limits,
+                      struct listing_entry *ret_entry, struct error *err)
 {
     char text[ATTR_URI_BYTES];
     bool marker;
@@ -352,16 +355,32 @@ int listing_next(struct listing *listing, const struct limits *limits,
     }
 }
 
+int listing_next(struct listing *listing, const struct limits *limits,
+                 struct listing_entry *ret_entry, struct error *err)
+{
+    int r = turn_take(&listing->turn, false, limits, err);
+
+    if (r < 0)
+        return r;
+    r = next_entry(listing, limits, ret_entry, err);
+    turn_give(&listing->turn);
+    return r;
+}
+
 int listing_rewind(struct listing *listing, const struct limits *limits, struct error *err)
 {
-    int r = listing_begin(listing, limits, err);
+    int r = turn_take(&listing->turn, false, limits, err);
 
+    if (r < 0)
+        return r;
+    r = listing_begin(listing, limits, err);
     /* A directory that has gone in the meantime is empty to whoever has it open. */
     if (r < 0 && (err->class == ERROR_NOT_FOUND || err->class == ERROR_NOT_DIRECTORY)) {
         listing->at_end = true;
         listing->since_ns = 0;
         r = 0;
     }
+    turn_give(&listing->turn);
     return r;
 }
 

@@ -5,8 +5,8 @@
  * paths (an empty component, "." and "..", objects whose key ends in a slash). The marker object of
  * the directory itself is not an entry. A prefix of the same name as an object is hidden by it.
  *
- * One call at a time on a listing (the owner's duty); the page in flight lives on a shard and is
- * touched under its lock. A fork child begins again behind the last name it was given.
+ * Calls on one listing take turns; the page in flight lives on a shard and is touched under its lock.
+ * A fork child asks again for the page that was under way.
  */
 #ifndef S3DLIO_CORE_LISTING_H
 #define S3DLIO_CORE_LISTING_H

@@ -15,6 +15,7 @@
 #include "core/engine.h"
 #include "core/names.h"
 #include "core/spool.h"
+#include "core/turn.h"
 #include "io/gate.h"
 
 #define FIRST_BYTES ((uint64_t)64 << 10)
@@ -39,10 +40,8 @@ struct writer {
     uint64_t block_serial;      /* counts changes of it */
     uint64_t generation;
 
-    /* Whose call it is, under shard's lock. */
-    struct shard *shard;
-    bool busy, finishing;
-    uint64_t busy_thread;
+    struct turn turn;
+    bool finishing;
 };
 
 /* ---- memory ------------------------------------------------------------------------------------- */
@@ -197,39 +196,18 @@ static int make_room(struct writer *writer, const struct limits *limits, struct 
 
 /* ---- one call at a time ------------------------------------------------------------------------- */
 
-static bool is_free(const void *arg, uint64_t value)
-{
-    const struct writer *writer = arg;
-
-    return !writer->busy;
-}
-
-/* A call of the same thread is inside another (a signal handler's) or was left by longjmp: it goes on
- * where that one stands. */
+/* A signal handler's call goes on where the one it interrupted stands: blocks and parts are whole at
+ * every sleep. */
 static int enter(struct writer *writer, const struct limits *limits, struct error *err)
 {
-    struct limits_wait wait = {.done = is_free, .arg = writer};
-    uint64_t self = shard_thread_id();
-    int r = 0;
-
     if (writer->generation != gate_generation())
         return error_set(err, ERROR_INVALID, "a writer belongs to the process that opened it");
-    shard_lock(writer->shard);
-    if (!writer->busy || writer->busy_thread != self)
-        r = limits_wait(writer->shard, limits, &wait, err);
-    if (r == 0) {
-        writer->busy = true;
-        writer->busy_thread = self;
-    }
-    shard_unlock(writer->shard);
-    return r;
+    return turn_take(&writer->turn, true, limits, err);
 }
 
 static void leave(struct writer *writer)
 {
-    shard_lock(writer->shard);
-    writer->busy = false;
-    shard_unlock(writer->shard);
+    turn_give(&writer->turn);
 }
 
 /* ---- the public part ---------------------------------------------------------------------------- */
@@ -280,7 +258,7 @@ int writer_open(struct engine *engine, const struct uri *uri, const struct write
     writer->size_hint_bytes = options->size_hint_bytes;
     writer->generation = gate_generation();
     writer->equal_parts = store->capabilities & STORE_CAP_EQUAL_PARTS;
-    writer->shard = engine_shard(engine, store, uri, 0);
+    turn_init(&writer->turn, engine_shard(engine, store, uri, 0));
     *ret_writer = writer;
     return 0;
 }

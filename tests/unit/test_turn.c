@@ -1,0 +1,214 @@
+/* core/turn.h: calls on one writer or listing by several threads, by signal handlers, and after a jump
+ * out of one. */
+#include "core_run.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+/* ThreadSanitizer warns of allocation in signal handlers. */
+#if defined __SANITIZE_THREAD__
+#    define NOT_UNDER_TSAN() skip()
+#else
+#    define NOT_UNDER_TSAN() ((void)0)
+#endif
+
+/* A call that is left by a jump leaves its memory behind. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+#define PIECE ((size_t)100000)
+
+static struct s3dlio_writer *writer;
+static struct s3dlio_list *list;
+static int handled;
+static sigjmp_buf jump;
+
+static int set_up(void **state)
+{
+    core_run_set_option("S3DLIO_PUT_INFLIGHT=1");
+    core_run_make_bucket("turn");
+    return 0;
+}
+
+static int clear(void **state)
+{
+    core_run_faults(NULL);
+    core_run_reset_counts();
+    handled = 0;
+    return 0;
+}
+
+static void open_writer(const char *uri)
+{
+    assert_int_equal(s3dlio_writer_open(uri, NULL, NULL, &writer, NULL), 0);
+}
+
+static void *write_pieces(void *arg)
+{
+    char *piece = malloc(PIECE);
+
+    memset(piece, *(char *)arg, PIECE);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(s3dlio_writer_write(writer, piece, PIECE, NULL), PIECE);
+    free(piece);
+    return NULL;
+}
+
+static void test_threads_on_a_writer(void **state)
+{
+    char names[] = "abcd";
+    pthread_t threads[4];
+    size_t length, counts[256] = {0};
+    void *data;
+
+    open_writer("fault://turn/threads");
+    core_run_faults("op=UploadPart delay=2");
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_pieces, &names[i]), 0);
+    for (unsigned i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_int_equal(s3dlio_get("fault://turn/threads", NULL, &data, &length, NULL), 0);
+    assert_int_equal(length, 400 * PIECE);
+    for (size_t i = 0; i < length; i++)
+        counts[((unsigned char *)data)[i]]++;
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(counts[(unsigned char)names[i]], 100 * PIECE);
+    s3dlio_free(data);
+}
+
+static void *list_some(void *arg)
+{
+    struct s3dlio_entry entry;
+
+    while (s3dlio_list_next(list, &entry, NULL) > 0)
+        ++*(unsigned *)arg;
+    return NULL;
+}
+
+static void test_threads_on_a_listing(void **state)
+{
+    unsigned counts[3] = {0};
+    pthread_t threads[3];
+    char uri[64];
+
+    for (unsigned i = 0; i < 50; i++) {
+        snprintf(uri, sizeof uri, "fault://turn/list/%u", i);
+        core_run_put(uri, 1);
+    }
+    assert_int_equal(s3dlio_list_open("fault://turn/list", 0, NULL, &list, NULL), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, list_some, &counts[i]), 0);
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(counts[0] + counts[1] + counts[2], 50);
+    s3dlio_list_close(list);
+}
+
+static void write_in_handler(int signal_number)
+{
+    handled += s3dlio_writer_write(writer, "handler", 7, NULL) == 7;
+}
+
+static void jump_out(int signal_number)
+{
+    handled++;
+    siglongjmp(jump, 1);
+}
+
+static void alarm_in_ms(void (*handler)(int), unsigned ms)
+{
+    struct sigaction action = {.sa_handler = handler};
+    struct itimerval timer = {.it_value = {.tv_usec = ms * 1000}};
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void test_a_handler_writes_while_a_write_waits(void **state)
+{
+    unsigned char *data;
+    size_t length;
+
+    NOT_UNDER_TSAN();
+    data = malloc(30 * MIB);
+    core_run_fill(data, 30 * MIB, 0);
+    open_writer("fault://turn/handler");
+    core_run_faults("op=UploadPart delay=100");
+    alarm_in_ms(write_in_handler, 50);
+    assert_int_equal(s3dlio_writer_write(writer, data, 30 * MIB, NULL), 30 * MIB);
+    assert_int_equal(handled, 1);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    free(data);
+    assert_int_equal(s3dlio_get("fault://turn/handler", NULL, (void **)&data, &length, NULL), 0);
+    assert_int_equal(length, 30 * MIB + 7);
+    assert_non_null(memmem(data, length, "handler", 7));
+    s3dlio_free(data);
+}
+
+static void test_a_jump_out_of_a_write(void **state)
+{
+    static unsigned char *data;
+    struct s3dlio_attr attr;
+
+    NOT_UNDER_TSAN();
+    data = calloc(30, MIB);
+    open_writer("fault://turn/jump");
+    core_run_faults("op=UploadPart nth=1 count=1 delay=200");
+    alarm_in_ms(jump_out, 50);
+    if (sigsetjmp(jump, 1) == 0) {
+        s3dlio_writer_write(writer, data, 30 * MIB, NULL);
+        fail();
+    }
+    assert_int_equal(handled, 1);
+    assert_int_equal(s3dlio_writer_write(writer, data, MIB, NULL), MIB);
+    assert_int_equal(s3dlio_writer_close(writer, &attr, NULL), 0);
+    assert_true(attr.size_bytes >= MIB && attr.size_bytes <= 31 * MIB);
+    free(data);
+}
+
+static void test_a_jump_out_of_a_read(void **state)
+{
+    static struct s3dlio_reader *reader;
+    static unsigned char *data;
+
+    NOT_UNDER_TSAN();
+    data = malloc(4 * MIB);
+    core_run_put("fault://turn/read", 8 * MIB);
+    assert_int_equal(s3dlio_reader_open("fault://turn/read", NULL, &reader, NULL), 0);
+    core_run_faults("op=GetObject nth=1 count=1 delay=200");
+    alarm_in_ms(jump_out, 50);
+    if (sigsetjmp(jump, 1) == 0) {
+        s3dlio_reader_pread(reader, data, 4 * MIB, MIB, NULL, NULL);
+        fail();
+    }
+    memset(data, 0, 4 * MIB);
+    assert_int_equal(s3dlio_reader_pread(reader, data + 2 * MIB, MIB, 5 * MIB, NULL, NULL), MIB);
+    core_run_check(data + 2 * MIB, MIB, 5 * MIB);
+    for (size_t i = 0; i < 2 * MIB; i++)
+        assert_int_equal(data[i], 0); /* the abandoned call writes no more */
+    s3dlio_reader_close(reader);
+    free(data);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_threads_on_a_writer, clear),
+        cmocka_unit_test_setup(test_threads_on_a_listing, clear),
+        cmocka_unit_test_setup(test_a_handler_writes_while_a_write_waits, clear),
+        cmocka_unit_test_setup(test_a_jump_out_of_a_write, clear),
+        cmocka_unit_test_setup(test_a_jump_out_of_a_read, clear),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
