@@ -345,7 +345,7 @@ static bool connection_send(struct http_connection *connection)
     struct iovec parts[CONNECTION_PARTS_MAX];
     size_t total = 0;
 
-    while (total < CONNECTION_SEND_MAX) {
+    for (;;) {
         unsigned count = connection_parts(connection, parts);
         long sent;
 
@@ -353,6 +353,8 @@ static bool connection_send(struct http_connection *connection)
             http_connection_stop_sending(connection);
             return true;
         }
+        if (total >= CONNECTION_SEND_MAX)
+            break;
         sent = link_send(connection->link, parts, count);
         if (sent == -EAGAIN)
             break;

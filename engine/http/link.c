@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "http/multi.h"
 #include "io/fd.h"
 
 /* OpenSSL wants a send that would block repeated with the same bytes, and reports no progress before
@@ -21,7 +22,7 @@ struct link *link_new(void)
         return NULL;
     link->fd = -1;
     link->easy = curl_easy_init();
-    link->multi = curl_multi_init();
+    link->multi = multi_new();
     if (link->easy && link->multi)
         return link;
     link_free(link);

@@ -1,6 +1,6 @@
 /* The shard's life, its lock, watches and timers, and the dispatch of events.
  *
- * Everything but `held`, `drives`, `park`, `lock_wanted` is guarded by the lock. The epoll set comes
+ * Everything but `held`, `drives`, `park`, `lock_…` is guarded by the lock. The epoll set comes
  * with the first watch or wait. Events carry slot and generation of their watch: a leader fetches
  * them without the lock, and what they belonged to may be gone when it has it. Slot 0 is the
  * eventfd. Timers are a sorted ring, searched from the end, because deadlines mostly grow.
@@ -10,19 +10,23 @@
 #include "io/shard_private.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "io/fd.h"
+#include "io/futex.h"
 #include "io/gate.h"
 
 #define SHARD_SLOT_WAKE 0
+#define SHARD_PATIENCE_NS NS_PER_MS
 
 static void shard_set_up(struct shard *shard)
 {
     pthread_mutex_init(&shard->lock, NULL);
     atomic_store(&shard->lock_wanted, 0);
+    atomic_store(&shard->lock_impatient, 0);
     shard->generation = gate_generation();
     shard->epoll_fd = shard->wake_fd = -1;
     shard->timers.prev = shard->timers.next = &shard->timers;
@@ -86,13 +90,29 @@ unsigned shard_index(const struct shard *shard)
     return shard->index;
 }
 
-/* The count lets the background thread see that somebody wants in: the mutex alone is not fair. */
+/* The mutex alone is not fair: a thread that takes it again at once wins against one that has to be
+ * woken. Who has waited for a millisecond makes newcomers wait in front of the mutex until it has had
+ * its turn, and the background thread steps back for anybody. */
 void shard_lock(struct shard *shard)
 {
+    uint32_t impatient = atomic_load_explicit(&shard->lock_impatient, memory_order_relaxed);
+    struct timespec until;
+
+    if (impatient > 0)
+        futex_wait(&shard->lock_impatient, impatient, SHARD_PATIENCE_NS, FUTEX_BITS_ALL);
     if (pthread_mutex_trylock(&shard->lock) == 0)
         return;
     atomic_fetch_add(&shard->lock_wanted, 1);
-    pthread_mutex_lock(&shard->lock);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += SHARD_PATIENCE_NS;
+    until.tv_sec += until.tv_nsec / NS_PER_S;
+    until.tv_nsec %= NS_PER_S;
+    if (pthread_mutex_timedlock(&shard->lock, &until) != 0) {
+        atomic_fetch_add(&shard->lock_impatient, 1);
+        pthread_mutex_lock(&shard->lock);
+        if (atomic_fetch_sub(&shard->lock_impatient, 1) == 1)
+            futex_wake(&shard->lock_impatient, INT_MAX, FUTEX_BITS_ALL);
+    }
     atomic_fetch_sub(&shard->lock_wanted, 1);
 }
 
@@ -105,8 +125,10 @@ void shard_unlock(struct shard *shard)
     pthread_mutex_unlock(&shard->lock);
 }
 
+/* Whoever holds will want to watch soon, perhaps on a thread that is worse placed to open files. */
 void shard_hold(struct shard *shard)
 {
+    (void)shard_open(shard);
     atomic_fetch_add(&shard->held, 1);
 }
 

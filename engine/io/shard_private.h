@@ -49,6 +49,7 @@ struct shard {
     unsigned index;
     pthread_mutex_t lock;
     _Atomic uint32_t lock_wanted;        /* threads that wait for the lock */
+    _Atomic uint32_t lock_impatient;     /* of those, who let nobody in before them; a futex */
     uint64_t generation;
     int epoll_fd, wake_fd;               /* -1: not yet */
 
