@@ -2,10 +2,8 @@
  * descriptor is none (programs ask, and take ENOTSOCK for the answer), and it does not travel to
  * another process yet. */
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/un.h>
 
-#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
@@ -188,24 +186,6 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t lengt
 {
     NO_SOCKET(fd);
     return REAL(setsockopt)(fd, level, option, value, length);
-}
-
-/* libcurl gives each of its handles a pair to be woken by, at the lowest free numbers and inherited by
- * children; a program's `close(1); open(…)` would meet them. The engine wakes its dialer by other
- * means, and curl does without when there is no pair (curl_multi_init, 7.68 and later). */
-static bool is_dialer(void)
-{
-    char name[16] = "";
-    return engine_is_loaded() && !prctl(PR_GET_NAME, name) && !strcmp(name, "s3dlio-dial");
-}
-
-int socketpair(int domain, int type, int protocol, int fds[2])
-{
-    if (unlikely(is_dialer())) {
-        errno = EMFILE;
-        return -1;
-    }
-    return REAL(socketpair)(domain, type, protocol, fds);
 }
 
 #include "alias_socket.h"
