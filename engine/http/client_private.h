@@ -104,6 +104,8 @@ void http_connection_start(struct http_connection *connection, struct http_reque
 /* Sends or receives what can be without sleeping; true when something moved or the exchange ended. */
 bool http_connection_drive(struct http_connection *connection);
 void http_connection_resume(struct http_connection *connection);
+/* Receives in the loop's next round, without an event: what TLS has decrypted wakes nobody. */
+void http_connection_kick(struct http_connection *connection);
 /* Out of its pool and about to be used: neither too old nor closed nor talking? */
 bool http_connection_is_usable(struct http_connection *connection, int64_t now_ns);
 /* Closes it and takes it out of its pool; the request, if any, must have been taken off. */

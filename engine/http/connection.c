@@ -420,6 +420,12 @@ bool http_connection_drive(struct http_connection *connection)
     return moved;
 }
 
+void http_connection_kick(struct http_connection *connection)
+{
+    connection->kicked = true;
+    shard_timer_set(connection->pool->shard, &connection->timer, clock_now_ns());
+}
+
 void http_connection_resume(struct http_connection *connection)
 {
     struct shard *shard = connection->pool->shard;
@@ -430,11 +436,8 @@ void http_connection_resume(struct http_connection *connection)
         connection->watching = shard_watch_add(shard, &connection->watch) == 0;
     }
     connection_arm(connection);
-    /* What TLS has decrypted already wakes nobody; and no watch, no event. */
-    if (connection->inside == 0 && (connection->link->tls || !connection->watching)) {
-        connection->kicked = true;
-        shard_timer_set(shard, &connection->timer, clock_now_ns());
-    }
+    if (connection->link->tls || !connection->watching)
+        http_connection_kick(connection);
 }
 
 static void connection_on_event(struct shard_watch *watch, uint32_t events)

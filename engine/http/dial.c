@@ -205,9 +205,9 @@ int dial_begin(struct dial *dial, struct error *err)
     int rc = 0;
 
     if (target->tls && target->tls_verify)
-        rc = trust_get(target->ca_file, dialer_kick, &store, err);
+        rc = trust_get(target->ca_file, &store, err);
     if (rc == 0)
-        rc = resolver_next(dial_name(dial), dialer_kick, dial->address, err);
+        rc = resolver_next(dial_name(dial), dial->address, err);
     if (rc < 0)
         return rc;
     dial->link = link_new();

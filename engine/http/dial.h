@@ -5,7 +5,7 @@
 #include "http/dialer.h"
 
 /* Chooses an address and starts to connect. 0; -EAGAIN: a name or the authorities are still being
- * looked up, the dialer is kicked then; or -errno with *err. */
+ * looked up, try again soon; or -errno with *err. */
 int dial_begin(struct dial *dial, struct error *err);
 /* The socket is ready, or (CURL_SOCKET_TIMEOUT) time has passed: goes on. */
 void dial_socket_action(struct dial *dial, curl_socket_t fd, int events);

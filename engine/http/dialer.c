@@ -15,7 +15,6 @@
 
 #include "base/clock.h"
 #include "http/dial.h"
-#include "io/aside.h"
 #include "io/fd.h"
 #include "io/gate.h"
 #include "io/thread.h"
@@ -23,6 +22,9 @@
 #define DIALER_EVENTS_MAX 32
 #define DIALER_ATTEMPTS_MAX 8
 #define DIALER_ID_WAKE 0
+/* Lookups run with a descriptor table of their own and cannot wake us: the few that are needed are
+ * asked for now and then. */
+#define DIALER_LOOKUP_TICK_MS 2
 
 static struct {
     pthread_mutex_t lock;
@@ -58,7 +60,6 @@ static int dialer_open(void)
         event.data.u64 = DIALER_ID_WAKE;
         if (epoll_ctl(dialer.epoll_fd, EPOLL_CTL_ADD, dialer.wake_fd, &event) < 0)
             return -errno;
-        aside_keep_fd(dialer.wake_fd); /* names and certificates are read aside, then kick us */
     }
     return 0;
 }
@@ -250,6 +251,8 @@ static int dialer_timeout_ms(void)
     int64_t at_ns = CLOCK_NEVER, left_ns;
 
     for (const struct dial *dial = dialer.dials; dial; dial = dial->next) {
+        if (!dial->connecting)
+            return DIALER_LOOKUP_TICK_MS;
         if (dial->timer_ns < at_ns)
             at_ns = dial->timer_ns;
         if (dial->deadline_ns < at_ns)

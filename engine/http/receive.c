@@ -13,8 +13,9 @@
 #include "http/client_private.h"
 
 #define RECEIVE_IN_BYTES ((size_t)16 << 10)
-/* What one plain connection may receive before others get their turn. */
-#define RECEIVE_MAX ((size_t)8 << 20)
+/* What one connection may receive before others get their turn: some 2 ms, plain or TLS. */
+#define RECEIVE_MAX     ((size_t)8 << 20)
+#define RECEIVE_TLS_MAX ((size_t)2 << 20)
 
 enum receive_step {
     RECEIVE_MORE,   /* something moved, go on */
@@ -253,18 +254,19 @@ static enum receive_step receive_once(struct http_connection *connection, size_t
 
 bool http_connection_receive(struct http_connection *connection)
 {
+    size_t most = connection->link->tls ? RECEIVE_TLS_MAX : RECEIVE_MAX, total = 0;
     uint64_t exchange = connection->exchange;
     enum receive_step step = RECEIVE_MORE;
-    size_t total = 0;
     bool moved = false;
 
-    while (step == RECEIVE_MORE && !connection->request->paused &&
-           (total < RECEIVE_MAX || connection->link->tls)) {
+    while (step == RECEIVE_MORE && !connection->request->paused && total < most) {
         step = receive_once(connection, &total);
         if (step != RECEIVE_NONE)
             moved = true;
         if (connection->exchange != exchange)
-            break;
+            return moved;
     }
+    if (step == RECEIVE_MORE && connection->link->tls && !connection->request->paused)
+        http_connection_kick(connection);
     return moved;
 }

@@ -52,7 +52,6 @@ static struct {
 
 /* One lookup: owned by its thread. */
 struct resolver_lookup {
-    void (*ready)(void);
     char name[RESOLVER_HOST_MAX];
     unsigned count;
     char addresses[RESOLVER_ADDRESSES][RESOLVER_ADDRESS_MAX];
@@ -165,18 +164,16 @@ static void resolver_work(void *arg)
     }
     gate_enter(&scope);
     resolver_store(lookup, failure);
-    lookup->ready();
     free(lookup);
     gate_leave(&scope);
 }
 
-static int resolver_start(struct resolver_host *host, void (*ready)(void), struct error *err)
+static int resolver_start(struct resolver_host *host, struct error *err)
 {
     struct resolver_lookup *lookup = calloc(1, sizeof *lookup);
     int rc = -ENOMEM;
 
     if (lookup) {
-        lookup->ready = ready;
         strcpy(lookup->name, host->name);
         rc = aside_start("s3dlio-dns", resolver_work, lookup);
     }
@@ -190,8 +187,7 @@ static int resolver_start(struct resolver_host *host, void (*ready)(void), struc
     return -EAGAIN;
 }
 
-static int resolver_next_locked(const char *name, void (*ready)(void), char *ret_address,
-                                struct error *err)
+static int resolver_next_locked(const char *name, char *ret_address, struct error *err)
 {
     struct resolver_host *host = resolver_find(name);
     int64_t now_ns = clock_now_ns();
@@ -207,11 +203,10 @@ static int resolver_next_locked(const char *name, void (*ready)(void), char *ret
     }
     if (host->state == RESOLVER_FAILED && now_ns < host->expires_ns)
         return error_set(err, ERROR_DNS, "cannot resolve %s: %s", name, host->failure);
-    return resolver_start(host, ready, err);
+    return resolver_start(host, err);
 }
 
-int resolver_next(const char *host, void (*ready)(void), char ret_address[RESOLVER_ADDRESS_MAX],
-                  struct error *err)
+int resolver_next(const char *host, char ret_address[RESOLVER_ADDRESS_MAX], struct error *err)
 {
     int rc;
 
@@ -222,7 +217,7 @@ int resolver_next(const char *host, void (*ready)(void), char ret_address[RESOLV
         return 0;
     }
     pthread_mutex_lock(&resolver.lock);
-    rc = resolver_next_locked(host, ready, ret_address, err);
+    rc = resolver_next_locked(host, ret_address, err);
     pthread_mutex_unlock(&resolver.lock);
     return rc;
 }

@@ -11,10 +11,9 @@
 
 #define RESOLVER_ADDRESS_MAX 64 /* "fe80::1%interface" and NUL */
 
-/* The next address of the host, as text. 0; -EAGAIN: a lookup is under way, `ready` is called (inside
- * the gate, on another thread) when it is over: ask again then; or -errno with ERROR_DNS. */
-int resolver_next(const char *host, void (*ready)(void), char ret_address[RESOLVER_ADDRESS_MAX],
-                  struct error *err);
+/* The next address of the host, as text. 0; -EAGAIN: a lookup is under way, ask again soon; or -errno
+ * with ERROR_DNS. */
+int resolver_next(const char *host, char ret_address[RESOLVER_ADDRESS_MAX], struct error *err);
 /* How many addresses are known; 1 for a literal. */
 unsigned resolver_count(const char *host);
 /* The address did not answer: the others first from now on. */

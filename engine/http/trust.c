@@ -35,7 +35,6 @@ struct trust {
     uint64_t generation;
     int64_t retry_ns;
     struct error error;          /* of the last attempt */
-    void (*ready)(void);
 };
 
 static struct {
@@ -139,7 +138,6 @@ static void trust_work(void *arg)
     entry->retry_ns = clock_now_ns() + TRUST_RETRY_NS;
     entry->pending = false;
     pthread_mutex_unlock(&trust.lock);
-    entry->ready();
     gate_leave(&scope);
 }
 
@@ -163,8 +161,7 @@ static struct trust *trust_find(const char *ca_file)
     return entry;
 }
 
-static int trust_get_locked(const char *ca_file, void (*ready)(void), X509_STORE **ret_store,
-                            struct error *err)
+static int trust_get_locked(const char *ca_file, X509_STORE **ret_store, struct error *err)
 {
     struct trust *entry = trust_find(ca_file);
     int rc;
@@ -182,7 +179,6 @@ static int trust_get_locked(const char *ca_file, void (*ready)(void), X509_STORE
             *err = entry->error;
         return -error_errno(&entry->error);
     }
-    entry->ready = ready;
     rc = aside_start("s3dlio-ca", trust_work, entry);
     if (rc < 0)
         return error_set_errno(err, -rc, "cannot start a thread to read certificates");
@@ -191,13 +187,12 @@ static int trust_get_locked(const char *ca_file, void (*ready)(void), X509_STORE
     return -EAGAIN;
 }
 
-int trust_get(const char *ca_file, void (*ready)(void), X509_STORE **ret_store,
-              struct error *err)
+int trust_get(const char *ca_file, X509_STORE **ret_store, struct error *err)
 {
     int rc;
 
     pthread_mutex_lock(&trust.lock);
-    rc = trust_get_locked(ca_file ? ca_file : "", ready, ret_store, err);
+    rc = trust_get_locked(ca_file ? ca_file : "", ret_store, err);
     pthread_mutex_unlock(&trust.lock);
     return rc;
 }

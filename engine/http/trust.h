@@ -8,9 +8,8 @@
 #include "base/error.h"
 
 /* The store of a file of PEM certificates; NULL: the system's. Owned by this module, for the life of
- * the process. 0; -EAGAIN: being read, `ready` is called (inside the gate, on another thread) when
- * that is over: ask again then; or -errno with ERROR_TLS. Any thread, inside the gate. */
-int trust_get(const char *ca_file, void (*ready)(void), X509_STORE **ret_store,
-              struct error *err);
+ * the process. 0; -EAGAIN: being read, ask again soon; or -errno with ERROR_TLS. Any thread, inside the
+ * gate. */
+int trust_get(const char *ca_file, X509_STORE **ret_store, struct error *err);
 
 #endif

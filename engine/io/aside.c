@@ -27,40 +27,14 @@ struct aside_task {
     _Atomic uint32_t *done; /* NULL: nobody waits */
 };
 
-static _Atomic int aside_kept_fd = -1;
-
-void aside_keep_fd(int fd)
-{
-    atomic_store(&aside_kept_fd, fd);
-}
-
-static int aside_close(unsigned first, unsigned last, unsigned flags)
-{
-    return first > last ? 0 : (int)syscall(SYS_close_range, first, last, flags);
-}
-
-/* A table of this thread's own, with nothing above stderr in it but the descriptor that is kept. */
-static void aside_leave_table(void)
-{
-    int kept = atomic_load(&aside_kept_fd);
-    unsigned below = kept < 3 ? ~0U : (unsigned)kept - 1, above = (unsigned)kept + 1;
-
-    if (syscall(SYS_close_range, ~0U, ~0U, CLOSE_RANGE_UNSHARE) < 0) {
-        /* Before Linux 5.9 the table is copied whole; the copies close when the thread ends. */
-        (void)unshare(CLONE_FILES);
-        return;
-    }
-    aside_close(3, below, 0);
-    if (below != ~0U)
-        aside_close(above, ~0U, 0);
-}
-
 static void *aside_main(void *arg)
 {
     struct aside_task task = *(struct aside_task *)arg;
 
     free(arg);
-    aside_leave_table();
+    /* Before Linux 5.9 the table is copied whole; the copies close when the thread ends. */
+    if (syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+        (void)unshare(CLONE_FILES);
     task.work(task.arg);
     if (task.done) {
         atomic_store(task.done, 1);
