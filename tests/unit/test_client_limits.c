@@ -20,12 +20,7 @@
 #include "base/clock.h"
 #include "http/transfer.h"
 #include "http_fetch.h"
-
-#if defined __SANITIZE_THREAD__
-#define NOT_UNDER_TSAN() skip() /* refuses threads in a child of fork */
-#else
-#define NOT_UNDER_TSAN() ((void)0)
-#endif
+#include "sanitizer.h"
 
 static const struct http_client_options patient = {
     .host = "127.0.0.1",

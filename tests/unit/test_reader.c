@@ -1,5 +1,6 @@
 /* core/reader.h: every byte right, whichever way it comes, and no more requests than promised. */
 #include "core_run.h"
+#include "sanitizer.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -8,13 +9,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* ThreadSanitizer refuses threads in a child of fork. */
-#if defined __SANITIZE_THREAD__
-#    define NOT_UNDER_TSAN() skip()
-#else
-#    define NOT_UNDER_TSAN() ((void)0)
-#endif
 
 #define OBJECT_BYTES (9 * MIB + 12345)
 

@@ -21,14 +21,7 @@
 #include "io/fd.h"
 #include "io/gate.h"
 #include "io/shard.h"
-
-/* ThreadSanitizer loses track when a thread is cancelled inside a call it intercepts, refuses threads
- * in a child of fork, and warns of allocation in signal handlers. */
-#if defined __SANITIZE_THREAD__
-#define NOT_UNDER_TSAN() skip()
-#else
-#define NOT_UNDER_TSAN() ((void)0)
-#endif
+#include "sanitizer.h"
 
 /* A pipe on the shard: counts the bytes that were read from it, and remembers who drove. */
 struct channel {

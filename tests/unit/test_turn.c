@@ -1,6 +1,7 @@
 /* core/turn.h: calls on one writer or listing by several threads, by signal handlers, and after a jump
  * out of one. */
 #include "core_run.h"
+#include "sanitizer.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -10,13 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
-
-/* ThreadSanitizer warns of allocation in signal handlers. */
-#if defined __SANITIZE_THREAD__
-#    define NOT_UNDER_TSAN() skip()
-#else
-#    define NOT_UNDER_TSAN() ((void)0)
-#endif
 
 /* A call that is left by a jump leaves its memory behind. */
 const char *__asan_default_options(void);

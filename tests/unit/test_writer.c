@@ -1,5 +1,6 @@
 /* core/writer.h, upload.h, put.h: what is written is what is there, or the old object is. */
 #include "core_run.h"
+#include "sanitizer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,13 +8,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* ThreadSanitizer refuses threads in a child of fork. */
-#if defined __SANITIZE_THREAD__
-#    define NOT_UNDER_TSAN() skip()
-#else
-#    define NOT_UNDER_TSAN() ((void)0)
-#endif
 
 #define PART (8 * MIB)
 
