@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "config/options.h"
 #include "shim/calls/io.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -14,6 +15,7 @@
 #include "shim/path.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/start.h"
 
 #define EXTENT_ENTRY(fd, real_call, virtual_call)                                                  \
     struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);                       \
@@ -24,15 +26,20 @@
     file_put(file);                                                                                \
     return result
 
+#define FSYNC_IGNORE 2 /* the index of the word in options.def */
+
 /* Reading files have nothing to sync. A file being written is durable when close has succeeded;
- * publishing before that is not part of this version, so it must not look done. */
+ * publishing before that is not part of this version, so it must not look done, unless the user has
+ * said that it need not be (S3DLIO_FSYNC=ignore). */
 static int sync_file(struct file *file)
 {
     if (file->kind == FILE_PATH)
         return -EBADF;
-    if (file->kind != FILE_WRITER)
+    if (file->kind != FILE_WRITER || file->writer_error)
+        return file->writer_error;
+    if (option_int(start_options(), FSYNC) == FSYNC_IGNORE)
         return 0;
-    return file->writer_error ? file->writer_error : report_refusal("fsync of", file->path);
+    return report_refusal("fsync of", file->path);
 }
 
 int fsync(int fd)

@@ -97,3 +97,10 @@ PY
     fault
     refuse 2 'No such file' ls "$VIRTUAL/denied"
 }
+
+@test "fsync before close is refused, unless the user says that it need not be done" {
+    local sync="import os; f = open('$VIRTUAL/synced', 'wb'); f.write(b'x'); f.flush(); os.fsync(f.fileno()); f.close()"
+    refuse ! 'fsync' python3 -c "$sync"
+    shim S3DLIO_FSYNC=ignore python3 -c "$sync"
+    [[ $(shim cat "$VIRTUAL/synced") == x ]]
+}
