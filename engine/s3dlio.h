@@ -107,7 +107,7 @@ S3DLIO_API void s3dlio_cancel_free(struct s3dlio_cancel *cancel); /* no call may
 
 enum s3dlio_type { S3DLIO_FILE = 1, S3DLIO_DIRECTORY, S3DLIO_SYMLINK };
 
-enum { S3DLIO_HAS_MODE = 1, S3DLIO_HAS_UID = 2, S3DLIO_HAS_GID = 4 };
+enum { S3DLIO_HAS_MODE = 1, S3DLIO_HAS_UID = 2, S3DLIO_HAS_GID = 4, S3DLIO_HAS_MTIME = 8 };
 
 struct s3dlio_attr {
     enum s3dlio_type type;
@@ -185,6 +185,68 @@ S3DLIO_API int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_a
 S3DLIO_API void s3dlio_writer_abort(struct s3dlio_writer *writer); /* frees; NULL is fine */
 /* In a fork child: drops the child's copy without touching the parent's upload. */
 S3DLIO_API void s3dlio_writer_forget(struct s3dlio_writer *writer);
+
+/* ---- changing in place ----------------------------------------------------------------------- */
+
+/* A draft is a new version of an object that is being made with random access. Nobody else sees it
+ * before it is published; then all of it is the object, or an error is returned and the object is
+ * what it was. Changed bytes lie in an unlinked file in S3DLIO_SPOOL_DIR, at most S3DLIO_SPOOL_LIMIT of
+ * them; the others are fetched when they are read, and copied by the store when it is published.
+ *
+ * Offsets and lengths are bytes. Calls on one draft are serialised inside. When somebody else has put
+ * another version in the place of the one it starts from, reading what was not fetched and
+ * publishing give -ESTALE, and nothing is overwritten. */
+struct s3dlio_draft;
+
+enum s3dlio_draft_base {
+    S3DLIO_DRAFT_EMPTY, /* from nothing; what is there is replaced at the first publish */
+    S3DLIO_DRAFT_KEEP,  /* from the version that is there now, with its metadata; nothing is fetched */
+};
+
+/* -ENOENT (to keep what is not there), -EEXIST (S3DLIO_WRITE_EXCLUSIVE), -EISDIR, -ENOTDIR, … */
+S3DLIO_API int s3dlio_draft_open(const char *uri, const struct s3dlio_write_options *options,
+                                 enum s3dlio_draft_base base, const struct s3dlio_call *call,
+                                 struct s3dlio_draft **ret_draft, struct s3dlio_error *ret_error);
+/* As pread(2). */
+S3DLIO_API ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer,
+                                      size_t length_bytes, uint64_t offset_bytes,
+                                      struct s3dlio_error *ret_error);
+/* As pwrite(2). -ENOSPC when the spool has no room, -EFBIG; what was written before is safe. */
+S3DLIO_API ssize_t s3dlio_draft_pwrite(struct s3dlio_draft *draft, const void *buffer,
+                                       size_t length_bytes, uint64_t offset_bytes,
+                                       struct s3dlio_error *ret_error);
+/* As ftruncate(2), in both directions. */
+S3DLIO_API int s3dlio_draft_truncate(struct s3dlio_draft *draft, uint64_t length_bytes,
+                                     struct s3dlio_error *ret_error);
+/* Zeros in the place of what is there, as fallocate(2) punches a hole; the length stays. */
+S3DLIO_API int s3dlio_draft_zero(struct s3dlio_draft *draft, uint64_t offset_bytes,
+                                 uint64_t length_bytes, struct s3dlio_error *ret_error);
+S3DLIO_API uint64_t s3dlio_draft_length(const struct s3dlio_draft *draft);
+/* As lseek(2) with SEEK_DATA, or SEEK_HOLE when `hole`: -ENXIO. */
+S3DLIO_API int s3dlio_draft_seek(struct s3dlio_draft *draft, uint64_t offset_bytes, bool hole,
+                                 uint64_t *ret_offset_bytes, struct s3dlio_error *ret_error);
+/* Makes the range present and returns a descriptor, the caller's to close, of a file that has it at
+ * the same offsets: for mmap(2) with MAP_SHARED of this range only. What is written through the
+ * mapping is seen by pread, and is part of every later publish. */
+S3DLIO_API int s3dlio_draft_map_fd(struct s3dlio_draft *draft, uint64_t offset_bytes,
+                                   uint64_t length_bytes, int *ret_fd,
+                                   struct s3dlio_error *ret_error);
+/* What attr->has says (mode, uid, gid, mtime) travels with the next publish. A later write takes the
+ * time back. */
+S3DLIO_API int s3dlio_draft_set_attr(struct s3dlio_draft *draft, const struct s3dlio_attr *attr,
+                                     struct s3dlio_error *ret_error);
+/* fsync: makes what is written so far the object; nothing is sent when nothing has changed. Writing
+ * may go on, from this version. On failure nothing has changed and it may be tried again. ret_attr
+ * may be NULL. */
+S3DLIO_API int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
+                                    struct s3dlio_error *ret_error);
+/* Publishes and frees; frees whatever happens. */
+S3DLIO_API int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
+                                  struct s3dlio_error *ret_error);
+/* Frees without publishing; NULL is fine. What was published stays. */
+S3DLIO_API void s3dlio_draft_abort(struct s3dlio_draft *draft);
+/* In a fork child: drops the child's copy. */
+S3DLIO_API void s3dlio_draft_forget(struct s3dlio_draft *draft);
 
 /* ---- names ----------------------------------------------------------------------------------- */
 

@@ -97,8 +97,10 @@ static void apply_metadata(const struct store_metadata *metadata, struct attr *a
         attr->has |= ATTR_HAS_GID;
         attr->gid = (uint32_t)value;
     }
-    if (parse_mtime(store_metadata_get(metadata, "mtime"), &mtime))
+    if (parse_mtime(store_metadata_get(metadata, "mtime"), &mtime)) {
+        attr->has |= ATTR_HAS_MTIME;
         attr->mtime = mtime;
+    }
 }
 
 static void attr_init(enum attr_type type, const struct uri *uri, struct attr *ret_attr)
@@ -129,11 +131,37 @@ void attr_directory(const struct uri *uri, struct attr *ret_attr)
     attr_init(ATTR_DIRECTORY, uri, ret_attr);
 }
 
+void attr_merge(struct attr *to, const struct attr *from)
+{
+    if (from->has & ATTR_HAS_MODE)
+        to->mode = from->mode;
+    if (from->has & ATTR_HAS_UID)
+        to->uid = from->uid;
+    if (from->has & ATTR_HAS_GID)
+        to->gid = from->gid;
+    if (from->has & ATTR_HAS_MTIME)
+        to->mtime = from->mtime;
+    to->has |= from->has;
+}
+
 static int add_number(struct store_metadata *metadata, const char *name, uint32_t value)
 {
     char text[16];
 
     snprintf(text, sizeof text, "%u", value);
+    return store_metadata_add(metadata, name, text);
+}
+
+/* Times before the epoch have no form that both s3fs and rclone read: they become it. */
+static int add_time(struct store_metadata *metadata, const char *name, const struct timespec *time)
+{
+    long long seconds = time->tv_sec < 0 ? 0 : (long long)time->tv_sec;
+    char text[48];
+
+    if (time->tv_nsec)
+        snprintf(text, sizeof text, "%lld.%09ld", seconds, time->tv_nsec);
+    else
+        snprintf(text, sizeof text, "%lld", seconds);
     return store_metadata_add(metadata, name, text);
 }
 
@@ -149,5 +177,7 @@ int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata)
         r = add_number(metadata, "uid", attr->uid);
     if (r == 0 && (attr->has & ATTR_HAS_GID))
         r = add_number(metadata, "gid", attr->gid);
+    if (r == 0 && (attr->has & ATTR_HAS_MTIME))
+        r = add_time(metadata, "mtime", &attr->mtime);
     return r;
 }

@@ -13,7 +13,7 @@
 #include "store/store.h"
 
 enum attr_type { ATTR_FILE = 1, ATTR_DIRECTORY, ATTR_SYMLINK };
-enum { ATTR_HAS_MODE = 1, ATTR_HAS_UID = 2, ATTR_HAS_GID = 4 };
+enum { ATTR_HAS_MODE = 1, ATTR_HAS_UID = 2, ATTR_HAS_GID = 4, ATTR_HAS_MTIME = 8 };
 
 struct attr {
     enum attr_type type;
@@ -36,6 +36,9 @@ uint64_t attr_inode(const char *uri_text);
 void attr_from_object(const struct store_object *object, const struct uri *uri,
                       struct attr *ret_attr);
 void attr_directory(const struct uri *uri, struct attr *ret_attr);
+
+/* Takes over what `from` has. */
+void attr_merge(struct attr *to, const struct attr *from);
 
 /* What a writer stores. 0 or -ENOMEM, -E2BIG. */
 int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata);

@@ -36,6 +36,9 @@ enum reader_advice {
 
 int reader_open(struct engine *engine, const struct uri *uri, const struct limits *limits,
                 struct reader **ret_reader, struct error *err);
+/* The same for the version that `attr` tells of (ETag and size), without a request. */
+int reader_open_version(struct engine *engine, const struct uri *uri, const struct attr *attr,
+                        struct reader **ret_reader, struct error *err);
 /* Opens, reads once and closes, in as few requests: what exists of the target's bytes. */
 ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct reader_target *target,
                    struct limits *limits, struct error *err);

@@ -1,10 +1,15 @@
-/* Memory that the kernel may write to a disk: a mapped, unlinked file in S3DLIO_SPOOL_DIR. For what
- * the budget has no room for. Blocks are reserved at once, so a full disk is an error here and not a
- * SIGBUS later. */
+/* Disk space for what memory is not for: unlinked files in S3DLIO_SPOOL_DIR, readable by nobody else,
+ * together at most S3DLIO_SPOOL_LIMIT bytes of this process.
+ *
+ * spool_map gives memory that the kernel may write to a disk; its blocks are reserved at once, so a
+ * full disk is an error here and not a SIGBUS later. spool_open gives a file whose owner reserves
+ * what it puts there. Any thread; the count is an atomic. */
 #ifndef S3DLIO_CORE_SPOOL_H
 #define S3DLIO_CORE_SPOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 
@@ -13,5 +18,12 @@ struct options;
 int spool_map(const struct options *options, size_t size_bytes, void **ret_memory,
               struct error *err);
 void spool_unmap(void *memory, size_t size_bytes);
+
+/* An empty file without a name, for reading and writing; a descriptor of the engine (io/fd.h). */
+int spool_open(const struct options *options, int *ret_fd, struct error *err);
+/* Counts bytes against the limit: 0, or -ENOSPC. */
+int spool_reserve(const struct options *options, uint64_t bytes, struct error *err);
+void spool_release(uint64_t bytes);
+uint64_t spool_used(void);
 
 #endif

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -16,12 +17,9 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/random.h"
-#include "core/call.h"
-#include "core/engine.h"
+#include "core/upload_private.h"
 
-#define WRITE_ID_NAME   "s3dlio-write-id"
-#define WRITE_ID_DIGITS 32
-#define ABORT_TRIES     3
+#define ABORT_TRIES      3
 #define ABORT_TIMEOUT_NS (30 * NS_PER_S)
 
 struct part {
@@ -29,44 +27,31 @@ struct part {
     struct upload_memory memory;
     struct iovec body;
     struct part *prev, *next;
-    unsigned waiters;                /* calls that sleep on it, one inside the other */
+    unsigned waiters; /* calls that sleep on it, one inside the other */
     bool released, reaped;
     atomic_bool ended;
 };
 
-struct upload {
-    struct engine *engine;
-    struct store *store;
-    struct uri uri;
-    bool exclusive;                  /* and the store can do it */
-    char *content_type;
-    struct store_metadata metadata;
-    char write_id[WRITE_ID_DIGITS + 1];
-    struct attr attr;                /* what is stored with it */
-
-    char *upload_id;                 /* NULL: nothing was created */
-    struct part *in_flight;
-    unsigned in_flight_count, sent_count;
-    struct store_part *parts;        /* acknowledged, in order */
-    unsigned part_count, part_capacity;
-    uint64_t size_bytes, offset;
-    uint32_t crc32c;
-    struct error failure;            /* sticky */
-    struct store_object object;      /* what is there after a success; no metadata */
-};
-
 /* ---- life --------------------------------------------------------------------------------------- */
 
-static int set_metadata(struct upload *upload, const struct attr *attr)
+static int set_metadata(struct upload *upload, const struct upload_options *options)
 {
+    const struct store_metadata *kept = options->metadata;
     int r;
 
     if (!(upload->store->capabilities & STORE_CAP_METADATA))
         return 0;
-    random_hex(upload->write_id, WRITE_ID_DIGITS);
-    r = store_metadata_add(&upload->metadata, WRITE_ID_NAME, upload->write_id);
-    if (r == 0 && attr)
-        r = attr_to_metadata(attr, &upload->metadata);
+    random_hex(upload->write_id, UPLOAD_ID_DIGITS);
+    r = store_metadata_add(&upload->metadata, UPLOAD_ID_NAME, upload->write_id);
+    if (r == 0 && options->attr)
+        r = attr_to_metadata(options->attr, &upload->metadata);
+    for (size_t at = 0; r == 0 && kept && at < kept->length;) {
+        const char *name = kept->data + at, *value = name + strlen(name) + 1;
+
+        if (!store_metadata_get(&upload->metadata, name))
+            r = store_metadata_add(&upload->metadata, name, value);
+        at = (size_t)(value + strlen(value) + 1 - kept->data);
+    }
     return r;
 }
 
@@ -82,6 +67,9 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
     upload->uri = *uri;
     if (options->attr)
         upload->attr = *options->attr;
+    upload->plain = options->has_copies;
+    if (options->base_etag)
+        snprintf(upload->base_etag, sizeof upload->base_etag, "%s", options->base_etag);
     r = engine_store(engine, uri->scheme, &upload->store, err);
     if (r == 0) {
         upload->exclusive =
@@ -89,7 +77,7 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
         if (options->content_type)
             upload->content_type = strdup(options->content_type);
         r = options->content_type && !upload->content_type ? -ENOMEM
-                                                           : set_metadata(upload, options->attr);
+                                                           : set_metadata(upload, options);
         if (r < 0)
             error_set_errno(err, -r, "beginning an upload");
     }
@@ -119,7 +107,9 @@ void upload_tell_attr(const struct upload *upload, struct attr *ret_attr)
     ret_attr->mode = upload->attr.mode;
     ret_attr->uid = upload->attr.uid;
     ret_attr->gid = upload->attr.gid;
-    if (ret_attr->mtime.tv_sec == 0)
+    if (upload->attr.has & ATTR_HAS_MTIME)
+        ret_attr->mtime = upload->attr.mtime;
+    else if (ret_attr->mtime.tv_sec == 0)
         clock_gettime(CLOCK_REALTIME, &ret_attr->mtime);
 }
 
@@ -150,50 +140,6 @@ static void describe_write(const struct upload *upload, struct store_request *re
         upload->content_type ? upload->content_type : "application/octet-stream";
 }
 
-static void keep_object(struct upload *upload, const struct store_object *object)
-{
-    upload->object = *object;
-    upload->object.metadata = (struct store_metadata){0};
-    upload->object.size_bytes = upload->size_bytes;
-}
-
-/* ---- lost answers ------------------------------------------------------------------------------- */
-
-static bool is_doubtful(const struct call *call)
-{
-    switch (call->request.error.class) {
-    case ERROR_EXISTS:
-    case ERROR_NOT_FOUND: return call->ambiguous;
-    case ERROR_NETWORK:
-    case ERROR_TIMEOUT:
-    case ERROR_SERVER:
-    case ERROR_PROTOCOL: return true;
-    default: return false;
-    }
-}
-
-/* The call has failed with r. If it may have worked all the same, the id in the metadata of what is
- * there tells: then 0. */
-static int settle(struct upload *upload, const struct call *call, int r,
-                  const struct limits *limits)
-{
-    const char *found = NULL;
-    struct error ignored;
-    struct call *head;
-
-    if (r >= 0 || !upload->write_id[0] || !is_doubtful(call))
-        return r;
-    head = call_new(upload->engine, STORE_HEAD, &upload->uri, limits, &ignored);
-    if (head && call_run(head, limits, &ignored) == 0)
-        found = store_metadata_get(&head->request.object.metadata, WRITE_ID_NAME);
-    if (found && strcmp(found, upload->write_id) == 0) {
-        keep_object(upload, &head->request.object);
-        r = 0;
-    }
-    call_delete(head);
-    return r;
-}
-
 /* ---- one request -------------------------------------------------------------------------------- */
 
 int upload_put(struct upload *upload, const struct upload_memory *memory,
@@ -213,12 +159,15 @@ int upload_put(struct upload *upload, const struct upload_memory *memory,
         call->request.body_crc32c = memory->crc32c;
         call->request.has_body_crc32c = true;
         call->request.if_none_match = upload->exclusive;
+        call->request.if_match = upload_if_match(upload);
         describe_write(upload, &call->request);
-        r = call_run(call, limits, err);
+        r = upload_check_base(upload, limits, err);
         if (r == 0)
-            keep_object(upload, &call->request.object);
+            r = call_run(call, limits, err);
+        if (r == 0)
+            upload_keep_object(upload, &call->request.object);
         else
-            r = settle(upload, call, r, limits);
+            r = upload_settle(upload, call, r, limits);
     }
     call_delete(call);
     free(body);
@@ -239,7 +188,7 @@ static int create(struct upload *upload, const struct limits *limits, struct err
     call = call_new(upload->engine, STORE_UPLOAD_CREATE, &upload->uri, limits, err);
     if (!call)
         return -error_errno(err);
-    call->request.upload_crc32c = true;
+    call->request.upload_crc32c = !upload->plain;
     describe_write(upload, &call->request);
     r = call_run(call, limits, err);
     if (r == 0 && !upload->upload_id) { /* a signal handler's call may have been first */
@@ -299,8 +248,10 @@ static void note_part(struct upload *upload, struct part *part)
     *result = request->part;
     result->number = request->part_number;
     result->size_bytes = part->memory.size_bytes;
-    result->crc32c = part->memory.crc32c;
-    result->has_crc32c = true;
+    if (request->operation == STORE_UPLOAD_PART) {
+        result->crc32c = part->memory.crc32c;
+        result->has_crc32c = true;
+    }
 }
 
 /* Takes a part out: what it brought, or that it is given up. Whoever sleeps on it frees it. */
@@ -370,27 +321,37 @@ static void reap_ended(struct upload *upload)
         reap(upload, part);
 }
 
-static struct part *part_new(struct upload *upload, const struct upload_memory *memory)
+static struct part *part_new(struct upload *upload, enum store_operation operation,
+                             const struct upload_memory *memory)
 {
     struct part *part = calloc(1, sizeof *part);
     struct store_request *request;
 
     if (!part)
         return NULL;
-    call_init(&part->call, upload->engine, STORE_UPLOAD_PART, &upload->uri, upload->store, NULL);
+    call_init(&part->call, upload->engine, operation, &upload->uri, upload->store, NULL);
     part->memory = *memory;
-    part->body = (struct iovec){(void *)memory->data, memory->size_bytes};
     part->call.on_done = on_part_done;
     request = &part->call.request;
-    request->shard =
-        engine_shard(upload->engine, upload->store, &upload->uri, upload->offset);
+    request->shard = engine_shard(upload->engine, upload->store, &upload->uri, upload->offset);
     request->upload_id = upload->upload_id;
     request->part_number = upload->sent_count + 1;
-    request->body = &part->body;
-    request->body_count = 1;
-    request->body_crc32c = memory->crc32c;
-    request->has_body_crc32c = true;
     return part;
+}
+
+/* Puts the part behind the others and on its way. */
+static void part_start(struct upload *upload, struct part *part)
+{
+    struct shard *shard = part->call.request.shard;
+
+    DL_APPEND(upload->in_flight, part);
+    upload->in_flight_count++;
+    upload->sent_count++;
+    upload->offset += part->memory.size_bytes;
+    upload->size_bytes += part->memory.size_bytes;
+    shard_lock(shard);
+    call_start(&part->call);
+    shard_unlock(shard);
 }
 
 int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err)
@@ -411,24 +372,42 @@ int upload_wait_place(struct upload *upload, const struct limits *limits, struct
 
 int upload_part(struct upload *upload, const struct upload_memory *memory, struct error *err)
 {
-    struct part *part = part_new(upload, memory);
-    struct shard *shard;
+    struct part *part = part_new(upload, STORE_UPLOAD_PART, memory);
+    struct store_request *request;
 
     if (!part) {
         if (memory->release)
             memory->release(memory->arg);
         return fail(upload, error_set(err, ERROR_NO_MEMORY, "sending a part"), err);
     }
-    DL_APPEND(upload->in_flight, part);
-    upload->in_flight_count++;
-    upload->sent_count++;
-    upload->offset += memory->size_bytes;
-    upload->size_bytes += memory->size_bytes;
+    part->body = (struct iovec){(void *)memory->data, memory->size_bytes};
+    request = &part->call.request;
+    request->body = &part->body;
+    request->body_count = 1;
+    request->body_crc32c = memory->crc32c;
+    request->has_body_crc32c = !upload->plain;
     upload->crc32c = crc32c_combine(upload->crc32c, memory->crc32c, memory->size_bytes);
-    shard = part->call.request.shard;
-    shard_lock(shard);
-    call_start(&part->call);
-    shard_unlock(shard);
+    part_start(upload, part);
+    return 0;
+}
+
+int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_bytes,
+                     struct error *err)
+{
+    struct upload_memory none = {.size_bytes = length_bytes};
+    struct part *part = part_new(upload, STORE_UPLOAD_PART_COPY, &none);
+    struct store_request *request;
+
+    if (!part)
+        return fail(upload, error_set(err, ERROR_NO_MEMORY, "copying a part"), err);
+    request = &part->call.request;
+    request->source_bucket = part->call.uri.bucket;
+    request->source_key = part->call.uri.key;
+    request->if_match = upload->base_etag[0] ? upload->base_etag : NULL;
+    request->offset = offset;
+    request->length = length_bytes;
+    upload->has_copies = true;
+    part_start(upload, part);
     return 0;
 }
 
@@ -449,20 +428,23 @@ int upload_complete(struct upload *upload, const struct limits *limits, struct e
     call->request.upload_id = upload->upload_id;
     call->request.parts = upload->parts;
     call->request.part_count = upload->part_count;
-    call->request.upload_crc32c = true;
+    call->request.upload_crc32c = !upload->plain;
     call->request.total_crc32c = upload->crc32c;
     call->request.if_none_match = upload->exclusive;
-    r = call_run(call, limits, err);
+    call->request.if_match = upload_if_match(upload);
+    r = upload_check_base(upload, limits, err);
     if (r == 0)
-        keep_object(upload, &call->request.object);
+        r = call_run(call, limits, err);
+    if (r == 0)
+        upload_keep_object(upload, &call->request.object);
     else
-        r = settle(upload, call, r, limits);
+        r = upload_settle(upload, call, r, limits);
     call_delete(call);
     if (r < 0)
         return fail(upload, r, err);
     free(upload->upload_id);
     upload->upload_id = NULL;
-    return 0;
+    return upload_check_copies(upload, limits, err);
 }
 
 /* A part on its way may still arrive after an abort: it is repeated until the store knows nothing. */
@@ -496,7 +478,8 @@ void upload_forget(struct upload *upload)
 
     if (!upload)
         return;
-    DL_FOREACH_SAFE(upload->in_flight, part, next) {
+    DL_FOREACH_SAFE(upload->in_flight, part, next)
+    {
         call_fini(&part->call);
         release_memory(part);
         free(part);

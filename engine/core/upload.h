@@ -23,16 +23,20 @@ struct engine;
 struct upload;
 
 struct upload_options {
-    bool exclusive;                /* must not exist */
-    const char *content_type;      /* NULL: application/octet-stream */
-    const struct attr *attr;       /* what `has` says is stored; NULL: nothing */
+    bool exclusive;                        /* must not exist */
+    const char *content_type;              /* NULL: application/octet-stream */
+    const struct attr *attr;               /* what `has` says is stored; NULL: nothing */
+    const struct store_metadata *metadata; /* kept from an earlier version, may be NULL; where attr
+                                            * says otherwise, that counts */
+    const char *base_etag; /* the version whose place it takes, else ERROR_CHANGED; NULL */
+    bool has_copies;       /* parts will be copied from that version */
 };
 
 struct upload_memory {
     const void *data;
     uint64_t size_bytes;
     uint32_t crc32c;
-    void (*release)(void *arg);    /* may be NULL; leaf locks only */
+    void (*release)(void *arg); /* may be NULL; leaf locks only */
     void *arg;
 };
 
@@ -45,6 +49,9 @@ int upload_put(struct upload *upload, const struct upload_memory *memory,
 int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err);
 /* Sends one more part, without waiting. On failure the memory was released. */
 int upload_part(struct upload *upload, const struct upload_memory *memory, struct error *err);
+/* The same with bytes of the base, which the store copies itself; base_etag and has_copies are set. */
+int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_bytes,
+                     struct error *err);
 /* Are parts under way, so that waiting for one frees memory? */
 bool upload_busy(struct upload *upload);
 /* Waits until the oldest part is done. 0, or the error of the upload. */
@@ -58,7 +65,7 @@ void upload_tell_attr(const struct upload *upload, struct attr *ret_attr);
 unsigned upload_part_count(const struct upload *upload);
 /* Gives up parts in flight, then removes what the store has of them; at most half a minute. */
 void upload_abort(struct upload *upload);
-void upload_free(struct upload *upload);    /* nothing in flight; NULL is fine */
-void upload_forget(struct upload *upload);  /* in a fork child */
+void upload_free(struct upload *upload);   /* nothing in flight; NULL is fine */
+void upload_forget(struct upload *upload); /* in a fork child */
 
 #endif

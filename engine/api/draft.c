@@ -1,0 +1,180 @@
+/* The public functions on drafts: the core's own object, which serialises calls on it. */
+#include <stdint.h>
+
+#include "api/api.h"
+#include "core/draft.h"
+
+static struct draft *draft_of(const struct s3dlio_draft *draft)
+{
+    return (struct draft *)(uintptr_t)draft;
+}
+
+int s3dlio_draft_open(const char *uri_text, const struct s3dlio_write_options *options,
+                      enum s3dlio_draft_base base, const struct s3dlio_call *call,
+                      struct s3dlio_draft **ret_draft, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct attr attr = api_import_attr(options);
+    struct draft_options opening = {
+        .keep = base == S3DLIO_DRAFT_KEEP,
+        .exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
+        .content_type = options ? options->content_type : NULL,
+        .attr = &attr,
+    };
+    struct draft *draft;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = draft_open(api.engine, &uri, &opening, &api.limits, &draft, &api.error);
+    if (!result)
+        *ret_draft = (struct s3dlio_draft *)draft;
+    return (int)api_leave(&api, result);
+}
+
+ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer, size_t length_bytes,
+                           uint64_t offset_bytes, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    ssize_t result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_pread(draft_of(draft), buffer, length_bytes, offset_bytes, &api.limits,
+                             &api.error);
+    return api_leave(&api, result);
+}
+
+ssize_t s3dlio_draft_pwrite(struct s3dlio_draft *draft, const void *buffer, size_t length_bytes,
+                            uint64_t offset_bytes, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    ssize_t result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_pwrite(draft_of(draft), buffer, length_bytes, offset_bytes, &api.limits,
+                              &api.error);
+    return api_leave(&api, result);
+}
+
+int s3dlio_draft_truncate(struct s3dlio_draft *draft, uint64_t length_bytes,
+                          struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_truncate(draft_of(draft), length_bytes, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_draft_zero(struct s3dlio_draft *draft, uint64_t offset_bytes, uint64_t length_bytes,
+                      struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_zero(draft_of(draft), offset_bytes, length_bytes, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+uint64_t s3dlio_draft_length(const struct s3dlio_draft *draft)
+{
+    return draft_length(draft_of(draft));
+}
+
+int s3dlio_draft_seek(struct s3dlio_draft *draft, uint64_t offset_bytes, bool hole,
+                      uint64_t *ret_offset_bytes, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_seek(draft_of(draft), offset_bytes, hole, &api.limits, ret_offset_bytes,
+                            &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_draft_map_fd(struct s3dlio_draft *draft, uint64_t offset_bytes, uint64_t length_bytes,
+                        int *ret_fd, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_map_fd(draft_of(draft), offset_bytes, length_bytes, &api.limits, ret_fd,
+                              &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_draft_set_attr(struct s3dlio_draft *draft, const struct s3dlio_attr *attr,
+                          struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct attr inner = {
+        .has = attr->has,
+        .mode = attr->mode,
+        .uid = attr->uid,
+        .gid = attr->gid,
+        .mtime = attr->mtime,
+    };
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_set_attr(draft_of(draft), &inner, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+/* ---- publishing and the end ---- */
+
+int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
+                         struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct attr attr;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_publish(draft_of(draft), &api.limits, &attr, &api.error);
+    if (!result && ret_attr)
+        api_export_attr(&attr, ret_attr);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
+                       struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct attr attr;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_publish(draft_of(draft), &api.limits, &attr, &api.error);
+    if (!result && ret_attr)
+        api_export_attr(&attr, ret_attr);
+    if (api.engine)
+        draft_free(draft_of(draft));
+    return (int)api_leave(&api, result);
+}
+
+void s3dlio_draft_abort(struct s3dlio_draft *draft)
+{
+    struct api api;
+
+    if (!draft)
+        return;
+    if (!api_enter(&api, NULL, NULL))
+        draft_free(draft_of(draft));
+    api_leave(&api, 0);
+}
+
+void s3dlio_draft_forget(struct s3dlio_draft *draft)
+{
+    struct api api;
+
+    if (!draft)
+        return;
+    if (!api_enter(&api, NULL, NULL))
+        draft_forget(draft_of(draft));
+    api_leave(&api, 0);
+}

@@ -1,0 +1,60 @@
+/* Drafts: new versions of an object, made with random access.
+ *
+ * A draft starts from the version that is there (nothing is downloaded) or from nothing, is read,
+ * written, cut and mapped as a file, and published: then it is the object, whole, or the error is told
+ * and the object is what it was. Writing may go on after that, on the new version. Bytes that
+ * were changed are in a private unlinked file; the others are fetched when they are read.
+ *
+ * Calls on one draft are serialised inside. It belongs to the process that opened it: in a fork
+ * child draft_forget is the only call. A version that somebody else put in the base's place meanwhile
+ * gives ERROR_CHANGED and is not overwritten.
+ */
+#ifndef S3DLIO_CORE_DRAFT_H
+#define S3DLIO_CORE_DRAFT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "core/attr.h"
+#include "core/limits.h"
+
+struct engine;
+struct draft;
+
+struct draft_options {
+    bool keep;                /* from the version that is there; false: from nothing */
+    bool exclusive;           /* must not exist; the store decides at the first publish */
+    const char *content_type; /* NULL: the base's, else application/octet-stream */
+    const struct attr *attr;  /* what `has` says is stored; NULL: nothing */
+};
+
+int draft_open(struct engine *engine, const struct uri *uri, const struct draft_options *options,
+               const struct limits *limits, struct draft **ret_draft, struct error *err);
+ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
+                    struct limits *limits, struct error *err);
+/* May write less when the spool has no room for all of it, as write(2). */
+ssize_t draft_pwrite(struct draft *draft, const void *buffer, size_t length_bytes, uint64_t offset,
+                     const struct limits *limits, struct error *err);
+int draft_truncate(struct draft *draft, uint64_t length_bytes, const struct limits *limits,
+                   struct error *err);
+/* Zeros in the place of what is in the range; the length stays. */
+int draft_zero(struct draft *draft, uint64_t offset, uint64_t length_bytes,
+               const struct limits *limits, struct error *err);
+uint64_t draft_length(const struct draft *draft);
+/* From `offset` on, the next byte that is data, or is in a hole: lseek(2). -ENXIO. */
+int draft_seek(struct draft *draft, uint64_t offset, bool hole, const struct limits *limits,
+               uint64_t *ret_offset, struct error *err);
+/* Makes the range present and gives a descriptor of the spool to map it from, at the same offsets; the
+ * caller closes it. What is written through a mapping counts at the next publish. */
+int draft_map_fd(struct draft *draft, uint64_t offset, uint64_t length_bytes, struct limits *limits,
+                 int *ret_fd, struct error *err);
+/* What `has` says travels with the next publish. Data written later takes the time away again. */
+int draft_set_attr(struct draft *draft, const struct attr *attr, const struct limits *limits,
+                   struct error *err);
+/* Makes what is written so far the object. On failure nothing has changed; it may be tried again. */
+int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,
+                  struct error *err);
+void draft_free(struct draft *draft);   /* NULL is fine */
+void draft_forget(struct draft *draft); /* in a fork child: frees the child's copy */
+
+#endif

@@ -1,0 +1,345 @@
+/* Making a draft the object: one request, or an upload of copied and of sent parts. See draft.h.
+ *
+ * A sent part is read from where it lies: from the spool itself while nobody can write to that behind
+ * our back, else from memory into which it was collected. That memory is from the budget, or, when
+ * nothing of our own is on the wire that would free some, from the spool.
+ *
+ * The draft changes only after the store has said yes: then what was published is the base, and what
+ * is in the spool is clean. A signal handler's call that changes the draft meanwhile makes the
+ * publication start over.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "core/draft_plan.h"
+#include "core/draft_private.h"
+#include "core/spool.h"
+#include "core/upload.h"
+
+#define TRIES            3
+#define SINGLE_MAX_BYTES ((uint64_t)8 << 20)
+#define PAGE_BYTES       ((uint64_t)4096)
+
+enum memory_kind { MEMORY_POOL, MEMORY_SPOOL, MEMORY_MAPPED };
+
+struct memory {
+    struct engine *engine;
+    enum memory_kind kind;
+    void *base;
+    size_t size_bytes;
+};
+
+struct publication {
+    struct draft *draft;
+    struct upload *upload;
+    struct draft_plan plan;
+    struct limits *limits;
+    uint64_t serial;
+};
+
+/* ---- the bytes of a part ------------------------------------------------------------------------ */
+
+static void memory_drop(const struct memory *memory)
+{
+    if (memory->kind == MEMORY_MAPPED) {
+        munmap(memory->base, memory->size_bytes);
+    } else if (memory->kind == MEMORY_SPOOL) {
+        spool_unmap(memory->base, memory->size_bytes);
+    } else {
+        pool_put(&memory->engine->pool, memory->base, memory->size_bytes);
+        budget_release(&memory->engine->budget, BUDGET_PARTS, memory->size_bytes);
+    }
+}
+
+static void memory_free(void *arg)
+{
+    struct memory *memory = arg;
+
+    memory_drop(memory);
+    free(memory);
+}
+
+static int from_budget(struct memory *memory)
+{
+    struct engine *engine = memory->engine;
+
+    if (!budget_try(&engine->budget, BUDGET_PARTS, memory->size_bytes))
+        return -EAGAIN;
+    memory->base = pool_get(&engine->pool, memory->size_bytes);
+    if (memory->base)
+        return 0;
+    budget_release(&engine->budget, BUDGET_PARTS, memory->size_bytes);
+    return -ENOMEM;
+}
+
+/* From the budget, after waiting for own parts, from the spool. */
+static int obtain(struct publication *publication, struct memory *memory, struct error *err)
+{
+    int r = from_budget(memory);
+
+    while (r == -EAGAIN && upload_busy(publication->upload)) {
+        r = upload_wait_part(publication->upload, publication->limits, err);
+        if (r < 0)
+            return r;
+        r = from_budget(memory);
+    }
+    if (r == -EAGAIN) {
+        memory->kind = MEMORY_SPOOL;
+        return spool_map(&memory->engine->options, memory->size_bytes, &memory->base, err);
+    }
+    return r < 0 ? error_set_errno(err, -r, "memory for a part") : 0;
+}
+
+static int collect(struct publication *publication, const struct draft_part *part,
+                   struct memory *memory, struct upload_memory *ret_body, struct error *err)
+{
+    struct draft *draft = publication->draft;
+    int r;
+
+    memory->size_bytes = part->length;
+    r = obtain(publication, memory, err);
+    if (r < 0)
+        return r;
+    r = draft_copy_out(draft, memory->base, part->offset, part->offset + part->length,
+                       publication->limits, err);
+    if (r == -EAGAIN)
+        error_set(err, ERROR_BUSY, "written to while being published");
+    if (r < 0) {
+        memory_drop(memory);
+        return r;
+    }
+    ret_body->data = memory->base;
+    return 0;
+}
+
+/* The part where it lies in the spool. */
+static int map_part(struct draft *draft, const struct draft_part *part, struct memory *memory,
+                    struct upload_memory *ret_body, struct error *err)
+{
+    uint64_t start = part->offset - part->offset % PAGE_BYTES;
+    uint64_t end = part->offset + part->length;
+    int r = draft_need_file(draft, end, err);
+
+    if (r < 0)
+        return r;
+    memory->kind = MEMORY_MAPPED;
+    memory->size_bytes = end - start;
+    memory->base =
+        mmap(NULL, memory->size_bytes, PROT_READ, MAP_SHARED, draft->spool_fd, (off_t)start);
+    if (memory->base == MAP_FAILED)
+        return error_set_errno(err, errno, "mapping a part of the spool");
+    ret_body->data = (const char *)memory->base + (part->offset - start);
+    return 0;
+}
+
+static int make_body(struct publication *publication, const struct draft_part *part,
+                     struct upload_memory *ret_body, struct error *err)
+{
+    struct draft *draft = publication->draft;
+    struct memory *memory = calloc(1, sizeof *memory);
+    bool is_here =
+        !extents_sum(&draft->extents, part->offset, part->offset + part->length, 1u << EXTENT_BASE);
+    struct upload_memory body = {.size_bytes = part->length, .release = memory_free, .arg = memory};
+    int r;
+
+    if (!memory)
+        return error_set(err, ERROR_NO_MEMORY, "sending a part");
+    memory->engine = draft->engine;
+    if (is_here && !draft->map_count)
+        r = map_part(draft, part, memory, &body, err);
+    else
+        r = collect(publication, part, memory, &body, err);
+    if (r < 0) {
+        free(memory);
+        return r;
+    }
+    body.crc32c = crc32c_update(0, body.data, body.size_bytes);
+    *ret_body = body;
+    return 0;
+}
+
+/* ---- one attempt -------------------------------------------------------------------------------- */
+
+static void say_that_copies_cost(void)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+
+    if (!atomic_flag_test_and_set(&said))
+        log_warn("this store cannot copy parts of objects: where one changes, all of it is sent");
+}
+
+static int make_plan(struct draft *draft, struct draft_plan *ret_plan, struct error *err)
+{
+    const struct range_plan *sizes = &draft->engine->plan;
+    uint64_t length = draft->extents.length_bytes;
+    struct draft_plan_limits limits = {
+        .part_min_bytes = STORE_PART_MIN,
+        .part_max_bytes = STORE_PART_MAX,
+        .parts_max = STORE_PARTS_MAX,
+        .upload_bytes = range_plan_part_bytes(sizes, 1, length, true),
+        .copy_bytes = range_plan_copy_part_bytes(length),
+        .single_max_bytes = SINGLE_MAX_BYTES,
+        .can_copy = draft->base.exists && (draft->store->capabilities & STORE_CAP_PART_COPY),
+        .equal_parts = draft->store->capabilities & STORE_CAP_EQUAL_PARTS,
+    };
+    int r = draft_plan_make(ret_plan, &draft->extents, &limits);
+
+    if (draft->base.exists && !limits.can_copy && length > SINGLE_MAX_BYTES)
+        say_that_copies_cost();
+    if (r == -EFBIG)
+        return error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
+    return r < 0 ? error_set_errno(err, -r, "planning an upload") : 0;
+}
+
+static int check_serial(const struct publication *publication, struct error *err)
+{
+    if (publication->serial == publication->draft->serial)
+        return 0;
+    return error_set(err, ERROR_BUSY, "written to while being published");
+}
+
+static int send_whole(struct publication *publication, struct error *err)
+{
+    struct upload_memory body = {.data = ""};
+    int r = 0;
+
+    if (publication->plan.count)
+        r = make_body(publication, &publication->plan.parts[0], &body, err);
+    if (r == 0)
+        r = check_serial(publication, err);
+    if (r < 0) {
+        if (body.release)
+            body.release(body.arg);
+        return r;
+    }
+    return upload_put(publication->upload, &body, publication->limits, err);
+}
+
+static int send_part(struct publication *publication, const struct draft_part *part,
+                     struct error *err)
+{
+    struct upload_memory body;
+    int r = upload_wait_place(publication->upload, publication->limits, err);
+
+    if (r == 0 && part->is_copy)
+        return upload_part_copy(publication->upload, part->offset, part->length, err);
+    if (r == 0)
+        r = make_body(publication, part, &body, err);
+    return r < 0 ? r : upload_part(publication->upload, &body, err);
+}
+
+static int send_parts(struct publication *publication, struct error *err)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < publication->plan.count; i++) {
+        r = send_part(publication, &publication->plan.parts[i], err);
+        if (r == 0)
+            r = check_serial(publication, err);
+    }
+    return r < 0 ? r : upload_complete(publication->upload, publication->limits, err);
+}
+
+static bool has_copies(const struct draft_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->parts[i].is_copy)
+            return true;
+    return false;
+}
+
+/* The base is gone: that is a change, too. */
+static int judge(const struct draft *draft, int r, struct error *err)
+{
+    if (r < 0 && err->class == ERROR_NOT_FOUND && draft->base.exists &&
+        strcmp(err->code, "NoSuchUpload") != 0) {
+        err->class = ERROR_CHANGED;
+        err->errnum = 0;
+        r = -error_errno(err);
+    }
+    return r;
+}
+
+/* What was published is the base now. What was changed since the publication began stays changed, and
+ * everything else with it. */
+static void adopt(struct draft *draft, const struct attr *attr, bool is_unchanged)
+{
+    uint64_t at = 0;
+
+    reader_close(draft->reader);
+    draft->reader = NULL;
+    draft->base.exists = true;
+    draft->base.attr = *attr;
+    draft->exclusive = false;
+    if (!is_unchanged)
+        return;
+    draft->changed = false;
+    while (at < draft->extents.length_bytes) {
+        struct extent extent = extents_at(&draft->extents, at);
+
+        if (extent.kind == EXTENT_DIRTY)
+            extents_set(&draft->extents, at, extent.end, EXTENT_CLEAN);
+        if (extent.kind == EXTENT_ZERO)
+            extents_set(&draft->extents, at, extent.end, EXTENT_BASE);
+        at = extent.end;
+    }
+}
+
+static int attempt(struct draft *draft, struct limits *limits, struct error *err)
+{
+    struct publication publication = {.draft = draft, .limits = limits, .serial = draft->serial};
+    struct upload_options options = {
+        .exclusive = draft->exclusive,
+        .content_type = draft->content_type,
+        .attr = &draft->attr,
+        .metadata = &draft->base.metadata,
+        .base_etag = draft->base.exists ? draft->base.attr.etag : NULL,
+    };
+    struct attr attr;
+    int r = make_plan(draft, &publication.plan, err);
+
+    if (r < 0)
+        return r;
+    options.has_copies = has_copies(&publication.plan);
+    r = upload_new(draft->engine, &draft->uri, &options, &publication.upload, err);
+    if (r == 0) {
+        r = publication.plan.is_single ? send_whole(&publication, err)
+                                       : send_parts(&publication, err);
+        if (r < 0) {
+            r = judge(draft, r, err);
+            upload_abort(publication.upload);
+        } else {
+            upload_tell_attr(publication.upload, &attr);
+            adopt(draft, &attr, publication.serial == draft->serial);
+        }
+        upload_free(publication.upload);
+    }
+    draft_plan_fini(&publication.plan);
+    return r;
+}
+
+int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,
+                  struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+    int r = draft_enter(draft, false, limits, err);
+
+    if (r < 0)
+        return r;
+    r = draft_note_mapped(draft, err);
+    if (r == 0 && draft->changed) {
+        for (unsigned tries = 0; tries == 0 || (r == -EBUSY && tries < TRIES); tries++)
+            r = attempt(draft, limits, err);
+        attr_uri_text(&draft->uri, text);
+        attr_cache_forget(draft->engine->attrs, text);
+    }
+    if (r == 0 && ret_attr)
+        *ret_attr = draft->base.attr;
+    draft_leave(draft);
+    return r;
+}

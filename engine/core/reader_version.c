@@ -1,0 +1,15 @@
+/* Readers of a version that is known already: no request at open, If-Match on every one that
+ * follows. */
+#include "core/reader_private.h"
+
+int reader_open_version(struct engine *engine, const struct uri *uri, const struct attr *attr,
+                        struct reader **ret_reader, struct error *err)
+{
+    struct reader *reader = reader_new(engine, uri, err);
+
+    if (!reader)
+        return -error_errno(err);
+    reader->attr = *attr;
+    *ret_reader = reader;
+    return 0;
+}

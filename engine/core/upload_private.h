@@ -1,0 +1,54 @@
+/* What the files of an upload share: upload.c (parts and their order), upload_verify.c (what is at the
+ * store before, after, and when an answer was lost). */
+#ifndef S3DLIO_CORE_UPLOAD_PRIVATE_H
+#define S3DLIO_CORE_UPLOAD_PRIVATE_H
+
+#include "core/call.h"
+#include "core/engine.h"
+#include "core/upload.h"
+
+#define UPLOAD_ID_NAME   "s3dlio-write-id"
+#define UPLOAD_ID_DIGITS 32
+
+struct part;
+
+struct upload {
+    struct engine *engine;
+    struct store *store;
+    struct uri uri;
+    bool exclusive;                 /* and the store can do it */
+    bool plain;                     /* parts may be copies: no checksum of the whole is declared */
+    char base_etag[STORE_ETAG_MAX]; /* the version it takes the place of; "": any, or none */
+    char *content_type;
+    struct store_metadata metadata;
+    char write_id[UPLOAD_ID_DIGITS + 1];
+    struct attr attr; /* what is stored with it */
+
+    char *upload_id; /* NULL: nothing was created */
+    struct part *in_flight;
+    unsigned in_flight_count, sent_count;
+    struct store_part *parts; /* acknowledged, in order */
+    unsigned part_count, part_capacity;
+    uint64_t size_bytes, offset;
+    uint32_t crc32c;
+    bool has_copies;
+    struct error failure;       /* sticky */
+    struct store_object object; /* what is there after a success; no metadata */
+};
+
+/* upload_verify.c */
+
+/* What is there after a put or a complete. */
+void upload_keep_object(struct upload *upload, const struct store_object *object);
+/* The call has failed with r. If it may have worked all the same, the id in the metadata of what is
+ * there tells: then 0. */
+int upload_settle(struct upload *upload, const struct call *call, int r,
+                  const struct limits *limits);
+/* Before the last request, where the store takes no condition on it: is the base still there? */
+int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err);
+/* After it: is what is there as long as what was meant, where parts came by copying? */
+int upload_check_copies(struct upload *upload, const struct limits *limits, struct error *err);
+/* For the condition of the last request: the ETag or NULL. */
+const char *upload_if_match(const struct upload *upload);
+
+#endif

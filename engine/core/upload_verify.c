@@ -1,0 +1,121 @@
+/* Asking the store what is there: before a write that it cannot make conditional, after one whose
+ * answer was lost, and after one made of copies. See upload_private.h.
+ *
+ * A copied part may be the wrong bytes if a server ignores the range that it was asked for: the size
+ * of the whole tells. Another ETag than the one that was answered means that somebody has replaced
+ * the object since, which says nothing about ours.
+ */
+#include <string.h>
+
+#include "core/upload_private.h"
+
+void upload_keep_object(struct upload *upload, const struct store_object *object)
+{
+    upload->object = *object;
+    upload->object.metadata = (struct store_metadata){0};
+    upload->object.size_bytes = upload->size_bytes;
+}
+
+/* HEAD of what is there. NULL when it cannot be had. */
+static struct call *look(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    struct call *head = call_new(upload->engine, STORE_HEAD, &upload->uri, limits, err);
+
+    if (head && call_run(head, limits, err) < 0) {
+        call_delete(head);
+        return NULL;
+    }
+    return head;
+}
+
+/* ---- lost answers ------------------------------------------------------------------------------- */
+
+static bool is_doubtful(const struct call *call)
+{
+    switch (call->request.error.class) {
+    case ERROR_EXISTS:
+    case ERROR_CHANGED:
+    case ERROR_NOT_FOUND: return call->ambiguous;
+    case ERROR_NETWORK:
+    case ERROR_TIMEOUT:
+    case ERROR_SERVER:
+    case ERROR_PROTOCOL: return true;
+    default: return false;
+    }
+}
+
+int upload_settle(struct upload *upload, const struct call *call, int r,
+                  const struct limits *limits)
+{
+    const char *found = NULL;
+    struct error ignored;
+    struct call *head;
+
+    if (r >= 0 || !upload->write_id[0] || !is_doubtful(call))
+        return r;
+    head = look(upload, limits, &ignored);
+    if (head)
+        found = store_metadata_get(&head->request.object.metadata, UPLOAD_ID_NAME);
+    if (found && strcmp(found, upload->write_id) == 0) {
+        upload_keep_object(upload, &head->request.object);
+        r = 0;
+    }
+    call_delete(head);
+    return r;
+}
+
+/* ---- the base ----------------------------------------------------------------------------------- */
+
+const char *upload_if_match(const struct upload *upload)
+{
+    bool can = upload->store->capabilities & STORE_CAP_IF_MATCH_PUT;
+
+    return can && upload->base_etag[0] ? upload->base_etag : NULL;
+}
+
+int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    struct call *head;
+    int r = 0;
+
+    if (!upload->base_etag[0] || upload_if_match(upload))
+        return 0;
+    head = look(upload, limits, err);
+    if (!head)
+        return err->class == ERROR_NOT_FOUND
+                   ? error_set(err, ERROR_CHANGED, "the object was removed meanwhile")
+                   : -error_errno(err);
+    if (strcmp(head->request.object.etag, upload->base_etag) != 0)
+        r = error_set(err, ERROR_CHANGED, "another version is there now");
+    if (r < 0)
+        call_name_error(head, err);
+    call_delete(head);
+    return r;
+}
+
+/* ---- copies ------------------------------------------------------------------------------------- */
+
+int upload_check_copies(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    const struct store_object *object;
+    struct error ignored;
+    struct call *head;
+    int r = 0;
+
+    if (!upload->has_copies)
+        return 0;
+    head = look(upload, limits, &ignored);
+    if (!head)
+        return 0; /* the store has said yes; it only does not say it again */
+    object = &head->request.object;
+    if (strcmp(object->etag, upload->object.etag) == 0 &&
+        object->size_bytes != upload->size_bytes) {
+        r = error_set(err, ERROR_INTEGRITY, "the store made %llu bytes of %llu",
+                      (unsigned long long)object->size_bytes,
+                      (unsigned long long)upload->size_bytes);
+        call_name_error(head, err);
+        upload->failure = *err;
+    }
+    call_delete(head);
+    return r;
+}
