@@ -19,7 +19,6 @@
 #include "shim/real.h"
 
 #define FD_MINIMUM 512 /* out of the way of a program that counts on low numbers */
-#define LIBRARIES  256
 
 static struct {
     pthread_mutex_t lock;
@@ -28,7 +27,7 @@ static struct {
         struct s3dlio_attr attr;
         int fd;
         ino_t inode; /* to notice that the program closed the descriptor */
-    } table[LIBRARIES];
+    } *table; /* grows; programs that load nothing from a bucket pay nothing for it */
     unsigned count;
 } libraries = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -106,8 +105,10 @@ static int library_keep(const struct file *file, int fd)
 {
     struct stat st;
     int minimum = FD_MINIMUM, number = -1;
-    if (libraries.count == LIBRARIES)
-        return -ENFILE;
+    struct library *grown = realloc(libraries.table, (libraries.count + 1) * sizeof *grown);
+    if (!grown)
+        return -ENOMEM;
+    libraries.table = grown;
     do {
         if (number >= 0)
             REAL(close)(number);
