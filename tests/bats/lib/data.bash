@@ -2,7 +2,9 @@
 
 # Writes COUNT seeded random bytes to a file.
 random_file() {
-    python3 -c 'import random, sys; open(sys.argv[1], "wb").write(random.Random(sys.argv[2]).randbytes(int(sys.argv[2])))' "$1" "$2"
+    python3 -c 'import random, sys
+name, count = sys.argv[1:]
+open(name, "wb").write(random.Random(count).randbytes(int(count)))' "$1" "$2"
 }
 
 # Text, binary, odd sizes and names, nested and crowded folders.
