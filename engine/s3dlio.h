@@ -158,7 +158,11 @@ S3DLIO_API void s3dlio_reader_close(struct s3dlio_reader *reader); /* NULL is fi
 
 struct s3dlio_writer;
 
-enum { S3DLIO_WRITE_EXCLUSIVE = 1 }; /* fails with -EEXIST when the object exists, at open or close */
+enum {
+    S3DLIO_WRITE_EXCLUSIVE = 1, /* fails with -EEXIST when the object exists, at open or close */
+    S3DLIO_WRITE_APPEND = 2,    /* writers: behind what is there, if something is; -ESTALE when
+                                 * somebody else puts another version there meanwhile */
+};
 
 struct s3dlio_write_options {
     unsigned flags;
@@ -178,6 +182,10 @@ S3DLIO_API int s3dlio_writer_open(const char *uri, const struct s3dlio_write_opt
 S3DLIO_API ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void *buffer,
                                        size_t length_bytes, struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
+/* fsync: makes what is written so far the object; nothing is sent when nothing was written. Writing may
+ * go on behind it. After a failure every call but abort, close and forget returns it again. */
+S3DLIO_API int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
+                                     struct s3dlio_error *ret_error);
 /* Uploads the rest, completes, frees the writer whatever happens. ret_attr may be NULL. On failure
  * the old object is unchanged and the upload aborted. */
 S3DLIO_API int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,

@@ -80,6 +80,7 @@ int s3dlio_writer_open(const char *uri_text, const struct s3dlio_write_options *
         .upload = {.exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
                    .content_type = options ? options->content_type : NULL,
                    .attr = &attr},
+        .append = options && options->flags & S3DLIO_WRITE_APPEND,
         .size_hint_bytes = options ? options->size_hint_bytes : 0,
     };
     struct writer *writer;
@@ -120,6 +121,20 @@ int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_at
     if (!result && ret_attr)
         api_export_attr(&attr, ret_attr);
     writer_free(writer_of(writer));
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
+                          struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct attr attr;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = writer_publish(writer_of(writer), &api.limits, &attr, &api.error);
+    if (!result && ret_attr)
+        api_export_attr(&attr, ret_attr);
     return (int)api_leave(&api, result);
 }
 

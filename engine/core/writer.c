@@ -12,41 +12,18 @@
 #include <string.h>
 
 #include "base/crc32c.h"
-#include "core/engine.h"
 #include "core/names.h"
 #include "core/spool.h"
-#include "core/turn.h"
+#include "core/writer_private.h"
 #include "io/gate.h"
 
 #define FIRST_BYTES ((uint64_t)64 << 10)
 #define GROWTH      4
 #define PIECE_BYTES ((size_t)128 << 10)
 
-struct buffer_block {
-    struct engine *engine;
-    unsigned char *data;
-    uint64_t capacity_bytes, used_bytes;
-    uint32_t crc32c;
-    bool spooled; /* not of the pool, not of the budget */
-};
-
-struct writer {
-    struct engine *engine;
-    struct upload *upload;
-    struct uri uri;
-    uint64_t size_hint_bytes, length_bytes;
-    bool equal_parts;
-    struct buffer_block *block; /* being filled; NULL: none yet */
-    uint64_t block_serial;      /* counts changes of it */
-    uint64_t generation;
-
-    struct turn turn;
-    bool finishing;
-};
-
 /* ---- memory ------------------------------------------------------------------------------------- */
 
-static void block_free(void *arg)
+void writer_block_free(void *arg)
 {
     struct buffer_block *block = arg;
 
@@ -111,7 +88,10 @@ static int send_block(struct writer *writer, const struct limits *limits, struct
 {
     uint64_t serial = writer->block_serial;
     struct upload_memory memory;
-    int r = upload_wait_place(writer->upload, limits, err);
+    int r = writer_send_base(writer, limits, err);
+
+    if (r == 0)
+        r = upload_wait_place(writer->upload, limits, err);
 
     if (r < 0 || serial != writer->block_serial)
         return r; /* a signal handler's call has sent it */
@@ -119,7 +99,7 @@ static int send_block(struct writer *writer, const struct limits *limits, struct
         .data = writer->block->data,
         .size_bytes = writer->block->used_bytes,
         .crc32c = writer->block->crc32c,
-        .release = block_free,
+        .release = writer_block_free,
         .arg = writer->block,
     };
     writer->block = NULL;
@@ -161,14 +141,14 @@ static int grow(struct writer *writer, const struct limits *limits, struct error
         return r;
     }
     if (serial != writer->block_serial) { /* a signal handler's call has been here */
-        block_free(block);
+        writer_block_free(block);
         return 0;
     }
     if (old) {
         memcpy(block->data, old->data, old->used_bytes);
         block->used_bytes = old->used_bytes;
         block->crc32c = old->crc32c;
-        block_free(old);
+        writer_block_free(old);
     }
     writer->block = block;
     writer->block_serial++;
@@ -198,14 +178,14 @@ static int make_room(struct writer *writer, const struct limits *limits, struct 
 
 /* A signal handler's call goes on where the one it interrupted stands: blocks and parts are whole at
  * every sleep. */
-static int enter(struct writer *writer, const struct limits *limits, struct error *err)
+int writer_enter(struct writer *writer, const struct limits *limits, struct error *err)
 {
     if (writer->generation != gate_generation())
         return error_set(err, ERROR_INVALID, "a writer belongs to the process that opened it");
     return turn_take(&writer->turn, true, limits, err);
 }
 
-static void leave(struct writer *writer)
+void writer_leave(struct writer *writer)
 {
     turn_give(&writer->turn);
 }
@@ -231,34 +211,43 @@ static int check_absent(struct engine *engine, const struct uri *uri, const stru
     return r;
 }
 
+static int check_name(struct engine *engine, const struct uri *uri,
+                      const struct writer_options *options, const struct limits *limits,
+                      struct error *err)
+{
+    size_t key_length = strlen(uri->key);
+
+    if (key_length == 0 || uri->key[key_length - 1] == '/')
+        return error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
+    return options->upload.exclusive ? check_absent(engine, uri, limits, err) : 0;
+}
+
 int writer_open(struct engine *engine, const struct uri *uri, const struct writer_options *options,
                 const struct limits *limits, struct writer **ret_writer, struct error *err)
 {
-    size_t key_length = strlen(uri->key);
     struct writer *writer;
     struct store *store;
     int r = engine_store(engine, uri->scheme, &store, err);
 
-    if (r == 0 && (key_length == 0 || uri->key[key_length - 1] == '/'))
-        r = error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
-    if (r == 0 && options->upload.exclusive)
-        r = check_absent(engine, uri, limits, err);
+    if (r == 0)
+        r = check_name(engine, uri, options, limits, err);
     if (r < 0)
         return r;
     writer = calloc(1, sizeof *writer);
     if (!writer)
         return error_set(err, ERROR_NO_MEMORY, "opening a writer");
-    r = upload_new(engine, uri, &options->upload, &writer->upload, err);
-    if (r < 0) {
-        free(writer);
-        return r;
-    }
     writer->engine = engine;
+    writer->store = store;
     writer->uri = *uri;
     writer->size_hint_bytes = options->size_hint_bytes;
     writer->generation = gate_generation();
     writer->equal_parts = store->capabilities & STORE_CAP_EQUAL_PARTS;
     turn_init(&writer->turn, engine_shard(engine, store, uri, 0));
+    r = writer_begin(writer, options, limits, err);
+    if (r < 0) {
+        writer_free(writer);
+        return r;
+    }
     *ret_writer = writer;
     return 0;
 }
@@ -277,11 +266,10 @@ static void fill(struct buffer_block *block, const unsigned char *data, size_t l
     }
 }
 
-static int append(struct writer *writer, const unsigned char *data, size_t length_bytes,
-                  const struct limits *limits, struct error *err)
+int writer_put(struct writer *writer, const unsigned char *data, size_t length_bytes,
+               const struct limits *limits, struct error *err)
 {
-    int r = writer->finishing ? error_set(err, ERROR_INVALID, "the writer is being closed")
-                              : upload_check(writer->upload, err);
+    int r = 0;
 
     while (r == 0 && length_bytes > 0) {
         size_t piece;
@@ -300,64 +288,134 @@ static int append(struct writer *writer, const unsigned char *data, size_t lengt
     return r;
 }
 
-ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
-                     const struct limits *limits, struct error *err)
+static int append(struct writer *writer, const void *data, size_t length_bytes,
+                  struct limits *limits, struct error *err)
 {
-    int r = enter(writer, limits, err);
+    int r = writer->finishing ? error_set(err, ERROR_INVALID, "the writer is being closed")
+                              : upload_check(writer->upload, err);
+
+    if (r < 0 || length_bytes == 0)
+        return r;
+    r = writer_fetch_base(writer, limits, err);
+    if (r < 0)
+        return r;
+    writer->changed = true;
+    return writer_put(writer, data, length_bytes, limits, err);
+}
+
+ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
+                     struct limits *limits, struct error *err)
+{
+    int r = writer_enter(writer, limits, err);
 
     if (r < 0)
         return r;
     r = append(writer, data, length_bytes, limits, err);
-    leave(writer);
+    writer_leave(writer);
     return r < 0 ? r : (ssize_t)length_bytes;
 }
 
 uint64_t writer_length(const struct writer *writer)
 {
-    return writer->length_bytes;
+    return writer->base_bytes + writer->length_bytes;
 }
 
-static int finish(struct writer *writer, const struct limits *limits, struct error *err)
+/* All of it in one request. The block stays when the writer goes on. */
+static int put_whole(struct writer *writer, bool goes_on, const struct limits *limits,
+                     struct error *err)
 {
     static const unsigned char nothing[1];
+    struct buffer_block *block = writer->block; /* nobody else looks: see finishing */
+    struct upload_memory memory = {.data = nothing};
+
+    if (block)
+        memory = (struct upload_memory){
+            .data = block->data, .size_bytes = block->used_bytes, .crc32c = block->crc32c};
+    if (block && !goes_on) {
+        memory.release = writer_block_free;
+        memory.arg = block;
+        writer->block = NULL;
+    }
+    return upload_put(writer->upload, &memory, limits, err);
+}
+
+static int finish(struct writer *writer, bool goes_on, const struct limits *limits,
+                  struct error *err)
+{
     int r = upload_check(writer->upload, err);
 
+    if (r == 0)
+        r = writer_send_base(writer, limits, err);
     if (r < 0)
         return r;
-    if (upload_part_count(writer->upload) == 0) { /* nobody else looks: see finishing */
-        struct buffer_block *block = writer->block;
-        struct upload_memory memory = {.data = nothing};
-
-        if (block)
-            memory = (struct upload_memory){block->data, block->used_bytes, block->crc32c,
-                                            block_free, block};
-        writer->block = NULL;
-        return upload_put(writer->upload, &memory, limits, err);
-    }
+    if (upload_part_count(writer->upload) == 0)
+        return put_whole(writer, goes_on, limits, err);
     if (writer->block && writer->block->used_bytes > 0)
         r = send_block(writer, limits, err);
     return r < 0 ? r : upload_complete(writer->upload, limits, err);
 }
 
+static int check_not_finishing(const struct writer *writer, struct error *err)
+{
+    return writer->finishing ? error_set(err, ERROR_BUSY, "the writer is being closed already") : 0;
+}
+
+static int complete(struct writer *writer, bool goes_on, const struct limits *limits,
+                    struct attr *ret_attr, struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+    int r;
+
+    writer->finishing = true;
+    r = writer->changed ? finish(writer, goes_on, limits, err) : upload_check(writer->upload, err);
+    if (r < 0)
+        upload_abort(writer->upload);
+    else if (writer->changed)
+        upload_tell_attr(writer->upload, ret_attr);
+    else
+        *ret_attr = writer->base.attr;
+    attr_uri_text(&writer->uri, text);
+    attr_cache_forget(writer->engine->attrs, text);
+    return r;
+}
+
 int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
                   struct error *err)
 {
-    char text[ATTR_URI_BYTES];
-    int r = enter(writer, limits, err);
+    struct attr attr;
+    int r = writer_enter(writer, limits, err);
 
     if (r < 0)
         return r;
-    if (writer->finishing)
-        return error_set(err, ERROR_BUSY, "the writer is being closed already");
-    writer->finishing = true;
-    r = finish(writer, limits, err);
+    r = check_not_finishing(writer, err);
+    if (r == 0)
+        r = complete(writer, false, limits, &attr, err);
+    if (r == 0 && ret_attr)
+        *ret_attr = attr;
+    writer_leave(writer);
+    return r;
+}
+
+int writer_publish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+                   struct error *err)
+{
+    struct attr attr;
+    bool was_changed;
+    int r = writer_enter(writer, limits, err);
+
     if (r < 0)
-        upload_abort(writer->upload);
-    else if (ret_attr)
-        upload_tell_attr(writer->upload, ret_attr);
-    attr_uri_text(&writer->uri, text);
-    attr_cache_forget(writer->engine->attrs, text);
-    leave(writer);
+        return r;
+    was_changed = writer->changed;
+    r = check_not_finishing(writer, err);
+    if (r == 0) {
+        r = complete(writer, true, limits, &attr, err);
+        writer->finishing = false; /* after a failure the upload tells it again */
+    }
+    if (r == 0 && was_changed)
+        r = writer_continue(writer, &attr, err);
+    if (r == 0 && ret_attr)
+        *ret_attr = attr;
+    writer_leave(writer);
     return r;
 }
 
@@ -365,18 +423,20 @@ void writer_abort(struct writer *writer, const struct limits *limits)
 {
     struct error ignored;
 
-    if (enter(writer, limits, &ignored) < 0)
+    if (writer_enter(writer, limits, &ignored) < 0)
         return;
     upload_abort(writer->upload);
-    leave(writer);
+    writer_leave(writer);
 }
 
 void writer_free(struct writer *writer)
 {
     if (!writer)
         return;
-    block_free(writer->block);
+    writer_block_free(writer->block);
     upload_free(writer->upload);
+    base_version_fini(&writer->base);
+    free(writer->content_type);
     free(writer);
 }
 
@@ -384,7 +444,9 @@ void writer_forget(struct writer *writer)
 {
     if (!writer)
         return;
-    block_free(writer->block);
+    writer_block_free(writer->block);
     upload_forget(writer->upload);
+    base_version_fini(&writer->base);
+    free(writer->content_type);
     free(writer);
 }

@@ -5,6 +5,10 @@
  * takes memory from the spool (an unlinked file, mapped), never waiting for another call. Nothing is
  * visible before close; a failure aborts the upload and is told by the next write and by close.
  *
+ * Appending: the store itself copies what is there into the first parts, or, below the size of a part
+ * and where it cannot, that is fetched before the first byte. A version that somebody else puts there
+ * meanwhile is not overwritten: ERROR_CHANGED.
+ *
  * Calls on one writer are serialised inside. A writer belongs to the process that opened it: in a
  * fork child writer_forget is the only call.
  */
@@ -18,19 +22,24 @@
 struct writer;
 
 struct writer_options {
-    struct upload_options upload;
-    uint64_t size_hint_bytes; /* 0: unknown */
+    struct upload_options upload; /* what a base brings is added by the writer */
+    bool append;                  /* behind what is there, if something is */
+    uint64_t size_hint_bytes;     /* 0: unknown */
 };
 
 /* With upload.exclusive: -EEXIST when something of the name exists now. */
 int writer_open(struct engine *engine, const struct uri *uri, const struct writer_options *options,
                 const struct limits *limits, struct writer **ret_writer, struct error *err);
 ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
-                     const struct limits *limits, struct error *err);
+                     struct limits *limits, struct error *err);
 uint64_t writer_length(const struct writer *writer);
 /* Uploads the rest and completes. The writer is to be freed whatever it says. */
 int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
                   struct error *err);
+/* fsync: makes what is written so far the object, and goes on behind it. Nothing is sent when nothing
+ * was written. After a failure only abort and free are left. */
+int writer_publish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+                   struct error *err);
 void writer_abort(struct writer *writer, const struct limits *limits);
 void writer_free(struct writer *writer);
 void writer_forget(struct writer *writer); /* in a fork child: frees the child's copy */
