@@ -38,8 +38,7 @@ struct http_connection {
     size_t head_sent;
     char *in;                    /* received, not yet used: in[in_start..in_end) */
     size_t in_start, in_end;
-    const char *run;             /* bytes of a chunk inside `in`, waiting for room */
-    size_t run_length;
+    struct http_run run;         /* bytes of a chunk inside `in`, waiting for room */
     int64_t activity_ns;         /* last byte either way; when idle: since */
     unsigned served;             /* requests begun on it */
     unsigned inside;             /* calls of this file on the stack: freed by the last */

@@ -9,6 +9,7 @@
  * whether the connection still does what it did; `inside` keeps its memory until the last frame that
  * uses it has returned. Everything under the shard's lock.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,12 @@ void http_connection_abandon(struct http_connection *connection)
 {
     link_abandon(connection->link);
     connection_destroy(connection);
+}
+
+static void connection_enter(struct http_connection *connection)
+{
+    connection->inside++;
+    assert(connection->inside > 0);
 }
 
 static void connection_leave(struct http_connection *connection)
@@ -175,7 +182,7 @@ static void connection_on_timer(struct shard_timer *timer)
 
     if (!connection->request)
         return;
-    connection->inside++;
+    connection_enter(connection);
     if (connection->kicked) {
         connection->kicked = false;
         http_connection_receive(connection);
@@ -215,7 +222,7 @@ void http_connection_end(struct http_connection *connection, const struct error 
     struct http_pool *pool = connection->pool;
     struct http_request *request = connection_take_off(connection);
 
-    connection->inside++;
+    connection_enter(connection);
     if (keep && !connection->closed) {
         http_connection_touch(connection);
         http_pool_put(connection);
@@ -384,11 +391,11 @@ void http_connection_start(struct http_connection *connection, struct http_reque
     request->paused = false;
     connection->head_sent = 0;
     connection->in_start = connection->in_end = 0;
-    connection->run_length = 0;
+    connection->run = (struct http_run){0};
     connection->answered = connection->early = connection->kicked = false;
     connection->send_errno = 0;
     http_parser_reset(connection->parser, request->head_only);
-    connection->inside++;
+    connection_enter(connection);
     if (connection_write_head(connection, request, &err) < 0) {
         http_connection_end(connection, &err, true);
     } else if (connection->exchange == exchange) {
@@ -409,7 +416,7 @@ bool http_connection_drive(struct http_connection *connection)
     uint64_t exchange = connection->exchange;
     bool moved = false;
 
-    connection->inside++;
+    connection_enter(connection);
     if (connection->state == HTTP_CONNECTION_SENDING)
         moved = connection_send(connection);
     if (connection->exchange == exchange && connection->state == HTTP_CONNECTION_RECEIVING)
@@ -454,7 +461,7 @@ static void connection_on_event(struct shard_watch *watch, uint32_t events)
         connection_unwatch(connection); /* level-triggered: it would not stop */
         return;
     }
-    connection->inside++;
+    connection_enter(connection);
     if (connection->state == HTTP_CONNECTION_SENDING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
         connection_send(connection);
     if (connection->exchange == exchange && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)))

@@ -147,23 +147,22 @@ static size_t receive_space(struct http_connection *connection, void **ret_where
     return room;
 }
 
-/* Copies from *data as far as there is room. */
-static enum receive_step receive_copy(struct http_connection *connection, const char **data,
-                                      size_t *length)
+/* Copies from *run as far as there is room. */
+static enum receive_step receive_copy(struct http_connection *connection, struct http_run *run)
 {
     enum receive_step step = RECEIVE_MORE;
 
-    while (*length > 0 && step == RECEIVE_MORE) {
+    while (run->length > 0 && step == RECEIVE_MORE) {
         void *where;
         size_t n = receive_space(connection, &where);
 
         if (n == 0)
             return RECEIVE_NONE;
-        if (n > *length)
-            n = *length;
-        memcpy(where, *data, n);
-        *data += n;
-        *length -= n;
+        if (n > run->length)
+            n = run->length;
+        memcpy(where, run->data, n);
+        run->data += n;
+        run->length -= n;
         step = receive_commit(connection, n);
     }
     return step;
@@ -176,18 +175,18 @@ static enum receive_step receive_chunked(struct http_connection *connection)
     size_t used;
     int rc;
 
-    if (connection->run_length == 0) {
+    if (connection->run.length == 0) {
         step = receive_fill(connection);
         if (step != RECEIVE_MORE)
             return step;
         rc = http_parser_chunk(connection->parser, connection->in + connection->in_start,
                                connection->in_end - connection->in_start, &used, &connection->run,
-                               &connection->run_length, &err);
+                               &err);
         if (rc < 0)
             return receive_refuse(connection, &err);
         connection->in_start += used;
     }
-    step = receive_copy(connection, &connection->run, &connection->run_length);
+    step = receive_copy(connection, &connection->run);
     if (step == RECEIVE_MORE && http_parser_state(connection->parser) == HTTP_PARSER_DONE)
         return receive_complete(connection);
     return step;
@@ -197,19 +196,20 @@ static enum receive_step receive_chunked(struct http_connection *connection)
 static enum receive_step receive_rest(struct http_connection *connection)
 {
     uint64_t left = http_parser_body_left(connection->parser);
-    const char *data = connection->in + connection->in_start;
-    size_t length = connection->in_end - connection->in_start, before;
+    struct http_run run = {.data = connection->in + connection->in_start,
+                           .length = connection->in_end - connection->in_start};
     uint64_t exchange = connection->exchange;
     enum receive_step step;
+    size_t length;
 
-    if (length > left)
-        length = (size_t)left;
-    before = length;
-    step = receive_copy(connection, &data, &length);
+    if (run.length > left)
+        run.length = (size_t)left;
+    length = run.length;
+    step = receive_copy(connection, &run);
     if (connection->exchange != exchange)
         return RECEIVE_OVER;
-    connection->in_start += before - length;
-    http_parser_took(connection->parser, before - length);
+    connection->in_start += length - run.length;
+    http_parser_took(connection->parser, length - run.length);
     if (http_parser_state(connection->parser) == HTTP_PARSER_DONE)
         return receive_complete(connection);
     return step;

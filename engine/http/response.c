@@ -442,21 +442,18 @@ static int http_chunk_step(struct http_parser *parser, char c, struct error *err
 }
 
 int http_parser_chunk(struct http_parser *parser, const char *data, size_t length,
-                      size_t *ret_used, const char **ret_run, size_t *ret_run_length,
-                      struct error *err)
+                      size_t *ret_used, struct http_run *ret_run, struct error *err)
 {
     size_t used = 0;
 
-    *ret_run = NULL;
-    *ret_run_length = 0;
+    *ret_run = (struct http_run){0};
     while (used < length && parser->state == HTTP_PARSER_BODY) {
         if (parser->chunk == CHUNK_DATA) {
             size_t run = length - used;
 
             if (run > parser->chunk_left)
                 run = (size_t)parser->chunk_left;
-            *ret_run = data + used;
-            *ret_run_length = run;
+            *ret_run = (struct http_run){.data = data + used, .length = run};
             parser->chunk_left -= run;
             if (parser->chunk_left == 0)
                 parser->chunk = CHUNK_DATA_CR;

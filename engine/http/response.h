@@ -61,10 +61,13 @@ const struct http_head *http_parser_get_head(const struct http_parser *parser);
 uint64_t http_parser_body_left(const struct http_parser *parser);
 void http_parser_took(struct http_parser *parser, size_t length);
 /* Chunked bodies: decodes in place of the caller: eats framing from `data`, reports one run of body
- * bytes at a time (ret_run may be 0). */
+ * bytes at a time, which lies inside `data` and counts as used (its length may be 0). */
+struct http_run {
+    const char *data;
+    size_t length;
+};
 int http_parser_chunk(struct http_parser *parser, const char *data, size_t length,
-                      size_t *ret_used, const char **ret_run, size_t *ret_run_length,
-                      struct error *err);
+                      size_t *ret_used, struct http_run *ret_run, struct error *err);
 /* The peer closed. 0 when that ends the body as it should, else a network error. */
 int http_parser_eof(struct http_parser *parser, struct error *err);
 

@@ -45,16 +45,16 @@ static long feed(const char *data, size_t length, struct error *err)
     size_t at = 0;
 
     while (at < length && http_parser_state(parser) != HTTP_PARSER_DONE) {
-        const char *run;
-        size_t used, run_length;
+        struct http_run run;
+        size_t used;
         int rc;
 
         if (http_parser_state(parser) == HTTP_PARSER_HEAD) {
             rc = http_parser_head(parser, data + at, length - at, &used, err);
         } else if (http_parser_get_head(parser)->chunked) {
-            rc = http_parser_chunk(parser, data + at, length - at, &used, &run, &run_length, err);
+            rc = http_parser_chunk(parser, data + at, length - at, &used, &run, err);
             if (rc == 0)
-                take(run, run_length);
+                take(run.data, run.length);
         } else {
             uint64_t left = http_parser_body_left(parser);
 
