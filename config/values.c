@@ -190,7 +190,7 @@ static void format_scaled(const struct value_type *type, int64_t number, char *b
     for (const char *const *suffix = type->print_suffixes; *suffix; suffix++) {
         int64_t factor = unit_factor(type->units, *suffix);
 
-        if (number == 0 || number % factor == 0) {
+        if (factor && (number == 0 || number % factor == 0)) {
             snprintf(buffer, size, "%lld%s", (long long)(number / factor), number ? *suffix : "");
             return;
         }

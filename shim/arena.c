@@ -21,31 +21,27 @@ struct arena {
 
 static _Atomic(struct arena *) mapped;
 
-static int arena_map(struct arena **ret_arena)
+/* NULL with errno when there is no memory. */
+static struct arena *arena_map(void)
 {
     struct arena *arena = atomic_load_explicit(&mapped, memory_order_acquire);
-    if (arena) {
-        *ret_arena = arena;
-        return 0;
-    }
+    if (arena)
+        return arena;
     /* Shared with children by fork; nobody else needs to open it. */
     void *memory = REAL(mmap)(NULL, sizeof *arena, PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
-        return -errno;
-    arena = NULL;
+        return NULL;
     if (!atomic_compare_exchange_strong(&mapped, &arena, (struct arena *)memory))
         munmap(memory, sizeof *arena);
-    *ret_arena = atomic_load(&mapped);
-    return 0;
+    return atomic_load(&mapped);
 }
 
 int arena_alloc(uint32_t flags, struct arena_slot **ret_slot)
 {
-    struct arena *arena;
-    int result = arena_map(&arena);
-    if (result < 0)
-        return result;
+    struct arena *arena = arena_map();
+    if (!arena)
+        return -errno;
     uint32_t start = atomic_load_explicit(&arena->next, memory_order_relaxed);
     for (uint32_t i = 0; i < ARENA_SLOTS; i++) {
         struct arena_slot *slot = &arena->slots[(start + i) % ARENA_SLOTS];

@@ -192,7 +192,9 @@ static FILE *reopen_real(struct target *target, const char *path, const char *mo
     char same[64];
     snprintf(same, sizeof same, "/proc/self/fd/%d", file->_fileno);
     target->real = path ? path : same;
-    return reopen_ours(target, mode, file);
+    FILE *result = reopen_ours(target, mode, file);
+    target->real = NULL;
+    return result;
 }
 
 FILE *freopen(const char *path, const char *mode, FILE *file)
