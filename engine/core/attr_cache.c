@@ -2,7 +2,10 @@
  *
  * A directory is an entry like any other; its `complete_until_ns` says how long its contents are
  * known. Whatever is put makes its directories known too, so that a complete directory never lacks
- * something that this process has made below it. All under one mutex, held for a few hash look-ups.
+ * something that this process has made below it. When this process last changed or removed something
+ * at or below a name stands in its entry; an entry made anew takes over when the last one of any name
+ * was dropped, so that dropping loses nothing. All under one mutex, held for a few hash look-ups, or
+ * the copying of a page.
  */
 #include "core/attr_cache.h"
 
@@ -11,6 +14,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/attr_cache_pages.h"
+#include "core/attr_cache_shared.h"
+
+#define WORTH_PAGES_MAX 8u
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
@@ -22,7 +29,12 @@ struct entry {
     struct attr attr;
     int64_t expires_ns;
     int64_t complete_until_ns; /* 0: not known completely */
+    int64_t changed_ns;        /* it, or something below it, by this process */
+    int64_t removed_ns;        /* something below it */
+    unsigned children;         /* entries directly below it */
+    unsigned answers[2];       /* given to look-ups of names that it lacks, and that it has */
     bool kept;
+    bool named; /* of attr only type and inode count */
     char name[];
 };
 
@@ -32,7 +44,11 @@ struct attr_cache {
     struct entry *by_use;
     unsigned count, entries_max;
     int64_t ttl_ns;
-    int64_t broken_ns; /* when an entry was last lost that may still exist */
+    int64_t broken_ns;  /* when an entry was last lost that may still exist */
+    int64_t dropped_ns; /* when an entry was last dropped */
+    uint64_t missing;   /* attr_inode of the name that was looked for in vain last */
+    struct attr_pages pages;
+    struct attr_shared *shared; /* what other processes change; may be NULL */
 };
 
 struct attr_cache *attr_cache_new(int64_t ttl_ns, unsigned entries_max)
@@ -42,6 +58,7 @@ struct attr_cache *attr_cache_new(int64_t ttl_ns, unsigned entries_max)
     if (!cache)
         return NULL;
     pthread_mutex_init(&cache->mutex, NULL);
+    cache->shared = attr_shared_new();
     cache->ttl_ns = ttl_ns;
     cache->entries_max = entries_max;
     return cache;
@@ -55,8 +72,29 @@ static struct entry *find(struct attr_cache *cache, const char *name, size_t len
     return entry;
 }
 
+/* Length of the name of the directory that holds `name`; 0 at a bucket or above. */
+static size_t parent_length(const char *name, size_t length)
+{
+    const char *root = strstr(name, "://");
+    size_t first = root ? (size_t)(root - name) + 3 : 0;
+
+    while (length > first && name[length - 1] != '/')
+        length--;
+    return length > first ? length - 1 : 0;
+}
+
+static struct entry *parent_of(struct attr_cache *cache, const struct entry *entry)
+{
+    return find(cache, entry->name, parent_length(entry->name, entry->hh.keylen));
+}
+
 static void drop(struct attr_cache *cache, struct entry *entry)
 {
+    struct entry *parent = parent_of(cache, entry);
+
+    if (parent && parent->children > 0)
+        parent->children--;
+    cache->dropped_ns = clock_now_ns();
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the table is there while it has entries */
     HASH_DELETE(hh, cache->by_name, entry);
     DL_DELETE(cache->by_use, entry);
@@ -70,19 +108,10 @@ void attr_cache_free(struct attr_cache *cache)
         return;
     while (cache->by_use)
         drop(cache, cache->by_use);
+    attr_pages_clear(&cache->pages);
+    attr_shared_free(cache->shared);
     pthread_mutex_destroy(&cache->mutex);
     free(cache);
-}
-
-/* Length of the name of the directory that holds `name`; 0 at a bucket or above. */
-static size_t parent_length(const char *name, size_t length)
-{
-    const char *root = strstr(name, "://");
-    size_t first = root ? (size_t)(root - name) + 3 : 0;
-
-    while (length > first && name[length - 1] != '/')
-        length--;
-    return length > first ? length - 1 : 0;
 }
 
 static void touch(struct attr_cache *cache, struct entry *entry)
@@ -94,7 +123,7 @@ static void touch(struct attr_cache *cache, struct entry *entry)
 /* An entry is lost although what it tells of may exist: its directory is not known completely. */
 static void lose(struct attr_cache *cache, struct entry *entry)
 {
-    struct entry *parent = find(cache, entry->name, parent_length(entry->name, entry->hh.keylen));
+    struct entry *parent = parent_of(cache, entry);
 
     cache->broken_ns = clock_now_ns();
     if (parent)
@@ -119,7 +148,7 @@ static void make_room(struct attr_cache *cache)
 /* The entry of that name, made when there is none; NULL without memory. */
 static struct entry *obtain(struct attr_cache *cache, const char *name, size_t length)
 {
-    struct entry *entry = find(cache, name, length);
+    struct entry *entry = find(cache, name, length), *parent;
 
     if (entry) {
         touch(cache, entry);
@@ -137,6 +166,10 @@ static struct entry *obtain(struct attr_cache *cache, const char *name, size_t l
     }
     DL_APPEND(cache->by_use, entry);
     cache->count++;
+    entry->changed_ns = entry->removed_ns = cache->dropped_ns;
+    parent = parent_of(cache, entry);
+    if (parent)
+        parent->children++;
     return entry;
 }
 
@@ -147,36 +180,149 @@ static void put_parents(struct attr_cache *cache, const char *name, size_t lengt
         obtain(cache, name, length);
 }
 
+/* The process changes or removes something: what was said of the directories above has passed. */
+static void note_change(struct attr_cache *cache, const char *name, size_t length, bool removed)
+{
+    int64_t now_ns = clock_now_ns();
+
+    attr_shared_note(cache->shared, ATTR_SHARED_SELF, name, length);
+    while ((length = parent_length(name, length)) > 0) {
+        struct entry *above = find(cache, name, length);
+
+        attr_shared_note(cache->shared, ATTR_SHARED_BELOW, name, length);
+        if (above)
+            above->changed_ns = now_ns;
+        if (above && removed)
+            above->removed_ns = now_ns;
+        if (!above)
+            cache->dropped_ns = now_ns;
+    }
+}
+
+static bool others_changed(struct attr_cache *cache, enum attr_shared_kind kind, const char *name,
+                           int64_t since_ns)
+{
+    return attr_shared_changed(cache->shared, kind, name, strlen(name), since_ns);
+}
+
+/* Has the process removed names from its directory since a listing that shows this one? */
+static bool may_be_removed(struct attr_cache *cache, const char *name, int64_t asked_ns)
+{
+    size_t length = strlen(name);
+    struct entry *parent;
+
+    if (find(cache, name, length))
+        return false;
+    parent = find(cache, name, parent_length(name, length));
+    return (parent ? parent->removed_ns : cache->dropped_ns) >= asked_ns;
+}
+
+/* Is what a listing said of a name overtaken? Directories stay what they are when they change. */
+static bool is_overtaken(struct attr_cache *cache, const char *name, enum attr_type type,
+                         int64_t asked_ns)
+{
+    struct entry *entry = find(cache, name, strlen(name));
+
+    return (type != ATTR_DIRECTORY && entry && entry->changed_ns >= asked_ns) ||
+           others_changed(cache, ATTR_SHARED_SELF, name, asked_ns);
+}
+
 /* Listings show no metadata: what is known of the same version from elsewhere stays. */
 static bool says_more(const struct entry *entry, const struct attr *attr, int64_t now_ns)
 {
-    return entry->expires_ns > now_ns && entry->attr.has && !attr->has &&
+    return entry->expires_ns > now_ns && !entry->named && entry->attr.has && !attr->has &&
            entry->attr.size_bytes == attr->size_bytes && attr->etag[0] &&
            strcmp(entry->attr.etag, attr->etag) == 0;
 }
 
-void attr_cache_put(struct attr_cache *cache, const char *uri, const struct attr *attr)
+static void put(struct attr_cache *cache, const char *uri, const struct attr *attr, int64_t seen_ns)
 {
     size_t length = strlen(uri);
-    int64_t now_ns;
     struct entry *entry;
 
-    if (cache->ttl_ns <= 0)
-        return;
-    now_ns = clock_now_ns();
-    pthread_mutex_lock(&cache->mutex);
     put_parents(cache, uri, length);
     entry = obtain(cache, uri, length);
-    if (entry) {
-        if (!says_more(entry, attr, now_ns))
-            entry->attr = *attr;
-        entry->expires_ns = now_ns + cache->ttl_ns;
-        if (attr->type != ATTR_DIRECTORY) {
-            entry->complete_until_ns = 0;
-            entry->kept = false;
-        }
+    if (!entry)
+        return;
+    if (!says_more(entry, attr, seen_ns))
+        entry->attr = *attr;
+    entry->named = false;
+    entry->expires_ns = seen_ns + cache->ttl_ns;
+    if (attr->type != ATTR_DIRECTORY) {
+        entry->complete_until_ns = 0;
+        entry->kept = false;
+    }
+}
+
+void attr_cache_put(struct attr_cache *cache, const char *uri, const struct attr *attr)
+{
+    if (cache->ttl_ns <= 0)
+        return;
+    pthread_mutex_lock(&cache->mutex);
+    put(cache, uri, attr, clock_now_ns());
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void attr_cache_put_listed(struct attr_cache *cache, const char *uri, const struct attr *attr,
+                           int64_t asked_ns, int64_t seen_ns)
+{
+    if (cache->ttl_ns <= 0)
+        return;
+    pthread_mutex_lock(&cache->mutex);
+    if (!may_be_removed(cache, uri, asked_ns)) {
+        if (is_overtaken(cache, uri, attr->type, asked_ns))
+            obtain(cache, uri, strlen(uri)); /* it exists, and nothing complete may lack it */
+        else
+            put(cache, uri, attr, seen_ns);
     }
     pthread_mutex_unlock(&cache->mutex);
+}
+
+static void put_named(struct attr_cache *cache, const char *uri, enum attr_type type,
+                      int64_t asked_ns)
+{
+    size_t length = strlen(uri);
+    bool overtaken = is_overtaken(cache, uri, type, asked_ns);
+    struct entry *entry;
+
+    put_parents(cache, uri, length);
+    entry = obtain(cache, uri, length);
+    if (!entry || overtaken || entry->kept ||
+        (entry->expires_ns > clock_now_ns() && entry->attr.type == type))
+        return;
+    entry->attr = (struct attr){.type = type, .inode = attr_inode(uri)};
+    entry->named = true;
+    entry->expires_ns = asked_ns + cache->ttl_ns;
+}
+
+void attr_cache_put_named(struct attr_cache *cache, const char *uri, enum attr_type type,
+                          int64_t asked_ns)
+{
+    if (cache->ttl_ns <= 0)
+        return;
+    pthread_mutex_lock(&cache->mutex);
+    if (!may_be_removed(cache, uri, asked_ns))
+        put_named(cache, uri, type, asked_ns);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+static bool is_fresh(struct attr_cache *cache, const struct entry *entry, int64_t now_ns)
+{
+    return entry->kept ||
+           (entry->expires_ns > now_ns && !others_changed(cache, ATTR_SHARED_SELF, entry->name,
+                                                          entry->expires_ns - cache->ttl_ns));
+}
+
+/* What others change ends it before its time. */
+static bool is_complete(struct attr_cache *cache, struct entry *entry, int64_t now_ns)
+{
+    if (entry->complete_until_ns <= now_ns)
+        return false;
+    if (!others_changed(cache, ATTR_SHARED_BELOW, entry->name,
+                        entry->complete_until_ns - cache->ttl_ns))
+        return true;
+    entry->complete_until_ns = now_ns;
+    return false;
 }
 
 enum attr_cache_answer attr_cache_get(struct attr_cache *cache, const char *uri,
@@ -189,14 +335,19 @@ enum attr_cache_answer attr_cache_get(struct attr_cache *cache, const char *uri,
 
     pthread_mutex_lock(&cache->mutex);
     entry = find(cache, uri, length);
-    if (entry && (entry->kept || entry->expires_ns > now_ns)) {
-        touch(cache, entry);
+    parent = find(cache, uri, parent_length(uri, length));
+    if (entry) {
+        bool fresh = is_fresh(cache, entry, now_ns);
+
+        answer = !fresh ? ATTR_CACHE_PAST : entry->named ? ATTR_CACHE_NAMED : ATTR_CACHE_FOUND;
+        if (fresh)
+            touch(cache, entry);
+        if (fresh && parent)
+            parent->answers[1]++;
         *ret_attr = entry->attr;
-        answer = ATTR_CACHE_FOUND;
-    } else if (!entry) {
-        parent = find(cache, uri, parent_length(uri, length));
-        if (parent && parent->complete_until_ns > now_ns)
-            answer = ATTR_CACHE_ABSENT;
+    } else if (parent && is_complete(cache, parent, now_ns)) {
+        parent->answers[0]++;
+        answer = ATTR_CACHE_ABSENT;
     }
     pthread_mutex_unlock(&cache->mutex);
     return answer;
@@ -206,26 +357,55 @@ enum attr_cache_answer attr_cache_get(struct attr_cache *cache, const char *uri,
 void attr_cache_forget(struct attr_cache *cache, const char *uri)
 {
     size_t length = strlen(uri);
-    struct entry *entry;
+    struct entry *entry = NULL;
 
-    if (cache->ttl_ns <= 0)
-        return;
     pthread_mutex_lock(&cache->mutex);
-    put_parents(cache, uri, length);
-    entry = obtain(cache, uri, length);
-    if (entry)
+    if (cache->ttl_ns > 0) {
+        put_parents(cache, uri, length);
+        entry = obtain(cache, uri, length);
+    }
+    if (entry) {
         entry->expires_ns = 0;
+        entry->attr.type = ATTR_FILE;
+        entry->changed_ns = clock_now_ns();
+    }
+    note_change(cache, uri, length, false);
     pthread_mutex_unlock(&cache->mutex);
 }
 
 void attr_cache_remove(struct attr_cache *cache, const char *uri)
 {
+    size_t length = strlen(uri);
     struct entry *entry;
 
     pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, uri, strlen(uri));
+    entry = find(cache, uri, length);
     if (entry)
         drop(cache, entry);
+    note_change(cache, uri, length, true);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+void attr_cache_drop_below(struct attr_cache *cache, const char *directory)
+{
+    size_t length = strlen(directory);
+    struct entry *entry, *next;
+
+    pthread_mutex_lock(&cache->mutex);
+    for (entry = cache->by_use; entry; entry = next) {
+        next = entry->next;
+        if (entry->hh.keylen > length && entry->name[length] == '/' &&
+            memcmp(entry->name, directory, length) == 0)
+            drop(cache, entry);
+    }
+    cache->broken_ns = cache->dropped_ns = clock_now_ns();
+    entry = find(cache, directory, length);
+    if (entry) {
+        entry->complete_until_ns = 0;
+        entry->changed_ns = entry->removed_ns = cache->broken_ns;
+    }
+    attr_shared_note(cache->shared, ATTR_SHARED_BELOW, directory, length);
+    note_change(cache, directory, length, true);
     pthread_mutex_unlock(&cache->mutex);
 }
 
@@ -238,6 +418,7 @@ static struct entry *obtain_directory(struct attr_cache *cache, const char *name
         memset(&entry->attr, 0, sizeof entry->attr);
         entry->attr.type = ATTR_DIRECTORY;
         entry->attr.inode = attr_inode(name);
+        entry->named = false;
     }
     return entry;
 }
@@ -250,7 +431,8 @@ void attr_cache_complete(struct attr_cache *cache, const char *directory, int64_
         return;
     pthread_mutex_lock(&cache->mutex);
     entry = obtain_directory(cache, directory);
-    if (entry && cache->broken_ns < since_ns) {
+    if (entry && cache->broken_ns < since_ns && entry->removed_ns < since_ns &&
+        !others_changed(cache, ATTR_SHARED_BELOW, directory, since_ns)) {
         entry->complete_until_ns = since_ns + cache->ttl_ns;
         if (entry->expires_ns < entry->complete_until_ns)
             entry->expires_ns = entry->complete_until_ns;
@@ -266,9 +448,47 @@ bool attr_cache_is_complete(struct attr_cache *cache, const char *directory)
 
     pthread_mutex_lock(&cache->mutex);
     entry = find(cache, directory, strlen(directory));
-    complete = entry && entry->complete_until_ns > now_ns;
+    complete = entry && is_complete(cache, entry, now_ns);
     pthread_mutex_unlock(&cache->mutex);
     return complete;
+}
+
+void attr_cache_note_missing(struct attr_cache *cache, const char *uri)
+{
+    uint64_t inode = attr_inode(uri);
+
+    pthread_mutex_lock(&cache->mutex);
+    cache->missing = inode;
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+bool attr_cache_was_missing(struct attr_cache *cache, const char *uri)
+{
+    uint64_t inode = attr_inode(uri);
+    bool was;
+
+    pthread_mutex_lock(&cache->mutex);
+    was = cache->missing == inode;
+    pthread_mutex_unlock(&cache->mutex);
+    return was;
+}
+
+unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory, bool known)
+{
+    int64_t now_ns = clock_now_ns();
+    unsigned pages = 0;
+    struct entry *entry;
+
+    pthread_mutex_lock(&cache->mutex);
+    entry = find(cache, directory, strlen(directory));
+    if (entry && entry->complete_until_ns && entry->complete_until_ns <= now_ns) {
+        pages = entry->children / ATTR_CACHE_PAGE_KEYS + 1;
+        if (pages > entry->answers[known] || pages > WORTH_PAGES_MAX)
+            pages = 0;
+        entry->answers[known] = 0;
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    return pages;
 }
 
 void attr_cache_keep(struct attr_cache *cache, const char *directory)
@@ -313,4 +533,39 @@ unsigned attr_cache_count(struct attr_cache *cache)
     count = cache->count;
     pthread_mutex_unlock(&cache->mutex);
     return count;
+}
+
+/* ---- pages -------------------------------------------------------------------------------------- */
+
+void attr_cache_keep_page(struct attr_cache *cache, const struct uri *prefix,
+                          struct store_page *page, bool grouped, int64_t asked_ns)
+{
+    if (cache->ttl_ns <= 0) {
+        store_page_free(page);
+        return;
+    }
+    pthread_mutex_lock(&cache->mutex);
+    attr_pages_keep(&cache->pages, prefix, page, grouped, asked_ns);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+bool attr_cache_start(struct attr_cache *cache, const struct uri *directory,
+                      struct attr_cache_start *ret_start)
+{
+    char text[ATTR_URI_BYTES];
+    struct entry *entry;
+    bool found;
+
+    attr_uri_text(directory, text);
+    pthread_mutex_lock(&cache->mutex);
+    found = attr_pages_start(&cache->pages, directory, clock_now_ns() - cache->ttl_ns, ret_start);
+    entry = find(cache, text, strlen(text));
+    if (found && ((entry ? entry->changed_ns : cache->dropped_ns) >= ret_start->asked_ns ||
+                  others_changed(cache, ATTR_SHARED_BELOW, text, ret_start->asked_ns))) {
+        store_page_free(ret_start->page);
+        free(ret_start->after);
+        found = false;
+    }
+    pthread_mutex_unlock(&cache->mutex);
+    return found;
 }

@@ -6,6 +6,13 @@
  * directory; forgetting one (something may be there) or removing one (nothing is) does not.
  * A directory that lost its last file through this process is kept as a directory until rmdir.
  *
+ * Beside them a few pages of listings that look-ups have read: a listing opened within the TTL
+ * begins with one instead of a request of its own (attr_cache_pages.c).
+ *
+ * What a listing says was true when it was asked for. Where a process of this user has changed
+ * something since, that counts no more: neither entries nor pages nor completeness
+ * (attr_cache_shared.h).
+ *
  * Names are those of attr_uri_text. At most ATTR_CACHE_ENTRIES, least recently used first out. Any
  * thread inside the gate; one leaf mutex.
  */
@@ -29,23 +36,60 @@ enum attr_cache_answer {
     ATTR_CACHE_UNKNOWN,
     ATTR_CACHE_FOUND,  /* *ret_attr is set */
     ATTR_CACHE_ABSENT, /* its directory is known completely and does not hold it */
+    ATTR_CACHE_NAMED,  /* it exists; of *ret_attr only type and inode are known */
+    ATTR_CACHE_PAST,   /* not known any more; ret_attr->type is what it was, or 0 */
 };
 enum attr_cache_answer attr_cache_get(struct attr_cache *cache, const char *uri,
                                       struct attr *ret_attr);
 
 void attr_cache_put(struct attr_cache *cache, const char *uri, const struct attr *attr);
-/* Something may be there, we do not know what. */
+/* A listing that was asked for at asked_ns shows it; trusted until the TTL after seen_ns. */
+void attr_cache_put_listed(struct attr_cache *cache, const char *uri, const struct attr *attr,
+                           int64_t asked_ns, int64_t seen_ns);
+/* The same, where only the type counts: a look-up of it has to ask for its metadata. */
+void attr_cache_put_named(struct attr_cache *cache, const char *uri, enum attr_type type,
+                          int64_t asked_ns);
+/* Something may be there, a file most likely. */
 void attr_cache_forget(struct attr_cache *cache, const char *uri);
 /* Nothing is there any more. */
 void attr_cache_remove(struct attr_cache *cache, const char *uri);
+/* The same for everything below the directory, which is then not known completely, but is what it
+ * was: something else may be there now. Looks at every entry. */
+void attr_cache_drop_below(struct attr_cache *cache, const char *directory);
 /* The directory was listed to its end, beginning at since_ns (or made at that time, empty), while
  * everything in it was put: complete until since + TTL. */
 void attr_cache_complete(struct attr_cache *cache, const char *directory, int64_t since_ns);
 bool attr_cache_is_complete(struct attr_cache *cache, const char *directory);
+/* Nothing was there. Not an answer to anybody, only a hint how to ask for it again. */
+void attr_cache_note_missing(struct attr_cache *cache, const char *uri);
+bool attr_cache_was_missing(struct attr_cache *cache, const char *uri);
+/* The directory was complete, that has passed, and meanwhile it spared requests for names like this
+ * one (`known`: that it has had): how many pages of a listing it is worth to make it complete
+ * again. 0: none. Asking begins the count anew. */
+unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory, bool known);
 /* The directory stays one although nothing is left in it. */
 void attr_cache_keep(struct attr_cache *cache, const char *directory);
 void attr_cache_unkeep(struct attr_cache *cache, const char *directory);
 bool attr_cache_is_kept(struct attr_cache *cache, const char *directory);
 unsigned attr_cache_count(struct attr_cache *cache);
+
+/* ---- pages -------------------------------------------------------------------------------------- */
+
+#define ATTR_CACHE_PAGE_KEYS 1000u /* what a store shows on a page */
+
+/* Takes `page` over: the first of a listing of what begins with the key of `prefix`, asked for at
+ * asked_ns; `grouped`: with the delimiter. */
+void attr_cache_keep_page(struct attr_cache *cache, const struct uri *prefix,
+                          struct store_page *page, bool grouped, int64_t asked_ns);
+
+/* The beginning of a directory, as a listing with the delimiter shows it. */
+struct attr_cache_start {
+    struct store_page *page; /* the caller's; next_token set: go on with that */
+    char *after;             /* the caller's; not NULL: go on behind this key */
+    int64_t asked_ns;
+};
+/* From a page that is kept; the key of `directory` ends in a slash, or is empty. */
+bool attr_cache_start(struct attr_cache *cache, const struct uri *directory,
+                      struct attr_cache_start *ret_start);
 
 #endif

@@ -1,9 +1,11 @@
 /* Streaming a directory page by page. See listing.h.
  *
  * The request for the next page is sent when a page is taken up; its token is kept here as long as
- * the request lives. Entries prime the attribute cache when their page is taken up. Whether a prefix
- * has the name of an object seen before is known from `open_names`: the objects among the last names
- * whose names the current one begins with, each a prefix of the next, kept as one text.
+ * the request lives. The first page may be one that a look-up has read (attr_cache_start): then the
+ * next one begins behind the last key that was on it, and may show the last group once more.
+ * Entries prime the attribute cache when their page is taken up. Whether a prefix has the name of
+ * an object seen before is known from `open_names`: the objects among the last names whose names
+ * the current one begins with, each a prefix of the next, kept as one text.
  */
 #include "core/listing.h"
 
@@ -27,8 +29,10 @@ struct listing {
     char base[ATTR_URI_BYTES]; /* the directory's name in the cache */
 
     struct turn turn;
-    struct call *call;       /* the next page, in flight; NULL: none */
-    char *token;             /* of that request; NULL: the first page */
+    struct call *call; /* the next page, in flight; NULL: none */
+    char *token;       /* of that request; NULL: the first page */
+    char *after;       /* of that request, without a token; NULL: from the beginning */
+    int64_t call_asked_ns;
     struct store_page *page; /* being read */
     size_t index;
     bool at_end;
@@ -54,7 +58,9 @@ static int send_request(struct listing *listing, const struct limits *limits, st
     call->request.prefix = call->uri.key;
     call->request.delimiter = listing->recursive ? NULL : "/";
     call->request.token = listing->token;
+    call->request.start_after = listing->token ? NULL : listing->after;
     listing->call = call;
+    listing->call_asked_ns = clock_now_ns();
     shard_lock(call->request.shard);
     call_start(call);
     shard_unlock(call->request.shard);
@@ -78,11 +84,38 @@ static int set_token(struct listing *listing, const char *token, struct error *e
     return 0;
 }
 
-static void prime(struct listing *listing);
+static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns);
+
+/* The group that the page before ended with may go on: it was shown. */
+static void skip_shown_group(struct listing *listing, const struct store_page *before)
+{
+    const struct store_entry *shown =
+        before && before->count ? &before->entries[before->count - 1] : NULL;
+    const struct store_page *page = listing->page;
+
+    if (shown && shown->is_prefix && page && page->count && page->entries[0].is_prefix &&
+        strcmp(page->entries[0].key, shown->key) == 0)
+        listing->index = 1;
+}
+
+/* The page is taken up: its entries are known, and the next one is sent for. */
+static int begin_page(struct listing *listing, int64_t asked_ns, int64_t seen_ns,
+                      const struct limits *limits, struct error *err)
+{
+    int r;
+
+    prime(listing, asked_ns, seen_ns);
+    listing->at_end = !listing->page->next_token && !listing->after;
+    if (listing->at_end)
+        return 0;
+    r = set_token(listing, listing->page->next_token, err);
+    return r < 0 ? r : send_request(listing, limits, err);
+}
 
 /* Waits for the page in flight, takes it up and sends for the one after it. */
 static int next_page(struct listing *listing, const struct limits *limits, struct error *err)
 {
+    struct store_page *before = NULL;
     struct call *call;
     int r = 0;
 
@@ -98,22 +131,22 @@ static int next_page(struct listing *listing, const struct limits *limits, struc
     r = call_wait(call, limits, err);
     shard_unlock(call->request.shard);
     if (r == 0) {
-        store_page_free(listing->page);
+        before = listing->page;
         listing->page = call->request.page;
         listing->index = 0;
         call->request.page = NULL;
     }
     cancel_request(listing);
-    if (r < 0)
-        return r;
-    if (!listing->page)
-        return error_set(err, ERROR_PROTOCOL, "a listing without a page");
-    prime(listing);
-    listing->at_end = !listing->page->next_token;
-    if (listing->at_end)
-        return 0;
-    r = set_token(listing, listing->page->next_token, err);
-    return r < 0 ? r : send_request(listing, limits, err);
+    if (r == 0 && !listing->page)
+        r = error_set(err, ERROR_PROTOCOL, "a listing without a page");
+    if (r == 0 && listing->page) {
+        skip_shown_group(listing, before);
+        free(listing->after);
+        listing->after = NULL;
+        r = begin_page(listing, listing->call_asked_ns, clock_now_ns(), limits, err);
+    }
+    store_page_free(before);
+    return r;
 }
 
 /* ---- entries ------------------------------------------------------------------------------------ */
@@ -205,8 +238,9 @@ static bool is_hidden(struct listing *listing, bool is_prefix)
 }
 
 /* The whole page goes into the cache at once, so that it is as fresh there as it was. */
-static void prime(struct listing *listing)
+static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
 {
+    struct attr_cache *cache = listing->engine->attrs;
     char text[ATTR_URI_BYTES];
     struct attr attr;
     bool marker;
@@ -217,11 +251,10 @@ static void prime(struct listing *listing)
         if (!entry_name(listing, entry, &marker) || !entry_text(listing, text))
             continue;
         if (!listing->recursive && entry->is_prefix && i > 0 &&
-            attr_cache_get(listing->engine->attrs, text, &attr) == ATTR_CACHE_FOUND &&
-            attr.type != ATTR_DIRECTORY)
+            attr_cache_get(cache, text, &attr) == ATTR_CACHE_FOUND && attr.type != ATTR_DIRECTORY)
             continue; /* a file of the same name, seen before it */
         entry_attr(entry, text, &attr);
-        attr_cache_put(listing->engine->attrs, text, &attr);
+        attr_cache_put_listed(cache, text, &attr, asked_ns, seen_ns);
     }
 }
 
@@ -262,6 +295,8 @@ static void restart(struct listing *listing)
     cancel_request(listing);
     free(listing->token);
     listing->token = NULL;
+    free(listing->after);
+    listing->after = NULL;
     store_page_free(listing->page);
     listing->page = NULL;
     listing->index = 0;
@@ -280,6 +315,28 @@ static int listing_begin(struct listing *listing, const struct limits *limits, s
     if (r == 0 && listing->at_end && listing->page && listing->page->count == 0)
         r = explain_empty(listing, limits, err);
     return r;
+}
+
+/* Begins with a page that a look-up has read: 1, 0 without one, -errno. */
+static int begin_from_cache(struct listing *listing, const struct limits *limits, struct error *err)
+{
+    struct attr_cache_start start;
+    int r;
+
+    restart(listing);
+    if (listing->recursive || !listing->uri.bucket[0] ||
+        !attr_cache_start(listing->engine->attrs, &listing->uri, &start))
+        return 0;
+    if (start.page->count == 0 && listing->uri.key[0]) { /* it has gone, or never was */
+        store_page_free(start.page);
+        free(start.after);
+        return 0;
+    }
+    listing->page = start.page;
+    listing->after = start.after;
+    listing->since_ns = start.asked_ns;
+    r = begin_page(listing, start.asked_ns, start.asked_ns, limits, err);
+    return r < 0 ? r : 1;
 }
 
 int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
@@ -304,6 +361,8 @@ int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
     }
     if (r == 0)
         r = refuse_file(listing, err);
+    if (r == 0)
+        r = begin_from_cache(listing, limits, err);
     if (r == 0)
         r = listing_begin(listing, limits, err);
     if (r < 0) {
@@ -396,5 +455,6 @@ void listing_close(struct listing *listing)
     cancel_request(listing);
     store_page_free(listing->page);
     free(listing->token);
+    free(listing->after);
     free(listing);
 }

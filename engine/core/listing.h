@@ -22,12 +22,14 @@ struct listing_entry {
     struct attr attr;
 };
 
-/* Fetches the first page: -ENOENT, -ENOTDIR … */
+/* Fetches the first page, or takes the one that a look-up of the directory has read within the TTL:
+ * -ENOENT, -ENOTDIR … */
 int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
                  const struct limits *limits, struct listing **ret_listing, struct error *err);
 /* 1 with an entry, 0 at the end, -errno. */
 int listing_next(struct listing *listing, const struct limits *limits,
                  struct listing_entry *ret_entry, struct error *err);
+/* Asks the store anew. */
 int listing_rewind(struct listing *listing, const struct limits *limits, struct error *err);
 uint64_t listing_skipped(const struct listing *listing);
 void listing_close(struct listing *listing);

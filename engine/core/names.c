@@ -1,16 +1,16 @@
-/* Looking names up and changing them. See names.h.
+/* Looking names up: the cache first, then as few requests as can be, parents after a miss. See names.h.
  *
- * A look-up that the cache cannot answer sends HEAD for the key and a listing of one entry below it
- * at the same time, so that files and directories both cost one round trip. Parents are examined only
- * after a miss, upwards until one of them is known to be something.
+ * A name with a dot is most likely a file: HEAD. Any other, and one whose HEAD or GET found nothing,
+ * is looked for in a listing (names_ask.c). Where nothing is known of the directory that a missing
+ * name should be in, that directory is listed instead: the answer also tells whether it is a file,
+ * and where it fits a page, the name and its neighbours are answered by it too.
  */
-#include "core/names.h"
+#include "core/names_private.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "core/call.h"
 #include "core/engine.h"
 
 bool names_parent(const struct uri *uri, struct uri *ret_parent)
@@ -33,8 +33,7 @@ bool names_parent(const struct uri *uri, struct uri *ret_parent)
     return true;
 }
 
-/* The name without the slash that says directory; true when there was one. */
-static bool strip_slash(struct uri *uri)
+bool names_strip_slash(struct uri *uri)
 {
     size_t length = strlen(uri->key);
 
@@ -44,8 +43,7 @@ static bool strip_slash(struct uri *uri)
     return true;
 }
 
-/* "key/": where a directory's marker is, and what everything in it begins with. */
-static int marker_of(const struct uri *uri, struct uri *ret_marker, struct error *err)
+int names_marker_of(const struct uri *uri, struct uri *ret_marker, struct error *err)
 {
     size_t length = strlen(uri->key);
 
@@ -59,7 +57,7 @@ static int marker_of(const struct uri *uri, struct uri *ret_marker, struct error
     return 0;
 }
 
-static void name_error(const struct uri *uri, struct error *err)
+void names_error(const struct uri *uri, struct error *err)
 {
     char text[ATTR_URI_BYTES];
 
@@ -67,194 +65,193 @@ static void name_error(const struct uri *uri, struct error *err)
     error_set_context(err, NULL, text);
 }
 
-/* ---- what the store says ------------------------------------------------------------------------ */
+/* ---- one name ----------------------------------------------------------------------------------- */
 
-/* A listing of what is in the directory `uri`, with or without its slash. */
-static struct call *list_below(struct engine *engine, const struct uri *uri, unsigned max_keys,
-                               const struct limits *limits, struct error *err)
+static int is_absent(struct error *err)
 {
-    struct call *call = call_new(engine, STORE_LIST, uri, limits, err);
-
-    if (call && marker_of(uri, &call->uri, err) < 0) {
-        call_delete(call);
-        return NULL;
-    }
-    if (call) {
-        call->request.prefix = call->uri.key;
-        call->request.max_keys = max_keys;
-    }
-    return call;
+    return error_set(err, ERROR_NOT_FOUND, "not in the listing of its directory");
 }
 
-/* Starts both, then waits for both: cutting one short would cost its connection. */
-static int run_both(struct call *head, struct call *list, const struct limits *limits,
-                    struct error *err)
+/* A dot behind the first character of the last component: "data.csv", not ".git". */
+static bool looks_like_file(const struct uri *uri)
 {
-    struct shard *shard = head->request.shard;
-    struct error ignored;
-    int r;
+    const char *slash = strrchr(uri->key, '/');
+    const char *name = slash ? slash + 1 : uri->key;
 
-    list->request.shard = shard;
-    shard_lock(shard);
-    call_start(head);
-    call_start(list);
-    r = call_wait(head, limits, err);
-    call_wait(list, limits, r < 0 ? &ignored : err);
-    shard_unlock(shard);
-    return r;
+    return name[0] && strchr(name + 1, '.');
 }
 
-/* The attributes of a directory's marker; what is missing there is missing. */
-static void apply_marker(struct engine *engine, const struct uri *marker,
-                         const struct limits *limits, struct attr *attr)
+/* What the cache says: 1 and the answer, 0: nothing for sure, -ENOENT. */
+static int recall(const struct names_question *question, const struct uri *uri,
+                  struct names_answer *ret_answer, enum attr_type *ret_past, struct error *err)
 {
-    struct error ignored;
-    struct call *call = call_new(engine, STORE_HEAD, marker, limits, &ignored);
-    uint64_t inode = attr->inode;
+    char text[ATTR_URI_BYTES];
+    struct attr attr = {0};
+    enum attr_cache_answer known;
 
-    if (call && call_run(call, limits, &ignored) == 0) {
-        attr_from_object(&call->request.object, marker, attr);
-        attr->inode = inode;
-        attr->size_bytes = 0;
-    }
-    call_delete(call);
-}
-
-/* The listing of one entry below a name has ended well: a directory or nothing. */
-static int judge_listing(struct engine *engine, struct call *list, const struct uri *uri,
-                         const struct limits *limits, struct attr *ret_attr, struct error *err)
-{
-    const struct store_page *page = list->request.page;
-
-    if (!page || page->count == 0) {
-        if (uri->key[0])
-            return error_set(err, ERROR_NOT_FOUND, "no such file or directory");
-        attr_directory(uri, ret_attr); /* an empty bucket */
+    attr_uri_text(uri, text);
+    known = attr_cache_get(question->engine->attrs, text, &attr);
+    *ret_past = known == ATTR_CACHE_UNKNOWN ? 0 : attr.type;
+    if (known == ATTR_CACHE_ABSENT)
+        return is_absent(err);
+    if (known != ATTR_CACHE_FOUND && known != ATTR_CACHE_NAMED)
         return 0;
-    }
-    attr_directory(uri, ret_attr);
-    if (strcmp(page->entries[0].key, list->uri.key) == 0 &&
-        (list->request.store->capabilities & STORE_CAP_METADATA))
-        apply_marker(engine, &list->uri, limits, ret_attr);
-    else if (strcmp(page->entries[0].key, list->uri.key) == 0)
-        ret_attr->mtime = page->entries[0].mtime;
+    ret_answer->attr = attr;
+    ret_answer->named = known == ATTR_CACHE_NAMED;
+    return 1;
+}
+
+/* The store has been asked. */
+static void note_end(const struct names_question *question, const struct uri *uri, int r,
+                     const struct names_answer *answer, int64_t asked_ns)
+{
+    char text[ATTR_URI_BYTES];
+
+    attr_uri_text(uri, text);
+    if (r == -ENOENT)
+        attr_cache_note_missing(question->engine->attrs, text);
+    else if (r == 0 && answer->named)
+        attr_cache_put_named(question->engine->attrs, text, answer->attr.type, asked_ns);
+    else if (r == 0)
+        attr_cache_put(question->engine->attrs, text, &answer->attr);
+}
+
+/* Its type is known, its metadata asked for. -ENOENT: gone meanwhile. */
+static int complete_answer(const struct names_question *question, const struct uri *uri,
+                           struct names_answer *answer, struct error *err)
+{
+    if (!answer->named || question->type_only)
+        return 0;
+    answer->named = false;
+    if (answer->attr.type != ATTR_DIRECTORY)
+        return names_ask_object(question, uri, answer, err);
+    names_ask_marker(question, uri, &answer->attr);
     return 0;
 }
 
-static int ask_directory(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                         struct attr *ret_attr, struct error *err)
+/* Makes the directory of a name complete again where that pays. True when it was tried. */
+static bool renew_parent(const struct names_question *question, const struct uri *uri, bool known)
 {
-    struct call *list = list_below(engine, uri, 1, limits, err);
+    char text[ATTR_URI_BYTES];
+    struct uri parent;
+    unsigned pages;
+
+    if (!names_parent(uri, &parent) || !parent.bucket[0])
+        return false;
+    attr_uri_text(&parent, text);
+    pages = attr_cache_worth_pages(question->engine->attrs, text, known);
+    if (!pages)
+        return false;
+    names_ask_contents(question, &parent, pages);
+    return true;
+}
+
+static int find_type(const struct names_question *question, const struct uri *uri,
+                     enum attr_type *ret_type, struct error *err);
+
+/* No object has the key: a directory, or nothing. Asks about the parent first where that is not known
+ * to be a directory. */
+static int look_beyond(const struct names_question *question, const struct uri *uri,
+                       struct names_answer *ret_answer, struct error *err)
+{
+    struct uri parent;
+    enum attr_type type = ATTR_DIRECTORY, past;
     int r;
 
-    if (!list)
-        return -error_errno(err);
-    r = call_run(list, limits, err);
-    if (r == 0)
-        r = judge_listing(engine, list, uri, limits, ret_attr, err);
-    call_delete(list);
-    return r;
-}
-
-/* File or directory, both asked for at once. */
-static int ask_both(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                    struct attr *ret_attr, struct error *err)
-{
-    struct call *head = call_new(engine, STORE_HEAD, uri, limits, err);
-    struct call *list = head ? list_below(engine, uri, 1, limits, err) : NULL;
-    int r = list ? run_both(head, list, limits, err) : -error_errno(err);
-
-    if (list && r == 0) {
-        attr_from_object(&head->request.object, uri, ret_attr);
-    } else if (list && err->class == ERROR_NOT_FOUND) {
-        r = -error_errno(&list->request.error);
-        if (r < 0)
-            *err = list->request.error;
+    if (uri->key[0] && names_parent(uri, &parent) && parent.key[0]) {
+        r = recall(question, &parent, ret_answer, &past, err);
+        if (r == 1)
+            type = ret_answer->attr.type;
         else
-            r = judge_listing(engine, list, uri, limits, ret_attr, err);
+            r = find_type(question, &parent, &type, err);
+        ret_answer->parents_judged = true;
+        if (r < 0)
+            return r;
+        if (type != ATTR_DIRECTORY)
+            return error_set(err, ERROR_NOT_DIRECTORY, "part of its path is a file");
+        r = recall(question, uri, ret_answer, &past, err);
+        if (r < 0)
+            return r;
+        if (r == 1 && complete_answer(question, uri, ret_answer, err) == 0)
+            return 0;
     }
-    call_delete(list);
-    call_delete(head);
-    return r;
+    return names_ask_listing(question, uri, ret_answer, err);
 }
 
-static int ask_file(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                    struct attr *ret_attr, struct error *err)
+/* Programs that create a file look for its name several times: a listing that shows nothing again is
+ * one request, HEAD and listing are two. */
+static bool is_missed_again(const struct names_question *question, const struct uri *uri)
 {
-    struct call *head = call_new(engine, STORE_HEAD, uri, limits, err);
-    int r = head ? call_run(head, limits, err) : -error_errno(err);
+    char text[ATTR_URI_BYTES];
 
-    if (r == 0)
-        attr_from_object(&head->request.object, uri, ret_attr);
-    call_delete(head);
-    return r;
+    attr_uri_text(uri, text);
+    return attr_cache_was_missing(question->engine->attrs, text);
 }
 
-/* One after the other, where asking costs nothing. */
-static int ask_in_turn(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                       struct attr *ret_attr, struct error *err)
+/* Asks the store. `past` is the type that it had lately, 0 when that is not known. */
+static int ask(const struct names_question *question, const struct uri *uri, bool wants_directory,
+               enum attr_type past, struct names_answer *ret_answer, struct error *err)
 {
-    int r = ask_file(engine, uri, limits, ret_attr, err);
+    int r;
 
+    if (names_ask_is_plain(question, uri))
+        return names_ask_in_turn(question, uri, ret_answer, err);
+    if (!uri->key[0] || past == ATTR_DIRECTORY)
+        return names_ask_directory(question, uri, ret_answer, err);
+    if (wants_directory || (!past && (!looks_like_file(uri) || is_missed_again(question, uri))))
+        return names_ask_listing(question, uri, ret_answer, err);
+    r = names_ask_object(question, uri, ret_answer, err);
     if (r < 0 && err->class == ERROR_NOT_FOUND)
-        r = ask_directory(engine, uri, limits, ret_attr, err);
+        r = look_beyond(question, uri, ret_answer, err);
     return r;
-}
-
-/* Asks the store, not the cache and not about parents. The key has no slash at its end. */
-static int ask_store(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                     struct attr *ret_attr, struct error *err)
-{
-    struct store *store;
-    int r = engine_store(engine, uri->scheme, &store, err);
-
-    if (r < 0)
-        return r;
-    if (!uri->key[0])
-        return ask_directory(engine, uri, limits, ret_attr, err);
-    if (strlen(uri->key) == URI_KEY_MAX) /* nothing can be below it */
-        return ask_file(engine, uri, limits, ret_attr, err);
-    if (store->capabilities & STORE_CAP_INLINE)
-        return ask_in_turn(engine, uri, limits, ret_attr, err);
-    return ask_both(engine, uri, limits, ret_attr, err);
 }
 
 /* From the cache or the store, parents apart. */
-static int look_up(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                   struct attr *ret_attr, struct error *err)
+static int look_up(const struct names_question *question, const struct uri *uri,
+                   bool wants_directory, struct names_answer *ret_answer, struct error *err)
 {
-    char text[ATTR_URI_BYTES];
+    int64_t asked_ns = clock_now_ns();
+    enum attr_type past;
     int r;
 
     if (!uri->bucket[0]) {
-        attr_directory(uri, ret_attr);
+        ret_answer->named = false;
+        attr_directory(uri, &ret_answer->attr);
         return 0;
     }
-    attr_uri_text(uri, text);
-    switch (attr_cache_get(engine->attrs, text, ret_attr)) {
-    case ATTR_CACHE_FOUND: return 0;
-    case ATTR_CACHE_ABSENT:
-        return error_set(err, ERROR_NOT_FOUND, "not in the listing of its directory");
-    case ATTR_CACHE_UNKNOWN: break;
-    }
-    r = ask_store(engine, uri, limits, ret_attr, err);
+    r = recall(question, uri, ret_answer, &past, err);
+    /* A listing says what exists, so it is no help where metadata of a known file is asked for. */
+    if (r == 0 && (!past || (past == ATTR_FILE && question->type_only)) &&
+        renew_parent(question, uri, past == ATTR_FILE))
+        r = recall(question, uri, ret_answer, &past, err);
+    if (r < 0)
+        return r;
+    if (r == 1 && (!ret_answer->named || question->type_only))
+        return 0;
     if (r == 0)
-        attr_cache_put(engine->attrs, text, ret_attr);
+        r = ask(question, uri, wants_directory, past, ret_answer, err);
+    else if ((r = complete_answer(question, uri, ret_answer, err)) == -ENOENT)
+        r = look_beyond(question, uri, ret_answer, err);
+    note_end(question, uri, r, ret_answer, asked_ns);
     return r;
 }
 
+/* ---- a name and those above it ------------------------------------------------------------------ */
+
 /* Nothing is at `uri`: -ENOTDIR when that is because something above it is a file, else -ENOENT with
  * the error that is there. Uses *uri up. */
-static int blame_parents(struct engine *engine, struct uri *uri, const struct limits *limits,
-                         struct error *err)
+static int blame_parents(const struct names_question *question, struct uri *uri, struct error *err)
 {
+    struct names_question type_only = *question;
+    struct names_answer answer = {0};
     struct error asked;
-    struct attr attr;
 
+    type_only.type_only = true;
+    answer.parents_judged = false;
     while (uri->key[0] && names_parent(uri, uri) && uri->key[0]) {
-        int r = look_up(engine, uri, limits, &attr, &asked);
+        int r = look_up(&type_only, uri, true, &answer, &asked);
 
-        if (r == 0 && attr.type != ATTR_DIRECTORY)
+        if (r == 0 && answer.attr.type != ATTR_DIRECTORY)
             return error_set(err, ERROR_NOT_DIRECTORY, "part of its path is a file");
         if (r == 0)
             break;
@@ -266,247 +263,88 @@ static int blame_parents(struct engine *engine, struct uri *uri, const struct li
     return -error_errno(err);
 }
 
+int names_find(const struct names_question *question, const struct uri *uri, bool wants_directory,
+               struct names_answer *ret_answer, struct error *err)
+{
+    struct uri name = *uri;
+    bool has_slash = names_strip_slash(&name);
+    struct names_answer answer = {0};
+    int r = look_up(question, &name, wants_directory || has_slash, &answer, err);
+
+    if (r < 0 && err->class == ERROR_NOT_FOUND && !answer.parents_judged)
+        r = blame_parents(question, &name, err);
+    else if (r == 0 && has_slash && answer.attr.type == ATTR_FILE)
+        r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
+    if (r == 0)
+        *ret_answer = answer;
+    else
+        names_error(uri, err);
+    return r;
+}
+
+static int find_type(const struct names_question *question, const struct uri *uri,
+                     enum attr_type *ret_type, struct error *err)
+{
+    struct names_question type_only = *question;
+    struct names_answer answer = {0};
+    int r;
+
+    type_only.type_only = true;
+    r = names_find(&type_only, uri, true, &answer, err);
+    if (r == 0)
+        *ret_type = answer.attr.type;
+    return r;
+}
+
+int names_require_directory(const struct names_question *question, const struct uri *uri,
+                            struct error *err)
+{
+    enum attr_type type;
+    int r = find_type(question, uri, &type, err);
+
+    if (r == 0 && type != ATTR_DIRECTORY) {
+        r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
+        names_error(uri, err);
+    }
+    return r;
+}
+
 int names_lookup(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct attr *ret_attr, struct error *err)
 {
-    struct uri name = *uri;
-    bool wants_directory = strip_slash(&name);
-    struct attr attr;
-    int r = look_up(engine, &name, limits, &attr, err);
+    struct names_question question = {.engine = engine, .limits = limits};
+    struct names_answer answer = {0};
+    int r = names_find(&question, uri, false, &answer, err);
 
-    if (r < 0 && err->class == ERROR_NOT_FOUND)
-        r = blame_parents(engine, &name, limits, err);
-    else if (r == 0 && wants_directory && attr.type == ATTR_FILE)
-        r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
     if (r == 0)
-        *ret_attr = attr;
-    else
-        name_error(uri, err);
+        *ret_attr = answer.attr;
     return r;
 }
 
 int names_explain_missing(struct engine *engine, const struct uri *uri, const struct limits *limits,
                           struct error *err)
 {
-    char text[ATTR_URI_BYTES];
+    struct names_question question = {.engine = engine, .limits = limits};
     struct uri name = *uri;
-    struct attr attr;
+    struct names_answer answer = {0};
     int r;
 
-    if (strip_slash(&name) || !name.key[0]) {
-        r = names_lookup(engine, uri, limits, &attr, err);
-        if (r < 0)
-            return r;
-        r = error_set(err, ERROR_IS_DIRECTORY, "a directory");
-        name_error(uri, err);
-        return r;
-    }
-    if (strlen(name.key) == URI_KEY_MAX)
-        r = error_set(err, ERROR_NOT_FOUND, "no such file");
-    else
-        r = ask_directory(engine, uri, limits, &attr, err);
-    if (r == 0) {
-        attr_uri_text(uri, text);
-        attr_cache_put(engine->attrs, text, &attr);
-        r = error_set(err, ERROR_IS_DIRECTORY, "a directory");
-    } else if (err->class == ERROR_NOT_FOUND) {
-        r = blame_parents(engine, &name, limits, err);
-    }
-    name_error(uri, err);
-    return r;
-}
-
-/* ---- changes ------------------------------------------------------------------------------------ */
-
-static int require_directory(struct engine *engine, const struct uri *uri,
-                             const struct limits *limits, struct error *err)
-{
-    struct attr attr;
-    int r = names_lookup(engine, uri, limits, &attr, err);
-
-    if (r == 0 && attr.type != ATTR_DIRECTORY) {
-        r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
-        name_error(uri, err);
-    }
-    return r;
-}
-
-static int simple_call(struct engine *engine, enum store_operation operation, const struct uri *uri,
-                       const struct limits *limits, struct error *err)
-{
-    struct call *call = call_new(engine, operation, uri, limits, err);
-    int r = call ? call_run(call, limits, err) : -error_errno(err);
-
-    call_delete(call);
-    return r;
-}
-
-static int put_marker(struct engine *engine, const struct uri *marker, const struct attr *attr,
-                      const struct limits *limits, struct error *err)
-{
-    struct store_metadata metadata = {0};
-    struct call *call = call_new(engine, STORE_PUT, marker, limits, err);
-    unsigned capabilities;
-    int r = 0;
-
-    if (!call)
-        return -error_errno(err);
-    capabilities = call->request.store->capabilities;
-    if (attr && (capabilities & STORE_CAP_METADATA))
-        r = attr_to_metadata(attr, &metadata);
-    if (r < 0) {
-        error_set_errno(err, -r, "storing the directory's attributes");
+    if (names_strip_slash(&name) || !name.key[0]) {
+        r = names_find(&question, uri, true, &answer, err);
+    } else if (names_ask_is_plain(&question, &name)) {
+        r = names_ask_in_turn(&question, &name, &answer, err);
+        if (r < 0 && err->class == ERROR_NOT_FOUND)
+            r = blame_parents(&question, &name, err);
     } else {
-        call->request.metadata = &metadata;
-        call->request.content_type = "application/x-directory";
-        call->request.if_none_match = capabilities & STORE_CAP_IF_NONE_MATCH;
-        r = call_run(call, limits, err);
-        /* A repeat that finds the marker of a first attempt whose answer was lost has worked. */
-        if (r == -EEXIST && call->ambiguous)
-            r = 0;
+        int64_t asked_ns = clock_now_ns();
+
+        r = look_beyond(&question, &name, &answer, err);
+        note_end(&question, &name, r, &answer, asked_ns);
     }
-    call_delete(call);
-    store_metadata_fini(&metadata);
-    return r;
-}
-
-int names_mkdir(struct engine *engine, const struct uri *uri, const struct attr *attr,
-                const struct limits *limits, struct error *err)
-{
-    char text[ATTR_URI_BYTES];
-    struct uri name = *uri;
-    int64_t made_ns = clock_now_ns();
-    struct attr there;
-    int r;
-
-    strip_slash(&name);
-    attr_uri_text(&name, text);
-    r = look_up(engine, &name, limits, &there, err);
-    if (r == 0) {
-        r = error_set(err, ERROR_EXISTS, "something of that name exists");
-        name_error(uri, err);
-        return r;
-    }
-    if (err->class != ERROR_NOT_FOUND && (err->class != ERROR_NO_BUCKET || name.key[0]))
-        return r;
-    if (!name.key[0]) {
-        r = simple_call(engine, STORE_CREATE_BUCKET, &name, limits, err);
-    } else {
-        names_parent(&name, &name);
-        r = require_directory(engine, &name, limits, err);
-        if (r == 0)
-            r = marker_of(uri, &name, err);
-        if (r == 0)
-            r = put_marker(engine, &name, attr, limits, err);
-    }
-    if (r < 0)
-        return r;
-    attr_directory(&name, &there);
-    if (attr) {
-        there.has = attr->has;
-        there.mode = attr->mode;
-        there.uid = attr->uid;
-        there.gid = attr->gid;
-    }
-    attr_cache_put(engine->attrs, text, &there);
-    attr_cache_complete(engine->attrs, text, made_ns);
-    return 0;
-}
-
-/* Something in the directory of `uri` has gone: it stays a directory for this process. */
-static void keep_parent(struct engine *engine, const struct uri *uri)
-{
-    char text[ATTR_URI_BYTES];
-    struct uri parent;
-
-    if (!names_parent(uri, &parent) || !parent.key[0])
-        return;
-    attr_uri_text(&parent, text);
-    attr_cache_keep(engine->attrs, text);
-}
-
-/* 1: a marker and nothing else, or (0) nothing at all; -ENOTEMPTY. */
-static int check_empty(struct engine *engine, const struct uri *marker, const struct limits *limits,
-                       struct error *err)
-{
-    struct call *list = list_below(engine, marker, 2, limits, err);
-    int markers = 0;
-    int r;
-
-    if (!list)
-        return -error_errno(err);
-    r = call_run(list, limits, err);
-    for (size_t i = 0; r == 0 && list->request.page && i < list->request.page->count; i++) {
-        if (strcmp(list->request.page->entries[i].key, marker->key) == 0)
-            markers = 1;
-        else
-            r = error_set(err, ERROR_NOT_EMPTY, "the directory is not empty");
-    }
-    call_delete(list);
-    name_error(marker, r < 0 ? err : NULL);
-    return r < 0 ? r : markers;
-}
-
-int names_rmdir(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                struct error *err)
-{
-    char text[ATTR_URI_BYTES];
-    struct uri name;
-    int r = require_directory(engine, uri, limits, err);
-
-    if (r < 0)
-        return r;
-    if (!uri->bucket[0])
-        return error_set(err, ERROR_BUSY, "the list of buckets stays");
-    r = marker_of(uri, &name, err);
-    if (r < 0)
-        return r;
-    attr_uri_text(uri, text);
-    if (!name.key[0]) {
-        r = simple_call(engine, STORE_DELETE_BUCKET, &name, limits, err);
-    } else {
-        r = check_empty(engine, &name, limits, err);
-        if (r == 0 && !attr_cache_is_kept(engine->attrs, text)) {
-            r = error_set(err, ERROR_NOT_FOUND, "no such directory");
-            name_error(uri, err);
-        } else if (r > 0) {
-            r = simple_call(engine, STORE_DELETE, &name, limits, err);
-        }
-    }
-    if (r < 0 && err->class != ERROR_NOT_FOUND)
-        return r;
-    attr_cache_remove(engine->attrs, text);
-    if (r == 0)
-        keep_parent(engine, &name);
-    return r;
-}
-
-int names_delete(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                 struct error *err)
-{
-    char text[ATTR_URI_BYTES];
-    int r = simple_call(engine, STORE_DELETE, uri, limits, err);
-
-    if (r < 0)
-        return r;
-    attr_uri_text(uri, text);
-    attr_cache_remove(engine->attrs, text);
-    keep_parent(engine, uri);
-    return 0;
-}
-
-int names_unlink(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                 struct error *err)
-{
-    struct attr attr = {0};
-    int r = names_lookup(engine, uri, limits, &attr, err);
-
-    if (r < 0)
-        return r;
-    if (attr.type == ATTR_DIRECTORY) {
+    if (r == 0 && answer.attr.type == ATTR_DIRECTORY)
         r = error_set(err, ERROR_IS_DIRECTORY, "a directory");
-        name_error(uri, err);
-        return r;
-    }
-    return names_delete(engine, uri, limits, err);
+    else if (r == 0)
+        r = error_set(err, ERROR_NOT_FOUND, "it came a moment ago");
+    names_error(uri, err);
+    return r;
 }

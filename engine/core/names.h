@@ -5,6 +5,11 @@
  * the bucket, the empty bucket the list of buckets. Stores with real directories (file) tell their
  * type themselves.
  *
+ * What a look-up costs: of a file HEAD alone when its name has a dot, else a listing and HEAD; of a
+ * directory one listing, and HEAD of its marker where there is one; of a missing name no more than
+ * two requests, one without a dot, none where its directory is known completely; and once one more
+ * where nothing is known of its directory.
+ *
  * Every function may sleep, holds no lock on entry or return, and takes its answer from the attribute
  * cache where that is fresh. Names are not followed across symbolic links.
  */

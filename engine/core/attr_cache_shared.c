@@ -1,0 +1,163 @@
+/* The table of changes that the processes of a user share. See attr_cache_shared.h.
+ *
+ * A slot counts all changes; what this process made of them is counted beside it, so the difference
+ * is the others'. When that has grown since the last look, the others' last change is no later than
+ * the time in the slot. The table is never trusted further: whatever stands in it, times only make
+ * caches forget. It is written before the descriptor is closed, so that a full file system is found
+ * out here and not by a signal.
+ */
+#include "core/attr_cache_shared.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define SLOTS 4096u
+
+struct slot {
+    _Atomic int64_t at_ns;
+    _Atomic uint64_t count;
+};
+
+struct attr_shared {
+    struct slot *slots; /* mapped */
+    struct {
+        uint64_t own_count, others_count;
+        int64_t others_ns;
+    } seen[SLOTS];
+};
+
+/* ---- the place ---------------------------------------------------------------------------------- */
+
+/* A directory that is this user's alone; made when it is missing. A descriptor or -1. */
+static int open_place(const char *path)
+{
+    struct stat st;
+    int fd;
+
+    (void)!mkdir(path, 0700); /* where it fails, opening tells why */
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_uid != geteuid() || st.st_mode & 077)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static int open_any_place(void)
+{
+    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
+    char path[256];
+    int fd = -1, length;
+
+    if (runtime && runtime[0] == '/') {
+        length = snprintf(path, sizeof path, "%s/s3dlio", runtime);
+        if (length > 0 && (size_t)length < sizeof path)
+            fd = open_place(path);
+    }
+    if (fd < 0) {
+        snprintf(path, sizeof path, "/dev/shm/s3dlio-%u", (unsigned)geteuid());
+        fd = open_place(path);
+    }
+    return fd;
+}
+
+static void *map_file(size_t size_bytes)
+{
+    int place = open_any_place();
+    void *memory = MAP_FAILED;
+    struct stat st;
+    int fd;
+
+    if (place < 0)
+        return MAP_FAILED;
+    fd = openat(place, "changes-1", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    close(place);
+    if (fd < 0)
+        return MAP_FAILED;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+        posix_fallocate(fd, 0, (off_t)size_bytes) == 0)
+        memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    return memory;
+}
+
+struct attr_shared *attr_shared_new(void)
+{
+    size_t size_bytes = SLOTS * sizeof(struct slot);
+    struct attr_shared *shared = calloc(1, sizeof *shared);
+    void *memory;
+
+    if (!shared)
+        return NULL;
+    memory = map_file(size_bytes);
+    if (memory == MAP_FAILED)
+        memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        free(shared);
+        return NULL;
+    }
+    shared->slots = memory;
+    return shared;
+}
+
+void attr_shared_free(struct attr_shared *shared)
+{
+    if (!shared)
+        return;
+    munmap(shared->slots, SLOTS * sizeof(struct slot));
+    free(shared);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------ */
+
+static unsigned slot_of(enum attr_shared_kind kind, const char *name, size_t length)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) + kind; /* FNV-1a */
+
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
+    return (unsigned)((hash ^ hash >> 32) % SLOTS);
+}
+
+/* When others last changed something here; 0: never. */
+static int64_t look(struct attr_shared *shared, unsigned index)
+{
+    struct slot *slot = &shared->slots[index];
+    uint64_t count = atomic_load_explicit(&slot->count, memory_order_acquire);
+    uint64_t others = count - shared->seen[index].own_count;
+
+    if (others != shared->seen[index].others_count) {
+        int64_t at_ns = atomic_load_explicit(&slot->at_ns, memory_order_relaxed);
+        int64_t now_ns = clock_now_ns();
+
+        shared->seen[index].others_count = others;
+        shared->seen[index].others_ns = at_ns < now_ns ? at_ns : now_ns; /* not another boot's */
+    }
+    return shared->seen[index].others_ns;
+}
+
+void attr_shared_note(struct attr_shared *shared, enum attr_shared_kind kind, const char *name,
+                      size_t length)
+{
+    unsigned index = slot_of(kind, name, length);
+
+    if (!shared)
+        return;
+    look(shared, index); /* before our own time hides theirs */
+    atomic_store_explicit(&shared->slots[index].at_ns, clock_now_ns(), memory_order_relaxed);
+    atomic_fetch_add_explicit(&shared->slots[index].count, 1, memory_order_release);
+    shared->seen[index].own_count++;
+}
+
+bool attr_shared_changed(struct attr_shared *shared, enum attr_shared_kind kind, const char *name,
+                         size_t length, int64_t since_ns)
+{
+    return shared && look(shared, slot_of(kind, name, length)) >= since_ns;
+}

@@ -1,0 +1,507 @@
+/* core/names.h, listing.h, attr_cache.h: how many requests look-ups, listings and creating cost.
+ *
+ * Objects are planted past the caches, as another machine would put them. The TTL is half a second;
+ * a test that lets it pass says so.
+ */
+#include "core_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/call.h"
+
+#define TTL_MS 500
+#define B      "fault://counted/"
+
+static int set_up(void **state)
+{
+    core_run_set_option("S3DLIO_META_TTL_MS=500");
+    core_run_make_bucket("counted");
+    return 0;
+}
+
+static void let_ttl_pass(void)
+{
+    usleep((TTL_MS + 20) * 1000);
+}
+
+static int clear(void **state)
+{
+    let_ttl_pass();
+    core_run_faults(NULL);
+    return 0;
+}
+
+/* One byte under that name; `metadata` may be NULL. */
+static void plant_with(const char *text, const char *metadata, const char *value)
+{
+    struct store_metadata attributes = {0};
+    struct iovec body = {.iov_base = "x", .iov_len = 1};
+    struct core_run_scope scope;
+    struct error error;
+    struct uri uri;
+    struct call *call;
+
+    assert_int_equal(uri_parse(text, &uri), 0);
+    if (metadata)
+        assert_int_equal(store_metadata_add(&attributes, metadata, value), 0);
+    core_run_enter(&scope);
+    call = call_new(core_run_engine(), STORE_PUT, &uri, &scope.limits, &error);
+    assert_non_null(call);
+    call->request.body = &body;
+    call->request.body_count = 1;
+    call->request.metadata = &attributes;
+    assert_int_equal(call_run(call, &scope.limits, &error), 0);
+    call_delete(call);
+    core_run_leave(&scope);
+    store_metadata_fini(&attributes);
+}
+
+static void plant(const char *text)
+{
+    plant_with(text, NULL, NULL);
+}
+
+/* "…0000" and on. */
+static void plant_many(const char *format, unsigned count)
+{
+    char text[200];
+
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(text, sizeof text, format, i);
+        plant(text);
+    }
+}
+
+/* Since the last call. */
+static unsigned requests(void)
+{
+    unsigned total = 0;
+
+    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
+        total += (unsigned)core_run_count((enum store_operation)i);
+    core_run_reset_counts();
+    return total;
+}
+
+static int stat_type(const char *uri)
+{
+    struct s3dlio_attr attr;
+    int r = s3dlio_stat(uri, NULL, &attr, NULL);
+
+    return r < 0 ? r : (int)attr.type;
+}
+
+static unsigned stat_mode(const char *uri)
+{
+    struct s3dlio_attr attr;
+
+    assert_int_equal(s3dlio_stat(uri, NULL, &attr, NULL), 0);
+    return attr.has & S3DLIO_HAS_MODE ? attr.mode : 0;
+}
+
+/* The names of a directory, each looked up too when `with_attributes`; asserts that their keys
+ * ascend. */
+static unsigned list(const char *uri, bool with_attributes)
+{
+    char before[300] = "", key[300], name[600];
+    int length = (int)strlen(uri);
+    struct s3dlio_list *listing;
+    struct s3dlio_entry entry;
+    unsigned count = 0;
+
+    assert_int_equal(s3dlio_list_open(uri, 0, NULL, &listing, NULL), 0);
+    while (s3dlio_list_next(listing, &entry, NULL) > 0) {
+        count++;
+        snprintf(key, sizeof key, "%s%s", entry.name,
+                 entry.attr.type == S3DLIO_DIRECTORY ? "/" : "");
+        assert_true(strcmp(before, key) < 0);
+        strcpy(before, key);
+        if (with_attributes) {
+            snprintf(name, sizeof name, "%.*s/%s", length - (uri[length - 1] == '/'), uri,
+                     entry.name);
+            assert_int_equal(stat_type(name), entry.attr.type);
+        }
+    }
+    s3dlio_list_close(listing);
+    return count;
+}
+
+/* What `ls -l` does. */
+static unsigned ls(const char *uri)
+{
+    assert_int_equal(stat_type(uri), S3DLIO_DIRECTORY);
+    return list(uri, true);
+}
+
+/* ---- directories -------------------------------------------------------------------------------- */
+
+static void test_a_thousand_entries_are_one_request(void **state)
+{
+    plant_many(B "flat/%04u", 1000);
+    requests();
+    assert_int_equal(ls(B "flat"), 1000);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(ls(B "flat/"), 1000); /* again, within the TTL */
+    assert_int_equal(requests(), 0);
+    assert_int_equal(stat_type(B "flat/none"), -ENOENT);
+    assert_int_equal(stat_type(B "flat/none.txt"), -ENOENT);
+    assert_int_equal(requests(), 0);
+}
+
+static void test_a_marker_is_asked_for_its_metadata(void **state)
+{
+    plant_with(B "marked/", "mode", "16872"); /* 040750 */
+    plant_many(B "marked/%04u", 999);
+    requests();
+    assert_int_equal(stat_mode(B "marked"), 0750);
+    assert_int_equal(list(B "marked", true), 999);
+    assert_int_equal(requests(), 2);
+}
+
+static void test_a_thousand_and_one_keys_are_two_pages(void **state)
+{
+    plant(B "full/");
+    plant_many(B "full/%04u", 1000);
+    requests();
+    assert_int_equal(ls(B "full"), 1000);
+    assert_int_equal(requests(), 3);
+}
+
+static void test_pages_go_on_behind_the_first(void **state)
+{
+    struct s3dlio_list *listing;
+    struct s3dlio_entry entry;
+    unsigned count = 0;
+
+    plant_many(B "long/%04u", 2500);
+    requests();
+    assert_int_equal(ls(B "long"), 2500);
+    assert_int_equal(requests(), 3);
+    let_ttl_pass();
+    assert_int_equal(stat_type(B "long"), S3DLIO_DIRECTORY);
+    assert_int_equal(s3dlio_list_open(B "long", 0, NULL, &listing, NULL), 0);
+    for (unsigned i = 0; i < 1500; i++)
+        assert_int_equal(s3dlio_list_next(listing, &entry, NULL), 1);
+    assert_int_equal(s3dlio_list_rewind(listing, NULL), 0);
+    while (s3dlio_list_next(listing, &entry, NULL) > 0)
+        assert_int_equal(atoi(entry.name), count++);
+    assert_int_equal(count, 2500);
+    s3dlio_list_close(listing);
+}
+
+static void test_siblings_before_the_slash(void **state)
+{
+    plant_many(B "few-%02u", 10);
+    plant_many(B "few/%02u", 10);
+    plant_many(B "many-%04u", 1200);
+    plant_many(B "many/%02u", 10);
+    requests();
+    assert_int_equal(ls(B "few"), 10);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(ls(B "many"), 10);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(stat_type(B "man"), -ENOENT); /* the page goes beyond "man/" */
+    assert_int_equal(requests(), 1);
+}
+
+static void test_file_and_directory_of_one_name(void **state)
+{
+    plant_with(B "both", "mode", "33188");
+    plant(B "both/below");
+    plant_with(B "in/both", "mode", "33206");
+    plant(B "in/both/below");
+    requests();
+    assert_int_equal(stat_type(B "both"), S3DLIO_FILE);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(stat_type(B "both/"), -ENOTDIR);
+    assert_int_equal(stat_type(B "both/none"), -ENOTDIR);
+    assert_int_equal(stat_type(B "in"), S3DLIO_DIRECTORY);
+    assert_int_equal(stat_mode(B "in/both"), 0666);
+    assert_int_equal(list(B "in", true), 1);
+    assert_int_equal(stat_type(B "in/both/below"), S3DLIO_FILE);
+}
+
+static void test_a_first_child_with_many_keys_is_passed_over(void **state)
+{
+    plant_many(B "deep/a/%04u", 3000);
+    plant(B "deep/a-file");
+    plant(B "deep/b/x");
+    plant(B "deep/c");
+    requests();
+    assert_int_equal(stat_type(B "deep"), S3DLIO_DIRECTORY);
+    assert_int_equal(list(B "deep", true), 4);
+    assert_int_equal(requests(), 2);
+}
+
+static void test_a_small_tree_is_one_request(void **state)
+{
+    char uri[100];
+
+    plant_many(B "tree/d/%02u", 30);
+    plant_many(B "tree/e/f/%02u", 30);
+    plant(B "tree/e//odd");
+    requests();
+    assert_int_equal(ls(B "tree"), 2);
+    assert_int_equal(ls(B "tree/d"), 30);
+    assert_int_equal(ls(B "tree/e"), 1);
+    assert_int_equal(ls(B "tree/e/f"), 30);
+    snprintf(uri, sizeof uri, B "tree/e/f/none");
+    assert_int_equal(stat_type(uri), -ENOENT);
+    assert_int_equal(requests(), 1);
+}
+
+static void test_a_large_tree_is_one_request_a_directory(void **state)
+{
+    char uri[100];
+
+    plant_many(B "wood/d0/%04u", 900);
+    plant_many(B "wood/d1/%04u", 900);
+    plant_many(B "wood/d2/%04u", 900);
+    requests();
+    assert_int_equal(ls(B "wood"), 3);
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(uri, sizeof uri, B "wood/d%u", i);
+        assert_int_equal(ls(uri), 900);
+    }
+    /* The look-up's page, the rest of the root; d0 was on the page, of d1 its beginning. */
+    assert_int_equal(requests(), 4);
+}
+
+static void test_a_bucket_is_one_request(void **state)
+{
+    core_run_make_bucket("single");
+    plant_many("fault://single/%04u/x", 5);
+    let_ttl_pass();
+    requests();
+    assert_int_equal(ls("fault://single"), 5);
+    assert_int_equal(requests(), 1);
+}
+
+/* ---- single names ------------------------------------------------------------------------------- */
+
+static void test_files(void **state)
+{
+    plant_with(B "one/file.txt", "mode", "33216"); /* 0100700 */
+    plant_with(B "one/file", "mode", "33216");
+    requests();
+    assert_int_equal(stat_mode(B "one/file.txt"), 0700);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(stat_mode(B "one/file"), 0700);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(stat_mode(B "one/file"), 0700);
+    assert_int_equal(requests(), 0);
+    let_ttl_pass();
+    assert_int_equal(stat_mode(B "one/file"), 0700); /* known to be a file */
+    assert_int_equal(requests(), 1);
+}
+
+static void test_a_look_up_of_the_directory_hides_no_metadata(void **state)
+{
+    plant_with(B "hold/file", "mode", "33216");
+    plant_with(B "hold/sub/", "mode", "16832"); /* 040700 */
+    requests();
+    assert_int_equal(stat_type(B "hold"), S3DLIO_DIRECTORY);
+    assert_int_equal(stat_mode(B "hold/file"), 0700);
+    assert_int_equal(stat_mode(B "hold/sub"), 0700);
+    assert_int_equal(requests(), 3);
+    let_ttl_pass();
+    assert_int_equal(list(B "hold", true), 2); /* what a listing shows is taken as it is */
+    assert_int_equal(requests(), 1);
+}
+
+static void test_missing_names(void **state)
+{
+    plant_many(B "have/%04u", 5);
+    plant_many(B "large/%04u", 1500);
+    requests();
+    assert_int_equal(stat_type(B "absent"), -ENOENT);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(stat_type(B "absent.txt"), -ENOENT);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(stat_type(B "absent/x.txt"), -ENOENT);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(stat_type(B "have/none.txt"), -ENOENT);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(stat_type(B "have/other.txt"), -ENOENT); /* complete by then */
+    assert_int_equal(requests(), 0);
+    assert_int_equal(stat_type(B "large"), S3DLIO_DIRECTORY);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(stat_type(B "large/none"), -ENOENT);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(stat_type(B "large/none.txt"), -ENOENT);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(stat_type(B "large/none.txt"), -ENOENT); /* asked as one that misses */
+    assert_int_equal(requests(), 1);
+    assert_int_equal(stat_type(B "have/0001/x"), -ENOTDIR);
+    assert_int_equal(stat_type(B "have/0001/x.txt"), -ENOTDIR);
+}
+
+static void test_opening_missing_names(void **state)
+{
+    struct s3dlio_reader *reader;
+
+    plant_many(B "read/%04u", 5);
+    requests();
+    assert_int_equal(s3dlio_reader_open(B "read/none", NULL, &reader, NULL), -ENOENT);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(s3dlio_reader_open(B "read/none", NULL, &reader, NULL), -ENOENT);
+    assert_int_equal(requests(), 0);
+    let_ttl_pass();
+    assert_int_equal(s3dlio_reader_open(B "read", NULL, &reader, NULL), -EISDIR);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(ls(B "read"), 5);
+    assert_int_equal(requests(), 0);
+    assert_int_equal(s3dlio_reader_open(B "read/0001/x", NULL, &reader, NULL), -ENOTDIR);
+}
+
+static void test_who_may_not_list_may_read(void **state)
+{
+    plant(B "closed/file");
+    core_run_faults("op=ListObjects fail=access");
+    assert_int_equal(stat_type(B "closed/file"), S3DLIO_FILE);
+    assert_int_equal(stat_type(B "closed/none"), -EACCES);
+}
+
+/* ---- changes ------------------------------------------------------------------------------------ */
+
+static void create(const char *directory, unsigned from, unsigned count)
+{
+    struct s3dlio_write_options options = {.flags = S3DLIO_WRITE_EXCLUSIVE};
+    struct s3dlio_writer *writer;
+    char uri[200];
+
+    for (unsigned i = from; i < from + count; i++) {
+        snprintf(uri, sizeof uri, "%s/%04u.bin", directory, i);
+        assert_int_equal(stat_type(uri), -ENOENT);
+        assert_int_equal(stat_type(directory), S3DLIO_DIRECTORY);
+        assert_int_equal(s3dlio_writer_open(uri, &options, NULL, &writer, NULL), 0);
+        assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
+        assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    }
+}
+
+static void test_creating_in_a_new_directory(void **state)
+{
+    requests();
+    assert_int_equal(s3dlio_mkdir(B "new", NULL, NULL, NULL), 0);
+    assert_int_equal(requests(), 3); /* is it there, is the bucket there, make it */
+    create(B "new", 0, 100);
+    assert_int_equal(requests(), 100);
+    let_ttl_pass();
+    create(B "new", 100, 100); /* listed once, its marker asked for once */
+    assert_in_range(requests(), 101, 103);
+    assert_int_equal(list(B "new", true), 200);
+}
+
+static void test_creating_in_a_directory_of_others(void **state)
+{
+    plant_many(B "theirs/%04u", 5);
+    requests();
+    create(B "theirs", 0, 50);
+    assert_int_equal(requests(), 50 + 2);
+}
+
+static void test_removing_slowly(void **state)
+{
+    char uri[100];
+
+    plant_many(B "gone/%04u", 60);
+    requests();
+    assert_int_equal(ls(B "gone"), 60);
+    for (unsigned i = 0; i < 60; i++) {
+        if (i == 30)
+            let_ttl_pass();
+        snprintf(uri, sizeof uri, B "gone/%04u", i);
+        assert_int_equal(s3dlio_unlink(uri, NULL, NULL), 0);
+    }
+    assert_int_equal(requests(), 60 + 2); /* listed, and once again */
+    assert_int_equal(s3dlio_unlink(B "gone/0007", NULL, NULL), -ENOENT);
+}
+
+static void test_own_changes_show_in_the_next_listing(void **state)
+{
+    plant_many(B "seen/%04u", 5);
+    assert_int_equal(stat_type(B "seen"), S3DLIO_DIRECTORY);
+    core_run_put(B "seen/0002x", 1);
+    assert_int_equal(list(B "seen", false), 6);
+    assert_int_equal(stat_type(B "seen/"), S3DLIO_DIRECTORY);
+    let_ttl_pass();
+    assert_int_equal(stat_type(B "seen"), S3DLIO_DIRECTORY);
+    assert_int_equal(s3dlio_unlink(B "seen/0002x", NULL, NULL), 0);
+    assert_int_equal(list(B "seen", false), 5);
+    let_ttl_pass();
+    assert_int_equal(stat_type(B "seen"), S3DLIO_DIRECTORY);
+    assert_int_equal(s3dlio_mkdir(B "seen/sub", NULL, NULL, NULL), 0);
+    assert_int_equal(list(B "seen", false), 6);
+}
+
+static void test_changes_of_others_show_after_the_ttl(void **state)
+{
+    plant_many(B "others/%04u", 5);
+    assert_int_equal(ls(B "others"), 5);
+    plant(B "others/0001a");
+    let_ttl_pass();
+    requests();
+    assert_int_equal(ls(B "others"), 6);
+    assert_int_equal(requests(), 1);
+}
+
+/* ---- fork --------------------------------------------------------------------------------------- */
+
+static void test_fork(void **state)
+{
+    unsigned count;
+    int status;
+    pid_t pid;
+
+    plant_many(B "forked/%04u", 1500);
+    assert_int_equal(stat_type(B "forked"), S3DLIO_DIRECTORY);
+    s3dlio_fork_prepare();
+    pid = fork();
+    if (pid == 0) {
+        s3dlio_fork_child();
+        requests();
+        count = list(B "forked", true);
+        _exit(count == 1500 && requests() == 1 ? 0 : 1);
+    }
+    s3dlio_fork_parent();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    requests();
+    assert_int_equal(list(B "forked", true), 1500);
+    assert_int_equal(requests(), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_thousand_entries_are_one_request, clear),
+        cmocka_unit_test_setup(test_a_marker_is_asked_for_its_metadata, clear),
+        cmocka_unit_test_setup(test_a_thousand_and_one_keys_are_two_pages, clear),
+        cmocka_unit_test_setup(test_pages_go_on_behind_the_first, clear),
+        cmocka_unit_test_setup(test_siblings_before_the_slash, clear),
+        cmocka_unit_test_setup(test_file_and_directory_of_one_name, clear),
+        cmocka_unit_test_setup(test_a_first_child_with_many_keys_is_passed_over, clear),
+        cmocka_unit_test_setup(test_a_small_tree_is_one_request, clear),
+        cmocka_unit_test_setup(test_a_large_tree_is_one_request_a_directory, clear),
+        cmocka_unit_test_setup(test_a_bucket_is_one_request, clear),
+        cmocka_unit_test_setup(test_files, clear),
+        cmocka_unit_test_setup(test_a_look_up_of_the_directory_hides_no_metadata, clear),
+        cmocka_unit_test_setup(test_missing_names, clear),
+        cmocka_unit_test_setup(test_opening_missing_names, clear),
+        cmocka_unit_test_setup(test_who_may_not_list_may_read, clear),
+        cmocka_unit_test_setup(test_creating_in_a_new_directory, clear),
+        cmocka_unit_test_setup(test_creating_in_a_directory_of_others, clear),
+        cmocka_unit_test_setup(test_removing_slowly, clear),
+        cmocka_unit_test_setup(test_own_changes_show_in_the_next_listing, clear),
+        cmocka_unit_test_setup(test_changes_of_others_show_after_the_ttl, clear),
+        cmocka_unit_test_setup(test_fork, clear),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
