@@ -181,6 +181,12 @@ S3DLIO_API int s3dlio_writer_open(const char *uri, const struct s3dlio_write_opt
  * and from then on). Blocks while the memory budget is spent. */
 S3DLIO_API ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void *buffer,
                                        size_t length_bytes, struct s3dlio_error *ret_error);
+/* Changes bytes that were written before, where they are still in memory: a header, mostly. The parts
+ * that hold them are sent once more. -EOPNOTSUPP when they are not, or reach behind the end: then
+ * s3dlio_draft_from_writer may help. Returns length_bytes. */
+S3DLIO_API ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void *buffer,
+                                       size_t length_bytes, uint64_t offset_bytes,
+                                       struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
 /* fsync: makes what is written so far the object; nothing is sent when nothing was written. Writing may
  * go on behind it. After a failure every call but abort, close and forget returns it again. */
@@ -215,6 +221,12 @@ enum s3dlio_draft_base {
 S3DLIO_API int s3dlio_draft_open(const char *uri, const struct s3dlio_write_options *options,
                                  enum s3dlio_draft_base base, const struct s3dlio_call *call,
                                  struct s3dlio_draft **ret_draft, struct s3dlio_error *ret_error);
+/* A stream that turns random: the draft has everything that was written, and the writer is gone. On
+ * failure the writer is as it was: -EOPNOTSUPP when bytes that it has sent are not kept
+ * (S3DLIO_KEEP_PARTS=spool keeps them all), -ENOSPC. */
+S3DLIO_API int s3dlio_draft_from_writer(struct s3dlio_writer *writer,
+                                        struct s3dlio_draft **ret_draft,
+                                        struct s3dlio_error *ret_error);
 /* As pread(2). */
 S3DLIO_API ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer,
                                       size_t length_bytes, uint64_t offset_bytes,

@@ -32,6 +32,20 @@ int s3dlio_draft_open(const char *uri_text, const struct s3dlio_write_options *o
     return (int)api_leave(&api, result);
 }
 
+int s3dlio_draft_from_writer(struct s3dlio_writer *writer, struct s3dlio_draft **ret_draft,
+                             struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct draft *draft;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_from_writer((struct writer *)writer, &api.limits, &draft, &api.error);
+    if (!result)
+        *ret_draft = (struct s3dlio_draft *)draft;
+    return (int)api_leave(&api, result);
+}
+
 ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer, size_t length_bytes,
                            uint64_t offset_bytes, struct s3dlio_error *ret_error)
 {

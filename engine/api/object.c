@@ -104,6 +104,18 @@ ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void *buffer, si
     return api_leave(&api, result);
 }
 
+ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void *buffer, size_t length_bytes,
+                            uint64_t offset_bytes, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    ssize_t result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = writer_patch(writer_of(writer), buffer, length_bytes, offset_bytes, &api.limits,
+                              &api.error);
+    return api_leave(&api, result);
+}
+
 uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer)
 {
     return writer_length(writer_of(writer));

@@ -78,16 +78,13 @@ static int take_options(struct draft *draft, const struct draft_options *options
     return 0;
 }
 
-int draft_open(struct engine *engine, const struct uri *uri, const struct draft_options *options,
-               const struct limits *limits, struct draft **ret_draft, struct error *err)
+int draft_new(struct engine *engine, const struct uri *uri, struct draft **ret_draft,
+              struct error *err)
 {
-    size_t key_length = strlen(uri->key);
     struct draft *draft;
     struct store *store;
     int r = engine_store(engine, uri->scheme, &store, err);
 
-    if (r == 0 && (key_length == 0 || uri->key[key_length - 1] == '/'))
-        r = error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
     if (r < 0)
         return r;
     draft = calloc(1, sizeof *draft);
@@ -99,6 +96,22 @@ int draft_open(struct engine *engine, const struct uri *uri, const struct draft_
     draft->spool_fd = -1;
     draft->generation = gate_generation();
     turn_init(&draft->turn, engine_shard(engine, store, uri, 0));
+    *ret_draft = draft;
+    return 0;
+}
+
+int draft_open(struct engine *engine, const struct uri *uri, const struct draft_options *options,
+               const struct limits *limits, struct draft **ret_draft, struct error *err)
+{
+    size_t key_length = strlen(uri->key);
+    struct draft *draft;
+    int r;
+
+    if (key_length == 0 || uri->key[key_length - 1] == '/')
+        return error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
+    r = draft_new(engine, uri, &draft, err);
+    if (r < 0)
+        return r;
     r = find_base(draft, options, limits, err);
     if (r == 0)
         r = take_options(draft, options, err);

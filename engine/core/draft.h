@@ -20,6 +20,7 @@
 
 struct engine;
 struct draft;
+struct writer;
 
 struct draft_options {
     bool keep;                /* from the version that is there; false: from nothing */
@@ -30,6 +31,10 @@ struct draft_options {
 
 int draft_open(struct engine *engine, const struct uri *uri, const struct draft_options *options,
                const struct limits *limits, struct draft **ret_draft, struct error *err);
+/* Takes everything over from a writer, which is gone then, as is what it had uploaded. On failure
+ * the writer is as it was: -EOPNOTSUPP when bytes that it had sent are not kept. */
+int draft_from_writer(struct writer *writer, const struct limits *limits, struct draft **ret_draft,
+                      struct error *err);
 ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
                     struct limits *limits, struct error *err);
 /* May write less when the spool has no room for all of it, as write(2). */

@@ -1,5 +1,5 @@
 /* What the files of a draft share: draft.c (life, the public calls), draft_data.c (where bytes are),
- * draft_map.c (mapped ranges), draft_publish.c.
+ * draft_map.c (mapped ranges), draft_publish.c, draft_convert.c.
  *
  * All of it is touched by whoever has the turn, but `extents.length_bytes`, which any thread may read.
  * A signal handler's call may change anything while a thread sleeps in a request: `serial` tells.
@@ -46,6 +46,9 @@ struct draft {
 
 /* draft.c */
 
+/* Of nothing, spool and map empty. */
+int draft_new(struct engine *engine, const struct uri *uri, struct draft **ret_draft,
+              struct error *err);
 /* The turn. `nested`: a signal handler's call may go on inside the one it interrupted. */
 int draft_enter(struct draft *draft, bool nested, const struct limits *limits, struct error *err);
 void draft_leave(struct draft *draft);

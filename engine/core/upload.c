@@ -222,6 +222,26 @@ static bool has_ended(const void *arg, uint64_t value)
     return atomic_load_explicit(&part->ended, memory_order_acquire);
 }
 
+/* Room for one more result. */
+static bool make_place(struct upload *upload)
+{
+    unsigned capacity = upload->part_capacity ? 2 * upload->part_capacity : 64;
+    struct store_part *parts;
+    struct error error;
+
+    if (upload->part_count < upload->part_capacity)
+        return true;
+    parts = reallocarray(upload->parts, capacity, sizeof *parts);
+    if (!parts) {
+        error_set(&error, ERROR_NO_MEMORY, "keeping the list of parts");
+        fail(upload, 0, &error);
+        return false;
+    }
+    upload->parts = parts;
+    upload->part_capacity = capacity;
+    return true;
+}
+
 static void note_part(struct upload *upload, struct part *part)
 {
     const struct store_request *request = &part->call.request;
@@ -231,20 +251,13 @@ static void note_part(struct upload *upload, struct part *part)
         fail(upload, 0, &request->error);
         return;
     }
-    if (upload->part_count == upload->part_capacity) {
-        unsigned capacity = upload->part_capacity ? 2 * upload->part_capacity : 64;
-        struct store_part *parts = reallocarray(upload->parts, capacity, sizeof *parts);
-        struct error error;
-
-        if (!parts) {
-            error_set(&error, ERROR_NO_MEMORY, "keeping the list of parts");
-            fail(upload, 0, &error);
-            return;
-        }
-        upload->parts = parts;
-        upload->part_capacity = capacity;
+    if (request->part_number <= upload->part_count) { /* sent once more */
+        result = &upload->parts[request->part_number - 1];
+    } else if (!make_place(upload)) {
+        return;
+    } else {
+        result = &upload->parts[upload->part_count++];
     }
-    result = &upload->parts[upload->part_count++];
     *result = request->part;
     result->number = request->part_number;
     result->size_bytes = part->memory.size_bytes;
@@ -346,9 +359,11 @@ static void part_start(struct upload *upload, struct part *part)
 
     DL_APPEND(upload->in_flight, part);
     upload->in_flight_count++;
-    upload->sent_count++;
-    upload->offset += part->memory.size_bytes;
-    upload->size_bytes += part->memory.size_bytes;
+    if (part->call.request.part_number > upload->sent_count) {
+        upload->sent_count++;
+        upload->offset += part->memory.size_bytes;
+        upload->size_bytes += part->memory.size_bytes;
+    }
     shard_lock(shard);
     call_start(&part->call);
     shard_unlock(shard);
@@ -370,7 +385,8 @@ int upload_wait_place(struct upload *upload, const struct limits *limits, struct
     return r < 0 ? fail(upload, r, err) : 0;
 }
 
-int upload_part(struct upload *upload, const struct upload_memory *memory, struct error *err)
+int upload_part_again(struct upload *upload, unsigned number, const struct upload_memory *memory,
+                      struct error *err)
 {
     struct part *part = part_new(upload, STORE_UPLOAD_PART, memory);
     struct store_request *request;
@@ -382,13 +398,18 @@ int upload_part(struct upload *upload, const struct upload_memory *memory, struc
     }
     part->body = (struct iovec){(void *)memory->data, memory->size_bytes};
     request = &part->call.request;
+    request->part_number = number;
     request->body = &part->body;
     request->body_count = 1;
     request->body_crc32c = memory->crc32c;
     request->has_body_crc32c = !upload->plain;
-    upload->crc32c = crc32c_combine(upload->crc32c, memory->crc32c, memory->size_bytes);
     part_start(upload, part);
     return 0;
+}
+
+int upload_part(struct upload *upload, const struct upload_memory *memory, struct error *err)
+{
+    return upload_part_again(upload, upload->sent_count + 1, memory, err);
 }
 
 int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_bytes,
@@ -413,6 +434,15 @@ int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_byt
 
 /* ---- the end ------------------------------------------------------------------------------------ */
 
+static uint32_t total_crc32c(const struct upload *upload)
+{
+    uint32_t crc = 0;
+
+    for (unsigned i = 0; i < upload->part_count && !upload->plain; i++)
+        crc = crc32c_combine(crc, upload->parts[i].crc32c, upload->parts[i].size_bytes);
+    return crc;
+}
+
 int upload_complete(struct upload *upload, const struct limits *limits, struct error *err)
 {
     struct call *call;
@@ -429,7 +459,7 @@ int upload_complete(struct upload *upload, const struct limits *limits, struct e
     call->request.parts = upload->parts;
     call->request.part_count = upload->part_count;
     call->request.upload_crc32c = !upload->plain;
-    call->request.total_crc32c = upload->crc32c;
+    call->request.total_crc32c = total_crc32c(upload);
     call->request.if_none_match = upload->exclusive;
     call->request.if_match = upload_if_match(upload);
     r = upload_check_base(upload, limits, err);

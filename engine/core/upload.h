@@ -49,7 +49,10 @@ int upload_put(struct upload *upload, const struct upload_memory *memory,
 int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err);
 /* Sends one more part, without waiting. On failure the memory was released. */
 int upload_part(struct upload *upload, const struct upload_memory *memory, struct error *err);
-/* The same with bytes of the base, which the store copies itself; base_etag and has_copies are set. */
+/* A part that was sent before, once more: same length, other bytes. Not while it is on its way. */
+int upload_part_again(struct upload *upload, unsigned number, const struct upload_memory *memory,
+                      struct error *err);
+/* As upload_part, with bytes of the base, which the store copies itself; base_etag and has_copies are set. */
 int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_bytes,
                      struct error *err);
 /* Are parts under way, so that waiting for one frees memory? */

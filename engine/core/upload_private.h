@@ -30,7 +30,6 @@ struct upload {
     struct store_part *parts; /* acknowledged, in order */
     unsigned part_count, part_capacity;
     uint64_t size_bytes, offset;
-    uint32_t crc32c;
     bool has_copies;
     struct error failure;       /* sticky */
     struct store_object object; /* what is there after a success; no metadata */

@@ -92,29 +92,29 @@ static int send_block(struct writer *writer, const struct limits *limits, struct
 
     if (r == 0)
         r = upload_wait_place(writer->upload, limits, err);
-
     if (r < 0 || serial != writer->block_serial)
         return r; /* a signal handler's call has sent it */
-    memory = (struct upload_memory){
-        .data = writer->block->data,
-        .size_bytes = writer->block->used_bytes,
-        .crc32c = writer->block->crc32c,
-        .release = writer_block_free,
-        .arg = writer->block,
-    };
+    r = writer_keep(writer, writer->block, &memory, err);
+    if (r < 0)
+        return r;
     writer->block = NULL;
     writer->block_serial++;
     return upload_part(writer->upload, &memory, err);
 }
 
-/* Memory for a block of `bytes`: from the budget, after waiting for own parts, from the spool. */
+/* Memory for a block of `bytes`: from the budget, from parts that were kept, after waiting for parts
+ * on the wire, from the spool. */
 static int obtain_memory(struct writer *writer, uint64_t bytes, struct buffer_block *block,
                          const struct limits *limits, struct error *err)
 {
     int r = block_from_budget(writer->engine, bytes, block);
 
-    while (r == -EAGAIN && upload_busy(writer->upload)) {
-        r = upload_wait_part(writer->upload, limits, err);
+    while (r == -EAGAIN) {
+        bool is_freed = writer_give_up_one(writer);
+
+        if (!is_freed && !upload_busy(writer->upload))
+            break;
+        r = is_freed ? 0 : upload_wait_part(writer->upload, limits, err);
         if (r < 0)
             return r;
         r = block_from_budget(writer->engine, bytes, block);
@@ -239,6 +239,8 @@ int writer_open(struct engine *engine, const struct uri *uri, const struct write
     writer->engine = engine;
     writer->store = store;
     writer->uri = *uri;
+    writer->spool_fd = -1;
+    writer->exclusive = options->upload.exclusive;
     writer->size_hint_bytes = options->size_hint_bytes;
     writer->generation = gate_generation();
     writer->equal_parts = store->capabilities & STORE_CAP_EQUAL_PARTS;
@@ -352,6 +354,8 @@ static int finish(struct writer *writer, bool goes_on, const struct limits *limi
         return put_whole(writer, goes_on, limits, err);
     if (writer->block && writer->block->used_bytes > 0)
         r = send_block(writer, limits, err);
+    if (r == 0)
+        r = writer_send_patches(writer, limits, err);
     return r < 0 ? r : upload_complete(writer->upload, limits, err);
 }
 
@@ -435,6 +439,7 @@ void writer_free(struct writer *writer)
         return;
     writer_block_free(writer->block);
     upload_free(writer->upload);
+    writer_forget_parts(writer);
     base_version_fini(&writer->base);
     free(writer->content_type);
     free(writer);
@@ -446,6 +451,7 @@ void writer_forget(struct writer *writer)
         return;
     writer_block_free(writer->block);
     upload_forget(writer->upload);
+    writer_forget_parts(writer);
     base_version_fini(&writer->base);
     free(writer->content_type);
     free(writer);

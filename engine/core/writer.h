@@ -32,6 +32,10 @@ int writer_open(struct engine *engine, const struct uri *uri, const struct write
                 const struct limits *limits, struct writer **ret_writer, struct error *err);
 ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
                      struct limits *limits, struct error *err);
+/* Changes bytes that were written before and are still in memory; the parts that hold them are sent
+ * once more. -EOPNOTSUPP when some are not: then a draft may do it (draft_from_writer). */
+ssize_t writer_patch(struct writer *writer, const void *data, size_t length_bytes, uint64_t offset,
+                     const struct limits *limits, struct error *err);
 uint64_t writer_length(const struct writer *writer);
 /* Uploads the rest and completes. The writer is to be freed whatever it says. */
 int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,

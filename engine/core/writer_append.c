@@ -18,10 +18,10 @@ static bool can_copy(const struct writer *writer)
 }
 
 /* An upload that takes the place of the base, or of whatever there is when there is none. */
-static int new_upload(struct writer *writer, bool exclusive, struct error *err)
+static int new_upload(struct writer *writer, struct error *err)
 {
     struct upload_options options = {
-        .exclusive = exclusive,
+        .exclusive = writer->exclusive,
         .content_type = writer->content_type,
         .attr = &writer->attr,
         .metadata = &writer->base.metadata,
@@ -63,7 +63,7 @@ int writer_begin(struct writer *writer, const struct writer_options *options,
     writer->content_type = type ? strdup(type) : NULL;
     if (type && !writer->content_type)
         return error_set(err, ERROR_NO_MEMORY, "opening a writer");
-    return new_upload(writer, options->upload.exclusive, err);
+    return new_upload(writer, err);
 }
 
 /* ---- fetched ------------------------------------------------------------------------------------ */
@@ -140,11 +140,12 @@ int writer_continue(struct writer *writer, const struct attr *attr, struct error
 {
     bool is_here = writer->block && writer->block->used_bytes == attr->size_bytes;
 
+    writer_forget_parts(writer);
     writer->base.exists = true;
     writer->base.attr = *attr;
-    writer->changed = false;
+    writer->changed = writer->exclusive = false;
     writer->size_hint_bytes = 0;
     writer->length_bytes = is_here ? attr->size_bytes : 0;
     writer->base_bytes = is_here ? 0 : attr->size_bytes;
-    return new_upload(writer, false, err);
+    return new_upload(writer, err);
 }

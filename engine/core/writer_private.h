@@ -1,7 +1,9 @@
 /* What the files of a writer share: writer.c (buffers, the calls), writer_append.c (what comes before
- * the first byte that is written). */
+ * the first byte that is written), writer_keep.c (parts that can be changed once more). */
 #ifndef S3DLIO_CORE_WRITER_PRIVATE_H
 #define S3DLIO_CORE_WRITER_PRIVATE_H
+
+#include <stdatomic.h>
 
 #include "core/base_version.h"
 #include "core/engine.h"
@@ -13,8 +15,14 @@ struct buffer_block {
     unsigned char *data;
     uint64_t capacity_bytes, used_bytes;
     uint32_t crc32c;
-    bool spooled; /* not of the pool, not of the budget */
+    bool spooled;     /* not of the pool, not of the budget */
+    atomic_bool sent; /* of a kept part: the upload is through with it */
 };
+
+/* In the order of the option's words. */
+enum { WRITER_KEEP_MEMORY, WRITER_KEEP_SPOOL };
+
+struct kept_part;
 
 struct writer {
     struct engine *engine;
@@ -28,6 +36,13 @@ struct writer {
     uint64_t block_serial;      /* counts changes of it */
     uint64_t generation;
 
+    struct kept_part *kept; /* every part of this upload but the copied ones */
+    unsigned kept_count, kept_capacity;
+    uint64_t sent_bytes; /* in them */
+    int spool_fd;        /* -1: none; parts at their offsets */
+    uint64_t spooled_bytes;
+
+    bool exclusive;           /* nothing may be there at the first publish */
     struct base_version base; /* what is appended to, or was published last */
     uint64_t base_bytes;      /* of it, what went through no buffer */
     bool copies_base;         /* the store copies these bytes; else they are to be fetched */
@@ -48,6 +63,24 @@ void writer_leave(struct writer *writer);
 int writer_put(struct writer *writer, const unsigned char *data, size_t length_bytes,
                const struct limits *limits, struct error *err);
 void writer_block_free(void *block);
+
+/* writer_keep.c */
+
+/* Lists the block as the next part; how it is to be sent. On failure it is still the caller's. */
+int writer_keep(struct writer *writer, struct buffer_block *block, struct upload_memory *ret_memory,
+                struct error *err);
+/* Frees memory of a part that was sent; false when there is none. */
+bool writer_give_up_one(struct writer *writer);
+/* Sends what was patched once more; before completion. */
+int writer_send_patches(struct writer *writer, const struct limits *limits, struct error *err);
+/* Nothing is in flight: frees them all. */
+void writer_forget_parts(struct writer *writer);
+/* 0, or -EOPNOTSUPP when bytes of a part are gone. */
+int writer_parts_are_here(const struct writer *writer, struct error *err);
+/* All that was written, in order; data NULL: it is in the spool. */
+typedef int writer_part_fn(void *arg, const unsigned char *data, uint64_t offset,
+                           uint64_t size_bytes, struct error *err);
+int writer_each_part(struct writer *writer, writer_part_fn *function, void *arg, struct error *err);
 
 /* writer_append.c */
 

@@ -1,0 +1,287 @@
+/* Parts that were sent and are kept all the same: so that a header can be patched, and so that a
+ * stream that turns out to be no stream can become a draft.
+ *
+ * A kept part's buffer is lent to the upload and ours again once `sent` is set. Buffers are kept while
+ * the process's memory is far from its budget, the first part longest; with S3DLIO_KEEP_PARTS=spool
+ * what has to go is written to an unlinked file first. Kept memory never makes a write wait: it is
+ * given up before anything else is tried.
+ *
+ * The list is touched by whoever has the writer's turn; `sent` is an atomic.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/crc32c.h"
+#include "core/spool.h"
+#include "core/writer_private.h"
+#include "io/fd.h"
+
+#define KEPT_SHARE 4 /* of the budget, in use altogether, up to which parts are kept */
+
+struct kept_part {
+    struct buffer_block *block; /* NULL: in the spool, or gone */
+    uint64_t offset, size_bytes;
+    unsigned number;
+    bool is_spooled, is_patched;
+};
+
+static void on_sent(void *arg)
+{
+    struct buffer_block *block = arg;
+
+    atomic_store_explicit(&block->sent, true, memory_order_release);
+}
+
+static bool is_sent(const struct kept_part *part)
+{
+    return part->block && atomic_load_explicit(&part->block->sent, memory_order_acquire);
+}
+
+/* ---- giving up ---------------------------------------------------------------------------------- */
+
+/* Into the spool; whatever fails, the part is gone, which only a later conversion minds. */
+static bool spool_part(struct writer *writer, const struct kept_part *part)
+{
+    uint64_t done = 0;
+    struct error ignored;
+
+    if (writer->spool_fd < 0 &&
+        spool_open(&writer->engine->options, &writer->spool_fd, &ignored) < 0)
+        return false;
+    if (spool_reserve(&writer->engine->options, part->size_bytes, &ignored) < 0)
+        return false;
+    while (done < part->size_bytes) {
+        ssize_t n = pwrite(writer->spool_fd, part->block->data + done, part->size_bytes - done,
+                           (off_t)(part->offset + done));
+
+        if (n <= 0 && errno != EINTR) {
+            spool_release(part->size_bytes);
+            return false;
+        }
+        done += n > 0 ? (uint64_t)n : 0;
+    }
+    writer->spooled_bytes += part->size_bytes;
+    return true;
+}
+
+static bool evict(struct writer *writer, struct kept_part *part)
+{
+    if (!is_sent(part) || part->is_patched)
+        return false;
+    if (option_int(&writer->engine->options, KEEP_PARTS) == WRITER_KEEP_SPOOL)
+        part->is_spooled = part->is_spooled || spool_part(writer, part);
+    writer_block_free(part->block);
+    part->block = NULL;
+    return true;
+}
+
+bool writer_give_up_one(struct writer *writer)
+{
+    for (unsigned i = 1; i < writer->kept_count; i++)
+        if (evict(writer, &writer->kept[i]))
+            return true;
+    return writer->kept_count > 0 && evict(writer, &writer->kept[0]);
+}
+
+/* All but the first part go when much of the budget is in use. */
+static void trim(struct writer *writer)
+{
+    const struct budget *budget = &writer->engine->budget;
+
+    for (unsigned i = 1; i < writer->kept_count; i++) {
+        if (budget_used(budget) <= budget->limit_bytes / KEPT_SHARE)
+            return;
+        evict(writer, &writer->kept[i]);
+    }
+}
+
+/* ---- keeping ------------------------------------------------------------------------------------ */
+
+static int make_place(struct writer *writer)
+{
+    unsigned capacity = writer->kept_capacity ? 2 * writer->kept_capacity : 16;
+    struct kept_part *kept;
+
+    if (writer->kept_count < writer->kept_capacity)
+        return 0;
+    kept = reallocarray(writer->kept, capacity, sizeof *kept);
+    if (!kept)
+        return -ENOMEM;
+    writer->kept = kept;
+    writer->kept_capacity = capacity;
+    return 0;
+}
+
+int writer_keep(struct writer *writer, struct buffer_block *block, struct upload_memory *ret_memory,
+                struct error *err)
+{
+    trim(writer);
+    if (make_place(writer) < 0)
+        return error_set(err, ERROR_NO_MEMORY, "keeping the list of parts");
+    writer->kept[writer->kept_count++] = (struct kept_part){
+        .block = block,
+        .offset = writer->base_bytes + writer->sent_bytes,
+        .size_bytes = block->used_bytes,
+        .number = upload_part_count(writer->upload) + 1,
+    };
+    writer->sent_bytes += block->used_bytes;
+    atomic_store(&block->sent, false);
+    *ret_memory = (struct upload_memory){
+        .data = block->data,
+        .size_bytes = block->used_bytes,
+        .crc32c = block->crc32c,
+        .release = on_sent,
+        .arg = block,
+    };
+    return 0;
+}
+
+void writer_forget_parts(struct writer *writer)
+{
+    for (unsigned i = 0; i < writer->kept_count; i++)
+        writer_block_free(writer->kept[i].block);
+    free(writer->kept);
+    writer->kept = NULL;
+    writer->kept_count = writer->kept_capacity = 0;
+    writer->sent_bytes = 0;
+    fd_close(writer->spool_fd);
+    writer->spool_fd = -1;
+    spool_release(writer->spooled_bytes);
+    writer->spooled_bytes = 0;
+}
+
+/* ---- patching ----------------------------------------------------------------------------------- */
+
+static int refuse(struct error *err)
+{
+    return error_set(
+        err, ERROR_UNSUPPORTED,
+        "bytes that were sent are not kept any more: S3DLIO_KEEP_PARTS=spool keeps them");
+}
+
+static int wait_until_sent(struct writer *writer, const struct kept_part *part,
+                           const struct limits *limits, struct error *err)
+{
+    int r = 0;
+
+    while (r == 0 && part->block && !is_sent(part))
+        r = upload_wait_part(writer->upload, limits, err);
+    return r;
+}
+
+static bool overlaps(const struct kept_part *part, uint64_t offset, uint64_t end)
+{
+    return offset < part->offset + part->size_bytes && part->offset < end;
+}
+
+/* Puts the piece of [offset, end) that lies in a buffer there. */
+static void patch_block(struct buffer_block *block, uint64_t start, const unsigned char *data,
+                        uint64_t offset, uint64_t end)
+{
+    uint64_t from = offset > start ? offset : start;
+    uint64_t to = end < start + block->used_bytes ? end : start + block->used_bytes;
+
+    if (from >= to)
+        return;
+    memcpy(block->data + (from - start), data + (from - offset), to - from);
+    block->crc32c = crc32c_update(0, block->data, block->used_bytes);
+}
+
+/* Is every byte of the range in a buffer that can be written to? Waits for those on the wire. */
+static int check_patch(struct writer *writer, uint64_t offset, uint64_t end,
+                       const struct limits *limits, struct error *err)
+{
+    if (end > writer->base_bytes + writer->length_bytes || offset < writer->base_bytes)
+        return error_set(err, ERROR_UNSUPPORTED, "only what was written can be patched");
+    for (unsigned i = 0; i < writer->kept_count; i++) {
+        int r;
+
+        if (!overlaps(&writer->kept[i], offset, end))
+            continue;
+        r = wait_until_sent(writer, &writer->kept[i], limits, err);
+        if (r < 0)
+            return r;
+        if (!writer->kept[i].block)
+            return refuse(err);
+    }
+    return 0;
+}
+
+ssize_t writer_patch(struct writer *writer, const void *data, size_t length_bytes, uint64_t offset,
+                     const struct limits *limits, struct error *err)
+{
+    uint64_t end = offset + length_bytes;
+    int r = writer_enter(writer, limits, err);
+
+    if (r < 0)
+        return r;
+    r = upload_check(writer->upload, err);
+    if (r == 0)
+        r = check_patch(writer, offset, end, limits, err);
+    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
+        struct kept_part *part = &writer->kept[i];
+
+        if (!overlaps(part, offset, end))
+            continue;
+        patch_block(part->block, part->offset, data, offset, end);
+        part->is_patched = true;
+        part->is_spooled = false;
+    }
+    if (r == 0 && writer->block)
+        patch_block(writer->block, writer->base_bytes + writer->sent_bytes, data, offset, end);
+    if (r == 0)
+        writer->changed = true;
+    writer_leave(writer);
+    return r < 0 ? r : (ssize_t)length_bytes;
+}
+
+int writer_send_patches(struct writer *writer, const struct limits *limits, struct error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
+        struct kept_part *part = &writer->kept[i];
+        struct upload_memory memory = {.release = on_sent, .arg = part->block};
+
+        if (!part->is_patched)
+            continue;
+        r = upload_wait_place(writer->upload, limits, err);
+        if (r < 0)
+            return r;
+        memory.data = part->block->data;
+        memory.size_bytes = part->size_bytes;
+        memory.crc32c = part->block->crc32c;
+        part->is_patched = false;
+        atomic_store(&part->block->sent, false);
+        r = upload_part_again(writer->upload, part->number, &memory, err);
+    }
+    return r;
+}
+
+/* ---- handing over ------------------------------------------------------------------------------- */
+
+int writer_parts_are_here(const struct writer *writer, struct error *err)
+{
+    for (unsigned i = 0; i < writer->kept_count; i++)
+        if (!writer->kept[i].block && !writer->kept[i].is_spooled)
+            return refuse(err);
+    return 0;
+}
+
+int writer_each_part(struct writer *writer, writer_part_fn *function, void *arg, struct error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
+        struct kept_part *part = &writer->kept[i];
+
+        r = function(arg, part->block ? part->block->data : NULL, part->offset, part->size_bytes,
+                     err);
+    }
+    if (r == 0 && writer->block && writer->block->used_bytes)
+        r = function(arg, writer->block->data, writer->base_bytes + writer->sent_bytes,
+                     writer->block->used_bytes, err);
+    return r;
+}

@@ -1,0 +1,249 @@
+/* core/writer.h, draft.h: patching what was written, and streams that become drafts. The program runs
+ * itself a second time with S3DLIO_KEEP_PARTS=spool. */
+#include "core_run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/spool.h"
+
+#define URI  "fault://keep/object"
+#define PART (8 * MIB)
+#define MANY (12 * PART) /* more than is kept in memory */
+
+static bool with_spool;
+
+static int set_up(void **state)
+{
+    core_run_set_option("S3DLIO_MEMORY_BUDGET=160M");
+    core_run_set_option("S3DLIO_PUT_INFLIGHT=2");
+    core_run_set_option("S3DLIO_META_TTL_MS=0");
+    if (with_spool)
+        core_run_set_option("S3DLIO_KEEP_PARTS=spool");
+    core_run_make_bucket("keep");
+    return 0;
+}
+
+static int clear(void **state)
+{
+    core_run_faults(NULL);
+    core_run_reset_counts();
+    return 0;
+}
+
+static struct s3dlio_writer *open_writer(unsigned flags, size_t from, size_t to)
+{
+    struct s3dlio_write_options options = {.flags = flags, .has = S3DLIO_HAS_MODE, .mode = 0640};
+    struct s3dlio_writer *writer = NULL;
+    unsigned char *data = malloc(MIB);
+
+    assert_non_null(data);
+    assert_int_equal(s3dlio_writer_open(URI, &options, NULL, &writer, NULL), 0);
+    for (size_t at = from; at < to; at += MIB) {
+        size_t piece = to - at < MIB ? to - at : MIB;
+
+        core_run_fill(data, piece, at);
+        assert_int_equal(s3dlio_writer_write(writer, data, piece, NULL), piece);
+    }
+    free(data);
+    return writer;
+}
+
+static void check_object(size_t length, const char *text, size_t offset)
+{
+    struct s3dlio_error error;
+    size_t found = 0, text_length = strlen(text);
+    unsigned char *bytes;
+    void *data;
+
+    if (s3dlio_get(URI, NULL, &data, &found, &error) < 0)
+        fail_msg("%s", error.message);
+    bytes = data;
+    assert_int_equal(found, length);
+    assert_memory_equal(bytes + offset, text, text_length);
+    core_run_check(bytes, offset, 0);
+    core_run_check(bytes + offset + text_length, length - offset - text_length,
+                   offset + text_length);
+    s3dlio_free(data);
+}
+
+static void check_nothing_left(void)
+{
+    struct s3dlio_stats stats;
+
+    s3dlio_get_stats(&stats);
+    assert_int_equal(stats.memory_bytes, 0);
+    assert_true(stats.memory_peak_bytes <= stats.memory_budget_bytes);
+    assert_int_equal(spool_used(), 0);
+}
+
+static void patch(size_t length, size_t offset, unsigned parts_again)
+{
+    struct s3dlio_writer *writer = open_writer(0, 0, length);
+
+    core_run_reset_counts();
+    assert_int_equal(s3dlio_writer_patch(writer, "patched", 7, offset, NULL), 7);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_true(core_run_count(STORE_UPLOAD_PART) <= parts_again + 1);
+    check_object(length, "patched", offset);
+    check_nothing_left();
+}
+
+static void test_patch(void **state)
+{
+    patch(1000, 10, 0);
+    patch(3 * PART + 5, 0, 1);
+    patch(3 * PART + 5, PART - 3, 2);
+    patch(3 * PART + 5, 3 * PART - 3, 1);
+    patch(3 * PART + 100, 3 * PART + 50, 0);
+    patch(MANY, 4, 1); /* the first part is kept longest */
+}
+
+static void test_patch_while_parts_are_on_their_way(void **state)
+{
+    core_run_faults("op=UploadPart delay=30");
+    patch(2 * PART + 5, PART + 7, 3);
+    patch(2 * PART + 5, 7, 3);
+}
+
+static void test_patch_that_cannot_be(void **state)
+{
+    struct s3dlio_writer *writer = open_writer(0, 0, MANY);
+    struct s3dlio_error error;
+
+    assert_int_equal(s3dlio_writer_patch(writer, "xy", 2, MANY - 1, &error), -EOPNOTSUPP);
+    assert_int_equal(s3dlio_writer_patch(writer, "xy", 2, 2 * PART, &error), -EOPNOTSUPP);
+    assert_non_null(strstr(error.message, "S3DLIO_KEEP_PARTS=spool"));
+    s3dlio_writer_abort(writer);
+    check_nothing_left();
+}
+
+static void test_patch_of_an_append(void **state)
+{
+    struct s3dlio_writer *writer;
+    struct s3dlio_error error;
+
+    core_run_put(URI, 10 * MIB);
+    writer = open_writer(S3DLIO_WRITE_APPEND, 10 * MIB, 10 * MIB + 2 * PART + 9);
+    assert_int_equal(s3dlio_writer_patch(writer, "x", 1, 5, &error), -EOPNOTSUPP);
+    assert_int_equal(s3dlio_writer_patch(writer, "tail", 4, 10 * MIB + 3, &error), 4);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    check_object(10 * MIB + 2 * PART + 9, "tail", 10 * MIB + 3);
+    check_nothing_left();
+}
+
+/* ---- conversion --------------------------------------------------------------------------------- */
+
+static void convert(unsigned flags, size_t from, size_t length)
+{
+    struct s3dlio_writer *writer = open_writer(flags, from, length);
+    struct s3dlio_draft *draft = NULL;
+    struct s3dlio_error error;
+    struct s3dlio_attr attr;
+    unsigned char byte;
+
+    if (s3dlio_draft_from_writer(writer, &draft, &error) < 0)
+        fail_msg("%s", error.message);
+    assert_int_equal(s3dlio_draft_length(draft), length);
+    assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, length / 2, NULL), 1);
+    core_run_check(&byte, 1, length / 2);
+    assert_int_equal(s3dlio_draft_pwrite(draft, "here", 4, length / 3, NULL), 4);
+    assert_int_equal(s3dlio_draft_close(draft, &attr, NULL), 0);
+    assert_int_equal(attr.mode, 0640);
+    check_object(length, "here", length / 3);
+    assert_int_equal(core_run_count(STORE_UPLOAD_CREATE),
+                     core_run_count(STORE_UPLOAD_COMPLETE) +
+                         (core_run_count(STORE_UPLOAD_ABORT) > 0 ? 1 : 0));
+    check_nothing_left();
+    core_run_reset_counts();
+}
+
+static void test_convert(void **state)
+{
+    convert(0, 0, 1000);
+    convert(0, 0, PART);
+    convert(0, 0, 3 * PART + 17);
+    core_run_put(URI, 10 * MIB);
+    core_run_reset_counts();
+    convert(S3DLIO_WRITE_APPEND, 10 * MIB, 10 * MIB + 100);
+    core_run_put(URI, 10 * MIB);
+    core_run_reset_counts();
+    convert(S3DLIO_WRITE_APPEND, 10 * MIB, 10 * MIB + 2 * PART);
+    core_run_put(URI, 1000);
+    core_run_reset_counts();
+    convert(S3DLIO_WRITE_APPEND, 1000, 5000);
+}
+
+static void test_convert_after_publish(void **state)
+{
+    struct s3dlio_writer *writer = open_writer(0, 0, 2 * PART + 3);
+    struct s3dlio_draft *draft = NULL;
+
+    assert_int_equal(s3dlio_writer_publish(writer, NULL, NULL), 0);
+    assert_int_equal(s3dlio_draft_from_writer(writer, &draft, NULL), 0);
+    assert_int_equal(s3dlio_draft_pwrite(draft, "abc", 3, 5, NULL), 3);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+    check_object(2 * PART + 3, "abc", 5);
+    check_nothing_left();
+}
+
+/* In memory most of it is gone, and the stream goes on; with the spool it always works. */
+static void test_convert_many(void **state)
+{
+    struct s3dlio_writer *writer;
+    struct s3dlio_draft *draft = NULL;
+    struct s3dlio_error error;
+
+    if (with_spool) {
+        convert(0, 0, MANY);
+        return;
+    }
+    writer = open_writer(0, 0, MANY);
+    assert_int_equal(s3dlio_draft_from_writer(writer, &draft, &error), -EOPNOTSUPP);
+    assert_non_null(strstr(error.message, "S3DLIO_KEEP_PARTS=spool"));
+    assert_int_equal(s3dlio_writer_write(writer, "more", 4, NULL), 4);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    check_object(MANY + 4, "more", MANY);
+    check_nothing_left();
+}
+
+static int run_all(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_patch, clear),
+        cmocka_unit_test_setup(test_patch_while_parts_are_on_their_way, clear),
+        cmocka_unit_test_setup(test_patch_that_cannot_be, clear),
+        cmocka_unit_test_setup(test_patch_of_an_append, clear),
+        cmocka_unit_test_setup(test_convert, clear),
+        cmocka_unit_test_setup(test_convert_after_publish, clear),
+        cmocka_unit_test_setup(test_convert_many, clear),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
+
+static void test_with_spool(void **state)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        execl("/proc/self/exe", "test_writer_keep", "spool", (char *)NULL);
+        _exit(127);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest again[] = {cmocka_unit_test(test_with_spool)};
+    int failed;
+
+    with_spool = argc > 1;
+    failed = with_spool ? 0 : cmocka_run_group_tests(again, NULL, NULL);
+    return failed + run_all();
+}
