@@ -20,6 +20,8 @@ static const struct command {
      "run a program that may use /s3/bucket/key as file names"},
     {"doctor", doctor_command, "[--uri URI] [PROGRAM]",
      "check endpoint, credentials, clock, this machine, and whether PROGRAM can be served"},
+    {"uploads", uploads_command, "list|abort [--older-than AGE] URI",
+     "show or end multipart uploads that were never completed"},
     {"config", config_command, "[--all]", "show every option, its value and where it came from"},
 };
 

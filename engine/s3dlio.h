@@ -111,9 +111,9 @@ enum { S3DLIO_HAS_MODE = 1, S3DLIO_HAS_UID = 2, S3DLIO_HAS_GID = 4, S3DLIO_HAS_M
 
 struct s3dlio_attr {
     enum s3dlio_type type;
-    unsigned has;            /* S3DLIO_HAS_…: which of the next three the store knows */
+    unsigned has;            /* S3DLIO_HAS_…: which of these are stored with the object */
     uint32_t mode, uid, gid; /* permission bits only */
-    uint64_t size_bytes;
+    uint64_t size_bytes;     /* of a symbolic link: the length of its target */
     struct timespec mtime;
     uint64_t inode;          /* from the URI: the same in every process */
     char etag[136];          /* with its quotes; empty where the store has none */
@@ -121,7 +121,8 @@ struct s3dlio_attr {
 
 /* What a path means: the object of that key, else the directory of that prefix. Follows POSIX in
  * ENOENT and ENOTDIR; "…/" at the end demands a directory. Answers from the attribute cache within
- * S3DLIO_META_TTL_MS. */
+ * S3DLIO_META_TTL_MS. No function here follows symbolic links: of one that ends a path this tells
+ * S3DLIO_SYMLINK, one in the middle gives -ENOTDIR; s3dlio_readlink says where it leads. */
 S3DLIO_API int s3dlio_stat(const char *uri, const struct s3dlio_call *call,
                            struct s3dlio_attr *ret_attr, struct s3dlio_error *ret_error);
 
@@ -275,7 +276,8 @@ struct s3dlio_list;
 struct s3dlio_entry {
     const char *name;        /* relative to the listed directory; owned by the list, valid until
                               * its next call. For recursive lists it holds slashes. */
-    struct s3dlio_attr attr; /* has no mode, uid, gid: listings do not carry them */
+    struct s3dlio_attr attr; /* what s3dlio_stat would say. Listings show size, time and ETag; the
+                              * rest is asked for where something is stored: docs/SEMANTICS.md */
 };
 
 enum { S3DLIO_LIST_RECURSIVE = 1 };
@@ -300,6 +302,63 @@ S3DLIO_API int s3dlio_rmdir(const char *uri, const struct s3dlio_call *call,
 /* -ENOENT, -EISDIR. */
 S3DLIO_API int s3dlio_unlink(const char *uri, const struct s3dlio_call *call,
                              struct s3dlio_error *ret_error);
+
+/* As renameat2(2). Errors before anything is changed: -ENOENT, -ENOTDIR, -EISDIR, -ENOTEMPTY,
+ * -EEXIST, -EINVAL (into itself), -EBUSY (a bucket), -EXDEV (another store). A file is copied by the
+ * store, the copy is looked at, then the source is deleted if it is still the same version; a
+ * directory is copied whole, checked whole, then deleted. Whenever this stops, each file is whole
+ * under the old name or the new one, and the same call again goes on. */
+enum { S3DLIO_RENAME_NOREPLACE = 1 };
+S3DLIO_API int s3dlio_rename(const char *from_uri, const char *to_uri, unsigned flags,
+                             const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+
+/* Stores mode, uid, gid, mtime, as attr->has says, with an object that exists: one copy in place
+ * that keeps all else, none when nothing changes. For a directory with its marker, made when missing.
+ * ret_attr (may be NULL) is what is there then. S3DLIO_METADATA=ignore: 0 without effect; refuse:
+ * -EPERM. -EOPNOTSUPP where the store keeps no metadata, -EBUSY. */
+S3DLIO_API int s3dlio_set_attr(const char *uri, const struct s3dlio_attr *attr,
+                               const struct s3dlio_call *call, struct s3dlio_attr *ret_attr,
+                               struct s3dlio_error *ret_error);
+
+/* A symbolic link: an object whose body is the target and whose mode says what it is. -EEXIST,
+ * -ENOENT, -ENOTDIR, -ENAMETOOLONG, -EPERM where the store keeps no metadata. */
+S3DLIO_API int s3dlio_symlink(const char *target, const char *uri, const struct s3dlio_call *call,
+                              struct s3dlio_error *ret_error);
+/* As readlink(2): the number of bytes put into `buffer`, no NUL. -EINVAL: not a link. */
+S3DLIO_API ssize_t s3dlio_readlink(const char *uri, char *buffer, size_t size_bytes,
+                                   const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+
+/* As getxattr(2) and its kin, for names that begin with "user."; others give -EOPNOTSUPP. An object
+ * holds 2 KiB of metadata: -ENOSPC. user.s3.etag, user.s3.content-type, user.s3.storage-class and
+ * user.s3.uri can be read, not listed or changed (-EPERM). flags: XATTR_CREATE, XATTR_REPLACE. */
+S3DLIO_API ssize_t s3dlio_getxattr(const char *uri, const char *name, void *value,
+                                   size_t size_bytes, const struct s3dlio_call *call,
+                                   struct s3dlio_error *ret_error);
+S3DLIO_API ssize_t s3dlio_listxattr(const char *uri, char *names, size_t size_bytes,
+                                    const struct s3dlio_call *call,
+                                    struct s3dlio_error *ret_error);
+S3DLIO_API int s3dlio_setxattr(const char *uri, const char *name, const void *value,
+                               size_t size_bytes, int flags, const struct s3dlio_call *call,
+                               struct s3dlio_error *ret_error);
+S3DLIO_API int s3dlio_removexattr(const char *uri, const char *name,
+                                  const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+
+/* ---- abandoned uploads ------------------------------------------------------------------------ */
+
+struct s3dlio_upload {
+    const char *uri;         /* of the object that it would have become */
+    const char *upload_id;
+    struct timespec begun;
+};
+/* Multipart uploads to `uri` or to keys below it that were neither completed nor aborted; also those
+ * that somebody is at work on. One piece of memory: free it with s3dlio_free. */
+S3DLIO_API int s3dlio_uploads_list(const char *uri, const struct s3dlio_call *call,
+                                   struct s3dlio_upload **ret_uploads, size_t *ret_count,
+                                   struct s3dlio_error *ret_error);
+/* Ends one: its parts are deleted, and whoever was at work on it fails. -ENOENT. */
+S3DLIO_API int s3dlio_uploads_abort(const char *uri, const char *upload_id,
+                                    const struct s3dlio_call *call,
+                                    struct s3dlio_error *ret_error);
 
 /* ---- whole objects --------------------------------------------------------------------------- */
 

@@ -87,7 +87,7 @@ void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr)
 {
     _Static_assert(
         (int)ATTR_FILE == (int)S3DLIO_FILE && (int)ATTR_DIRECTORY == (int)S3DLIO_DIRECTORY &&
-            (int)ATTR_SYMLINK == (int)S3DLIO_SYMLINK && (int)ATTR_HAS_GID == (int)S3DLIO_HAS_GID,
+            (int)ATTR_SYMLINK == (int)S3DLIO_SYMLINK && (int)ATTR_HAS_MTIME == (int)S3DLIO_HAS_MTIME,
         "both sides number types and flags alike");
     *ret_attr = (struct s3dlio_attr){
         .type = (enum s3dlio_type)attr->type,

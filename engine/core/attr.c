@@ -84,6 +84,7 @@ static void apply_mode(const struct store_metadata *metadata, struct attr *attr)
 static void apply_metadata(const struct store_metadata *metadata, struct attr *attr)
 {
     struct timespec mtime;
+    const char *marked;
     uint64_t value;
 
     if (metadata->length == 0)
@@ -101,6 +102,9 @@ static void apply_metadata(const struct store_metadata *metadata, struct attr *a
         attr->has |= ATTR_HAS_MTIME;
         attr->mtime = mtime;
     }
+    marked = store_metadata_get(metadata, ATTR_MARKED);
+    if (attr->type == ATTR_DIRECTORY)
+        attr->marked = marked ? strcmp(marked, "1") == 0 : (attr->has & ATTR_HAS_MODE) != 0;
 }
 
 static void attr_init(enum attr_type type, const struct uri *uri, struct attr *ret_attr)
@@ -179,5 +183,7 @@ int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata)
         r = add_number(metadata, "gid", attr->gid);
     if (r == 0 && (attr->has & ATTR_HAS_MTIME))
         r = add_time(metadata, "mtime", &attr->mtime);
+    if (r == 0 && attr->type == ATTR_DIRECTORY && (attr->has || attr->marked))
+        r = store_metadata_add(metadata, ATTR_MARKED, attr->marked ? "1" : "0");
     return r;
 }

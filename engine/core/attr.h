@@ -19,11 +19,16 @@ struct attr {
     enum attr_type type;
     unsigned has;
     uint32_t mode, uid, gid;
+    bool marked; /* a directory: in it is stored what listings do not show */
     uint64_t size_bytes;
     struct timespec mtime;
     uint64_t inode;
     char etag[STORE_ETAG_MAX];
 };
+
+/* The metadata of a directory's marker that says so: "1", or "0" where we made it otherwise. A marker
+ * without it that has a mode was made by s3fs, which shows all of its metadata. */
+#define ATTR_MARKED "s3dlio-marked"
 
 /* Room for any URI with its NUL. */
 #define ATTR_URI_BYTES (16 + 3 + URI_BUCKET_MAX + 1 + URI_KEY_MAX + 1)

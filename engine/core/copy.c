@@ -2,6 +2,9 @@
  *
  * Every request names the source's version, so that a copy is of one version or fails. An upload made
  * of copied parts declares no checksum: not every store can give one for them.
+ *
+ * Servers ignore conditions on the target of a plain copy. So a copy that must not replace anything is
+ * an upload of copied parts, whose completion takes the condition, or for an empty object a put.
  */
 #include "core/copy.h"
 
@@ -9,41 +12,127 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/random.h"
 #include "core/call.h"
 #include "core/engine.h"
 
 #define PARTS_IN_FLIGHT 8u
+#define WRITE_ID_NAME   "s3dlio-write-id"
+#define WRITE_ID_DIGITS 32
 
 struct copying {
     struct engine *engine;
-    const struct uri *from, *to;
-    struct call *source; /* HEAD of it: size, ETag, metadata, type */
+    struct store *store;
+    struct copy *copy;
+    struct call *head; /* of the source; NULL: the caller had it */
+    const struct store_object *source;
+    struct store_metadata metadata;     /* of an exclusive copy: with an id of its own */
+    char write_id[WRITE_ID_DIGITS + 1]; /* "" without */
     const struct limits *limits;
 };
 
-static const struct store_object *source_of(const struct copying *copying)
+/* What is stored with the copy when the request has to say it. */
+static const struct store_metadata *metadata_of(const struct copying *copying)
 {
-    return &copying->source->request.object;
+    if (copying->write_id[0])
+        return &copying->metadata;
+    return copying->copy->metadata ? copying->copy->metadata : &copying->source->metadata;
 }
 
 static struct call *new_call(const struct copying *copying, enum store_operation operation,
                              struct error *err)
 {
-    struct call *call = call_new(copying->engine, operation, copying->to, copying->limits, err);
+    return call_new(copying->engine, operation, copying->copy->to, copying->limits, err);
+}
+
+static struct call *new_copy(const struct copying *copying, enum store_operation operation,
+                             struct error *err)
+{
+    struct call *call = new_call(copying, operation, err);
 
     if (call) {
-        call->request.source_bucket = copying->from->bucket;
-        call->request.source_key = copying->from->key;
-        call->request.if_match = source_of(copying)->etag[0] ? source_of(copying)->etag : NULL;
+        call->request.source_bucket = copying->copy->from->bucket;
+        call->request.source_key = copying->copy->from->key;
+        call->request.if_match = copying->source->etag[0] ? copying->source->etag : NULL;
     }
     return call;
 }
 
+static void keep_target(const struct copying *copying, const struct call *call)
+{
+    struct store_object *target = &copying->copy->target;
+
+    *target = call->request.object;
+    target->metadata = (struct store_metadata){0};
+    target->size_bytes = copying->source->size_bytes;
+}
+
 static int copy_whole(const struct copying *copying, struct error *err)
 {
-    struct call *call = new_call(copying, STORE_COPY, err);
-    int r = call ? call_run(call, copying->limits, err) : -error_errno(err);
+    struct call *call = new_copy(copying, STORE_COPY, err);
+    int r;
 
+    if (!call)
+        return -error_errno(err);
+    call->request.metadata = copying->copy->metadata;
+    call->request.content_type = copying->source->content_type;
+    call->request.storage_class =
+        store_metadata_get(&copying->source->metadata, ":x-amz-storage-class");
+    r = call_run(call, copying->limits, err);
+    if (r == 0)
+        keep_target(copying, call);
+    call_delete(call);
+    return r;
+}
+
+/* ---- copies that replace nothing ---------------------------------------------------------------- */
+
+static int make_id(struct copying *copying, struct error *err)
+{
+    int r = store_metadata_copy(metadata_of(copying), &copying->metadata);
+
+    if (r == 0) {
+        random_hex(copying->write_id, WRITE_ID_DIGITS);
+        r = store_metadata_set(&copying->metadata, WRITE_ID_NAME, copying->write_id);
+    }
+    return r < 0 ? error_set_errno(err, -r, "copying an object") : 0;
+}
+
+/* The last request has failed with r. If it may have worked all the same, the id in the metadata of
+ * what is there tells: then 0. */
+static int settle(const struct copying *copying, const struct call *call, int r)
+{
+    const char *found = NULL;
+    struct error ignored;
+    struct call *head;
+
+    if (r >= 0 || !call->ambiguous || !copying->write_id[0])
+        return r;
+    head = new_call(copying, STORE_HEAD, &ignored);
+    if (head && call_run(head, copying->limits, &ignored) == 0)
+        found = store_metadata_get(&head->request.object.metadata, WRITE_ID_NAME);
+    if (found && strcmp(found, copying->write_id) == 0) {
+        keep_target(copying, head);
+        r = 0;
+    }
+    call_delete(head);
+    return r;
+}
+
+static int put_empty(const struct copying *copying, struct error *err)
+{
+    struct call *call = new_call(copying, STORE_PUT, err);
+    int r;
+
+    if (!call)
+        return -error_errno(err);
+    call->request.metadata = metadata_of(copying);
+    call->request.content_type = copying->source->content_type;
+    call->request.if_none_match = true;
+    r = call_run(call, copying->limits, err);
+    if (r == 0)
+        keep_target(copying, call);
+    r = settle(copying, call, r);
     call_delete(call);
     return r;
 }
@@ -61,8 +150,8 @@ struct parts {
 
 static int start_part(struct parts *parts, struct error *err)
 {
-    struct call *call = new_call(parts->copying, STORE_UPLOAD_PART_COPY, err);
-    uint64_t size_bytes = source_of(parts->copying)->size_bytes;
+    struct call *call = new_copy(parts->copying, STORE_UPLOAD_PART_COPY, err);
+    uint64_t size_bytes = parts->copying->source->size_bytes;
 
     if (!call)
         return -error_errno(err);
@@ -100,8 +189,8 @@ static int end_part(struct parts *parts, struct error *err)
 
 static int complete(struct parts *parts, struct error *err)
 {
-    struct call *call = call_new(parts->copying->engine, STORE_UPLOAD_COMPLETE, parts->copying->to,
-                                 parts->copying->limits, err);
+    const struct copying *copying = parts->copying;
+    struct call *call = new_call(copying, STORE_UPLOAD_COMPLETE, err);
     int r;
 
     if (!call)
@@ -109,7 +198,11 @@ static int complete(struct parts *parts, struct error *err)
     call->request.upload_id = parts->upload_id;
     call->request.parts = parts->results;
     call->request.part_count = parts->count;
-    r = call_run(call, parts->copying->limits, err);
+    call->request.if_none_match = copying->copy->exclusive;
+    r = call_run(call, copying->limits, err);
+    if (r == 0)
+        keep_target(copying, call);
+    r = settle(copying, call, r);
     call_delete(call);
     return r;
 }
@@ -147,7 +240,8 @@ static int run_parts_in_memory(struct parts *parts, struct error *err)
 static void abort_upload(const struct copying *copying, const char *upload_id)
 {
     struct error ignored;
-    struct call *call = call_new(copying->engine, STORE_UPLOAD_ABORT, copying->to, NULL, &ignored);
+    struct call *call =
+        call_new(copying->engine, STORE_UPLOAD_ABORT, copying->copy->to, NULL, &ignored);
     struct limits limits;
 
     limits_begin(&limits, copying->engine->operation_timeout_ns, NULL);
@@ -161,7 +255,7 @@ static void abort_upload(const struct copying *copying, const char *upload_id)
 
 static int copy_parts(const struct copying *copying, struct error *err)
 {
-    uint64_t size_bytes = source_of(copying)->size_bytes;
+    uint64_t size_bytes = copying->source->size_bytes;
     struct call *create = new_call(copying, STORE_UPLOAD_CREATE, err);
     struct parts parts = {
         .copying = copying,
@@ -171,10 +265,8 @@ static int copy_parts(const struct copying *copying, struct error *err)
 
     if (!create)
         return -error_errno(err);
-    create->request.if_match = NULL;
-    create->request.source_bucket = create->request.source_key = NULL;
-    create->request.metadata = &source_of(copying)->metadata;
-    create->request.content_type = source_of(copying)->content_type;
+    create->request.metadata = metadata_of(copying);
+    create->request.content_type = copying->source->content_type;
     r = call_run(create, copying->limits, err);
     if (r == 0) {
         parts.upload_id = create->request.returned_upload_id;
@@ -187,29 +279,69 @@ static int copy_parts(const struct copying *copying, struct error *err)
     return r;
 }
 
-int copy_object(struct engine *engine, const struct uri *from, const struct uri *to,
-                const struct limits *limits, struct error *err)
+/* ---- which way ---------------------------------------------------------------------------------- */
+
+static int look_at_source(struct copying *copying, struct error *err)
 {
-    struct copying copying = {.engine = engine, .from = from, .to = to, .limits = limits};
+    int r;
+
+    copying->source = copying->copy->known;
+    if (copying->source)
+        return 0;
+    copying->head =
+        call_new(copying->engine, STORE_HEAD, copying->copy->from, copying->limits, err);
+    if (!copying->head)
+        return -error_errno(err);
+    copying->source = &copying->head->request.object;
+    r = call_run(copying->head, copying->limits, err);
+    if (r == 0) {
+        copying->copy->source = *copying->source;
+        copying->copy->source.metadata = (struct store_metadata){0};
+    }
+    return r;
+}
+
+static int copy_run(struct copying *copying, struct error *err)
+{
+    const unsigned wanted = STORE_CAP_IF_NONE_MATCH | STORE_CAP_PART_COPY;
+    bool exclusive = copying->copy->exclusive && (copying->store->capabilities & wanted) == wanted;
+    int r = look_at_source(copying, err);
+
+    if (r == 0 && exclusive && (copying->store->capabilities & STORE_CAP_METADATA))
+        r = make_id(copying, err);
+    if (r < 0)
+        return r;
+    if (exclusive && copying->source->size_bytes == 0)
+        return put_empty(copying, err);
+    if (exclusive || copying->source->size_bytes > STORE_PART_MAX)
+        return copy_parts(copying, err);
+    return copy_whole(copying, err);
+}
+
+int copy_version(struct engine *engine, struct copy *copy, const struct limits *limits,
+                 struct error *err)
+{
+    struct copying copying = {.engine = engine, .copy = copy, .limits = limits};
     char text[ATTR_URI_BYTES];
-    struct store *store;
-    int r = engine_store(engine, from->scheme, &store, err);
+    int r = engine_store(engine, copy->from->scheme, &copying.store, err);
 
     if (r < 0)
         return r;
-    if (strcmp(from->scheme, to->scheme) != 0 || !(store->capabilities & STORE_CAP_COPY)) {
-        error_set_errno(err, EXDEV, "the copy would not stay within one store");
-        return -EXDEV;
-    }
-    copying.source = call_new(engine, STORE_HEAD, from, limits, err);
-    if (!copying.source)
-        return -error_errno(err);
-    r = call_run(copying.source, limits, err);
-    if (r == 0)
-        r = source_of(&copying)->size_bytes <= STORE_PART_MAX ? copy_whole(&copying, err)
-                                                              : copy_parts(&copying, err);
-    call_delete(copying.source);
-    attr_uri_text(to, text);
+    if (strcmp(copy->from->scheme, copy->to->scheme) != 0 ||
+        !(copying.store->capabilities & STORE_CAP_COPY))
+        return error_set_errno(err, EXDEV, "the copy would not stay within one store");
+    r = copy_run(&copying, err);
+    call_delete(copying.head);
+    store_metadata_fini(&copying.metadata);
+    attr_uri_text(copy->to, text);
     attr_cache_forget(engine->attrs, text);
     return r;
+}
+
+int copy_object(struct engine *engine, const struct uri *from, const struct uri *to,
+                const struct limits *limits, struct error *err)
+{
+    struct copy copy = {.from = from, .to = to};
+
+    return copy_version(engine, &copy, limits, err);
 }

@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "core/call.h"
 #include "core/engine.h"
+#include "core/listing_ahead.h"
+#include "core/marked.h"
 #include "core/names.h"
 #include "core/turn.h"
 #include "io/gate.h"
@@ -36,7 +38,10 @@ struct listing {
     struct store_page *page; /* being read */
     size_t index;
     bool at_end;
-    int64_t since_ns; /* when this pass over the directory began */
+    bool asked;             /* whether it is marked; `exact`: then entries are asked for */
+    bool exact, saw_marker; /* saw_marker: below it in a recursive listing entries may be, too */
+    struct listing_ahead *ahead; /* NULL until it is exact */
+    int64_t since_ns;            /* when this pass over the directory began */
     uint64_t skipped;
 
     char open_text[URI_KEY_MAX + 1];
@@ -98,12 +103,28 @@ static void skip_shown_group(struct listing *listing, const struct store_page *b
         listing->index = 1;
 }
 
+/* A page is there: do its entries have more to tell than it shows? */
+static int ask_once(struct listing *listing, const struct limits *limits, struct error *err)
+{
+    listing_ahead_reset(listing->ahead);
+    if (!listing->asked)
+        listing->exact = marked_ask(listing->engine, &listing->uri, listing->page, limits);
+    listing->asked = true;
+    if (listing->exact && !listing->ahead)
+        listing->ahead = listing_ahead_new(listing->engine, &listing->uri);
+    return listing->exact && !listing->ahead
+               ? error_set(err, ERROR_NO_MEMORY, "listing a directory")
+               : 0;
+}
+
 /* The page is taken up: its entries are known, and the next one is sent for. */
 static int begin_page(struct listing *listing, int64_t asked_ns, int64_t seen_ns,
                       const struct limits *limits, struct error *err)
 {
-    int r;
+    int r = ask_once(listing, limits, err);
 
+    if (r < 0)
+        return r;
     prime(listing, asked_ns, seen_ns);
     listing->at_end = !listing->page->next_token && !listing->after;
     if (listing->at_end)
@@ -187,6 +208,10 @@ static bool entry_name(struct listing *listing, const struct store_entry *entry,
     memcpy(listing->name, entry->key + prefix_length, length + 1);
     if (entry->is_prefix && listing->name[length - 1] == '/')
         listing->name[length - 1] = '\0';
+    if (prefix_length == 0 && strcmp(listing->name, MARKED_BUCKET_KEY) == 0) {
+        *ret_marker = true;
+        return false;
+    }
     return is_reachable(listing->name);
 }
 
@@ -248,8 +273,15 @@ static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
     for (size_t i = 0; i < listing->page->count; i++) {
         const struct store_entry *entry = &listing->page->entries[i];
 
+        if (entry->key[0] && entry->key[strlen(entry->key) - 1] == '/' && !entry->is_prefix)
+            listing->saw_marker = true;
         if (!entry_name(listing, entry, &marker) || !entry_text(listing, text))
             continue;
+        if (listing->exact || (listing->recursive && listing->saw_marker)) {
+            attr_cache_put_named(cache, text, entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE,
+                                 asked_ns);
+            continue;
+        }
         if (!listing->recursive && entry->is_prefix && i > 0 &&
             attr_cache_get(cache, text, &attr) == ATTR_CACHE_FOUND && attr.type != ATTR_DIRECTORY)
             continue; /* a file of the same name, seen before it */
@@ -302,6 +334,8 @@ static void restart(struct listing *listing)
     listing->index = 0;
     listing->at_end = false;
     listing->open_count = 0;
+    listing->asked = listing->exact = listing->saw_marker = false;
+    listing_ahead_reset(listing->ahead);
     listing->skipped = 0;
     listing->since_ns = clock_now_ns();
 }
@@ -410,6 +444,15 @@ static int next_entry(struct listing *listing, const struct limits *limits,
             continue;
         ret_entry->name = listing->name;
         entry_attr(entry, text, &ret_entry->attr);
+        if (listing->exact) {
+            r = listing_ahead_take(listing->ahead, listing->page, listing->index - 1, limits,
+                                   &ret_entry->attr, err);
+            if (r < 0) {
+                listing->index--; /* to be asked for again */
+                return r;
+            }
+            attr_cache_put(listing->engine->attrs, text, &ret_entry->attr);
+        }
         return 1;
     }
 }
@@ -453,6 +496,7 @@ void listing_close(struct listing *listing)
     if (!listing)
         return;
     cancel_request(listing);
+    listing_ahead_free(listing->ahead);
     store_page_free(listing->page);
     free(listing->token);
     free(listing->after);

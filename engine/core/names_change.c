@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "core/call.h"
 #include "core/engine.h"
+#include "core/marked.h"
 
 static int simple_call(struct engine *engine, enum store_operation operation, const struct uri *uri,
                        const struct limits *limits, struct error *err)
@@ -60,6 +61,8 @@ static int make_directory(const struct names_question *question, const struct ur
     r = names_require_directory(question, &at, err);
     if (r == 0)
         r = names_marker_of(uri, &at, err);
+    if (r == 0 && attr && attr->has)
+        r = marked_require(question->engine, &at, limits, err);
     return r < 0 ? r : put_marker(question->engine, &at, attr, limits, err);
 }
 

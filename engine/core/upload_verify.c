@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "core/marked.h"
 #include "core/upload_private.h"
 
 void upload_keep_object(struct upload *upload, const struct store_object *object)
@@ -78,8 +79,10 @@ int upload_check_base(struct upload *upload, const struct limits *limits, struct
     struct call *head;
     int r = 0;
 
-    if (!upload->base_etag[0] || upload_if_match(upload))
-        return 0;
+    if (upload->attr.has && (upload->store->capabilities & STORE_CAP_METADATA))
+        r = marked_require(upload->engine, &upload->uri, limits, err);
+    if (r < 0 || !upload->base_etag[0] || upload_if_match(upload))
+        return r;
     head = look(upload, limits, err);
     if (!head)
         return err->class == ERROR_NOT_FOUND

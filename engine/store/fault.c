@@ -188,6 +188,9 @@ static bool call_fail(struct fault_call *call)
     } else if (plan->fail != ERROR_NONE) {
         error_set(&request->error, plan->fail, "a fault rule says so");
         request->error.retry_after_ms = plan->retry_after_ms;
+    } else if (plan->ignore) {
+        snprintf(request->object.etag, STORE_ETAG_MAX, "\"ignored%08x\"", 0x5eedu);
+        memcpy(request->part.etag, request->object.etag, STORE_ETAG_MAX);
     } else if (plan->changed && request->if_match) {
         error_set(&request->error, ERROR_CHANGED, "another version is there now");
     } else {

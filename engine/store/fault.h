@@ -14,6 +14,7 @@
  *   retry-after=MS      said with the failure
  *   error200            fails as an error in the body of a 200 does
  *   lose                is done, but its answer is lost: network error
+ *   ignore              is answered as a success, but not done; the answer names an ETag
  *   changed             the object was replaced: another ETag, If-Match fails
  *   delay=MS            begins later
  *   after=BYTES         how much of a body of GET arrives before truncate or pause; default 0

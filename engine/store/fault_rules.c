@@ -38,6 +38,7 @@ static const struct field {
     {"retry-after", FIELD_INT_MS, offsetof(struct fault_rule, effect.retry_after_ms)},
     {"error200", FIELD_FLAG, offsetof(struct fault_rule, effect.error200)},
     {"lose", FIELD_FLAG, offsetof(struct fault_rule, effect.lose)},
+    {"ignore", FIELD_FLAG, offsetof(struct fault_rule, effect.ignore)},
     {"changed", FIELD_FLAG, offsetof(struct fault_rule, effect.changed)},
     {"delay", FIELD_MS, offsetof(struct fault_rule, effect.delay_ms)},
     {"after", FIELD_COUNT, offsetof(struct fault_rule, effect.after_bytes)},
@@ -247,6 +248,7 @@ static void plan_add(struct fault_plan *plan, const struct fault_plan *effect)
     plan->retry_after_ms = effect->retry_after_ms ? effect->retry_after_ms : plan->retry_after_ms;
     plan->error200 |= effect->error200;
     plan->lose |= effect->lose;
+    plan->ignore |= effect->ignore;
     plan->changed |= effect->changed;
     plan->truncate |= effect->truncate;
     plan->delay_ms = effect->delay_ms ? effect->delay_ms : plan->delay_ms;

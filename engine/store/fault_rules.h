@@ -9,7 +9,7 @@ struct fault_plan {
     bool hit;              /* some rule matched */
     enum error_class fail; /* ERROR_NONE: not */
     int retry_after_ms;
-    bool error200, lose, changed, truncate;
+    bool error200, lose, ignore, changed, truncate;
     int64_t delay_ms, pause_ms;
     uint64_t after_bytes;
 };

@@ -201,6 +201,7 @@ static file_operation_fn *const file_operations[STORE_OPERATION_COUNT] = {
     [STORE_DELETE] = file_delete,
     [STORE_DELETE_MANY] = file_delete_many,
     [STORE_COPY] = file_copy,
+    [STORE_RENAME] = file_rename,
     [STORE_LIST] = file_list,
     [STORE_LIST_BUCKETS] = file_list_buckets,
     [STORE_CREATE_BUCKET] = file_create_bucket,
@@ -272,7 +273,7 @@ const struct store_ops store_file_ops = {
     .scheme = "file",
     .capabilities = STORE_CAP_IF_NONE_MATCH | STORE_CAP_IF_MATCH_PUT | STORE_CAP_PART_COPY |
                     STORE_CAP_COPY | STORE_CAP_DELETE_MANY | STORE_CAP_LIST_ORDERED |
-                    STORE_CAP_INLINE | STORE_CAP_REAL_DIRECTORIES,
+                    STORE_CAP_INLINE | STORE_CAP_REAL_DIRECTORIES | STORE_CAP_RENAME,
     .open = file_open,
     .close = file_close,
     .submit = file_submit,

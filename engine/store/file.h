@@ -14,6 +14,8 @@ typedef int file_operation_fn(struct file_store *store, struct store_request *re
 
 /* file_write.c */
 file_operation_fn file_put, file_copy, file_delete, file_delete_many;
+/* file_rename.c */
+file_operation_fn file_rename;
 /* file_list.c */
 file_operation_fn file_list, file_list_buckets;
 /* file_multipart.c */

@@ -239,6 +239,8 @@ static int mem_copy(struct mem_store *store, struct store_request *request, stru
         return error_set(err, ERROR_NO_MEMORY, "no memory for the copy");
     memcpy(object->data, source->data, source->attributes.size_bytes);
     object->crc32c = source->crc32c;
+    /* As a store whose ETags come from the content. */
+    memcpy(object->attributes.etag, source->attributes.etag, sizeof object->attributes.etag);
     if (!request->metadata) {
         as_source.metadata = &source->attributes.metadata;
         as_source.content_type = source->attributes.content_type;

@@ -97,6 +97,13 @@ static int set_etag(struct list_state *state, char *text, size_t length)
     return s3_copy_etag(state->entry.etag, text, NULL) < 0 ? -EINVAL : 0;
 }
 
+static int set_storage_class(struct list_state *state, char *text, size_t length)
+{
+    if (length < sizeof state->entry.storage_class)
+        memcpy(state->entry.storage_class, text, length + 1);
+    return 0;
+}
+
 static int set_truncated(struct list_state *state, char *text, size_t length)
 {
     (void)length;
@@ -158,6 +165,7 @@ static const struct list_element {
     {"Contents", "LastModified", set_time},
     {"Contents", "ETag", set_etag},
     {"Contents", "Size", set_size},
+    {"Contents", "StorageClass", set_storage_class},
     {"ListBucketResult", "Contents", end_entry},
     {"CommonPrefixes", "Prefix", end_prefix},
     {"ListBucketResult", "IsTruncated", set_truncated},

@@ -1,4 +1,4 @@
-/* x-amz-meta-* headers.
+/* x-amz-meta-* headers, and the other headers that belong to an object and not to an answer.
  *
  * A header can hold visible ASCII; servers differ in what they make of the rest (versitygw hands
  * bytes through, MinIO answers in RFC 2047 form, blanks at the ends are lost). So a value that
@@ -7,6 +7,7 @@
  * like such a word is wrapped as well, so that what was written is what is read.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,12 +59,38 @@ static int append_base64(struct buffer *out, const unsigned char *bytes, size_t 
     return r;
 }
 
+/* Told by HEAD, and to be sent again when the object is written anew. */
+static const char *const own_headers[] = {
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "expires",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-storage-class",
+    "x-amz-website-redirect-location",
+};
+
+static bool is_own_header(const char *name)
+{
+    for (size_t i = 0; i < sizeof own_headers / sizeof own_headers[0]; i++)
+        if (strcmp(name, own_headers[i]) == 0)
+            return true;
+    return false;
+}
+
 static void write_pair(struct s3_headers *headers, const char *name, const char *value)
 {
     struct buffer text;
     char header[sizeof META_PREFIX + 128];
     int r;
 
+    if (name[0] == ':') {
+        if (is_own_header(name + 1))
+            s3_header(headers, name + 1, value);
+        return;
+    }
     if (!name_is_valid(name)) {
         s3_header_error(headers, EINVAL, "a metadata name has characters other than a-z 0-9 - _ .");
         return;
@@ -206,6 +233,24 @@ static void decode_value(const char *in, char *out)
     *out = '\0';
 }
 
+/* "aws-chunked" was the form of somebody's request, which some servers take for the object's. */
+static int read_own_header(const struct http_header *header, struct store_metadata *ret_metadata)
+{
+    static const char chunked[] = "aws-chunked";
+    const char *value = header->value;
+    char name[64];
+
+    if (strcmp(header->name, "content-encoding") == 0 &&
+        strncasecmp(value, chunked, strlen(chunked)) == 0) {
+        value += strlen(chunked);
+        value += strspn(value, ", ");
+    }
+    if (!value[0])
+        return 0;
+    snprintf(name, sizeof name, ":%s", header->name);
+    return store_metadata_add(ret_metadata, name, value);
+}
+
 int s3_metadata_read(const struct http_head *head, struct store_metadata *ret_metadata)
 {
     for (unsigned i = 0; i < head->header_count; i++) {
@@ -213,6 +258,11 @@ int s3_metadata_read(const struct http_head *head, struct store_metadata *ret_me
         char *value;
         int r;
 
+        if (is_own_header(header->name)) {
+            if (read_own_header(header, ret_metadata) == -ENOMEM)
+                return -ENOMEM;
+            continue;
+        }
         if (strncmp(header->name, META_PREFIX, strlen(META_PREFIX)) != 0)
             continue;
         value = malloc(strlen(header->value) + 1);

@@ -204,8 +204,12 @@ static void copy_headers(struct s3_call *call, struct s3_headers *headers)
     s3_header_source(headers, request);
     if (request->if_match)
         s3_header(headers, "x-amz-copy-source-if-match", request->if_match);
-    if (!request->metadata)
+    if (!request->metadata) {
+        if (request->storage_class && request->storage_class[0] &&
+            strcmp(request->storage_class, "STANDARD") != 0)
+            s3_header(headers, "x-amz-storage-class", request->storage_class);
         return;
+    }
     s3_header(headers, "x-amz-metadata-directive", "REPLACE");
     if (request->content_type)
         s3_header(headers, "content-type", request->content_type);
@@ -227,8 +231,16 @@ static int copy_element(struct s3_call *call, const char *parent, const char *na
     return 0;
 }
 
+/* A 200 may hold an error, or nothing: then nothing was copied. */
+static int copy_finish(struct s3_call *call, struct error *err)
+{
+    if (call->request->object.etag[0])
+        return 0;
+    return error_set(err, ERROR_PROTOCOL, "the server does not say what it copied");
+}
+
 const struct s3_operation s3_copy = {
-    .method = "PUT", .headers = copy_headers, .element = copy_element};
+    .method = "PUT", .headers = copy_headers, .element = copy_element, .finish = copy_finish};
 
 /* ---- delete many ---------------------------------------------------------------------------- */
 

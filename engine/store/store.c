@@ -29,6 +29,7 @@ static const char *const operation_names[STORE_OPERATION_COUNT] = {
     [STORE_DELETE] = "DeleteObject",
     [STORE_DELETE_MANY] = "DeleteObjects",
     [STORE_COPY] = "CopyObject",
+    [STORE_RENAME] = "RenameObject",
     [STORE_LIST] = "ListObjects",
     [STORE_LIST_BUCKETS] = "ListBuckets",
     [STORE_CREATE_BUCKET] = "CreateBucket",
@@ -93,6 +94,35 @@ int store_metadata_add(struct store_metadata *metadata, const char *name, const 
     memcpy(data + metadata->length + name_size, value, value_size);
     metadata->data = data;
     metadata->length = length;
+    return 0;
+}
+
+int store_metadata_set(struct store_metadata *metadata, const char *name, const char *value)
+{
+    for (size_t at = 0; at < metadata->length;) {
+        char *found = metadata->data + at;
+        size_t size = strlen(found) + 1;
+
+        size += strlen(found + size) + 1;
+        if (strcmp(found, name) == 0) {
+            memmove(found, found + size, metadata->length - at - size);
+            metadata->length -= size;
+        } else {
+            at += size;
+        }
+    }
+    return value ? store_metadata_add(metadata, name, value) : 0;
+}
+
+int store_metadata_copy(const struct store_metadata *metadata, struct store_metadata *ret_copy)
+{
+    if (metadata->length == 0)
+        return 0;
+    ret_copy->data = malloc(metadata->length);
+    if (!ret_copy->data)
+        return -ENOMEM;
+    memcpy(ret_copy->data, metadata->data, metadata->length);
+    ret_copy->length = metadata->length;
     return 0;
 }
 

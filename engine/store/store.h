@@ -41,6 +41,7 @@ enum store_capability {
                                         * ahead gains nothing, every read goes straight */
     STORE_CAP_EQUAL_PARTS = 1 << 8, /* all parts but the last must have one size */
     STORE_CAP_REAL_DIRECTORIES = 1 << 9, /* directories exist by themselves (file) */
+    STORE_CAP_RENAME = 1 << 10, /* renames files and directories itself, atomically */
 };
 
 /* ---- objects -------------------------------------------------------------------------------- */
@@ -53,7 +54,9 @@ enum store_capability {
 #define STORE_PARTS_MAX       10000
 #define STORE_DELETE_MANY_MAX 1000
 
-/* Object metadata (x-amz-meta-*): pairs "name\0value\0" in a row, names in lower case. */
+/* Object metadata (x-amz-meta-*): pairs "name\0value\0" in a row, names in lower case. A name that
+ * begins with ':' is one of the object's own headers (":cache-control"), kept here so that whoever
+ * writes an object anew under its old metadata keeps those, too. */
 struct store_metadata {
     char *data; /* owned; NULL when empty */
     size_t length;
@@ -61,6 +64,10 @@ struct store_metadata {
 /* The value or NULL. */
 const char *store_metadata_get(const struct store_metadata *metadata, const char *name);
 int store_metadata_add(struct store_metadata *metadata, const char *name, const char *value);
+/* Adds, replaces or (value NULL) removes. 0, -ENOMEM, -E2BIG. */
+int store_metadata_set(struct store_metadata *metadata, const char *name, const char *value);
+/* *ret_copy, empty before, becomes the same. 0 or -ENOMEM. */
+int store_metadata_copy(const struct store_metadata *metadata, struct store_metadata *ret_copy);
 void store_metadata_fini(struct store_metadata *metadata);
 
 struct store_object {
@@ -77,7 +84,8 @@ struct store_entry {
     uint64_t size_bytes;
     struct timespec mtime;
     char etag[STORE_ETAG_MAX];
-    bool is_prefix; /* a common prefix; only `key` is set */
+    char storage_class[24]; /* "" where the store tells none */
+    bool is_prefix;         /* a common prefix; only `key` is set */
 };
 struct store_page {
     struct store_entry *entries; /* in bytewise order of the key, prefixes merged in */
@@ -119,6 +127,7 @@ enum store_operation {
     STORE_DELETE,       /* success also when it did not exist */
     STORE_DELETE_MANY,  /* keys */
     STORE_COPY,         /* source_* → key */
+    STORE_RENAME,       /* source_* → key; with STORE_CAP_RENAME only */
     STORE_LIST,         /* prefix, delimiter, start_after, token, max_keys → page */
     STORE_LIST_BUCKETS, /* → page, entries are prefixes "name/" */
     STORE_CREATE_BUCKET,
@@ -154,7 +163,7 @@ struct store_request {
     uint64_t offset, length;
     struct store_sink *sink;
     const char *if_match; /* ETag or NULL; get, put, delete, copy source, complete */
-    bool if_none_match;   /* put, complete: must not exist */
+    bool if_none_match;   /* put, complete, rename: must not exist */
     const struct iovec *body;
     unsigned body_count;
     uint32_t body_crc32c;
@@ -162,6 +171,7 @@ struct store_request {
     const struct store_metadata *metadata; /* put, upload create, copy (then it replaces) */
     const char *content_type;
     const char *source_bucket, *source_key; /* copy, part copy; if_match is the source's */
+    const char *storage_class;              /* copy without metadata; NULL: the store's own */
     const char *upload_id;
     unsigned part_number;
     bool upload_crc32c;    /* create: declare CRC32C FULL_OBJECT; complete: parts carry it */

@@ -160,7 +160,7 @@ static void test_a_marker_is_asked_for_its_metadata(void **state)
     requests();
     assert_int_equal(stat_mode(B "marked"), 0750);
     assert_int_equal(list(B "marked", true), 999);
-    assert_int_equal(requests(), 2);
+    assert_int_equal(requests(), 2 + 999); /* as s3fs makes them: entries have metadata, too */
 }
 
 static void test_a_thousand_and_one_keys_are_two_pages(void **state)

@@ -1,0 +1,251 @@
+/* The public functions that change names and what is stored with them: rename, attributes, links,
+ * extended attributes, abandoned uploads. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "core/metadata_change.h"
+#include "core/rename.h"
+#include "core/symlink.h"
+#include "core/uploads.h"
+#include "core/xattr.h"
+
+int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
+                  const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri from, to;
+    int result = api_enter_uri(&api, from_text, call, ret_error, &from);
+
+    if (!result && flags & ~(unsigned)S3DLIO_RENAME_NOREPLACE)
+        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
+    if (!result)
+        result = api_parse_uri(&api, to_text, &to);
+    if (!result)
+        result = rename_name(api.engine, &from, &to, flags & S3DLIO_RENAME_NOREPLACE, &api.limits,
+                             &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_set_attr(const char *uri_text, const struct s3dlio_attr *attr,
+                    const struct s3dlio_call *call, struct s3dlio_attr *ret_attr,
+                    struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct attr now;
+    struct attr wanted = {
+        .has = attr->has & (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME),
+        .mode = attr->mode & 07777,
+        .uid = attr->uid,
+        .gid = attr->gid,
+        .mtime = attr->mtime,
+    };
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = metadata_set_attr(api.engine, &uri, &wanted, &api.limits, &now, &api.error);
+    if (!result && ret_attr)
+        api_export_attr(&now, ret_attr);
+    return (int)api_leave(&api, result);
+}
+
+/* ---- links -------------------------------------------------------------------------------------- */
+
+int s3dlio_symlink(const char *target, const char *uri_text, const struct s3dlio_call *call,
+                   struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = symlink_make(api.engine, target, &uri, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+ssize_t s3dlio_readlink(const char *uri_text, char *buffer, size_t size,
+                        const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = symlink_read(api.engine, &uri, buffer, size, &api.limits, &api.error);
+    return api_leave(&api, result);
+}
+
+/* ---- extended attributes ------------------------------------------------------------------------ */
+
+ssize_t s3dlio_getxattr(const char *uri_text, const char *name, void *value, size_t size,
+                        const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = xattr_get(api.engine, &uri, name, value, size, &api.limits, &api.error);
+    return api_leave(&api, result);
+}
+
+ssize_t s3dlio_listxattr(const char *uri_text, char *names, size_t size,
+                         const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = xattr_list(api.engine, &uri, names, size, &api.limits, &api.error);
+    return api_leave(&api, result);
+}
+
+static int change_xattr(const char *uri_text, const struct xattr_value *value,
+                        const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result && value->flags & ~(unsigned)(XATTR_SET_CREATE | XATTR_SET_REPLACE))
+        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
+    if (!result)
+        result = xattr_set(api.engine, &uri, value, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_setxattr(const char *uri_text, const char *name, const void *value, size_t size,
+                    int flags, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct xattr_value xattr = {name, size ? value : "", size, (unsigned)flags};
+
+    return change_xattr(uri_text, &xattr, call, ret_error);
+}
+
+int s3dlio_removexattr(const char *uri_text, const char *name, const struct s3dlio_call *call,
+                       struct s3dlio_error *ret_error)
+{
+    struct xattr_value xattr = {.name = name};
+
+    return change_xattr(uri_text, &xattr, call, ret_error);
+}
+
+/* ---- uploads ------------------------------------------------------------------------------------ */
+
+/* What is found grows here; texts are offsets until all are known. */
+struct found {
+    const struct uri *uri;
+    struct s3dlio_upload *uploads;
+    size_t count, capacity;
+    char *text;
+    size_t text_length, text_capacity;
+    bool failed;
+};
+
+static bool add_text(struct found *found, const char *text, const char **ret_offset)
+{
+    size_t size = strlen(text) + 1;
+
+    if (found->text_length + size > found->text_capacity) {
+        size_t capacity = 2 * found->text_capacity + size + 4096;
+        char *grown = realloc(found->text, capacity);
+
+        if (!grown)
+            return false;
+        found->text = grown;
+        found->text_capacity = capacity;
+    }
+    *ret_offset = (const char *)(uintptr_t)found->text_length;
+    memcpy(found->text + found->text_length, text, size);
+    found->text_length += size;
+    return true;
+}
+
+static bool on_found(void *arg, const struct store_entry *entry)
+{
+    struct found *found = arg;
+    struct uri uri = *found->uri;
+    char text[ATTR_URI_BYTES];
+    struct s3dlio_upload *upload;
+
+    if (found->count == found->capacity) {
+        size_t capacity = 2 * found->capacity + 64;
+        struct s3dlio_upload *grown = reallocarray(found->uploads, capacity, sizeof *grown);
+
+        found->failed = !grown;
+        if (!grown)
+            return false;
+        found->uploads = grown;
+        found->capacity = capacity;
+    }
+    if (strlen(entry->key) > URI_KEY_MAX)
+        return true;
+    strcpy(uri.key, entry->key);
+    uri_format(&uri, text, sizeof text);
+    upload = &found->uploads[found->count];
+    upload->begun = entry->mtime;
+    found->failed = !add_text(found, text, &upload->uri) ||
+                    !add_text(found, store_entry_upload_id(entry), &upload->upload_id);
+    found->count += !found->failed;
+    return !found->failed;
+}
+
+/* One piece of memory: the array, and the texts behind it. */
+static struct s3dlio_upload *join(const struct found *found)
+{
+    size_t bytes = found->count * sizeof *found->uploads;
+    struct s3dlio_upload *all = malloc(bytes + found->text_length + 1);
+    char *text = (char *)all + bytes;
+
+    if (!all)
+        return NULL;
+    if (found->count) {
+        memcpy(all, found->uploads, bytes);
+        memcpy(text, found->text, found->text_length);
+    }
+    for (size_t i = 0; i < found->count; i++) {
+        all[i].uri = text + (uintptr_t)all[i].uri;
+        all[i].upload_id = text + (uintptr_t)all[i].upload_id;
+    }
+    return all;
+}
+
+int s3dlio_uploads_list(const char *uri_text, const struct s3dlio_call *call,
+                        struct s3dlio_upload **ret_uploads, size_t *ret_count,
+                        struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct found found = {.uri = &uri};
+    struct s3dlio_upload *all = NULL;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = uploads_list(api.engine, &uri, on_found, &found, &api.limits, &api.error);
+    if (!result && !found.failed)
+        all = join(&found);
+    if (!result && !all)
+        result = error_set(&api.error, ERROR_NO_MEMORY, "listing uploads");
+    if (!result) {
+        *ret_uploads = all;
+        *ret_count = found.count;
+    }
+    free(found.uploads);
+    free(found.text);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_uploads_abort(const char *uri_text, const char *upload_id,
+                         const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    if (!result)
+        result = uploads_abort(api.engine, &uri, upload_id, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}

@@ -1,0 +1,38 @@
+/* Giving a name to what another name means, on stores that cannot: copy, check, delete.
+ *
+ * At every moment the old or the new name holds each file whole. A file: the version seen is copied,
+ * both are looked at, and only when the copy has the size and ETag that the store answered, and the
+ * source is still that version, is the source deleted. A directory: all is copied, all is checked,
+ * then all is deleted; while that goes on, the marker of the new directory names the old one, so
+ * that a repeat after a kill goes on where it stopped instead of finding the target not empty.
+ *
+ * Checks are those of rename(2), before the first change; between machines only the store's
+ * conditions decide. A file keeps its time if that is stored with it or older than a minute. Stores
+ * that rename by themselves (STORE_CAP_RENAME) do so, with the kernel's errors.
+ */
+#ifndef S3DLIO_CORE_RENAME_H
+#define S3DLIO_CORE_RENAME_H
+
+#include <stdbool.h>
+
+#include "core/attr.h"
+#include "core/limits.h"
+
+struct engine;
+
+/* no_replace: -EEXIST when anything is at `to`; decided by the store where it can. */
+int rename_name(struct engine *engine, const struct uri *from, const struct uri *to,
+                bool no_replace, const struct limits *limits, struct error *err);
+
+/* ---- directories: rename_tree.c ----------------------------------------------------------------- */
+
+/* Both are directories' names without a slash; `to` does not exist, or is a directory that may turn
+ * out not to be empty. */
+int rename_tree(struct engine *engine, const struct uri *from, const struct uri *to,
+                const struct limits *limits, struct error *err);
+/* `from` does not exist: was it all moved to the directory `to`, and only the end is missing? 1 when
+ * that is done now, 0 when it was not so. */
+int rename_tree_end(struct engine *engine, const struct uri *from, const struct uri *to,
+                    const struct limits *limits, struct error *err);
+
+#endif

@@ -1,0 +1,27 @@
+/* Multipart uploads that were begun and neither completed nor aborted: finding and ending them.
+ *
+ * All of a bucket's are listed and those below the prefix chosen here: some servers match a prefix
+ * with whole keys only.
+ */
+#ifndef S3DLIO_CORE_UPLOADS_H
+#define S3DLIO_CORE_UPLOADS_H
+
+#include <stdbool.h>
+
+#include "base/uri.h"
+#include "core/limits.h"
+
+struct engine;
+struct store_entry;
+
+/* Called for each; false ends the listing. The id of the upload is store_entry_upload_id(entry). */
+typedef bool uploads_found_fn(void *arg, const struct store_entry *entry);
+
+/* Uploads to the key of `uri`, or to keys below it (an empty key: to all of the bucket). */
+int uploads_list(struct engine *engine, const struct uri *uri, uploads_found_fn *found, void *arg,
+                 const struct limits *limits, struct error *err);
+/* -ENOENT when there is none of that id (any more). */
+int uploads_abort(struct engine *engine, const struct uri *uri, const char *upload_id,
+                  const struct limits *limits, struct error *err);
+
+#endif

@@ -1,0 +1,112 @@
+/* core/symlink.h through the public functions. */
+#include "core_run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define B "fault://links/"
+
+static int set_up(void **state)
+{
+    core_run_set_option("S3DLIO_META_TTL_MS=20");
+    core_run_make_bucket("links");
+    return 0;
+}
+
+static int clear(void **state)
+{
+    usleep(21000);
+    core_run_faults(NULL);
+    core_run_reset_counts();
+    return 0;
+}
+
+static int link_(const char *target, const char *uri)
+{
+    return s3dlio_symlink(target, uri, NULL, NULL);
+}
+
+static void check_link(const char *uri, const char *target)
+{
+    char text[5000];
+    ssize_t length = s3dlio_readlink(uri, text, sizeof text, NULL, NULL);
+
+    assert_int_equal(length, strlen(target));
+    assert_memory_equal(text, target, strlen(target));
+}
+
+static void test_a_link(void **state)
+{
+    struct s3dlio_attr attr;
+    char text[4];
+
+    assert_int_equal(link_("../some where/é", B "a"), 0);
+    check_link(B "a", "../some where/é");
+    usleep(21000);
+    check_link(B "a", "../some where/é");
+    assert_int_equal(s3dlio_stat(B "a", NULL, &attr, NULL), 0);
+    assert_int_equal(attr.type, S3DLIO_SYMLINK);
+    assert_int_equal(attr.mode, 0777);
+    assert_int_equal(attr.size_bytes, strlen("../some where/é"));
+    assert_int_equal(s3dlio_readlink(B "a", text, 4, NULL, NULL), 4);
+    assert_memory_equal(text, "../s", 4);
+    assert_int_equal(s3dlio_unlink(B "a", NULL, NULL), 0);
+    assert_int_equal(s3dlio_stat(B "a", NULL, &attr, NULL), -ENOENT);
+}
+
+static void test_errors(void **state)
+{
+    char *longest = malloc(4097), text[10];
+
+    memset(longest, 'x', 4096);
+    longest[4096] = '\0';
+    core_run_put(B "file", 3);
+    core_run_put(B "dir/file", 3);
+    assert_int_equal(link_("", B "x"), -ENOENT);
+    assert_int_equal(link_(longest, B "x"), -ENAMETOOLONG);
+    longest[4095] = '\0';
+    assert_int_equal(link_(longest, B "x"), 0);
+    check_link(B "x", longest);
+    assert_int_equal(link_("t", B "x"), -EEXIST);
+    assert_int_equal(link_("t", B "file"), -EEXIST);
+    assert_int_equal(link_("t", B "dir"), -EEXIST);
+    assert_int_equal(link_("t", B "none/x"), -ENOENT);
+    assert_int_equal(link_("t", B "file/x"), -ENOTDIR);
+    assert_int_equal(link_("t", B "new/"), -ENOENT);
+    assert_int_equal(link_("t", "fault://links"), -EEXIST);
+    assert_int_equal(s3dlio_readlink(B "file", text, 10, NULL, NULL), -EINVAL);
+    assert_int_equal(s3dlio_readlink(B "dir", text, 10, NULL, NULL), -EINVAL);
+    assert_int_equal(s3dlio_readlink(B "none", text, 10, NULL, NULL), -ENOENT);
+    free(longest);
+}
+
+/* Renaming moves the link and not what it points to; a change of its owner leaves it a link. */
+static void test_links_stay_links(void **state)
+{
+    struct s3dlio_attr owner = {.has = S3DLIO_HAS_UID, .uid = 5}, attr;
+
+    assert_int_equal(link_("somewhere", B "old"), 0);
+    assert_int_equal(s3dlio_rename(B "old", B "new", 0, NULL, NULL), 0);
+    check_link(B "new", "somewhere");
+    assert_int_equal(s3dlio_rename(B "new", B "third", S3DLIO_RENAME_NOREPLACE, NULL, NULL), 0);
+    check_link(B "third", "somewhere");
+    assert_int_equal(s3dlio_set_attr(B "third", &owner, NULL, NULL, NULL), 0);
+    usleep(21000);
+    check_link(B "third", "somewhere");
+    assert_int_equal(s3dlio_stat(B "third", NULL, &attr, NULL), 0);
+    assert_int_equal(attr.type, S3DLIO_SYMLINK);
+    assert_int_equal(attr.uid, 5);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_a_link, clear),
+        cmocka_unit_test_setup(test_errors, clear),
+        cmocka_unit_test_setup(test_links_stay_links, clear),
+    };
+
+    return cmocka_run_group_tests_name("symlink", tests, set_up, NULL);
+}
