@@ -84,9 +84,9 @@ void attr_cache_keep_page(struct attr_cache *cache, const struct uri *prefix,
 
 /* The beginning of a directory, as a listing with the delimiter shows it. */
 struct attr_cache_start {
-    struct store_page *page; /* the caller's; next_token set: go on with that */
-    char *after;             /* the caller's; not NULL: go on behind this key */
-    int64_t asked_ns;
+    struct store_page *page;   /* the caller's; next_token set: go on with that */
+    char *after;               /* the caller's; not NULL: go on behind this key */
+    int64_t asked_ns, seen_ns; /* when it was asked for, and kept */
 };
 /* From a page that is kept; the key of `directory` ends in a slash, or is empty. */
 bool attr_cache_start(struct attr_cache *cache, const struct uri *directory,

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+
 #define KEY_ROOM 2048u
 
 static bool starts_with(const char *text, const char *prefix)
@@ -28,8 +30,11 @@ void attr_pages_keep(struct attr_pages *pages, const struct uri *prefix, struct 
             place = at;
     }
     store_page_free(place->page);
-    *place = (struct attr_page){
-        .prefix = *prefix, .page = page, .grouped = grouped, .asked_ns = asked_ns};
+    *place = (struct attr_page){.prefix = *prefix,
+                                .page = page,
+                                .grouped = grouped,
+                                .asked_ns = asked_ns,
+                                .seen_ns = clock_now_ns()};
 }
 
 void attr_pages_clear(struct attr_pages *pages)
@@ -101,7 +106,7 @@ static bool make_start(const struct attr_page *at, const struct uri *directory,
 {
     const struct store_page *page = at->page;
     struct store_page_builder *builder = store_page_builder_new();
-    struct attr_cache_start start = {.asked_ns = at->asked_ns};
+    struct attr_cache_start start = {.asked_ns = at->asked_ns, .seen_ns = at->seen_ns};
     size_t index = seek(page, directory->key);
     int r = builder ? 0 : -1;
 

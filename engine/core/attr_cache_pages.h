@@ -10,7 +10,7 @@ struct attr_page {
     struct uri prefix;
     struct store_page *page; /* owned; NULL: free */
     bool grouped;
-    int64_t asked_ns;
+    int64_t asked_ns, seen_ns;
 };
 
 struct attr_pages {

@@ -369,7 +369,7 @@ static int begin_from_cache(struct listing *listing, const struct limits *limits
     listing->page = start.page;
     listing->after = start.after;
     listing->since_ns = start.asked_ns;
-    r = begin_page(listing, start.asked_ns, start.asked_ns, limits, err);
+    r = begin_page(listing, start.asked_ns, start.seen_ns, limits, err);
     return r < 0 ? r : 1;
 }
 
