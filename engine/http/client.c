@@ -15,7 +15,7 @@
 #include "io/futex.h"
 #include "io/gate.h"
 
-#define HTTP_TLS_TEXTS 16
+#define HTTP_TLS_TEXTS    16
 #define HTTP_TLS_TEXT_MAX 96
 
 /* ---- life ------------------------------------------------------------------------------------- */
@@ -222,8 +222,7 @@ bool http_request_advance(struct http_request *request)
 void http_request_abandon(struct http_request *request)
 {
     struct http_connection *connection = request->connection;
-    struct http_pool *pool =
-        atomic_load(&request->client->pools[shard_index(request->shard)]);
+    struct http_pool *pool = atomic_load(&request->client->pools[shard_index(request->shard)]);
 
     if (connection) {
         request->connection = NULL;

@@ -25,17 +25,17 @@ struct http_client;
 struct http_connection;
 
 struct http_client_options {
-    const char *scheme;              /* "http" or "https" */
-    const char *host;                /* name or literal address, without brackets */
+    const char *scheme; /* "http" or "https" */
+    const char *host;   /* name or literal address, without brackets */
     uint16_t port;
-    const char *ca_file;             /* NULL: the system's */
-    const char *proxy;               /* NULL: http_proxy, https_proxy, no_proxy of the environment */
+    const char *ca_file; /* NULL: the system's */
+    const char *proxy;   /* NULL: http_proxy, https_proxy, no_proxy of the environment */
     bool tls_verify;
-    unsigned connections_max;        /* over all shards */
-    int64_t idle_timeout_ns;         /* an idle connection older than this is not reused */
+    unsigned connections_max; /* over all shards */
+    int64_t idle_timeout_ns;  /* an idle connection older than this is not reused */
     int64_t connect_timeout_ns;
-    int64_t first_byte_timeout_ns;   /* from the last byte of the request to the first of the answer */
-    int64_t progress_timeout_ns;     /* without a single byte either way */
+    int64_t first_byte_timeout_ns; /* from the request's last byte to the answer's first */
+    int64_t progress_timeout_ns;   /* without a single byte either way */
 };
 
 /* Copies the options. Threads and sockets come with the first request. */
@@ -68,10 +68,10 @@ struct http_request_ops {
 
 struct http_request {
     const struct http_request_ops *ops;
-    const struct iovec *body;        /* sent after the head; stays valid until on_done */
+    const struct iovec *body; /* sent after the head; stays valid until on_done */
     unsigned body_count;
-    bool head_only;                  /* HEAD: the answer has no body whatever its headers say */
-    int64_t deadline_ns;             /* CLOCK_NEVER: none */
+    bool head_only;      /* HEAD: the answer has no body whatever its headers say */
+    int64_t deadline_ns; /* CLOCK_NEVER: none */
 
     /* the client's own */
     struct http_client *client;

@@ -1,4 +1,4 @@
-/* One connection: its life, the sending of requests, deadlines, and what ends an exchange.
+/* One connection at work: the sending of requests, deadlines, and what ends an exchange.
  *
  * States: IDLE → SENDING → RECEIVING → IDLE or closed. The watch stays registered for EPOLLIN all the
  * time; EPOLLOUT is added only when a send would block. While sending, an answer that comes early is
@@ -6,10 +6,9 @@
  * activity_ns when it fires.
  *
  * Callbacks of the owner may submit, resume and abandon, so after each of them `exchange` tells
- * whether the connection still does what it did; `inside` keeps its memory until the last frame that
- * uses it has returned. Everything under the shard's lock.
+ * whether the connection still does what it did; enter and leave keep its memory until the last frame
+ * that uses it has returned. Everything under the shard's lock.
  */
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,103 +16,9 @@
 
 #include "http/client_private.h"
 
-#define CONNECTION_IN_BYTES ((size_t)16 << 10)
-#define CONNECTION_HEAD_MAX ((size_t)128 << 10)
 #define CONNECTION_PARTS_MAX 16
 /* What one connection may move before others get their turn. */
 #define CONNECTION_SEND_MAX ((size_t)4 << 20)
-/* A connection this young needs no look whether it is still there: if not, the request says so. */
-#define CONNECTION_YOUNG_NS (100 * NS_PER_MS)
-
-static void connection_on_event(struct shard_watch *watch, uint32_t events);
-static void connection_on_timer(struct shard_timer *timer);
-
-/* ---- life ------------------------------------------------------------------------------------- */
-
-static void connection_destroy(struct http_connection *connection)
-{
-    http_parser_free(connection->parser);
-    buffer_fini(&connection->head);
-    free(connection->in);
-    free(connection);
-}
-
-int http_connection_new(struct http_pool *pool, struct link *link,
-                        struct http_connection **ret_connection)
-{
-    struct http_connection *connection = calloc(1, sizeof *connection);
-    int rc = -ENOMEM;
-
-    if (connection) {
-        connection->pool = pool;
-        connection->link = link;
-        connection->parser = http_parser_new();
-        connection->in = malloc(CONNECTION_IN_BYTES);
-        connection->activity_ns = clock_now_ns();
-        connection->watch = (struct shard_watch){
-            .fd = link->fd, .events = EPOLLIN, .on_event = connection_on_event};
-        buffer_init(&connection->head, CONNECTION_HEAD_MAX);
-        shard_timer_init(&connection->timer, connection_on_timer);
-        if (connection->parser && connection->in)
-            rc = shard_watch_add(pool->shard, &connection->watch);
-    }
-    if (rc < 0) {
-        link_free(link);
-        if (connection)
-            connection_destroy(connection);
-        return rc;
-    }
-    connection->watching = true;
-    *ret_connection = connection;
-    return 0;
-}
-
-static void connection_unwatch(struct http_connection *connection)
-{
-    if (connection->watching)
-        shard_watch_remove(connection->pool->shard, &connection->watch);
-    connection->watching = false;
-}
-
-void http_connection_close(struct http_connection *connection)
-{
-    http_pool_forget(connection);
-    shard_timer_clear(connection->pool->shard, &connection->timer);
-    connection_unwatch(connection);
-    link_free(connection->link);
-    connection->link = NULL;
-    connection->closed = true;
-    if (connection->inside == 0)
-        connection_destroy(connection);
-}
-
-void http_connection_abandon(struct http_connection *connection)
-{
-    link_abandon(connection->link);
-    connection_destroy(connection);
-}
-
-static void connection_enter(struct http_connection *connection)
-{
-    connection->inside++;
-    assert(connection->inside > 0);
-}
-
-static void connection_leave(struct http_connection *connection)
-{
-    if (--connection->inside == 0 && connection->closed)
-        connection_destroy(connection);
-}
-
-bool http_connection_is_usable(struct http_connection *connection, int64_t now_ns)
-{
-    int64_t age_ns = now_ns - connection->activity_ns;
-    int64_t most_ns = connection->pool->client->idle_timeout_ns;
-
-    if (connection->served == 0 && age_ns < CONNECTION_YOUNG_NS)
-        return true;
-    return (most_ns <= 0 || age_ns < most_ns) && link_is_quiet(connection->link);
-}
 
 /* ---- deadlines -------------------------------------------------------------------------------- */
 
@@ -173,7 +78,7 @@ static void connection_time_out(struct http_connection *connection, bool silent)
     http_connection_end(connection, &err, false);
 }
 
-static void connection_on_timer(struct shard_timer *timer)
+void http_connection_on_timer(struct shard_timer *timer)
 {
     struct http_connection *connection =
         (struct http_connection *)(void *)((char *)timer - offsetof(struct http_connection, timer));
@@ -182,7 +87,7 @@ static void connection_on_timer(struct shard_timer *timer)
 
     if (!connection->request)
         return;
-    connection_enter(connection);
+    http_connection_enter(connection);
     if (connection->kicked) {
         connection->kicked = false;
         http_connection_receive(connection);
@@ -195,7 +100,7 @@ static void connection_on_timer(struct shard_timer *timer)
         else
             connection_arm(connection);
     }
-    connection_leave(connection);
+    http_connection_leave(connection);
 }
 
 void http_connection_touch(struct http_connection *connection)
@@ -222,7 +127,7 @@ void http_connection_end(struct http_connection *connection, const struct error 
     struct http_pool *pool = connection->pool;
     struct http_request *request = connection_take_off(connection);
 
-    connection_enter(connection);
+    http_connection_enter(connection);
     if (keep && !connection->closed) {
         http_connection_touch(connection);
         http_pool_put(connection);
@@ -231,7 +136,7 @@ void http_connection_end(struct http_connection *connection, const struct error 
     }
     http_pool_serve(pool); /* who waits goes before what on_done may submit */
     http_request_finish(request, err ? err : &connection_success);
-    connection_leave(connection);
+    http_connection_leave(connection);
 }
 
 void http_connection_broken(struct http_connection *connection, const struct error *err)
@@ -263,11 +168,12 @@ static int connection_add_proxy(struct http_connection *connection)
 
     if (!target->proxy.absolute_form || !space || space[1] != '/')
         return 0;
-    buffer_init(&rest, CONNECTION_HEAD_MAX);
+    buffer_init(&rest, HTTP_HEAD_SENT_MAX);
     rc = buffer_append(&rest, head->data + method, head->length - method);
     head->length = method;
     if (rc == 0)
-        rc = buffer_append_format(head, strchr(target->host, ':') ? "http://[%s]:%u" : "http://%s:%u",
+        rc = buffer_append_format(head,
+                                  strchr(target->host, ':') ? "http://[%s]:%u" : "http://%s:%u",
                                   target->host, target->port);
     if (rc == 0)
         rc = buffer_append(head, rest.data, rest.length);
@@ -395,7 +301,7 @@ void http_connection_start(struct http_connection *connection, struct http_reque
     connection->answered = connection->early = connection->kicked = false;
     connection->send_errno = 0;
     http_parser_reset(connection->parser, request->head_only);
-    connection_enter(connection);
+    http_connection_enter(connection);
     if (connection_write_head(connection, request, &err) < 0) {
         http_connection_end(connection, &err, true);
     } else if (connection->exchange == exchange) {
@@ -406,7 +312,7 @@ void http_connection_start(struct http_connection *connection, struct http_reque
         connection_arm(connection);
         connection_send(connection);
     }
-    connection_leave(connection);
+    http_connection_leave(connection);
 }
 
 /* ---- events ----------------------------------------------------------------------------------- */
@@ -416,14 +322,14 @@ bool http_connection_drive(struct http_connection *connection)
     uint64_t exchange = connection->exchange;
     bool moved = false;
 
-    connection_enter(connection);
+    http_connection_enter(connection);
     if (connection->state == HTTP_CONNECTION_SENDING)
         moved = connection_send(connection);
     if (connection->exchange == exchange && connection->state == HTTP_CONNECTION_RECEIVING)
         moved = http_connection_receive(connection) || moved;
     if (connection->exchange != exchange)
         moved = true;
-    connection_leave(connection);
+    http_connection_leave(connection);
     return moved;
 }
 
@@ -447,7 +353,7 @@ void http_connection_resume(struct http_connection *connection)
         http_connection_kick(connection);
 }
 
-static void connection_on_event(struct shard_watch *watch, uint32_t events)
+void http_connection_on_event(struct shard_watch *watch, uint32_t events)
 {
     struct http_connection *connection = (struct http_connection *)watch;
     uint64_t exchange = connection->exchange;
@@ -458,13 +364,13 @@ static void connection_on_event(struct shard_watch *watch, uint32_t events)
         return;
     }
     if (connection->request->paused) {
-        connection_unwatch(connection); /* level-triggered: it would not stop */
+        http_connection_unwatch(connection); /* level-triggered: it would not stop */
         return;
     }
-    connection_enter(connection);
+    http_connection_enter(connection);
     if (connection->state == HTTP_CONNECTION_SENDING && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
         connection_send(connection);
     if (connection->exchange == exchange && (events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
         http_connection_receive(connection);
-    connection_leave(connection);
+    http_connection_leave(connection);
 }

@@ -23,7 +23,7 @@
 #include "io/fd.h"
 
 static struct {
-    CURLSH *handle;                              /* the dialer's thread makes it */
+    CURLSH *handle; /* the dialer's thread makes it */
     pthread_mutex_t locks[CURL_LOCK_DATA_LAST];
 } dial_share;
 
@@ -62,7 +62,8 @@ static CURLSH *dial_share_get(void)
 
 /* ---- what curl calls -------------------------------------------------------------------------- */
 
-static curl_socket_t dial_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+static curl_socket_t dial_open_socket(void *arg, curlsocktype purpose,
+                                      struct curl_sockaddr *address)
 {
     int fd;
 
@@ -291,8 +292,8 @@ int dial_check(struct dial *dial, bool *ret_may_repeat, struct error *err)
     rc = dial_error(dial, code, err);
     if (code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT) {
         resolver_failed(dial_name(dial), dial->address);
-        *ret_may_repeat = code == CURLE_COULDNT_CONNECT &&
-                          dial->attempts < resolver_count(dial_name(dial));
+        *ret_may_repeat =
+            code == CURLE_COULDNT_CONNECT && dial->attempts < resolver_count(dial_name(dial));
     }
     link_free(dial->link);
     dial->link = NULL;

@@ -19,9 +19,9 @@
 #include "io/gate.h"
 #include "io/thread.h"
 
-#define DIALER_EVENTS_MAX 32
+#define DIALER_EVENTS_MAX   32
 #define DIALER_ATTEMPTS_MAX 8
-#define DIALER_ID_WAKE 0
+#define DIALER_ID_WAKE      0
 /* Lookups run with a descriptor table of their own and cannot wake us: the few that are needed are
  * asked for now and then. */
 #define DIALER_LOOKUP_TICK_MS 2
@@ -168,11 +168,11 @@ void dialer_watch(struct dial *dial, curl_socket_t fd, int events)
         dial->sockets[i] = dial->sockets[--dial->socket_count];
         return;
     }
-    event.events = (events & CURL_POLL_IN ? EPOLLIN : 0U) | (events & CURL_POLL_OUT ? EPOLLOUT : 0U);
+    event.events =
+        (events & CURL_POLL_IN ? EPOLLIN : 0U) | (events & CURL_POLL_OUT ? EPOLLOUT : 0U);
     if (i < dial->socket_count) {
         epoll_ctl(dialer.epoll_fd, EPOLL_CTL_MOD, fd, &event);
-    } else if (i < DIAL_SOCKETS_MAX &&
-               epoll_ctl(dialer.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) {
+    } else if (i < DIAL_SOCKETS_MAX && epoll_ctl(dialer.epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0) {
         dial->sockets[i] = fd;
         dial->socket_count++;
     }

@@ -18,7 +18,7 @@
 /* Anything that has to run on that thread. The memory is the owner's until run is called. */
 struct dialer_job {
     void (*run)(struct dialer_job *job);
-    struct dialer_job *next;             /* the dialer's own */
+    struct dialer_job *next; /* the dialer's own */
 };
 
 /* Any thread, inside the gate, any lock may be held. 0 or -errno. */
@@ -29,9 +29,9 @@ struct dial_target {
     const char *scheme, *host;
     unsigned port;
     bool tls, tls_verify;
-    const char *ca_file;                 /* NULL: the system's */
+    const char *ca_file; /* NULL: the system's */
     struct proxy proxy;
-    int64_t connect_timeout_ns;          /* name, connection and handshake together */
+    int64_t connect_timeout_ns; /* name, connection and handshake together */
 };
 
 #define DIAL_SOCKETS_MAX 8
@@ -39,7 +39,7 @@ struct dial_target {
 struct dial {
     struct dialer_job job;
     const struct dial_target *target;
-    const _Atomic bool *cancelled;       /* looked at now and then; ends the dial when true */
+    const _Atomic bool *cancelled; /* looked at now and then; ends the dial when true */
     /* The end, once, with a link that is the callee's now or with NULL and *err. The dial's memory is
      * the owner's again. */
     void (*on_done)(struct dial *dial, struct link *link, const struct error *err);
@@ -52,7 +52,7 @@ struct dial {
     unsigned attempts;
     struct link *link;
     int64_t deadline_ns, timer_ns;
-    int sockets[DIAL_SOCKETS_MAX];       /* in the epoll set */
+    int sockets[DIAL_SOCKETS_MAX]; /* in the epoll set */
     unsigned socket_count;
     char address[64];
 };

@@ -15,10 +15,10 @@
 struct link {
     CURL *easy;
     CURLM *multi;
-    int fd;                        /* curl's; watched for readiness */
-    bool tls;                      /* bytes pass through curl */
-    struct curl_slist *connect_to, *resolve;  /* curl reads them as long as the handle lives */
-    char error[CURL_ERROR_SIZE];   /* curl's words for the last failure */
+    int fd;                                  /* curl's; watched for readiness */
+    bool tls;                                /* bytes pass through curl */
+    struct curl_slist *connect_to, *resolve; /* curl reads them as long as the handle lives */
+    char error[CURL_ERROR_SIZE];             /* curl's words for the last failure */
 };
 
 /* Nothing connected yet: handles without options. NULL: no memory. */

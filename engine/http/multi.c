@@ -22,9 +22,9 @@
 #include "io/thread.h"
 
 #if defined __x86_64__
-#define MULTI_ARCH AUDIT_ARCH_X86_64
+#    define MULTI_ARCH AUDIT_ARCH_X86_64
 #elif defined __aarch64__
-#define MULTI_ARCH AUDIT_ARCH_AARCH64
+#    define MULTI_ARCH AUDIT_ARCH_AARCH64
 #endif
 
 #ifdef MULTI_ARCH

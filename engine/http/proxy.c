@@ -122,7 +122,8 @@ static int proxy_parse_text(const char *text, const char *scheme, struct proxy *
     int rc = url ? -EINVAL : -ENOMEM;
 
     buffer_init(&full, 4096);
-    if (url && buffer_append_format(&full, "%s%s", strstr(text, "://") ? "" : "http://", text) == 0 &&
+    if (url &&
+        buffer_append_format(&full, "%s%s", strstr(text, "://") ? "" : "http://", text) == 0 &&
         curl_url_set(url, CURLUPART_URL, full.data, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK)
         rc = proxy_parse(url, scheme, proxy);
     curl_url_cleanup(url);
@@ -130,8 +131,7 @@ static int proxy_parse_text(const char *text, const char *scheme, struct proxy *
     return rc;
 }
 
-int proxy_choose(const char *setting, const char *scheme, const char *host,
-                 struct proxy *ret_proxy)
+int proxy_choose(const char *setting, const char *scheme, const char *host, struct proxy *ret_proxy)
 {
     const char *excepted = proxy_env("no_proxy", "NO_PROXY");
     struct proxy proxy = {0};

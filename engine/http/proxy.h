@@ -6,11 +6,11 @@
 #include <stdbool.h>
 
 struct proxy {
-    char *url;              /* NULL: direct */
-    char *host;             /* of the proxy, without brackets */
+    char *url;  /* NULL: direct */
+    char *host; /* of the proxy, without brackets */
     unsigned port;
-    bool absolute_form;     /* requests name the whole URL (plain http through an HTTP proxy) */
-    char *authorization;    /* "Basic …" to send with those; NULL: none */
+    bool absolute_form;  /* requests name the whole URL (plain http through an HTTP proxy) */
+    char *authorization; /* "Basic …" to send with those; NULL: none */
 };
 
 /* setting: a URL; "" for none whatever the environment says; NULL: http_proxy, https_proxy,

@@ -12,16 +12,15 @@
 
 #include "http/client_private.h"
 
-#define RECEIVE_IN_BYTES ((size_t)16 << 10)
 /* What one connection may receive before others get their turn: some 2 ms, plain or TLS. */
 #define RECEIVE_MAX     ((size_t)8 << 20)
 #define RECEIVE_TLS_MAX ((size_t)2 << 20)
 
 enum receive_step {
-    RECEIVE_MORE,   /* something moved, go on */
-    RECEIVE_LAST,   /* something moved, and that was all there is */
-    RECEIVE_NONE,   /* nothing there, or no room */
-    RECEIVE_OVER,   /* this exchange is over, or another's already */
+    RECEIVE_MORE, /* something moved, go on */
+    RECEIVE_LAST, /* something moved, and that was all there is */
+    RECEIVE_NONE, /* nothing there, or no room */
+    RECEIVE_OVER, /* this exchange is over, or another's already */
 };
 
 /* ---- ends ------------------------------------------------------------------------------------- */
@@ -37,8 +36,7 @@ static enum receive_step receive_complete(struct http_connection *connection)
     return RECEIVE_OVER;
 }
 
-static enum receive_step receive_refuse(struct http_connection *connection,
-                                        const struct error *err)
+static enum receive_step receive_refuse(struct http_connection *connection, const struct error *err)
 {
     http_connection_end(connection, err, false);
     return RECEIVE_OVER;
@@ -59,14 +57,13 @@ static enum receive_step receive_ended(struct http_connection *connection, long 
     }
     if (connection->send_errno && !connection->answered)
         error_set_errno(&err, connection->send_errno, "sending to %s:%u failed: %s",
-                        client->target.host, client->target.port,
-                        strerror(connection->send_errno));
+                        client->target.host, client->target.port, strerror(connection->send_errno));
     else if (result < 0 && connection->link->tls && text[0])
         error_set(&err, ERROR_NETWORK, "receiving from %s:%u failed: %s", client->target.host,
                   client->target.port, text);
     else if (result < 0)
-        error_set_errno(&err, (int)-result, "receiving from %s:%u failed: %s",
-                        client->target.host, client->target.port, strerror((int)-result));
+        error_set_errno(&err, (int)-result, "receiving from %s:%u failed: %s", client->target.host,
+                        client->target.port, strerror((int)-result));
     http_connection_broken(connection, &err);
     return RECEIVE_OVER;
 }
@@ -79,7 +76,7 @@ static enum receive_step receive_fill(struct http_connection *connection)
 
     if (connection->in_start < connection->in_end)
         return RECEIVE_MORE;
-    n = link_recv(connection->link, connection->in, RECEIVE_IN_BYTES);
+    n = link_recv(connection->link, connection->in, HTTP_CONNECTION_IN_BYTES);
     if (n <= 0)
         return receive_ended(connection, n);
     connection->in_start = 0;

@@ -21,12 +21,12 @@
 #include "io/aside.h"
 #include "io/gate.h"
 
-#define RESOLVER_HOSTS 64
-#define RESOLVER_ADDRESSES 32
-#define RESOLVER_HOST_MAX 256
-#define RESOLVER_KEEP_NS (60 * NS_PER_S)
+#define RESOLVER_HOSTS           64
+#define RESOLVER_ADDRESSES       32
+#define RESOLVER_HOST_MAX        256
+#define RESOLVER_KEEP_NS         (60 * NS_PER_S)
 #define RESOLVER_KEEP_FAILURE_NS NS_PER_S
-#define RESOLVER_AVOID_NS (30 * NS_PER_S)
+#define RESOLVER_AVOID_NS        (30 * NS_PER_S)
 
 enum resolver_state { RESOLVER_EMPTY, RESOLVER_PENDING, RESOLVER_KNOWN, RESOLVER_FAILED };
 
@@ -38,7 +38,7 @@ struct resolver_address {
 struct resolver_host {
     char name[RESOLVER_HOST_MAX];
     enum resolver_state state;
-    uint64_t generation;         /* of the lookup */
+    uint64_t generation; /* of the lookup */
     int64_t expires_ns, used_ns;
     unsigned count, next;
     struct resolver_address addresses[RESOLVER_ADDRESSES];

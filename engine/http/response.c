@@ -14,18 +14,18 @@
 #include <string.h>
 #include <strings.h>
 
-#define HTTP_INTERIM_MAX 8
+#define HTTP_INTERIM_MAX    8
 #define HTTP_CHUNK_LINE_MAX 1024
-#define HTTP_BODY_TO_CLOSE UINT64_MAX
+#define HTTP_BODY_TO_CLOSE  UINT64_MAX
 
 enum chunk_state {
-    CHUNK_SIZE,        /* hex digits */
-    CHUNK_EXTENSION,   /* to the end of the line */
+    CHUNK_SIZE,      /* hex digits */
+    CHUNK_EXTENSION, /* to the end of the line */
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_DATA_CR,
     CHUNK_DATA_LF,
-    CHUNK_TRAILER,     /* first character of a trailer line */
+    CHUNK_TRAILER, /* first character of a trailer line */
     CHUNK_TRAILER_LINE,
     CHUNK_TRAILER_LF,
     CHUNK_LAST_LF,
@@ -42,7 +42,7 @@ struct http_parser {
     enum chunk_state chunk;
     uint64_t chunk_left;
     unsigned chunk_digits;
-    size_t chunk_line;          /* bytes of the present line, or of all trailers */
+    size_t chunk_line; /* bytes of the present line, or of all trailers */
 };
 
 struct http_parser *http_parser_new(void)
@@ -305,8 +305,7 @@ static int http_parse_text(struct http_parser *parser, struct error *err)
     return 0;
 }
 
-static int http_keep(struct http_parser *parser, const char *data, size_t length,
-                     struct error *err)
+static int http_keep(struct http_parser *parser, const char *data, size_t length, struct error *err)
 {
     size_t need = parser->length + length + 1;
 
@@ -441,8 +440,8 @@ static int http_chunk_step(struct http_parser *parser, char c, struct error *err
     return c == '\n' ? 0 : http_bad(err, "CR without LF");
 }
 
-int http_parser_chunk(struct http_parser *parser, const char *data, size_t length,
-                      size_t *ret_used, struct http_run *ret_run, struct error *err)
+int http_parser_chunk(struct http_parser *parser, const char *data, size_t length, size_t *ret_used,
+                      struct http_run *ret_run, struct error *err)
 {
     size_t used = 0;
 

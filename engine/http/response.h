@@ -13,19 +13,19 @@
 
 #include "base/error.h"
 
-#define HTTP_HEAD_MAX 65536
+#define HTTP_HEAD_MAX    65536
 #define HTTP_HEADERS_MAX 256
 
 struct http_header {
-    const char *name;   /* lower case, NUL-terminated */
-    const char *value;  /* trimmed, NUL-terminated */
+    const char *name;  /* lower case, NUL-terminated */
+    const char *value; /* trimmed, NUL-terminated */
 };
 
 struct http_head {
     int status;
     bool keep_alive;
     bool chunked;
-    int64_t content_length;          /* -1: not given */
+    int64_t content_length; /* -1: not given */
     unsigned header_count;
     struct http_header headers[HTTP_HEADERS_MAX];
 };
@@ -40,9 +40,9 @@ int http_parse_content_range(const char *value, uint64_t *ret_first, uint64_t *r
 struct http_parser;
 
 enum http_parser_state {
-    HTTP_PARSER_HEAD,   /* needs more bytes of the head */
-    HTTP_PARSER_BODY,   /* head complete; body bytes follow */
-    HTTP_PARSER_DONE,   /* the whole answer was seen */
+    HTTP_PARSER_HEAD, /* needs more bytes of the head */
+    HTTP_PARSER_BODY, /* head complete; body bytes follow */
+    HTTP_PARSER_DONE, /* the whole answer was seen */
 };
 
 struct http_parser *http_parser_new(void);
@@ -66,8 +66,8 @@ struct http_run {
     const char *data;
     size_t length;
 };
-int http_parser_chunk(struct http_parser *parser, const char *data, size_t length,
-                      size_t *ret_used, struct http_run *ret_run, struct error *err);
+int http_parser_chunk(struct http_parser *parser, const char *data, size_t length, size_t *ret_used,
+                      struct http_run *ret_run, struct error *err);
 /* The peer closed. 0 when that ends the body as it should, else a network error. */
 int http_parser_eof(struct http_parser *parser, struct error *err);
 

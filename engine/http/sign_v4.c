@@ -19,9 +19,9 @@
 #include "http/global.h"
 
 #define SIGN_HASH_BYTES 32
-#define SIGN_KEYS_KEPT 4
-#define SIGN_TEXT_MAX ((size_t)256 << 10)
-#define SIGN_ITEMS_MAX 1024
+#define SIGN_KEYS_KEPT  4
+#define SIGN_TEXT_MAX   ((size_t)256 << 10)
+#define SIGN_ITEMS_MAX  1024
 
 /* ---- hashes ----------------------------------------------------------------------------------- */
 
@@ -75,7 +75,7 @@ static int sign_hmac(const void *key, size_t key_length, const void *data, size_
 /* ---- the signing key -------------------------------------------------------------------------- */
 
 struct sign_key {
-    char id[SIGN_HASH_BYTES];   /* hash of what it was derived from; all zero: empty */
+    char id[SIGN_HASH_BYTES]; /* hash of what it was derived from; all zero: empty */
     unsigned char key[SIGN_HASH_BYTES];
 };
 
@@ -191,7 +191,7 @@ static int sign_add_normalized_path(struct buffer *out, const char *path)
 
 struct sign_item {
     const char *text;
-    size_t name_length, length;  /* of name and of "name=value" */
+    size_t name_length, length; /* of name and of "name=value" */
     unsigned order;
 };
 
@@ -381,8 +381,8 @@ static int sign_with_canonical(const struct sign_v4 *request, const struct buffe
     return buffer_append_format(out,
                                 "AWS4-HMAC-SHA256 Credential=%s/%s/%s/%s/aws4_request, "
                                 "SignedHeaders=%s, Signature=%s",
-                                request->access_key, date, request->region, request->service,
-                                names, signature);
+                                request->access_key, date, request->region, request->service, names,
+                                signature);
 }
 
 int sign_v4_authorization(const struct sign_v4 *request, struct buffer *out)

@@ -10,24 +10,24 @@
 #include "base/buffer.h"
 
 #define SIGN_UNSIGNED_PAYLOAD "UNSIGNED-PAYLOAD"
-#define SIGN_EMPTY_SHA256 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+#define SIGN_EMPTY_SHA256     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 struct sign_header {
-    const char *name;   /* lower case */
+    const char *name; /* lower case */
     const char *value;
 };
 
 struct sign_v4 {
     const char *method;
-    const char *path;           /* encoded as it goes on the wire, starting with '/' */
-    const char *query;          /* encoded, any order, without '?'; may be "" */
-    const struct sign_header *headers;  /* signed all; host and x-amz-* among them; any order */
+    const char *path;                  /* encoded as it goes on the wire, starting with '/' */
+    const char *query;                 /* encoded, any order, without '?'; may be "" */
+    const struct sign_header *headers; /* signed all; host and x-amz-* among them; any order */
     unsigned header_count;
-    const char *payload_hash;   /* hex SHA-256, or SIGN_UNSIGNED_PAYLOAD */
+    const char *payload_hash; /* hex SHA-256, or SIGN_UNSIGNED_PAYLOAD */
     const char *access_key, *secret_key;
     const char *region, *service;
     time_t when;
-    bool normalize_path;        /* the general rules; never for S3 */
+    bool normalize_path; /* the general rules; never for S3 */
 };
 
 /* Appends the value of the Authorization header. 0 or -ENOMEM / -EINVAL. */

@@ -11,11 +11,11 @@
 struct transfer {
     const char *method;
     const char *url;
-    const char *const *headers;  /* NULL-terminated "Name: value" */
-    const char *body;            /* NULL: none */
+    const char *const *headers; /* NULL-terminated "Name: value" */
+    const char *body;           /* NULL: none */
     int64_t timeout_ns;
-    const char *ca_file;         /* NULL: the system's authorities */
-    const char *proxy;           /* NULL: by the environment; "" none (metadata services) */
+    const char *ca_file; /* NULL: the system's authorities */
+    const char *proxy;   /* NULL: by the environment; "" none (metadata services) */
 };
 
 /* The calling thread sleeps meanwhile, outside the gate; it holds no lock. Redirects are not followed.

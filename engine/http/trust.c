@@ -29,12 +29,12 @@
 
 struct trust {
     struct trust *next;
-    char *ca_file;               /* "": the system's */
-    X509_STORE *store;           /* NULL: none yet */
+    char *ca_file;     /* "": the system's */
+    X509_STORE *store; /* NULL: none yet */
     bool pending;
     uint64_t generation;
     int64_t retry_ns;
-    struct error error;          /* of the last attempt */
+    struct error error; /* of the last attempt */
 };
 
 static struct {

@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define FD_NUMBERS (1 << 20)
+#define FD_NUMBERS   (1 << 20)
 #define FD_WORD_BITS 64
 
 static _Atomic uint64_t fd_words[FD_NUMBERS / FD_WORD_BITS];
@@ -77,5 +77,6 @@ bool fd_owned(int fd)
     if (fd < 0 || fd >= FD_NUMBERS)
         return false;
     return atomic_load_explicit(&fd_words[fd / FD_WORD_BITS], memory_order_relaxed) >>
-               (fd % FD_WORD_BITS) & 1;
+               (fd % FD_WORD_BITS) &
+           1;
 }

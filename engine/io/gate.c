@@ -25,7 +25,7 @@
 #include "base/clock.h"
 #include "io/futex.h"
 
-#define GATE_FORKING (UINT32_C(1) << 31)
+#define GATE_FORKING    (UINT32_C(1) << 31)
 #define GATE_BIT_READER 1U
 #define GATE_BIT_WRITER 2U
 
@@ -65,9 +65,8 @@ static void gate_count_in(void)
         if (word & GATE_FORKING) {
             futex_wait(&gate.word, word, CLOCK_NEVER, GATE_BIT_READER);
             word = atomic_load_explicit(&gate.word, memory_order_relaxed);
-        } else if (atomic_compare_exchange_weak_explicit(&gate.word, &word, word + 1,
-                                                         memory_order_acquire,
-                                                         memory_order_relaxed)) {
+        } else if (atomic_compare_exchange_weak_explicit(
+                       &gate.word, &word, word + 1, memory_order_acquire, memory_order_relaxed)) {
             return;
         }
     }

@@ -34,7 +34,7 @@ void gate_sleep_end(int keep_blocked);
 
 void gate_fork_prepare(void); /* waits for all others, then keeps them out */
 void gate_fork_parent(void);
-void gate_fork_child(void);   /* also advances the process generation */
+void gate_fork_child(void); /* also advances the process generation */
 
 /* 0 in the first process, one more in each fork child: state made under another number belongs to
  * the parent (threads, connections, requests in flight). */

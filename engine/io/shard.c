@@ -19,7 +19,7 @@
 #include "io/futex.h"
 #include "io/gate.h"
 
-#define SHARD_SLOT_WAKE 0
+#define SHARD_SLOT_WAKE   0
 #define SHARD_PATIENCE_NS NS_PER_MS
 
 static void shard_set_up(struct shard *shard)

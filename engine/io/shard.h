@@ -23,15 +23,15 @@ struct shard;
 
 struct shard_watch {
     int fd;
-    uint32_t events;                                          /* EPOLLIN | EPOLLOUT, level-triggered */
+    uint32_t events; /* EPOLLIN | EPOLLOUT, level-triggered */
     void (*on_event)(struct shard_watch *watch, uint32_t events);
-    uint32_t slot;                                            /* the shard's own */
+    uint32_t slot; /* the shard's own */
 };
 
 struct shard_timer {
-    int64_t at_ns;                                            /* CLOCK_NEVER: not set */
+    int64_t at_ns; /* CLOCK_NEVER: not set */
     void (*on_timer)(struct shard_timer *timer);
-    struct shard_timer *prev, *next;                          /* the shard's own */
+    struct shard_timer *prev, *next; /* the shard's own */
 };
 
 /* index: 0-based, for names of threads and statistics. 0 or -errno. No thread, no fd yet. */
@@ -39,7 +39,7 @@ int shard_new(unsigned index, struct shard **ret_shard);
 void shard_free(struct shard *shard);
 unsigned shard_index(const struct shard *shard);
 
-void shard_lock(struct shard *shard);   /* inside the gate only */
+void shard_lock(struct shard *shard); /* inside the gate only */
 void shard_unlock(struct shard *shard);
 
 /* All of these with the lock held. The watch and timer memory is the caller's. */

@@ -19,15 +19,15 @@
 #include "io/gate.h"
 #include "io/thread.h"
 
-#define BACKGROUND_TICK_NS NS_PER_MS
+#define BACKGROUND_TICK_NS       NS_PER_MS
 #define BACKGROUND_TICKS_TO_DEEP 8
 /* A leader that left by longjmp wakes nobody: look now and then. */
 #define BACKGROUND_DEEP_NS (250 * NS_PER_MS)
 
 struct background {
     struct shard *shard;
-    unsigned idle_ticks;    /* in a row with nothing in flight */
-    unsigned led_ticks;     /* in a row with the same leader asleep */
+    unsigned idle_ticks; /* in a row with nothing in flight */
+    unsigned led_ticks;  /* in a row with the same leader asleep */
 };
 
 static void background_rest(struct background *self, uint32_t drives)

@@ -47,7 +47,8 @@ static void shard_forget_stale(const void *frame)
 
     if (!shard_self.innermost || shard_on_signal_stack())
         return;
-    while (shard_self.innermost && (const char *)shard_self.innermost->frame <= (const char *)frame) {
+    while (shard_self.innermost &&
+           (const char *)shard_self.innermost->frame <= (const char *)frame) {
         struct shard_sleeper *sleeper = shard_self.innermost;
 
         shard_self.innermost = sleeper->outer;
@@ -115,8 +116,7 @@ static void shard_reap(struct shard *shard)
 }
 
 static struct shard_sleeper *shard_sleeper_get(struct shard *shard,
-                                               const struct shard_waiter *waiter,
-                                               const void *frame)
+                                               const struct shard_waiter *waiter, const void *frame)
 {
     struct shard_sleeper *sleeper = shard->free_sleepers;
 
@@ -175,7 +175,8 @@ void shard_waits_free(struct shard *shard)
 
 static bool shard_can_wake(const struct shard_sleeper *sleeper)
 {
-    return !sleeper->notified && !atomic_load_explicit(&sleeper->interrupted, memory_order_relaxed) &&
+    return !sleeper->notified &&
+           !atomic_load_explicit(&sleeper->interrupted, memory_order_relaxed) &&
            !atomic_load_explicit(&sleeper->gone, memory_order_relaxed);
 }
 

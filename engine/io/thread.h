@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
-#define THREAD_STACK_BYTES ((size_t)256 << 10)       /* enough for the event loop and TLS records */
+#define THREAD_STACK_BYTES       ((size_t)256 << 10) /* enough for the event loop and TLS records */
 #define THREAD_STACK_LARGE_BYTES ((size_t)1 << 20)   /* handshakes, certificates, getaddrinfo */
 
 /* name: at most 15 characters. ret_thread NULL: detached. 0 or -errno. */

@@ -181,3 +181,55 @@ void http_rig_close(struct http_rig *rig)
     gate_leave(&rig->scope);
     http_server_stop(rig->server);
 }
+
+void http_serve_hello(struct http_peer *peer)
+{
+    while (http_peer_read_head(peer) && http_peer_answer(peer, "hello"))
+        continue;
+}
+
+void http_serve_silence(struct http_peer *peer)
+{
+    http_peer_read_head(peer);
+    http_peer_read_head(peer);
+}
+
+const struct http_client_options http_patient = {
+    .host = "127.0.0.1",
+    .proxy = "",
+    .tls_verify = true,
+    .connections_max = 16,
+    .idle_timeout_ns = 10 * NS_PER_S,
+    .connect_timeout_ns = 5 * NS_PER_S,
+    .first_byte_timeout_ns = 10 * NS_PER_S,
+    .progress_timeout_ns = 10 * NS_PER_S,
+};
+
+void fetch_get(struct http_rig *rig, struct fetch *fetch)
+{
+    http_fetch_init(fetch, "GET", "/");
+    fetch_run(rig, fetch);
+}
+
+void fetch_from(struct http_client_options *options, struct fetch *fetch)
+{
+    struct http_rig rig = {0};
+
+    if (!options->scheme)
+        options->scheme = "http";
+    gate_enter(&rig.scope);
+    assert_int_equal(shard_new(0, &rig.shard), 0);
+    assert_int_equal(http_client_new(options, &rig.client), 0);
+    shard_lock(rig.shard);
+    fetch_get(&rig, fetch);
+    shard_unlock(rig.shard);
+    http_client_free(rig.client);
+    shard_free(rig.shard);
+    gate_leave(&rig.scope);
+}
+
+void assert_fetch_error(const struct fetch *fetch, enum error_class class, const char *part)
+{
+    if (fetch->error.class != class || !strstr(fetch->error.message, part))
+        fail_msg("%s: %s", error_class_name(fetch->error.class), fetch->error.message);
+}

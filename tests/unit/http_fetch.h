@@ -9,14 +9,14 @@
 #include "io/gate.h"
 
 struct fetch {
-    struct http_request request;     /* first */
+    struct http_request request; /* first */
     /* what to do */
     const char *method, *path;
     struct iovec body[4];
-    size_t room;                     /* most that body_space gives at a time; 0: 1 MiB */
-    size_t pause_after;              /* bytes; 0: never */
-    size_t fail_after;               /* body_commit refuses behind it; 0: never */
-    bool fail_head;                  /* on_head refuses */
+    size_t room;        /* most that body_space gives at a time; 0: 1 MiB */
+    size_t pause_after; /* bytes; 0: never */
+    size_t fail_after;  /* body_commit refuses behind it; 0: never */
+    bool fail_head;     /* on_head refuses */
     int write_head_errno;
     /* how it went */
     bool done;
@@ -24,8 +24,8 @@ struct fetch {
     int status;
     struct error error;
     size_t received;
-    uint64_t sum;                    /* of the bytes, each times its place */
-    char text[256];                  /* the first of them */
+    uint64_t sum;   /* of the bytes, each times its place */
+    char text[256]; /* the first of them */
     pthread_t done_on;
     char *space;
     size_t space_size;
@@ -50,8 +50,20 @@ void http_fetch_fini(struct fetch *fetch);
 void fetch_submit(struct http_rig *rig, struct fetch *fetch);
 /* 0 or -ETIMEDOUT after 20 s. */
 int fetch_wait(struct http_rig *rig, struct fetch *fetch);
+/* "hello" to every request. */
+void http_serve_hello(struct http_peer *peer);
+/* Nothing, until the client hangs up. */
+void http_serve_silence(struct http_peer *peer);
+/* Deadlines that no test reaches by accident. */
+extern const struct http_client_options http_patient;
+
 /* Submits and waits. */
 void fetch_run(struct http_rig *rig, struct fetch *fetch);
+/* GET / as a whole. */
+void fetch_get(struct http_rig *rig, struct fetch *fetch);
+/* The same from where nothing may listen, on a shard of its own. */
+void fetch_from(struct http_client_options *options, struct fetch *fetch);
+void assert_fetch_error(const struct fetch *fetch, enum error_class class, const char *part);
 void assert_fetched(const struct fetch *fetch, int status, const char *text);
 
 #endif

@@ -14,10 +14,10 @@ struct http_server;
 struct http_peer {
     struct http_server *server;
     int fd;
-    void *ssl;               /* NULL: plain */
-    unsigned number;         /* of the connection, from 0 */
-    char request[16384];     /* the last head that was read, with a NUL */
-    char early[16384];       /* what came behind it */
+    void *ssl;           /* NULL: plain */
+    unsigned number;     /* of the connection, from 0 */
+    char request[16384]; /* the last head that was read, with a NUL */
+    char early[16384];   /* what came behind it */
     size_t early_length;
 };
 

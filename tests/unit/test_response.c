@@ -231,7 +231,7 @@ static void what_follows_is_left(void **state)
     assert_int_equal(feed(answer, sizeof answer - 1, &err), sizeof answer - 1 - 12);
 }
 
-#define OK "HTTP/1.1 200 OK\r\n"
+#define OK      "HTTP/1.1 200 OK\r\n"
 #define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
 
 static void refused(void **state)
@@ -250,7 +250,7 @@ static void refused(void **state)
         "HTTP/1.1 200 O\x01K\r\n\r\n",
         "\r\nHTTP/1.1 200 OK\r\n\r\n",
         "\n",
-        OK "Name: a\r\n b\r\n\r\n",                              /* folding */
+        OK "Name: a\r\n b\r\n\r\n", /* folding */
         OK "Name : a\r\n\r\n",
         OK ": a\r\n\r\n",
         OK "Name\r\n\r\n",
@@ -354,8 +354,17 @@ static void limits(void **state)
 static void content_range(void **state)
 {
     static const char *const bad[] = {
-        "", "bytes", "bytes */200", "bytes 0-99", "bytes 0-99/", "bytes 5-4/10", "bytes 0-10/10",
-        "bytes 0-1/2x", "bytes -1-2/3", "octets 0-1/2", "bytes 0-99999999999999999999/*",
+        "",
+        "bytes",
+        "bytes */200",
+        "bytes 0-99",
+        "bytes 0-99/",
+        "bytes 5-4/10",
+        "bytes 0-10/10",
+        "bytes 0-1/2x",
+        "bytes -1-2/3",
+        "octets 0-1/2",
+        "bytes 0-99999999999999999999/*",
     };
     uint64_t first = 7, last = 7;
     int64_t total = 7;

@@ -396,7 +396,7 @@ static void leader_left_by_longjmp(void **state)
     assert_true(follower.done_ns - sent_ns < 2 * NS_PER_S);
 
     pthread_sigmask(SIG_SETMASK, &test_scope.caller_mask, NULL); /* sigsetjmp was made inside */
-    gate_enter(&test_scope); /* the next call of this thread */
+    gate_enter(&test_scope);                                     /* the next call of this thread */
     shard_lock(shard);
     assert_int_not_equal(shard_thread_id(), id);
     channel.wanted++;
