@@ -1,12 +1,12 @@
 /* HTTP/1.1 requests over pooled connections, asynchronous on a shard.
  *
  * One client for each (endpoint, TLS and proxy settings); its connections are per shard and made by
- * libcurl in CONNECT_ONLY mode on an engine thread, because a program's stack may be too small for a
- * handshake. Bytes of a body are received straight into the memory that the request names.
+ * libcurl in CONNECT_ONLY mode on an engine thread, because a program's stack may be too small for
+ * a handshake. Bytes of a body are received straight into the memory that the request names.
  *
  * The client retries nothing except a failure on a reused connection before any byte of the answer
- * (once, on a new connection). It follows no redirect. Everything else is the caller's policy.
- * All functions but http_client_new/free are called with the shard's lock held.
+ * (once, on a new connection). It follows no redirect. Everything else is the caller's policy. All
+ * functions but http_client_new/free are called with the shard's lock held.
  */
 #ifndef S3DLIO_HTTP_CLIENT_H
 #define S3DLIO_HTTP_CLIENT_H
@@ -49,20 +49,20 @@ bool http_owns_fd(int fd);
 struct http_request;
 
 struct http_request_ops {
-    /* Writes request line and all headers but Host-independent framing: everything up to and without
-     * the empty line, Content-Length included. Called when the first byte is about to be sent, again
-     * for a repeat: sign here. 0 or -errno with *err. */
+    /* Writes request line and all headers but Host-independent framing: everything up to and
+     * without the empty line, Content-Length included. Called when the first byte is about to be
+     * sent, again for a repeat: sign here. 0 or -errno with *err. */
     int (*write_head)(struct http_request *request, struct buffer *head, struct error *err);
     /* The final status line and headers came (1xx never shown). Valid during the call only. 0, or
      * -errno with *err: the connection is closed and the request done with that. */
     int (*on_head)(struct http_request *request, const struct http_head *head, struct error *err);
-    /* Where the next bytes of the body go. Returns the room in bytes, 0 to pause: nothing is received
-     * until http_request_resume. Never called for bodies without bytes. */
+    /* Where the next bytes of the body go. Returns the room in bytes, 0 to pause: nothing is
+     * received until http_request_resume. Never called for bodies without bytes. */
     size_t (*body_space)(struct http_request *request, void **ret_where);
     /* `length` bytes were put there. 0, or -errno with *err as in on_head. */
     int (*body_commit)(struct http_request *request, size_t length, struct error *err);
-    /* Over: err->class is ERROR_NONE when the whole answer came (whatever its status). The request is
-     * the owner's again and may be freed or submitted anew from here. */
+    /* Over: err->class is ERROR_NONE when the whole answer came (whatever its status). The
+     * request is the owner's again and may be freed or submitted anew from here. */
     void (*on_done)(struct http_request *request, const struct error *err);
 };
 

@@ -114,12 +114,14 @@ void http_connection_abandon(struct http_connection *connection); /* in a fork c
 void http_connection_on_event(struct shard_watch *watch, uint32_t events);
 void http_connection_on_timer(struct shard_timer *timer);
 void http_connection_start(struct http_connection *connection, struct http_request *request);
-/* Sends or receives what can be without sleeping; true when something moved or the exchange ended. */
+/* Sends or receives what can be without sleeping; true when something moved or the exchange
+ * ended. */
 bool http_connection_drive(struct http_connection *connection);
 void http_connection_resume(struct http_connection *connection);
 /* Receives in the loop's next round, without an event: what TLS has decrypted wakes nobody. */
 void http_connection_kick(struct http_connection *connection);
-/* The exchange is over: with the whole answer (err NULL, the connection kept or not), or without. */
+/* The exchange is over: with the whole answer (err NULL, the connection kept or not), or
+ * without. */
 void http_connection_end(struct http_connection *connection, const struct error *err, bool keep);
 /* The same after a failure of the connection: a request that may be repeated is. */
 void http_connection_broken(struct http_connection *connection, const struct error *err);

@@ -1,13 +1,13 @@
 /* One connection at work: the sending of requests, deadlines, and what ends an exchange.
  *
- * States: IDLE → SENDING → RECEIVING → IDLE or closed. The watch stays registered for EPOLLIN all the
- * time; EPOLLOUT is added only when a send would block. While sending, an answer that comes early is
- * read, and ends the sending. One timer a connection: it is not moved for every byte, but looks at
- * activity_ns when it fires.
+ * States: IDLE → SENDING → RECEIVING → IDLE or closed. The watch stays registered for EPOLLIN all
+ * the time; EPOLLOUT is added only when a send would block. While sending, an answer that comes
+ * early is read, and ends the sending. One timer a connection: it is not moved for every byte, but
+ * looks at activity_ns when it fires.
  *
  * Callbacks of the owner may submit, resume and abandon, so after each of them `exchange` tells
- * whether the connection still does what it did; enter and leave keep its memory until the last frame
- * that uses it has returned. Everything under the shard's lock.
+ * whether the connection still does what it did; enter and leave keep its memory until the last
+ * frame that uses it has returned. Everything under the shard's lock.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* The life of a connection: made around a link, watched, closed, freed when nobody uses it any more.
+/* The life of a connection: made around a link, watched, closed, freed when nobody uses it any
+ * more.
  *
  * Callbacks of a request's owner may close the connection that calls them. So whoever goes on using
  * it after a callback has entered it before, and memory goes with the last who leaves. Everything

@@ -187,8 +187,8 @@ static const char *dial_name(const struct dial *dial)
     return dial->target->proxy.url ? dial->target->proxy.host : dial->target->host;
 }
 
-/* The timer is asked for after every action: curl tells of a timer only when it changes, so one that
- * fired a rounded fraction of a millisecond early would never be told again. */
+/* The timer is asked for after every action: curl tells of a timer only when it changes, so one
+ * that fired a rounded fraction of a millisecond early would never be told again. */
 void dial_socket_action(struct dial *dial, curl_socket_t fd, int events)
 {
     long timeout_ms = -1;

@@ -9,8 +9,8 @@
 int dial_begin(struct dial *dial, struct error *err);
 /* The socket is ready, or (CURL_SOCKET_TIMEOUT) time has passed: goes on. */
 void dial_socket_action(struct dial *dial, curl_socket_t fd, int events);
-/* 0: connected, dial->link is whole and out of the dialer's hands; -EAGAIN: not yet; -errno with *err:
- * failed, dial->link is gone; may_repeat tells whether another address is worth trying. */
+/* 0: connected, dial->link is whole and out of the dialer's hands; -EAGAIN: not yet; -errno with
+ * *err: failed, dial->link is gone; may_repeat tells whether another address is worth trying. */
 int dial_check(struct dial *dial, bool *ret_may_repeat, struct error *err);
 
 /* dialer.c: keeps a socket in the epoll set. events: CURL_POLL_*, CURL_POLL_REMOVE takes it out. */

@@ -2,8 +2,8 @@
  *
  * dialer.lock guards the inbox and the descriptors' creation; dialer.dials and everything in a dial
  * belong to the thread, and to the fork child after that (the gate keeps the thread out then). One
- * epoll set: slot numbers in its data say which dial an event belongs to, so that one that is over is
- * recognised. The thread never ends; without work it sleeps without a timeout.
+ * epoll set: slot numbers in its data say which dial an event belongs to, so that one that is over
+ * is recognised. The thread never ends; without work it sleeps without a timeout.
  */
 #include "http/dialer.h"
 

@@ -1,5 +1,5 @@
-/* Establishing connections, on one engine thread ("s3dlio-dial") for all clients: handshakes need more
- * stack than a program's thread may have, and many can be under way at once.
+/* Establishing connections, on one engine thread ("s3dlio-dial") for all clients: handshakes need
+ * more stack than a program's thread may have, and many can be under way at once.
  *
  * The thread sleeps whenever there is nothing to do, holds the gate whenever it is inside curl, and
  * calls back with no lock held. It starts with the first job of a process.
@@ -40,8 +40,8 @@ struct dial {
     struct dialer_job job;
     const struct dial_target *target;
     const _Atomic bool *cancelled; /* looked at now and then; ends the dial when true */
-    /* The end, once, with a link that is the callee's now or with NULL and *err. The dial's memory is
-     * the owner's again. */
+    /* The end, once, with a link that is the callee's now or with NULL and *err. The dial's
+     * memory is the owner's again. */
     void (*on_done)(struct dial *dial, struct link *link, const struct error *err);
     void *owner;
 

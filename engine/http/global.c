@@ -2,7 +2,8 @@
  *
  * OpenSSL registers no exit handler: uploads are completed after those have run, and need it whole.
  * Nothing is ever taken down, for the same reason. The mutex is only ever held inside the gate or
- * before a second thread exists, so no fork child finds it taken; OpenSSL's own state survives fork.
+ * before a second thread exists, so no fork child finds it taken; OpenSSL's own state survives
+ * fork.
  */
 #include "http/global.h"
 

@@ -10,8 +10,8 @@
 #include "http/multi.h"
 #include "io/fd.h"
 
-/* OpenSSL wants a send that would block repeated with the same bytes, and reports no progress before
- * all of them are out. */
+/* OpenSSL wants a send that would block repeated with the same bytes, and reports no progress
+ * before all of them are out. */
 #define LINK_TLS_SEND_MAX ((size_t)64 << 10)
 
 struct link *link_new(void)

@@ -1,8 +1,8 @@
 /* An established connection as a stream of bytes, plain or TLS, never blocking.
  *
- * Plain bytes go straight to the socket; TLS through curl_easy_send and curl_easy_recv, on the handle
- * that made the connection, which stays in a multi handle of its own for life. Belongs to one thread
- * at a time: under the lock of the shard it is on. Inside the gate only.
+ * Plain bytes go straight to the socket; TLS through curl_easy_send and curl_easy_recv, on the
+ * handle that made the connection, which stays in a multi handle of its own for life. Belongs to
+ * one thread at a time: under the lock of the shard it is on. Inside the gate only.
  */
 #ifndef S3DLIO_HTTP_LINK_H
 #define S3DLIO_HTTP_LINK_H
@@ -25,7 +25,8 @@ struct link {
 struct link *link_new(void);
 /* Closes, with a TLS alert if it can be sent at once. */
 void link_free(struct link *link);
-/* In a fork child: closes the number, touches nothing that the parent shares, leaks curl's memory. */
+/* In a fork child: closes the number, touches nothing that the parent shares, leaks curl's
+ * memory. */
 void link_abandon(struct link *link);
 
 /* Bytes sent (at least one), -EAGAIN, or -errno. After -EAGAIN the next call starts with the same

@@ -4,7 +4,8 @@
 
 #include <curl/curl.h>
 
-/* As curl_multi_init; curl_multi_wakeup and curl_multi_poll are not for this handle. NULL: no memory. */
+/* As curl_multi_init; curl_multi_wakeup and curl_multi_poll are not for this handle. NULL: no
+ * memory. */
 CURLM *multi_new(void);
 
 #endif

@@ -1,14 +1,14 @@
 /* Which request gets which connection, and when another one is dialled.
  *
- * Requests wait in the order they came; idle connections are taken last used first, and checked when
- * taken. A request that lost a reused connection before any answer gets only one that nobody has
- * used. As many dials are under way as requests wait, within connections_max over all shards; a pool
- * that may not dial any more is starved, and then connections that become idle on other shards are
- * closed for it, and one already idle there is looked for by the dialer's thread, which may lock
- * other shards.
+ * Requests wait in the order they came; idle connections are taken last used first, and checked
+ * when taken. A request that lost a reused connection before any answer gets only one that nobody
+ * has used. As many dials are under way as requests wait, within connections_max over all shards; a
+ * pool that may not dial any more is starved, and then connections that become idle on other shards
+ * are closed for it, and one already idle there is looked for by the dialer's thread, which may
+ * lock other shards.
  *
- * Everything under the shard's lock, but for http_pool_feed and http_pool_dialled, which begin on the
- * dialer's thread without one.
+ * Everything under the shard's lock, but for http_pool_feed and http_pool_dialled, which begin on
+ * the dialer's thread without one.
  */
 #include <errno.h>
 #include <stdlib.h>

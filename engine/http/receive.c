@@ -1,9 +1,10 @@
 /* The answer's bytes: from the connection through the parser to the memory its request names.
  *
- * The head, chunked bodies and the first bytes of others come by way of the connection's own buffer;
- * the rest of a body is received straight into body_space. Plain sockets are left alone after a short
- * read: there is nothing more, and epoll reports level-triggered. TLS is read until it has no more,
- * because what it has decrypted wakes nobody. A paused request's bytes stay where they are.
+ * The head, chunked bodies and the first bytes of others come by way of the connection's own
+ * buffer; the rest of a body is received straight into body_space. Plain sockets are left alone
+ * after a short read: there is nothing more, and epoll reports level-triggered. TLS is read until
+ * it has no more, because what it has decrypted wakes nobody. A paused request's bytes stay where
+ * they are.
  *
  * After every callback of the owner `exchange` is compared. Everything under the shard's lock.
  */

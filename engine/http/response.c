@@ -1,9 +1,10 @@
 /* Parser for the head of an HTTP/1.1 answer and for the framing of its body. Contract: response.h.
  *
- * The head is collected in one growing block until its empty line, then taken apart in place: header
- * names and values point into that block, which lives until the next reset. Every rule that RFC 9112
- * leaves to taste is decided strictly, because a lenient reader of framing is how answers get mixed
- * up: lines end in CRLF, no folding, "chunked" is the only transfer coding, one length only.
+ * The head is collected in one growing block until its empty line, then taken apart in place:
+ * header names and values point into that block, which lives until the next reset. Every rule that
+ * RFC 9112 leaves to taste is decided strictly, because a lenient reader of framing is how answers
+ * get mixed up: lines end in CRLF, no folding, "chunked" is the only transfer coding, one length
+ * only.
  *
  * No locking: one connection owns it. It does no I/O and knows no requests.
  */

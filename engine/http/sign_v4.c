@@ -1,9 +1,9 @@
-/* AWS Signature Version 4. The contract is in sign_v4.h; the four steps are AWS's: canonical request,
- * string to sign, signing key, signature.
+/* AWS Signature Version 4. The contract is in sign_v4.h; the four steps are AWS's: canonical
+ * request, string to sign, signing key, signature.
  *
- * State: the last few signing keys (they change with the day, the secret, the region), under a mutex
- * that is held for a copy only. Secrets stay in that cache and in the caller's memory, and are wiped
- * from the stack.
+ * State: the last few signing keys (they change with the day, the secret, the region), under a
+ * mutex that is held for a copy only. Secrets stay in that cache and in the caller's memory, and
+ * are wiped from the stack.
  */
 #include "http/sign_v4.h"
 

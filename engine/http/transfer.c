@@ -1,8 +1,9 @@
 /* Blocking exchanges by plain libcurl. Contract: transfer.h.
  *
- * Each runs aside (io/aside.h), on a thread of its own with a descriptor table of its own: names are
- * resolved and files read where the program's close cannot reach, and its stack does not matter. That
- * thread is inside the gate while curl works and outside while it waits for the network.
+ * Each runs aside (io/aside.h), on a thread of its own with a descriptor table of its own: names
+ * are resolved and files read where the program's close cannot reach, and its stack does not
+ * matter. That thread is inside the gate while curl works and outside while it waits for the
+ * network.
  */
 #include "http/transfer.h"
 

@@ -18,8 +18,9 @@ struct transfer {
     const char *proxy;   /* NULL: by the environment; "" none (metadata services) */
 };
 
-/* The calling thread sleeps meanwhile, outside the gate; it holds no lock. Redirects are not followed.
- * 0 with status and the body appended to ret_body, or -errno when no whole answer came. */
+/* The calling thread sleeps meanwhile, outside the gate; it holds no lock. Redirects are not
+ * followed. 0 with status and the body appended to ret_body, or -errno when no whole answer
+ * came. */
 int transfer_perform(const struct transfer *transfer, int *ret_status, struct buffer *ret_body,
                      struct error *err);
 

@@ -1,8 +1,8 @@
-/* Threads with a descriptor table of their own, one for each piece of work: it is rare (a name every
- * minute, a file at start), and a slow one never delays another.
+/* Threads with a descriptor table of their own, one for each piece of work: it is rare (a name
+ * every minute, a file at start), and a slow one never delays another.
  *
- * The waiting side of aside_run owns the task; the thread's last touch of it is the futex wake, which
- * uses the address only. No locks.
+ * The waiting side of aside_run owns the task; the thread's last touch of it is the futex wake,
+ * which uses the address only. No locks.
  */
 #include "io/aside.h"
 

@@ -1,7 +1,7 @@
 /* Descriptors that belong to the engine: close-on-exec, out of the program's way, and known.
  *
- * Any thread, no lock: a bitmap of atomics. A descriptor is registered before anybody else can learn
- * its number and unregistered before it is closed. */
+ * Any thread, no lock: a bitmap of atomics. A descriptor is registered before anybody else can
+ * learn its number and unregistered before it is closed. */
 #ifndef S3DLIO_IO_FD_H
 #define S3DLIO_IO_FD_H
 

@@ -15,8 +15,8 @@
 
 #define FUTEX_BITS_ALL UINT32_MAX
 
-/* Sleeps while *word == expected, at most timeout_ns (CLOCK_NEVER: for ever), until a wake whose bits
- * meet these. Returns for any reason or none: look again. */
+/* Sleeps while *word == expected, at most timeout_ns (CLOCK_NEVER: for ever), until a wake whose
+ * bits meet these. Returns for any reason or none: look again. */
 static inline void futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t timeout_ns,
                               uint32_t bits)
 {

@@ -4,15 +4,15 @@
  * from gate_fork_prepare until one of the other two. Nobody is counted while asleep. gate.forking
  * serialises threads that fork at the same time; saved_mask belongs to its holder.
  *
- * A thread of its own may enter while it forks (other libraries' pthread_atfork handlers do I/O): it
- * passes uncounted. One that forks from a handler of a synchronous signal raised inside the engine is
- * counted once, so that much is not waited for.
+ * A thread of its own may enter while it forks (other libraries' pthread_atfork handlers do I/O):
+ * it passes uncounted. One that forks from a handler of a synchronous signal raised inside the
+ * engine is counted once, so that much is not waited for.
  *
  * Signals: all but the synchronous ones (SIGSEGV and kin) are blocked inside. Blocking those would
  * turn a fault in the program's own memory, which it may handle, into its death.
  *
- * Scopes left by longjmp out of a sleep stay behind in gate_self.current; they are overwritten by the
- * next gate_enter and never read.
+ * Scopes left by longjmp out of a sleep stay behind in gate_self.current; they are overwritten by
+ * the next gate_enter and never read.
  */
 #include "io/gate.h"
 

@@ -3,7 +3,8 @@
  * So at the moment of fork no thread is inside curl, OpenSSL or an engine lock, and the child finds
  * every structure whole. Nobody holds the gate while asleep: gate_sleep_begin/end bracket every
  * wait. Entering also blocks signals and defers cancellation, so that a handler which calls the
- * engine again never meets a lock of its own thread; both are as the caller had them during a sleep.
+ * engine again never meets a lock of its own thread; both are as the caller had them during a
+ * sleep.
  *
  * Order: the gate first, then a shard's lock, then any other engine lock.
  */
@@ -27,8 +28,9 @@ void gate_leave(struct gate_scope *scope);
 /* The innermost scope of this thread; NULL outside. */
 struct gate_scope *gate_current(void);
 
-/* Leaves the gate around something that sleeps. The caller holds no lock. Signals are let through
- * from begin to end unless the sleep itself takes the mask (epoll_pwait): then pass keep_blocked. */
+/* Leaves the gate around something that sleeps. The caller holds no lock. Signals are let
+ * through from begin to end unless the sleep itself takes the mask (epoll_pwait): then pass
+ * keep_blocked. */
 void gate_sleep_begin(int keep_blocked);
 void gate_sleep_end(int keep_blocked);
 

@@ -90,9 +90,9 @@ unsigned shard_index(const struct shard *shard)
     return shard->index;
 }
 
-/* The mutex alone is not fair: a thread that takes it again at once wins against one that has to be
- * woken. Who has waited for a millisecond makes newcomers wait in front of the mutex until it has had
- * its turn, and the background thread steps back for anybody. */
+/* The mutex alone is not fair: a thread that takes it again at once wins against one that has to
+ * be woken. Who has waited for a millisecond makes newcomers wait in front of the mutex until it
+ * has had its turn, and the background thread steps back for anybody. */
 void shard_lock(struct shard *shard)
 {
     uint32_t impatient = atomic_load_explicit(&shard->lock_impatient, memory_order_relaxed);

@@ -1,9 +1,9 @@
 /* A shard: one event loop with its own epoll set, driven by whoever waits.
  *
- * The waiting thread drives: a thread that has to wait for bytes leads the loop itself, others sleep
- * on a futex of their own until what they wait for is ready. When requests are in flight and nobody
- * has driven for about a millisecond, the shard's own thread takes over, and yields at the next
- * wait. The shard's lock guards everything that hangs on it: watches, timers, connections, the
+ * The waiting thread drives: a thread that has to wait for bytes leads the loop itself, others
+ * sleep on a futex of their own until what they wait for is ready. When requests are in flight and
+ * nobody has driven for about a millisecond, the shard's own thread takes over, and yields at the
+ * next wait. The shard's lock guards everything that hangs on it: watches, timers, connections, the
  * requests and ranges in flight. All callbacks run under it, on the driving thread; they must not
  * sleep, and may start and finish requests.
  *
@@ -50,31 +50,33 @@ void shard_timer_init(struct shard_timer *timer, void (*on_timer)(struct shard_t
 void shard_timer_set(struct shard *shard, struct shard_timer *timer, int64_t at_ns);
 void shard_timer_clear(struct shard *shard, struct shard_timer *timer);
 
-/* Requests in flight: while the count is above zero the background thread watches over the shard. */
+/* Requests in flight: while the count is above zero the background thread watches over the
+ * shard. */
 void shard_hold(struct shard *shard);
 void shard_release(struct shard *shard);
 
 struct shard_waiter {
-    /* Is what we wait for there? Under the lock, by the waiting thread and by leaders: no writes. */
+    /* Is what we wait for there? Under the lock, by the waiting thread and by leaders: no
+     * writes. */
     bool (*ready)(const struct shard_waiter *waiter);
-    /* May be NULL. Tried by the waiting thread itself, under the lock, before it sleeps: receive what
-     * the kernel already has, without asking epoll. Returns whether anything moved. */
+    /* May be NULL. Tried by the waiting thread itself, under the lock, before it sleeps: receive
+     * what the kernel already has, without asking epoll. Returns whether anything moved. */
     bool (*advance)(struct shard_waiter *waiter);
     void *arg;
 };
 
 /* Waits until ready(), driving the loop as needed. Lock held on entry and return, released while
- * asleep. 0, or -ETIMEDOUT when deadline_ns (CLOCK_NEVER: none) has passed; -ECANCELED when a signal
- * handler forked during the sleep and this is the child, where what was waited for no longer exists;
- * -errno when the loop cannot be set up (no descriptor, no memory).
- * The shard keeps a copy of *waiter: ready and advance find their state by ->arg, and that must
- * outlive a longjmp out of the wait (the heap, not the caller's stack) until the thread waits again. */
+ * asleep. 0, or -ETIMEDOUT when deadline_ns (CLOCK_NEVER: none) has passed; -ECANCELED when a
+ * signal handler forked during the sleep and this is the child, where what was waited for no
+ * longer exists; -errno when the loop cannot be set up (no descriptor, no memory). The shard
+ * keeps a copy of *waiter: ready and advance find their state by ->arg, and that must outlive a
+ * longjmp out of the wait (the heap, not the caller's stack) until the thread waits again. */
 int shard_wait(struct shard *shard, const struct shard_waiter *waiter, int64_t deadline_ns);
 
-/* True when the calling thread is inside shard_wait of this shard for this waiter's request: lets a
- * sink decide whether the driver is the thread that owns the destination buffer. False in a wait
- * that a signal handler makes while another wait of its thread is interrupted: bytes for either take
- * the way through an engine buffer. */
+/* True when the calling thread is inside shard_wait of this shard for this waiter's request:
+ * lets a sink decide whether the driver is the thread that owns the destination buffer. False in
+ * a wait that a signal handler makes while another wait of its thread is interrupted: bytes for
+ * either take the way through an engine buffer. */
 bool shard_driver_is(const struct shard *shard, uint64_t thread_id);
 /* Of the calling thread; never 0. A thread that left a wait by longjmp has another one after: bytes
  * still on their way into the buffer of that call find no owner. */

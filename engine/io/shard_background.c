@@ -3,8 +3,8 @@
  * Three ways to rest, in `park`: ticking every millisecond while something is in flight and program
  * threads drive now and then; deep when nothing is in flight, or a program thread has led for a
  * while without a break; and asleep in epoll as leader, when nobody has driven for a tick. Only the
- * deep rest has to be ended from outside: shard_unlock does, when it leaves requests in flight and no
- * leader behind. A program thread takes the lead from this one without a word; the thread finds
+ * deep rest has to be ended from outside: shard_unlock does, when it leaves requests in flight and
+ * no leader behind. A program thread takes the lead from this one without a word; the thread finds
  * another ticket when it wakes, and ticks again.
  *
  * The thread starts the first time shard_unlock finds requests in flight that nobody waits for.

@@ -18,8 +18,9 @@
 /* A follower looks for itself this often whether anybody leads. */
 #define SHARD_FOLLOWER_SLEEP_NS (200 * NS_PER_MS)
 
-/* One wait in progress. Type-stable memory of the shard, never freed before it: a wait that was left
- * by longjmp leaves its sleeper behind, marked gone by its thread as soon as that waits again. */
+/* One wait in progress. Type-stable memory of the shard, never freed before it: a wait that was
+ * left by longjmp leaves its sleeper behind, marked gone by its thread as soon as that waits
+ * again. */
 struct shard_sleeper {
     struct shard_sleeper *prev, *next; /* of the sleepers while asleep, of the free ones */
     struct shard_waiter waiter;

@@ -5,12 +5,12 @@
  * nothing: epoll reports level-triggered, so the new leader sees the same events. A leader is live
  * until shortly after it should have woken by itself; nobody waits longer for one that left by
  * longjmp. Whoever has changed something wakes the sleepers whose ready() now holds; whoever leaves
- * without a leader in place wakes one more to lead. So while sleepers exist, one of them leads or has
- * been woken, and those that were lost by longjmp delay the others by no more than the time a follower
- * sleeps.
+ * without a leader in place wakes one more to lead. So while sleepers exist, one of them leads or
+ * has been woken, and those that were lost by longjmp delay the others by no more than the time a
+ * follower sleeps.
  *
- * Nested waits: a signal handler may run during a sleep and wait itself. The interrupted sleeper can
- * do nothing meanwhile and is passed over; when the inner wait ends it is told to look again.
+ * Nested waits: a signal handler may run during a sleep and wait itself. The interrupted sleeper
+ * can do nothing meanwhile and is passed over; when the inner wait ends it is told to look again.
  *
  * Guarded by the shard's lock, but for `interrupted` and `gone` (set by the sleeper's own thread
  * without it) and the thread-local chain.
@@ -239,8 +239,8 @@ uint64_t shard_take_lead(struct shard *shard, int64_t now_ns, int64_t until_ns, 
 
 /* ---- sleeping --------------------------------------------------------------------------------- */
 
-/* The thread is being cancelled, or leaves by pthread_exit, in the middle of its sleep: ends the wait,
- * and the call around it, whose frames go next. */
+/* The thread is being cancelled, or leaves by pthread_exit, in the middle of its sleep: ends the
+ * wait, and the call around it, whose frames go next. */
 static void shard_wait_unwound(void *arg)
 {
     struct shard_sleeper *sleeper = arg;
@@ -314,8 +314,8 @@ static int shard_follow(struct shard *shard, struct shard_sleeper *self, int64_t
     return 0;
 }
 
-/* Moves what can be moved without sleeping. The others' sockets are asked now and then, too: a thread
- * that always finds its own bytes would let them run dry. */
+/* Moves what can be moved without sleeping. The others' sockets are asked now and then, too: a
+ * thread that always finds its own bytes would let them run dry. */
 static bool shard_try(struct shard *shard, struct shard_sleeper *self, int64_t now_ns)
 {
     bool moved = false;

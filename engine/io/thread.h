@@ -1,4 +1,5 @@
-/* Threads of the engine: all signals blocked, a small stack, a name. They never run program code. */
+/* Threads of the engine: all signals blocked, a small stack, a name. They never run program
+ * code. */
 #ifndef S3DLIO_IO_THREAD_H
 #define S3DLIO_IO_THREAD_H
 

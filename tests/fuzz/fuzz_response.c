@@ -1,6 +1,7 @@
-/* Fuzzing of engine/http/response.h (libFuzzer's entry): the first byte says how the rest is cut into
- * pieces and whether HEAD was asked; whole and in pieces the outcome must be the same. Build by
- * clang -fsanitize=fuzzer,address,undefined -I. -Iengine with response.c and engine/base. */
+/* Fuzzing of engine/http/response.h (libFuzzer's entry): the first byte says how the rest is cut
+ * into pieces and whether HEAD was asked; whole and in pieces the outcome must be the same.
+ * Build by clang -fsanitize=fuzzer,address,undefined -I. -Iengine with response.c and
+ * engine/base. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* A scripted HTTP server inside the test: a thread for each connection runs the test's own function,
- * which reads requests and sends whatever bytes it likes. Plain or TLS with a certificate made on the
- * spot. */
+/* A scripted HTTP server inside the test: a thread for each connection runs the test's own
+ * function, which reads requests and sends whatever bytes it likes. Plain or TLS with a
+ * certificate made on the spot. */
 #ifndef S3DLIO_TESTS_HTTP_SERVER_H
 #define S3DLIO_TESTS_HTTP_SERVER_H
 

@@ -1,5 +1,5 @@
-/* engine/http/client.h against a scripted server: exchanges, and every way they can go wrong. Each test
- * runs plain; the group "over TLS" runs those again where TLS makes a difference. */
+/* engine/http/client.h against a scripted server: exchanges, and every way they can go wrong.
+ * Each test runs plain; the group "over TLS" runs those again where TLS makes a difference. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

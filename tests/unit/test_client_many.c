@@ -1,4 +1,5 @@
-/* engine/http/client.h with many requests: queues, several shards and threads, fork, descriptors. */
+/* engine/http/client.h with many requests: queues, several shards and threads, fork,
+ * descriptors. */
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-/* engine/http/sign_v4.h against AWS's published vectors: the examples of the S3 documentation (header
- * form, 24 May 2013) and the SigV4 test suite (30 August 2015). */
+/* engine/http/sign_v4.h against AWS's published vectors: the examples of the S3 documentation
+ * (header form, 24 May 2013) and the SigV4 test suite (30 August 2015). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
