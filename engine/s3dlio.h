@@ -188,6 +188,10 @@ S3DLIO_API ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void 
 S3DLIO_API ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void *buffer,
                                        size_t length_bytes, uint64_t offset_bytes,
                                        struct s3dlio_error *ret_error);
+/* What attr->has says (mode, uid, gid, mtime) is stored with the object: at no cost while nothing has
+ * been sent, by one copy in place after the upload otherwise. A later write takes the time back. */
+S3DLIO_API int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_attr *attr,
+                                      struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
 /* fsync: makes what is written so far the object; nothing is sent when nothing was written. Writing may
  * go on behind it. After a failure every call but abort, close and forget returns it again. */

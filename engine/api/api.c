@@ -113,3 +113,15 @@ struct attr api_import_attr(const struct s3dlio_write_options *options)
     }
     return attr;
 }
+
+struct attr api_import_changes(const struct s3dlio_attr *attr)
+{
+    return (struct attr){
+        .type = ATTR_FILE,
+        .has = attr->has,
+        .mode = attr->mode,
+        .uid = attr->uid,
+        .gid = attr->gid,
+        .mtime = attr->mtime,
+    };
+}

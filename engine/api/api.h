@@ -40,4 +40,7 @@ void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr);
 /* What a writer stores with the object; `has` says what. options may be NULL. */
 struct attr api_import_attr(const struct s3dlio_write_options *options);
 
+/* What set_attr calls may change of an object: mode, owner, time, as `has` says. */
+struct attr api_import_changes(const struct s3dlio_attr *attr);
+
 #endif

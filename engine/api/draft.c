@@ -125,13 +125,7 @@ int s3dlio_draft_set_attr(struct s3dlio_draft *draft, const struct s3dlio_attr *
                           struct s3dlio_error *ret_error)
 {
     struct api api;
-    struct attr inner = {
-        .has = attr->has,
-        .mode = attr->mode,
-        .uid = attr->uid,
-        .gid = attr->gid,
-        .mtime = attr->mtime,
-    };
+    struct attr inner = api_import_changes(attr);
     int result = api_enter(&api, NULL, ret_error);
 
     if (!result)

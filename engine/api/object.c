@@ -116,6 +116,17 @@ ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void *buffer, si
     return api_leave(&api, result);
 }
 
+int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_attr *attr,
+                           struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct attr inner = api_import_changes(attr);
+    int result = api_enter(&api, NULL, ret_error);
+    if (!result)
+        result = writer_set_attr(writer_of(writer), &inner, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
 uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer)
 {
     return writer_length(writer_of(writer));

@@ -113,6 +113,26 @@ void upload_tell_attr(const struct upload *upload, struct attr *ret_attr)
         clock_gettime(CLOCK_REALTIME, &ret_attr->mtime);
 }
 
+static const char *const attr_names[] = {"mode", "uid", "gid", "mtime"};
+
+int upload_set_attr(struct upload *upload, const struct attr *attr)
+{
+    attr_merge(&upload->attr, attr);
+    if (upload->upload_id || upload->sent_count)
+        return 1;
+    for (size_t i = 0; i < sizeof attr_names / sizeof attr_names[0]; i++)
+        store_metadata_set(&upload->metadata, attr_names[i], NULL);
+    if (!(upload->store->capabilities & STORE_CAP_METADATA))
+        return 0;
+    return attr_to_metadata(&upload->attr, &upload->metadata);
+}
+
+void upload_drop_mtime(struct upload *upload)
+{
+    upload->attr.has &= ~(unsigned)ATTR_HAS_MTIME;
+    store_metadata_set(&upload->metadata, "mtime", NULL);
+}
+
 unsigned upload_part_count(const struct upload *upload)
 {
     return upload->sent_count;

@@ -55,6 +55,11 @@ int upload_part_again(struct upload *upload, unsigned number, const struct uploa
 /* As upload_part, with bytes of the base, which the store copies itself; base_etag and has_copies are set. */
 int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_bytes,
                      struct error *err);
+/* What `attr->has` says is stored with the object as well. 0; 1 when the upload has begun already, and
+ * it is to be set after (core/metadata_change.h); -ENOMEM, -E2BIG. */
+int upload_set_attr(struct upload *upload, const struct attr *attr);
+/* The time that was set is overtaken by a write. */
+void upload_drop_mtime(struct upload *upload);
 /* Are parts under way, so that waiting for one frees memory? */
 bool upload_busy(struct upload *upload);
 /* Waits until the oldest part is done. 0, or the error of the upload. */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "core/metadata_change.h"
 #include "core/names.h"
 #include "core/spool.h"
 #include "core/writer_private.h"
@@ -312,6 +313,11 @@ ssize_t writer_write(struct writer *writer, const void *data, size_t length_byte
 
     if (r < 0)
         return r;
+    if (length_bytes && writer->attr.has & ATTR_HAS_MTIME) {
+        writer->attr.has &= ~(unsigned)ATTR_HAS_MTIME;
+        writer->late.has &= ~(unsigned)ATTR_HAS_MTIME;
+        upload_drop_mtime(writer->upload);
+    }
     r = append(writer, data, length_bytes, limits, err);
     writer_leave(writer);
     return r < 0 ? r : (ssize_t)length_bytes;
@@ -380,7 +386,30 @@ static int complete(struct writer *writer, bool goes_on, const struct limits *li
         *ret_attr = writer->base.attr;
     attr_uri_text(&writer->uri, text);
     attr_cache_forget(writer->engine->attrs, text);
+    if (r == 0 && writer->late.has)
+        r = metadata_set_attr(writer->engine, &writer->uri, &writer->late, limits, ret_attr, err);
+    writer->late.has = 0;
     return r;
+}
+
+int writer_set_attr(struct writer *writer, const struct attr *attr, const struct limits *limits,
+                    struct error *err)
+{
+    int r = writer_enter(writer, limits, err);
+
+    if (r < 0)
+        return r;
+    r = check_not_finishing(writer, err);
+    if (r == 0) {
+        attr_merge(&writer->attr, attr);
+        r = writer->changed ? upload_set_attr(writer->upload, attr) : 1;
+        if (r > 0)
+            attr_merge(&writer->late, attr);
+        else if (r < 0)
+            error_set_errno(err, -r, "storing attributes");
+    }
+    writer_leave(writer);
+    return r < 0 ? r : 0;
 }
 
 int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,

@@ -36,6 +36,11 @@ ssize_t writer_write(struct writer *writer, const void *data, size_t length_byte
  * once more. -EOPNOTSUPP when some are not: then a draft may do it (draft_from_writer). */
 ssize_t writer_patch(struct writer *writer, const void *data, size_t length_bytes, uint64_t offset,
                      const struct limits *limits, struct error *err);
+/* What `attr->has` says (mode, uid, gid, mtime) is stored with the object: for nothing until the first
+ * part is on its way, by one copy in place after the upload from then on. A later write takes the
+ * time back. */
+int writer_set_attr(struct writer *writer, const struct attr *attr, const struct limits *limits,
+                    struct error *err);
 uint64_t writer_length(const struct writer *writer);
 /* Uploads the rest and completes. The writer is to be freed whatever it says. */
 int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,

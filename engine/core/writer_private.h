@@ -49,6 +49,7 @@ struct writer {
     bool base_sent, fetching;
     bool changed;       /* there is something to store */
     struct attr attr;   /* what is stored with it, now and after a publish */
+    struct attr late;   /* of it, what came too late to travel with the upload */
     char *content_type; /* NULL: the default */
 
     struct turn turn;

@@ -301,10 +301,48 @@ static void test_put_by_parts(void **state)
     check_object("fault://writer/put", length);
 }
 
+/* chmod and utimens of an open file: for nothing before the first part, one copy in place after. */
+static void test_attributes_set_late(void **state)
+{
+    struct s3dlio_attr wanted = {.has = S3DLIO_HAS_MODE | S3DLIO_HAS_MTIME, .mode = 0640,
+                                 .mtime = {.tv_sec = 1000000}}, found;
+    static const size_t sizes[] = {100, 3 * PART};
+
+    for (int i = 0; i < 2; i++) {
+        struct s3dlio_writer *writer = open_writer("fault://writer/attr", NULL);
+
+        assert_int_equal(write_pattern(writer, sizes[i], MIB), 0);
+        assert_int_equal(s3dlio_writer_set_attr(writer, &wanted, NULL), 0);
+        core_run_reset_counts();
+        assert_int_equal(s3dlio_writer_close(writer, &found, NULL), 0);
+        assert_int_equal(core_run_count(STORE_COPY) + core_run_count(STORE_UPLOAD_PART_COPY), i);
+        assert_int_equal(found.mode, 0640);
+        check_object("fault://writer/attr", sizes[i]);
+        assert_int_equal(s3dlio_stat("fault://writer/attr", NULL, &found, NULL), 0);
+        assert_int_equal(found.mode, 0640);
+        assert_int_equal(found.mtime.tv_sec, 1000000);
+    }
+}
+
+static void test_write_takes_the_time_back(void **state)
+{
+    struct s3dlio_attr wanted = {.has = S3DLIO_HAS_MTIME, .mtime = {.tv_sec = 1000000}}, found;
+    struct s3dlio_writer *writer = open_writer("fault://writer/time", NULL);
+
+    assert_int_equal(write_pattern(writer, 10, 10), 0);
+    assert_int_equal(s3dlio_writer_set_attr(writer, &wanted, NULL), 0);
+    assert_int_equal(write_pattern(writer, 10, 10), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_int_equal(s3dlio_stat("fault://writer/time", NULL, &found, NULL), 0);
+    assert_true(found.mtime.tv_sec > 1000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_sizes, clear),
+        cmocka_unit_test_setup(test_attributes_set_late, clear),
+        cmocka_unit_test_setup(test_write_takes_the_time_back, clear),
         cmocka_unit_test_setup(test_below_a_part_is_one_request, clear),
         cmocka_unit_test_setup(test_parts, clear),
         cmocka_unit_test_setup(test_parts_that_fail_are_repeated, clear),
