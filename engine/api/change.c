@@ -84,10 +84,11 @@ ssize_t s3dlio_getxattr(const char *uri_text, const char *name, void *value, siz
 {
     struct api api;
     struct uri uri;
+    struct xattr_room room = {name, value, size};
     ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
 
     if (!result)
-        result = xattr_get(api.engine, &uri, name, value, size, &api.limits, &api.error);
+        result = xattr_get(api.engine, &uri, &room, &api.limits, &api.error);
     return api_leave(&api, result);
 }
 
@@ -117,6 +118,7 @@ static int change_xattr(const char *uri_text, const struct xattr_value *value,
     return (int)api_leave(&api, result);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): as the public header has it */
 int s3dlio_setxattr(const char *uri_text, const char *name, const void *value, size_t size,
                     int flags, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
 {
@@ -198,10 +200,11 @@ static struct s3dlio_upload *join(const struct found *found)
 {
     size_t bytes = found->count * sizeof *found->uploads;
     struct s3dlio_upload *all = malloc(bytes + found->text_length + 1);
-    char *text = (char *)all + bytes;
+    char *text;
 
     if (!all)
         return NULL;
+    text = (char *)all + bytes;
     if (found->count) {
         memcpy(all, found->uploads, bytes);
         memcpy(text, found->text, found->text_length);

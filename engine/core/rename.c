@@ -181,30 +181,50 @@ static int copy_file(struct renaming *renaming, struct copy *ret_copy, struct er
     return r;
 }
 
+/* What is at the new name, looked at with the result r, must be the copy. */
+static int judge_target(const struct copy *copy, const struct store_object *made, int r,
+                        struct error *err)
+{
+    if (r < 0 && err->class == ERROR_NOT_FOUND)
+        return error_set(err, ERROR_PROTOCOL, "the store has said that it copied, but has not");
+    if (r < 0)
+        return r;
+    if (made->size_bytes != copy->known->size_bytes ||
+        (copy->target.etag[0] && strcmp(made->etag, copy->target.etag) != 0))
+        return error_set(err, ERROR_PROTOCOL,
+                         "the store has said that it copied, but something else is there");
+    return 0;
+}
+
+/* What is at the old name must be what was copied; that it has gone is fine. */
+static int judge_source(const struct copy *copy, const struct store_object *there, int r,
+                        struct error *err)
+{
+    if (r < 0)
+        return err->class == ERROR_NOT_FOUND ? 0 : r;
+    if (strcmp(there->etag, copy->known->etag) != 0)
+        return error_set(err, ERROR_CHANGED, "the file was changed while it was renamed");
+    return 0;
+}
+
 /* Is the copy there, and the source still what was copied? ERROR_CHANGED when it is not. */
 static int check_copy(struct renaming *renaming, const struct copy *copy, struct error *err)
 {
     struct call *source = start_head(renaming, &renaming->from, err);
     struct call *target = source ? start_head(renaming, &renaming->to, err) : NULL;
-    const struct store_object *made = target ? &target->request.object : NULL;
-    struct error source_error = {0};
-    int source_r = end_head(renaming, source, source ? &source_error : err);
-    int r = source ? end_head(renaming, target, err) : source_r;
+    int r;
 
-    if (r == 0 && (made->size_bytes != copy->known->size_bytes ||
-                   (copy->target.etag[0] && strcmp(made->etag, copy->target.etag) != 0)))
-        r = error_set(err, ERROR_PROTOCOL, "the store has said that it copied, but has not");
-    else if (r < 0 && err->class == ERROR_NOT_FOUND)
-        r = error_set(err, ERROR_PROTOCOL,
-                      "the store has said that it copied, but nothing is there");
-    else if (r == 0 && source_r < 0 && source_error.class != ERROR_NOT_FOUND) {
-        *err = source_error;
-        r = source_r;
-    } else if (r == 0 && source_r == 0 &&
-               strcmp(source->request.object.etag, copy->known->etag) != 0)
-        r = error_set(err, ERROR_CHANGED, "the file was changed while it was renamed");
-    if (r == 0)
-        attr_from_object(made, &renaming->to, &renaming->target);
+    if (source && target) {
+        r = end_head(renaming, target, err);
+        r = judge_target(copy, &target->request.object, r, err);
+        if (r == 0) {
+            attr_from_object(&target->request.object, &renaming->to, &renaming->target);
+            r = end_head(renaming, source, err);
+            r = judge_source(copy, &source->request.object, r, err);
+        }
+    } else {
+        r = -error_errno(err);
+    }
     call_delete(source);
     call_delete(target);
     return r;

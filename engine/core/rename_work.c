@@ -79,13 +79,15 @@ static void start(struct ring *ring, struct slot *slot)
 static int end_oldest(struct ring *ring, struct slot **ret_slot, struct error *err)
 {
     struct slot *slot = &ring->slots[ring->ended++ % IN_FLIGHT_MAX];
-    struct shard *shard = slot->call->request.shard;
+    struct call *call = slot->call;
     int r;
 
-    shard_lock(shard);
-    r = call_wait(slot->call, ring->work->limits, err);
-    shard_unlock(shard);
     *ret_slot = slot;
+    if (!call) /* never: what has begun has one */
+        return error_set(err, ERROR_INVALID, "nothing is under way");
+    shard_lock(call->request.shard);
+    r = call_wait(call, ring->work->limits, err);
+    shard_unlock(call->request.shard);
     return r;
 }
 
@@ -143,13 +145,49 @@ static int begin_copy(struct ring *ring, size_t index, struct error *err)
     return 0;
 }
 
+static bool is_marker(const struct rename_work *work, size_t index)
+{
+    const char *name = tree_name(work->tree, index);
+
+    return work->tree->items[index].size_bytes == 0 && name[0] && name[strlen(name) - 1] == '/';
+}
+
+/* The marker of a directory inside, where the store does not copy such (versitygw): made anew. */
+static int make_marker(struct rename_work *work, size_t index, struct error *err)
+{
+    struct tree_item *item = &work->tree->items[index];
+    struct uri from, to;
+    struct call *head, *put;
+    int r;
+
+    make_key(work->from, tree_name(work->tree, index), &from);
+    make_key(work->to, tree_name(work->tree, index), &to);
+    head = call_new(work->engine, STORE_HEAD, &from, work->limits, err);
+    put = head ? call_new(work->engine, STORE_PUT, &to, work->limits, err) : NULL;
+    if (head && put) {
+        r = call_run(head, work->limits, err);
+        put->request.metadata = &head->request.object.metadata;
+        put->request.content_type = head->request.object.content_type;
+        if (r == 0)
+            r = call_run(put, work->limits, err);
+        item->copy_hash = r == 0 ? tree_etag_hash(put->request.object.etag) : 0;
+    } else {
+        r = -error_errno(err);
+    }
+    call_delete(put);
+    call_delete(head);
+    return r;
+}
+
 static int end_copy(struct ring *ring, struct error *err)
 {
     struct slot *slot;
     int r = end_oldest(ring, &slot, err);
     struct tree_item *item = &ring->work->tree->items[slot->item];
 
-    item->copy_hash = r == 0 ? tree_etag_hash(slot->call->request.object.etag) : 0;
+    item->copy_hash = r == 0 && slot->call ? tree_etag_hash(slot->call->request.object.etag) : 0;
+    if (r < 0 && err->class == ERROR_INVALID && is_marker(ring->work, slot->item))
+        r = make_marker(ring->work, slot->item, err);
     slot_fini(slot);
     return r < 0 && has_passed(err) ? 0 : r;
 }
@@ -211,7 +249,7 @@ static int fill_batch(struct rename_work *work, struct slot *slot, size_t first,
     for (size_t i = first; i < first + count; i++)
         bytes += prefix + strlen(tree_name(work->tree, i)) + 1;
     slot->keys = calloc(count, sizeof *slot->keys);
-    slot->text = at = malloc(bytes);
+    slot->text = at = malloc(bytes + 1);
     if (!slot->keys || !at)
         return -1;
     for (size_t i = 0; i < count; i++) {

@@ -17,7 +17,7 @@ static int add_text(struct tree *tree, const char *text, size_t *ret_at)
 {
     size_t size = strlen(text) + 1;
 
-    if (tree->text_length + size > tree->text_capacity) {
+    if (!tree->text || tree->text_length + size > tree->text_capacity) {
         size_t capacity = 2 * tree->text_capacity + size + 4096;
         char *grown = realloc(tree->text, capacity);
 
@@ -87,9 +87,9 @@ static int next_page(struct engine *engine, const struct uri *prefix, char **tok
     r = call_run(call, limits, err);
     if (r == 0 && !call->request.page)
         r = error_set(err, ERROR_PROTOCOL, "a listing without a page");
-    if (r == 0)
+    else if (r == 0)
         r = add_page(tree, call->request.page, call->uri.key, err);
-    if (r == 0 && call->request.page->next_token) {
+    if (r == 0 && call->request.page && call->request.page->next_token) {
         next = strdup(call->request.page->next_token);
         if (!next)
             r = error_set(err, ERROR_NO_MEMORY, "listing a directory");

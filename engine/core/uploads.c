@@ -56,7 +56,7 @@ int uploads_list(struct engine *engine, const struct uri *uri, uploads_found_fn 
         struct call *call = NULL;
 
         r = next_page(engine, &bucket, &token, limits, &call, err);
-        for (size_t i = 0; r == 0 && i < call->request.page->count; i++) {
+        for (size_t i = 0; r == 0 && call && i < call->request.page->count; i++) {
             const struct store_entry *entry = &call->request.page->entries[i];
 
             if (is_wanted(entry->key, uri->key) && !found(arg, entry))

@@ -203,15 +203,15 @@ static ssize_t no_data(struct error *err)
     return error_set_errno(err, ENODATA, "there is no attribute of that name");
 }
 
-ssize_t xattr_get(struct engine *engine, const struct uri *uri, const char *name, void *value,
-                  size_t size, const struct limits *limits, struct error *err)
+ssize_t xattr_get(struct engine *engine, const struct uri *uri, const struct xattr_room *room,
+                  const struct limits *limits, struct error *err)
 {
     char uri_text[ATTR_URI_BYTES];
     struct call *head = NULL;
     const char *text;
     struct pair pair;
     char *stored;
-    ssize_t r = check_name(name, err);
+    ssize_t r = check_name(room->name, err);
 
     if (r == 0)
         r = look(engine, uri, limits, &head, err);
@@ -219,13 +219,14 @@ ssize_t xattr_get(struct engine *engine, const struct uri *uri, const char *name
         return r;
     if (!head)
         return no_data(err);
-    if (is_virtual(name)) {
+    if (is_virtual(room->name)) {
         attr_uri_text(uri, uri_text);
-        text = virtual_value(name, &head->request.object, uri_text);
-        r = text ? give(text, strlen(text), value, size, err) : no_data(err);
+        text = virtual_value(room->name, &head->request.object, uri_text);
+        r = text ? give(text, strlen(text), room->value, room->size, err) : no_data(err);
     } else {
         stored = stored_text(&head->request.object.metadata);
-        r = find_pair(stored, name, &pair) ? give_pair(&pair, value, size, err) : no_data(err);
+        r = find_pair(stored, room->name, &pair) ? give_pair(&pair, room->value, room->size, err)
+                                                 : no_data(err);
         free(stored);
     }
     call_delete(head);

@@ -24,8 +24,13 @@ enum { XATTR_SET_CREATE = 1, XATTR_SET_REPLACE = 2 }; /* as in <sys/xattr.h> */
 
 /* As getxattr(2) and listxattr(2): the length, with size 0 without touching the buffer; -ERANGE when
  * it does not fit; -ENODATA. */
-ssize_t xattr_get(struct engine *engine, const struct uri *uri, const char *name, void *value,
-                  size_t size, const struct limits *limits, struct error *err);
+struct xattr_room {
+    const char *name; /* of the attribute that goes there */
+    void *value;
+    size_t size;
+};
+ssize_t xattr_get(struct engine *engine, const struct uri *uri, const struct xattr_room *room,
+                  const struct limits *limits, struct error *err);
 ssize_t xattr_list(struct engine *engine, const struct uri *uri, char *names, size_t size,
                    const struct limits *limits, struct error *err);
 
