@@ -33,6 +33,7 @@
 #include "shim/file.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 
 #define STATUS_FAILED 74
 
@@ -60,12 +61,13 @@ static int close_all(void)
         int result = close_one(fd);
         first = first ? first : result;
     }
-    return first;
+    int result = staged_publish_maps();
+    return first ? first : result;
 }
 
 static void last_handler(int status, void *unused)
 {
-    if (!file_any())
+    if (!file_any() && !staged_any())
         return;
     stdio_flush_all();
     if (close_all() < 0 && !status)
@@ -74,7 +76,7 @@ static void last_handler(int status, void *unused)
 
 static void last_quick_handler(void)
 {
-    if (file_any() && close_all() < 0 && !quick_status)
+    if ((file_any() || staged_any()) && close_all() < 0 && !quick_status)
         REAL(_exit)(STATUS_FAILED);
 }
 
@@ -93,7 +95,8 @@ void quick_exit(int status)
 
 void _exit(int status)
 {
-    if (unlikely(file_any()) && !process_is_vfork_child() && close_all() < 0 && !status)
+    if (unlikely(file_any() || staged_any()) && !process_is_vfork_child() && close_all() < 0 &&
+        !status)
         status = STATUS_FAILED;
     REAL(_exit)(status);
     __builtin_unreachable();

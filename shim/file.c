@@ -20,6 +20,7 @@
 #include "shim/path.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 
 #define CHUNK_FILES 256u
 #define CHUNKS 256u
@@ -135,7 +136,8 @@ static int writer_end(struct file *file)
         engine_call(writer_forget)(writer);
         return 0;
     }
-    if (file->writer_error) {
+    staged_writer_gone(file->staged);
+    if (file->writer_error || file->staged->is_discarded) {
         engine_call(writer_abort)(writer);
         return file->writer_error;
     }
@@ -146,11 +148,33 @@ static int writer_end(struct file *file)
     return result;
 }
 
+static int upload_end(struct file *file)
+{
+    int result = writer_end(file);
+    if (file->kind == FILE_DRAFT && file->publishes)
+        result = staged_publish(file->staged);
+    staged_put(file->staged);
+    file->staged = NULL;
+    return result;
+}
+
+bool file_is_own_upload(const struct file *file)
+{
+    return file_is_written(file) && file->writer_pid == getpid();
+}
+
+void file_discard(struct file *file)
+{
+    file->publishes = false;
+    if (file->kind == FILE_WRITER)
+        file->staged->is_discarded = true;
+}
+
 int file_close(struct file *file)
 {
     if (atomic_fetch_sub(&file->refs, 1) > 1)
         return 0;
-    int result = writer_end(file);
+    int result = upload_end(file);
     if (file->reader)
         engine_call(reader_close)(file->reader);
     if (file->directory)
@@ -252,22 +276,26 @@ static void release(struct arena_slot *slot)
 void file_fork_prepare(void)
 {
     pthread_mutex_lock(&files.lock);
+    staged_fork_prepare();
     hold_all(arena_hold);
 }
 
 void file_fork_failed(void)
 {
     hold_all(release);
+    staged_fork_parent();
     pthread_mutex_unlock(&files.lock);
 }
 
 void file_fork_parent(void)
 {
+    staged_fork_parent();
     pthread_mutex_unlock(&files.lock);
 }
 
 void file_fork_child(void)
 {
     arena_fork_child();
+    staged_fork_child();
     pthread_mutex_unlock(&files.lock);
 }

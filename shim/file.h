@@ -6,7 +6,7 @@
  * does so explicitly to return the result of an upload.
  *
  * After fork the child's copy holds the same slot (file_fork_prepare counted it) and its reader goes
- * on with connections of its own; a writer stays with the process that opened it.
+ * on with connections of its own; a writer or a draft stays with the process that opened it.
  */
 #ifndef S3DLIO_SHIM_FILE_H
 #define S3DLIO_SHIM_FILE_H
@@ -19,9 +19,10 @@
 #include "s3dlio.h"
 #include "shim/arena.h"
 
-enum file_kind { FILE_READER = 1, FILE_WRITER, FILE_DIRECTORY, FILE_PATH };
+enum file_kind { FILE_READER = 1, FILE_WRITER, FILE_DRAFT, FILE_DIRECTORY, FILE_PATH };
 
 struct directory; /* calls/dir_list.c */
+struct staged;    /* staged.h */
 struct backing;   /* calls/map.c */
 
 struct file {
@@ -29,12 +30,14 @@ struct file {
     uint32_t index;              /* of this file among the chunks, from 1 */
     uint32_t next_free;          /* the free list's */
     _Atomic uint32_t generation; /* advances each time it is freed */
-    enum file_kind kind;
+    _Atomic(enum file_kind) kind; /* a writer may become a draft, nothing else changes */
     struct arena_slot *slot;
     struct s3dlio_reader *reader;
     struct s3dlio_writer *writer;
     pid_t writer_pid;            /* the process that owns the upload */
     _Atomic int writer_error;    /* sticky negative errno of a failed write */
+    struct staged *staged;       /* of writers and drafts: what the process has of this path */
+    bool publishes;              /* closing it publishes: not when a path being written is only read */
     bool append;
     struct directory *directory;
     struct backing *backing;     /* what its memory maps share */
@@ -57,6 +60,15 @@ int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
 int file_install(struct file *file, int minimum, bool cloexec);
 /* Makes `fd`, whose placeholder exists already (dup2, inherited), point at the file. */
 int file_install_at(struct file *file, int fd);
+/* Is something being written through it, by this process? */
+bool file_is_own_upload(const struct file *file);
+static inline bool file_is_written(const struct file *file)
+{
+    return file->kind == FILE_WRITER || file->kind == FILE_DRAFT;
+}
+/* What was just opened will not be used: its close sends nothing. */
+void file_discard(struct file *file);
+
 /* Takes the descriptor out of the table (not out of the kernel); the table's reference becomes the
  * caller's. NULL when it is not ours. */
 struct file *file_detach(int fd);

@@ -8,13 +8,17 @@
 #include <stdlib.h>
 
 #include "config/options.h"
+#include "shim/calls/draft.h"
+#include "shim/calls/extent.h"
 #include "shim/calls/io.h"
+#include "shim/calls/open.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/path.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 #include "shim/start.h"
 
 #define EXTENT_ENTRY(fd, real_call, virtual_call)                                                  \
@@ -26,30 +30,49 @@
     file_put(file);                                                                                \
     return result
 
-#define FSYNC_IGNORE 2 /* the index of the word in options.def */
+enum { FSYNC_PUBLISH, FSYNC_FLUSH, FSYNC_IGNORE }; /* the order of the words in options.def */
 
-/* Reading files have nothing to sync. A file being written is durable when close has succeeded;
- * publishing before that is not part of this version, so it must not look done, unless the user has
- * said that it need not be (S3DLIO_FSYNC=ignore). */
-static int sync_file(struct file *file)
+static int writer_publish(struct file *file)
+{
+    struct s3dlio_error error = {0};
+    if (file->writer_error || file->staged->is_discarded)
+        return file->writer_error;
+    int result = engine_call(writer_publish)(file->writer, NULL, &error);
+    if (result < 0) {
+        file->writer_error = result;
+        report_error(&error);
+    }
+    return result;
+}
+
+/* Reading files have nothing to sync. What is written so far becomes the object, for others to see;
+ * S3DLIO_FSYNC=flush and ignore leave that to close, and tell of errors met so far. */
+int extent_sync(struct file *file)
 {
     if (file->kind == FILE_PATH)
         return -EBADF;
-    if (file->kind != FILE_WRITER || file->writer_error)
-        return file->writer_error;
-    if (option_int(start_options(), FSYNC) == FSYNC_IGNORE)
+    if (!file_is_written(file) || (file->kind == FILE_DRAFT && !file->publishes))
         return 0;
-    return report_refusal("fsync of", file->path);
+    if (!file_is_own_upload(file))
+        return report_refusal("fsync in a forked child of", file->path);
+    if (option_int(start_options(), FSYNC) != FSYNC_PUBLISH)
+        return file->kind == FILE_DRAFT ? file->staged->error : file->writer_error;
+    int locked = arena_lock(file->slot);
+    int result =
+        file->kind == FILE_DRAFT ? staged_publish(file->staged) : writer_publish(file);
+    if (locked)
+        arena_unlock(file->slot);
+    return result;
 }
 
 int fsync(int fd)
 {
-    EXTENT_ENTRY(fd, REAL(fsync)(fd), sync_file(file));
+    EXTENT_ENTRY(fd, REAL(fsync)(fd), extent_sync(file));
 }
 
 int fdatasync(int fd)
 {
-    EXTENT_ENTRY(fd, REAL(fdatasync)(fd), sync_file(file));
+    EXTENT_ENTRY(fd, REAL(fdatasync)(fd), extent_sync(file));
 }
 
 int syncfs(int fd)
@@ -65,9 +88,16 @@ int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags)
 
 static int truncate_file(struct file *file, off_t length)
 {
-    if (length < 0 || file->kind != FILE_WRITER)
+    if (file->kind == FILE_PATH)
+        return -EBADF;
+    if (length < 0 || !file_is_written(file) || (file->slot->flags & O_ACCMODE) == O_RDONLY)
         return -EINVAL;
-    return length == io_size(file) ? 0 : report_refusal("truncate", file->path);
+    if (length > OBJECT_MAX_BYTES)
+        return -EFBIG;
+    if (file->kind == FILE_WRITER && length == io_size(file))
+        return file->writer_error;
+    int result = draft_need(file, "truncate");
+    return result < 0 ? result : draft_truncate_to(file, (uint64_t)length);
 }
 
 int ftruncate(int fd, off_t length)
@@ -75,32 +105,45 @@ int ftruncate(int fd, off_t length)
     EXTENT_ENTRY(fd, REAL(ftruncate)(fd, length), truncate_file(file, length));
 }
 
+/* The file keeps its old content until the new one is whole. */
 static int truncate_path(const struct vpath *path, off_t length)
 {
+    struct file *file;
     if (length < 0)
         return -EINVAL;
-    int result = engine_require();
-    return result < 0 ? result : report_refusal("truncate", path->path);
+    int result = open_file(path, O_RDWR, 0, &file);
+    if (result < 0)
+        return result;
+    result = truncate_file(file, length);
+    if (result < 0)
+        file_discard(file);
+    int closed = file_close(file);
+    return result < 0 ? result : closed;
 }
 
 int truncate(const char *path, off_t length)
 {
     struct vpath resolved;
+    int saved = errno;
     int is_virtual = path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!is_virtual))
         return REAL(truncate)(path, length);
-    return (int)entry_return(errno, is_virtual < 0 ? is_virtual : truncate_path(&resolved, length));
+    return (int)entry_return(saved, is_virtual < 0 ? is_virtual : truncate_path(&resolved, length));
 }
 
 static int allocate_file(struct file *file, int mode, off_t offset, off_t length)
 {
     if (offset < 0 || length <= 0)
         return -EINVAL;
-    if (file->kind != FILE_WRITER)
+    if (!file_is_written(file) || (file->slot->flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
-    if (mode & ~FALLOC_FL_KEEP_SIZE)
-        return -EOPNOTSUPP;
-    return mode || offset + length <= io_size(file) ? 0 : -EOPNOTSUPP;
+    if (offset > INT64_MAX - length || offset + length > OBJECT_MAX_BYTES)
+        return -EFBIG;
+    bool is_nothing = mode == FALLOC_FL_KEEP_SIZE || (!mode && offset + length <= io_size(file));
+    if (file->kind == FILE_WRITER && is_nothing)
+        return file->writer_error;
+    int result = draft_need(file, "allocate room in");
+    return result < 0 ? result : draft_allocate(file, mode, (uint64_t)offset, (uint64_t)length);
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
@@ -153,7 +196,7 @@ int posix_fadvise(int fd, off_t offset, off_t length, int advice)
 ssize_t readahead(int fd, off64_t offset, size_t length)
 {
     EXTENT_ENTRY(fd, REAL(readahead)(fd, offset, length),
-                 file->kind != FILE_READER
+                 file->kind != FILE_READER && file->kind != FILE_DRAFT
                      ? -EINVAL
                      : advise_file(file, offset, (off_t)length, POSIX_FADV_WILLNEED));
 }

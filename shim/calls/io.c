@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/calls/draft.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -17,6 +18,7 @@
 #include "shim/path.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 
 #define RW_MAX 0x7ffff000 /* the kernel's MAX_RW_COUNT (read(2), NOTES) */
 
@@ -27,8 +29,10 @@ static bool is_readable(const struct file *file)
 
 off_t io_size(struct file *file)
 {
-    if (file->kind == FILE_WRITER && file->writer)
-        return (off_t)engine_call(writer_length)(file->writer);
+    if (file->kind == FILE_WRITER)
+        return (off_t)staged_length(file->staged);
+    if (file->kind == FILE_DRAFT)
+        return (off_t)engine_call(draft_length)(file->staged->draft);
     return (off_t)file->attr.size_bytes;
 }
 
@@ -41,6 +45,8 @@ ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
     if (offset < 0)
         return -EINVAL;
     length = length > RW_MAX ? RW_MAX : length;
+    if (file->kind == FILE_DRAFT)
+        return draft_read_at(file, buffer, length, (uint64_t)offset);
     struct s3dlio_error error = {0};
     ssize_t result = engine_call(reader_pread)(file->reader, buffer, length, (uint64_t)offset,
                                                NULL, &error);
@@ -116,9 +122,31 @@ static int write_allowed(struct file *file)
     if (file->kind == FILE_DIRECTORY || file->kind == FILE_PATH ||
         (file->slot->flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
-    if (!file->writer || file->writer_pid != getpid())
+    if (!file_is_own_upload(file))
         return report_refusal("write in a forked child to", file->path);
-    return file->writer_error;
+    return file->kind == FILE_DRAFT ? file->staged->error : file->writer_error;
+}
+
+/* Under the slot's lock: the writer goes when the stream turns into a draft. -EOPNOTSUPP: it has to. */
+static ssize_t stream_write(struct file *file, const void *buffer, size_t length, off_t offset)
+{
+    struct s3dlio_error error = {0};
+    off_t end = io_size(file);
+    if (offset > end || (offset < end && length > (size_t)(end - offset)))
+        return -EOPNOTSUPP;
+    if (offset < end) {
+        ssize_t patched = engine_call(writer_patch)(file->writer, buffer, length,
+                                                    (uint64_t)offset, &error);
+        if (patched < 0 && patched != -EOPNOTSUPP)
+            report_error(&error);
+        return patched;
+    }
+    ssize_t written = engine_call(writer_write)(file->writer, buffer, length, &error);
+    if (written < 0) {
+        file->writer_error = (int)written;
+        report_error(&error);
+    }
+    return written;
 }
 
 static ssize_t write_at(struct file *file, const void *buffer, size_t length, off_t offset)
@@ -129,17 +157,17 @@ static ssize_t write_at(struct file *file, const void *buffer, size_t length, of
     length = length > RW_MAX ? RW_MAX : length;
     if (!length)
         return 0;
-    if (offset != io_size(file))
-        return report_refusal("write that is not at the end of", file->path);
+    if (offset > OBJECT_MAX_BYTES - (off_t)length)
+        return -EFBIG;
     if (!memory_is_readable(buffer, length))
         return -EFAULT;
-    struct s3dlio_error error = {0};
-    ssize_t written = engine_call(writer_write)(file->writer, buffer, length, &error);
-    if (written < 0) {
-        file->writer_error = (int)written;
-        report_error(&error);
+    if (file->kind == FILE_WRITER) {
+        ssize_t written = stream_write(file, buffer, length, offset);
+        if (written != -EOPNOTSUPP)
+            return written;
+        result = draft_need(file, "write that is not at the end of");
     }
-    return written;
+    return result < 0 ? result : draft_write_at(file, buffer, length, (uint64_t)offset);
 }
 
 static ssize_t writev_at(struct file *file, const struct iovec *iov, int count, off_t offset)
@@ -158,11 +186,12 @@ static ssize_t writev_at(struct file *file, const struct iovec *iov, int count, 
 
 static ssize_t io_writev(struct file *file, const struct iovec *iov, int count)
 {
-    int locked = arena_lock(file->slot);
+    int locked = arena_lock(file->slot), ordered = draft_order(file);
     off_t offset = file->append ? io_size(file) : file->slot->offset;
     ssize_t result = writev_at(file, iov, count, offset);
     if (result > 0)
         file->slot->offset = offset + result;
+    draft_unorder(file, ordered);
     if (locked)
         arena_unlock(file->slot);
     return result;
@@ -190,9 +219,12 @@ static off_t seek_target(struct file *file, off_t offset, int whence)
         base = size;
         break;
     case SEEK_DATA: /* an object has no holes but the one behind its end (lseek(2)) */
-        return offset < 0 || offset >= size ? -ENXIO : offset;
     case SEEK_HOLE:
-        return offset < 0 || offset >= size ? -ENXIO : size;
+        if (offset < 0 || offset >= size)
+            return -ENXIO;
+        if (file->kind == FILE_DRAFT)
+            return draft_seek_kind(file, (uint64_t)offset, whence);
+        return whence == SEEK_DATA ? offset : size;
     default:
         return -EINVAL;
     }
@@ -282,7 +314,13 @@ static ssize_t pwritev_at(struct file *file, const struct iovec *iov, int count,
 {
     if (offset < 0)
         return -EINVAL;
-    return writev_at(file, iov, count, file->append ? io_size(file) : offset);
+    int locked = file->kind == FILE_WRITER ? arena_lock(file->slot) : 0;
+    int ordered = draft_order(file);
+    ssize_t result = writev_at(file, iov, count, file->append ? io_size(file) : offset);
+    draft_unorder(file, ordered);
+    if (locked)
+        arena_unlock(file->slot);
+    return result;
 }
 
 ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)

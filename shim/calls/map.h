@@ -2,9 +2,17 @@
 #ifndef S3DLIO_SHIM_CALLS_MAP_H
 #define S3DLIO_SHIM_CALLS_MAP_H
 
+#include <sys/types.h>
+
+#include "shim/file.h"
+
 struct backing;
 
 /* Drops what a file's maps share; the maps themselves live on. NULL is fine. */
 void map_backing_free(struct backing *backing);
+
+/* mmap(2) of a draft, once mmap's own checks are done: 0 or -errno. */
+int map_draft(struct file *file, void *address, size_t length, int protection, int flags,
+              off_t offset, void **ret_memory);
 
 #endif

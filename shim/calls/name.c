@@ -16,6 +16,7 @@
 #include "shim/fdtab.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 
 /* ---- canonical operations ---- */
 
@@ -57,7 +58,10 @@ int name_unlink(const struct vpath *path)
         result = result < 0 ? result : -EISDIR;
     }
     struct s3dlio_error error = {0};
-    return result < 0 ? result : told(engine_call(unlink)(path->uri, NULL, &error), &error);
+    bool was_staged = !result && staged_unlink(path->path);
+    if (!result)
+        result = engine_call(unlink)(path->uri, NULL, &error);
+    return was_staged && result == -ENOENT ? 0 : told(result, &error);
 }
 
 /* rmdir(2): EINVAL for a last component of ".", ENOTEMPTY for "..". */

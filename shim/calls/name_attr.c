@@ -78,7 +78,7 @@ static int change_file(struct file *file, const struct change *change)
     if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
         return -EBADF;
     int result = stat_file(file, &st);
-    return result < 0 ? result : change_decide(&st, file->path, file->kind == FILE_WRITER, change);
+    return result < 0 ? result : change_decide(&st, file->path, file_is_written(file), change);
 }
 
 /* A path or, with AT_EMPTY_PATH or no path at all, a descriptor. 0 with *ret_result set, or 1: the

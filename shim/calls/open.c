@@ -1,8 +1,9 @@
 /* open and close: every variant reduces to openat on a resolved path.
  *
- * Readers, writers and directories are told apart by the flags: O_RDONLY opens the object with one
- * request; O_WRONLY with O_CREAT or O_TRUNC starts a new object that becomes visible at close. What
- * needs the old content (O_RDWR, O_APPEND to something, writing without O_TRUNC) is refused loudly.
+ * The flags tell readers, streams, drafts and directories apart: O_RDONLY opens the object with one
+ * request; O_WRONLY that begins with an empty file starts a stream, which becomes an object at close;
+ * all else (O_RDWR, old content that is to be changed) is a draft. A path that this process has a
+ * draft of already gets another file on the same draft.
  */
 #include "shim/calls/open.h"
 
@@ -16,6 +17,7 @@
 #include "shim/fdtab.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 #include "shim/start.h"
 
 #define NEEDS_MODE(flags) ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE)
@@ -93,46 +95,148 @@ static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr
     return 1;
 }
 
-static int open_writer(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)
+/* What a new version starts with: the mode and owner of what it replaces, else of the call. */
+static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
+                          struct s3dlio_write_options *ret_options, struct s3dlio_attr *ret_attr)
 {
-    struct s3dlio_attr attr = {0};
-    int exists = writer_target(path, flags, &attr);
-    if (exists < 0)
-        return exists;
-    bool keeps_content = exists && attr.size_bytes && !(flags & O_TRUNC);
-    if (keeps_content)
-        return report_refusal(flags & O_APPEND ? "append to" : "open for overwriting", path->path);
-
     mode_t mask = umask(0);
     umask(mask);
-    struct s3dlio_write_options options = {
+    *ret_options = (struct s3dlio_write_options){
         .flags = flags & O_EXCL ? S3DLIO_WRITE_EXCLUSIVE : 0,
         .mode = mode & ~mask & 07777,
     };
-    /* 0666 less the first umask is what a reader assumes anyway; anything else travels with the object. */
-    if (options.mode != (0666 & ~start_umask()))
-        options.has = S3DLIO_HAS_MODE;
+    *ret_attr = (struct s3dlio_attr){.type = S3DLIO_FILE, .has = S3DLIO_HAS_MODE};
+    if (old) {
+        ret_options->has = old->has & (S3DLIO_HAS_MODE | S3DLIO_HAS_UID | S3DLIO_HAS_GID);
+        ret_options->mode = old->mode;
+        ret_options->uid = old->uid;
+        ret_options->gid = old->gid;
+        *ret_attr = *old;
+    } else {
+        /* 0666 less the first umask is what a reader assumes anyway; anything else travels with the
+         * object. */
+        if (ret_options->mode != (0666 & ~start_umask()))
+            ret_options->has = S3DLIO_HAS_MODE;
+        ret_attr->mode = ret_options->mode;
+    }
+    clock_gettime(CLOCK_REALTIME, &ret_attr->mtime);
+}
+
+static int open_writer(const struct vpath *path, int flags, mode_t mode,
+                       const struct s3dlio_attr *old, struct file **ret_file)
+{
     struct s3dlio_error error = {0};
+    struct s3dlio_write_options options;
+    struct s3dlio_attr attr;
     struct s3dlio_writer *writer = NULL;
+    struct staged *staged = NULL;
+    version_begin(old, flags, mode, &options, &attr);
     int result = engine_call(writer_open)(path->uri, &options, NULL, &writer, &error);
     if (result < 0) {
         report_error(&error);
         return result;
     }
-    result = file_for(path, FILE_WRITER, flags, ret_file);
+    result = staged_new(path->path, path->uri, &options, &attr, NULL, writer, &staged);
+    if (!result)
+        result = file_for(path, FILE_WRITER, flags, ret_file);
     if (result < 0) {
+        staged_put(staged);
         engine_call(writer_abort)(writer);
         return result;
     }
     struct file *file = *ret_file;
     file->writer = writer;
     file->writer_pid = getpid();
-    file->attr = (struct s3dlio_attr){.type = S3DLIO_FILE,
-                                      .has = S3DLIO_HAS_MODE,
-                                      .mode = options.mode,
-                                      .inode = exists ? attr.inode : 0};
-    clock_gettime(CLOCK_REALTIME, &file->attr.mtime);
+    file->staged = staged;
+    file->publishes = true;
+    file->attr = staged->attr;
     return 0;
+}
+
+/* Takes over the caller's reference to `staged`, a draft. */
+static int open_on(const struct vpath *path, int flags, struct staged *staged, bool publishes,
+                   struct file **ret_file)
+{
+    int result = file_for(path, FILE_DRAFT, flags, ret_file);
+    if (result < 0) {
+        staged_put(staged);
+        return result;
+    }
+    (*ret_file)->writer_pid = getpid();
+    (*ret_file)->staged = staged;
+    (*ret_file)->publishes = publishes || (flags & O_ACCMODE) != O_RDONLY;
+    (*ret_file)->attr = staged->attr;
+    return 0;
+}
+
+static int open_draft(const struct vpath *path, int flags, mode_t mode,
+                      const struct s3dlio_attr *old, struct file **ret_file)
+{
+    bool keeps = old && !(flags & O_TRUNC);
+    struct s3dlio_error error = {0};
+    struct s3dlio_write_options options;
+    struct s3dlio_attr attr;
+    struct s3dlio_draft *draft;
+    struct staged *staged;
+    version_begin(old, flags, mode, &options, &attr);
+    if (keeps) { /* its metadata with it */
+        options.has = 0;
+        attr.mtime = old->mtime;
+    }
+    int result = engine_call(draft_open)(path->uri, &options,
+                                         keeps ? S3DLIO_DRAFT_KEEP : S3DLIO_DRAFT_EMPTY, NULL,
+                                         &draft, &error);
+    if (result < 0) {
+        report_name_error(&error, path->uri);
+        return result;
+    }
+    result = staged_new(path->path, path->uri, &options, &attr, draft, NULL, &staged);
+    if (result < 0) {
+        engine_call(draft_abort)(draft);
+        return result;
+    }
+    return open_on(path, flags, staged, true, ret_file);
+}
+
+/* Does the program begin with an empty file and write it from its beginning to its end? */
+static bool is_stream(int flags, const struct s3dlio_attr *old)
+{
+    if ((flags & O_ACCMODE) != O_WRONLY || (old && old->size_bytes && !(flags & O_TRUNC)))
+        return false;
+    return flags & (O_TRUNC | O_EXCL | O_APPEND);
+}
+
+static int open_to_write(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)
+{
+    struct s3dlio_attr attr = {0};
+    int exists = writer_target(path, flags, &attr);
+    if (exists < 0)
+        return exists;
+    const struct s3dlio_attr *old = exists ? &attr : NULL;
+    if (exists && (flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY) /* O_CREAT had nothing to do */
+        return open_reader(path, flags, ret_file);
+    return is_stream(flags, old) ? open_writer(path, flags, mode, old, ret_file)
+                                 : open_draft(path, flags, mode, old, ret_file);
+}
+
+/* A path that this process is writing. 1: as if it were not; takes over the reference. */
+static int open_staged(const struct vpath *path, int flags, struct staged *staged,
+                       struct file **ret_file)
+{
+    int result = 0, access = flags & O_ACCMODE;
+    struct s3dlio_error error = {0};
+    if (path->wants_directory)
+        result = flags & O_CREAT ? -EISDIR : -ENOTDIR;
+    else if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
+        result = -EEXIST;
+    else if (staged->draft && flags & O_TRUNC)
+        result = engine_call(draft_truncate)(staged->draft, 0, &error);
+    else if (!staged->draft && !(flags & O_TRUNC) && access != O_RDONLY)
+        result = report_refusal("open once more to write, while a stream is written to", path->path);
+    if (!result && staged->draft)
+        return open_on(path, flags, staged, flags & O_TRUNC, ret_file);
+    staged_put(staged);
+    return result < 0 ? result : 1;
 }
 
 static int open_path_only(const struct vpath *path, int flags, struct file **ret_file)
@@ -166,19 +270,13 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
             result = -ENOTDIR;
         return result < 0 ? result : open_directory(path, flags, &attr, ret_file);
     }
-    switch (flags & O_ACCMODE) {
-    case O_RDONLY:
-        if (!(flags & (O_CREAT | O_TRUNC)))
-            return open_reader(path, flags, ret_file);
-        return report_refusal("open for reading with O_CREAT or O_TRUNC", path->path);
-    case O_WRONLY:
-        return open_writer(path, flags, mode, ret_file);
-    default: {
-        struct s3dlio_attr attr;
-        int exists = writer_target(path, flags, &attr);
-        return exists < 0 ? exists : report_refusal("open for reading and writing", path->path);
-    }
-    }
+    struct staged *staged = staged_find(path->path);
+    result = staged ? open_staged(path, flags, staged, ret_file) : 1;
+    if (result <= 0)
+        return result;
+    if (flags & (O_ACCMODE | O_CREAT | O_TRUNC))
+        return open_to_write(path, flags, mode, ret_file);
+    return open_reader(path, flags, ret_file);
 }
 
 int open_fd(const struct vpath *path, int flags, mode_t mode)
@@ -188,10 +286,8 @@ int open_fd(const struct vpath *path, int flags, mode_t mode)
     if (result < 0)
         return result;
     int fd = file_install(file, 0, flags & O_CLOEXEC);
-    if (fd < 0 && file->writer) { /* nothing was written: leave the old object alone */
-        engine_call(writer_abort)(file->writer);
-        file->writer = NULL;
-    }
+    if (fd < 0)
+        file_discard(file); /* nothing was written: leave the old object alone */
     file_put(file);
     if (fd >= 0 && fd <= 2)
         stdio_fd_changed(fd);

@@ -19,6 +19,7 @@
 #include "shim/file.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 
 /* ---- what may be handed on ---- */
 
@@ -59,7 +60,7 @@ static int inherit_check(const char *program)
         int flags = REAL(fcntl)(fd, F_GETFD);
         struct file *file = flags < 0 || flags & FD_CLOEXEC ? NULL : file_get(fd);
         if (file)
-            result = process_refuse_fd(program, fd, file->path, file->kind == FILE_WRITER);
+            result = process_refuse_fd(program, fd, file->path, file_is_written(file));
         file_put(file);
     }
     return result;
@@ -68,7 +69,7 @@ static int inherit_check(const char *program)
 static bool is_own_upload(int fd)
 {
     struct file *file = file_get(fd);
-    bool own = file && file->writer && file->writer_pid == getpid();
+    bool own = file && file_is_own_upload(file);
     file_put(file);
     return own;
 }
@@ -84,6 +85,8 @@ int process_uploads_complete(void)
         first = first ? first : result;
         count++;
     }
+    int mapped = staged_publish_maps();
+    first = first ? first : mapped;
     return first ? first : count;
 }
 

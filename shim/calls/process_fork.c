@@ -22,6 +22,7 @@
 #include "shim/fdtab.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 
 #define PIPES_MAX    64
 #define PIPE_MINIMUM 512 /* out of the way of a program that counts on low numbers */
@@ -38,7 +39,7 @@ static _Thread_local pid_t vfork_parent __attribute__((tls_model("initial-exec")
 
 bool process_has_virtual(void)
 {
-    return file_any() || path_cwd()[0];
+    return file_any() || staged_any() || path_cwd()[0];
 }
 
 bool process_is_vfork_child(void)
@@ -131,7 +132,7 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
 
 static void find_upload(int fd, struct file *file, void *found)
 {
-    if (file->writer && file->writer_pid == getpid())
+    if (file_is_own_upload(file))
         *(bool *)found = true;
 }
 

@@ -16,6 +16,7 @@
 #include "shim/fdtab.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 #include "shim/start.h"
 
 
@@ -56,6 +57,8 @@ int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr)
     int result = engine_require();
     if (result < 0)
         return result;
+    if (staged_stat(path->path, ret_attr))
+        return path->wants_directory ? -ENOTDIR : 0;
     struct s3dlio_error error = {0};
     result = engine_call(stat)(path->uri, NULL, ret_attr, &error);
     if (result < 0)
@@ -79,7 +82,7 @@ int stat_path(const struct vpath *path, struct stat *ret_stat)
 
 int stat_file(struct file *file, struct stat *ret_stat)
 {
-    struct s3dlio_attr attr = file->attr;
+    struct s3dlio_attr attr = file->staged ? file->staged->attr : file->attr;
     attr.size_bytes = (uint64_t)io_size(file);
     struct stat st;
     stat_from_attr(&attr, file->path, &st);

@@ -10,7 +10,6 @@
 #include "shim/calls/name.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stdio.h"
-#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/real.h"
@@ -60,10 +59,8 @@ static bool character_set_fits(const char *mode, bool *ret_wide)
 static void discard(int fd)
 {
     struct file *file = file_get(fd);
-    if (file && file->writer) {
-        engine_call(writer_abort)(file->writer);
-        file->writer = NULL;
-    }
+    if (file)
+        file_discard(file);
     file_put(file);
     close_fd(fd);
 }
@@ -86,8 +83,8 @@ static FILE *open_virtual(const struct vpath *path, const char *mode)
         errno = ENOMEM;
         return NULL;
     }
-    if (flags & O_APPEND)
-        fseeko(file, 0, SEEK_END); /* where fopen(3) says appending starts */
+    if (flags & O_APPEND && (flags & O_ACCMODE) == O_WRONLY)
+        fseeko(file, 0, SEEK_END); /* where fopen(3) says appending starts; "a+" reads from 0 */
     if (wide)
         fwide(file, 1);
     errno = saved;

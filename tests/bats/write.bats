@@ -83,11 +83,7 @@ PY
 @test "what this version cannot do is refused with one line and changes nothing" {
     local before
     before=$(shim sha256sum "$VIRTUAL/text/short.txt")
-    refuse ! 's3dlio' mv "$VIRTUAL/text/short.txt" "$VIRTUAL/text/moved.txt"
     refuse ! 's3dlio' ln -s short.txt "$VIRTUAL/text/link"
-    refuse ! 's3dlio' truncate -s 3 "$VIRTUAL/text/short.txt"
-    refuse ! 's3dlio' python3 -c "f = open('$VIRTUAL/text/short.txt', 'r+b'); f.write(b'X'); f.close()"
-    refuse ! 's3dlio' bash -c "echo more >>$VIRTUAL/text/short.txt"
     [[ $(shim sha256sum "$VIRTUAL/text/short.txt") == "$before" ]]
 }
 
@@ -98,9 +94,93 @@ PY
     refuse 2 'No such file' ls "$VIRTUAL/denied"
 }
 
-@test "fsync before close is refused, unless the user says that it need not be done" {
-    local sync="import os; f = open('$VIRTUAL/synced', 'wb'); f.write(b'x'); f.flush(); os.fsync(f.fileno()); f.close()"
-    refuse ! 'fsync' python3 -c "$sync"
-    shim S3DLIO_FSYNC=ignore python3 -c "$sync"
+@test "fsync shows what is written so far, unless the user says that it need not be done" {
+    local sync="import os; f = open('$VIRTUAL/synced', 'wb'); f.write(b'x'); f.flush(); os.fsync(f.fileno()); os.kill(os.getpid(), 9)"
+    run shim S3DLIO_FSYNC=ignore python3 -c "$sync"
+    refuse 2 'No such file' ls "$VIRTUAL/synced"
+    run shim python3 -c "$sync"
     [[ $(shim cat "$VIRTUAL/synced") == x ]]
+}
+
+@test "dd conv=notrunc, >>, truncate, fallocate" {
+    same 'cp {}/text/long.txt {}/patched && printf XYZ | dd of={}/patched bs=1 seek=10 conv=notrunc status=none && sha256sum {}/patched'
+    same 'cp {}/big.bin {}/patched.bin && printf XYZ | dd of={}/patched.bin bs=1 seek=5000000 conv=notrunc status=none && sha256sum {}/patched.bin'
+    same 'cp {}/text/short.txt {}/log && echo one >>{}/log && echo two >>{}/log && cat {}/log'
+    same 'for n in 1 2 3; do echo $n >>{}/new-log; done; cat {}/new-log'
+    same 'cp {}/text/long.txt {}/cut && truncate -s 100 {}/cut && cat {}/cut && truncate -s 200 {}/cut && sha256sum {}/cut && truncate -s +5 {}/cut && stat -c %s {}/cut'
+    same 'truncate -s 12345 {}/zeros && sha256sum {}/zeros'
+    same 'fallocate -l 4096 {}/room && sha256sum {}/room'
+    same 'cp {}/text/unsorted.txt {}/in-place && sort -o {}/in-place {}/in-place && cat {}/in-place'
+}
+
+@test "a truncate that the server refuses leaves the old content" {
+    shim cp "$VIRTUAL/text/short.txt" "$VIRTUAL/kept"
+    fault 'op=PutObject action=status:403:AccessDenied'
+    refuse ! 's3dlio.*' truncate -s 0 "$VIRTUAL/kept"
+    refuse ! 's3dlio.*' bash -c "exec 3<>$VIRTUAL/kept; echo x >&3"
+    fault
+    [[ $(shim cat "$VIRTUAL/kept") == "$(<"$NATIVE/text/short.txt")" ]]
+}
+
+@test "python: r+b, a, a+, w+b, temporary files" {
+    same_script python3 <<'PY'
+import os, sys, tempfile
+root = sys.argv[1]
+path = root + "/patched.py.bin"
+with open(path, "w+b") as f:
+    f.write(bytes(range(256)) * 4000)
+    f.seek(1000)
+    print(f.read(8))
+    f.seek(500000)
+    f.write(b"middle")
+with open(path, "r+b") as f:
+    f.seek(-4, os.SEEK_END)
+    f.write(b"tail and more")
+    f.seek(0)
+    f.write(b"HEAD")
+    f.truncate(600000)
+    print(f.tell(), os.fstat(f.fileno()).st_size, os.path.getsize(path))
+with open(path, "ab") as f:
+    print(f.tell())
+    f.write(b"appended")
+with open(path, "a+b") as f:
+    f.seek(0)
+    print(f.read(6), f.seek(0, 2))
+data = open(path, "rb").read()
+print(len(data), sum(data), data[500000:500006], data[-8:])
+with tempfile.NamedTemporaryFile(dir=root) as f:
+    f.write(b"temporary")
+    f.flush()
+    print(os.path.getsize(f.name), os.path.exists(f.name))
+print(os.path.exists(f.name))
+fd, name = tempfile.mkstemp(dir=root)
+os.write(fd, b"x" * 100)
+os.close(fd)
+print(os.path.getsize(name), oct(os.stat(name).st_mode))
+os.unlink(name)
+PY
+}
+
+@test "sqlite3: create, insert, update, with each rollback journal" {
+    same_script python3 <<'PY'
+import sqlite3, sys
+for mode in ("DELETE", "TRUNCATE", "MEMORY", "PERSIST", "OFF"):
+    path = sys.argv[1] + "/" + mode + ".db"
+    db = sqlite3.connect(path)
+    print(db.execute("PRAGMA journal_mode=" + mode).fetchone())
+    db.execute("CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT)")
+    db.executemany("INSERT INTO t VALUES (?, ?)", ((n, str(n) * 20) for n in range(3000)))
+    db.commit()
+    db.execute("UPDATE t SET v = 'changed' WHERE k % 7 = 0")
+    db.commit()
+    db.execute("DELETE FROM t WHERE k > 2000")
+    if mode != "OFF":
+        db.rollback()
+    db.commit()
+    db.close()
+    db = sqlite3.connect(path)
+    print(db.execute("SELECT count(*), sum(length(v)) FROM t").fetchone())
+    print(db.execute("PRAGMA integrity_check").fetchone())
+    db.close()
+PY
 }
