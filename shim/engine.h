@@ -11,12 +11,12 @@
 #define ENGINE_FUNCTIONS(F)                                                                        \
     F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(owns_fd) F(get_stats) F(report)         \
     F(stat) F(reader_open) F(reader_attr) F(reader_pread) F(reader_advise) F(reader_close)         \
-    F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr) F(writer_publish)              \
-    F(writer_close) F(writer_abort) F(writer_forget) F(draft_open) F(draft_from_writer)            \
-    F(draft_pread) F(draft_pwrite) F(draft_truncate) F(draft_zero) F(draft_length) F(draft_seek)   \
-    F(draft_map_fd) F(draft_set_attr) F(draft_publish) F(draft_abort) F(draft_forget)              \
-    F(list_open) F(list_next) F(list_rewind) F(list_close) F(mkdir) F(rmdir) F(unlink) F(rename)   \
-    F(set_attr)
+    F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
+    F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget) F(draft_open)               \
+    F(draft_from_writer) F(draft_pread) F(draft_pwrite) F(draft_truncate) F(draft_zero)            \
+    F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr) F(draft_publish)               \
+    F(draft_abort) F(draft_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)          \
+    F(mkdir) F(rmdir) F(unlink) F(rename) F(set_attr)
 
 struct engine_calls {
 #define F(name) __typeof(s3dlio_##name) *name;

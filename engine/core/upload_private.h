@@ -43,7 +43,8 @@ void upload_keep_object(struct upload *upload, const struct store_object *object
  * there tells: then 0. */
 int upload_settle(struct upload *upload, const struct call *call, int r,
                   const struct limits *limits);
-/* Before the last request, where the store takes no condition on it: is the base still there? */
+/* Before the last request: marks the directory if what is stored needs it (core/marked.h), and where
+ * the store takes no condition on that request: is the base still there? */
 int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err);
 /* After it: is what is there as long as what was meant, where parts came by copying? */
 int upload_check_copies(struct upload *upload, const struct limits *limits, struct error *err);

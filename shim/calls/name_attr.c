@@ -1,84 +1,153 @@
-/* Setting modes, owners and times. This version does not store them: what changes nothing succeeds
- * (that a file being written gets the time it is written at included), what would change something
- * follows S3DLIO_METADATA: `ignore` drops it, otherwise it is refused with a line that says so.
+/* Setting modes, owners and times. They are stored with the object: of a file that is being written they
+ * travel with the upload, of others they cost one copy in place. What changes nothing sends nothing.
+ * S3DLIO_METADATA=ignore drops them, refuse says so.
  */
-#include <stdatomic.h>
-
 #include "config/options.h"
 #include "shim/calls/stat.h"
+#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 #include "shim/start.h"
 
-enum { METADATA_STORE, METADATA_IGNORE, METADATA_REFUSE };
+#define METADATA_IGNORE 1 /* the index of the word in options.def */
 
-enum times { TIMES_KEPT, TIMES_NOW, TIMES_GIVEN, TIMES_SPECIFIED };
+/* How the program gives times; NULL means now in each (utimensat(2), utimes(2), utime(2)). */
+enum times { TIMES_KEPT, TIMES_SPECS, TIMES_VALS, TIMES_BUF };
 
 /* What is asked for; (uid_t)-1 and has_mode false leave as it is. */
 struct change {
-    const char *operation;
     bool has_mode;
-    enum times times;
-    const struct timespec *specified; /* read only when the file is ours */
+    enum times form;
+    const void *times; /* the program's, read only when the file is ours */
     mode_t mode;
     uid_t uid;
     gid_t gid;
 };
 
-static int change_refuse(const char *operation, const char *path)
+/* The modification time asked for: 1, 0 when it stays as it is, -errno. */
+static int change_mtime(const struct change *change, struct timespec *ret_mtime)
 {
-    static atomic_flag said = ATOMIC_FLAG_INIT;
-    if (!atomic_flag_test_and_set(&said))
-        report_line("%s %s: modes, owners and times are not stored in this version: set "
-                    "S3DLIO_METADATA=ignore to go on without them",
-                    operation, path);
-    return -EOPNOTSUPP;
-}
-
-/* NULL is now (utimensat(2)). */
-static enum times times_of(const struct timespec *times)
-{
-    if (!times)
-        return TIMES_NOW;
-    if ((uintptr_t)times < PATH_UNREAD)
-        return TIMES_GIVEN;
-    bool is_kept = times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec == UTIME_OMIT;
-    bool is_now = (times[0].tv_nsec == UTIME_NOW || times[0].tv_nsec == UTIME_OMIT) &&
-                  (times[1].tv_nsec == UTIME_NOW || times[1].tv_nsec == UTIME_OMIT);
-    return is_kept ? TIMES_KEPT : is_now ? TIMES_NOW : TIMES_GIVEN;
-}
-
-static int change_decide(const struct stat *st, const char *path, bool is_new,
-                         const struct change *change)
-{
-    enum times times =
-        change->times == TIMES_SPECIFIED ? times_of(change->specified) : change->times;
-    bool is_same = (times == TIMES_KEPT || (times == TIMES_NOW && is_new)) &&
-                   (!change->has_mode || change->mode == (st->st_mode & 07777)) &&
-                   (change->uid == (uid_t)-1 || change->uid == st->st_uid) &&
-                   (change->gid == (gid_t)-1 || change->gid == st->st_gid);
-    if (is_same || option_int(start_options(), METADATA) == METADATA_IGNORE)
+    struct timespec mtime = {.tv_nsec = UTIME_NOW};
+    if (change->form == TIMES_KEPT)
         return 0;
-    return change_refuse(change->operation, path);
+    if (change->times && (uintptr_t)change->times < PATH_UNREAD)
+        return -EFAULT;
+    if (change->times && change->form == TIMES_SPECS)
+        mtime = ((const struct timespec *)change->times)[1];
+    if (change->times && change->form == TIMES_VALS) {
+        const struct timeval *value = (const struct timeval *)change->times + 1;
+        mtime = (struct timespec){value->tv_sec, value->tv_usec * 1000};
+    }
+    if (change->times && change->form == TIMES_BUF)
+        mtime = (struct timespec){.tv_sec = ((const struct utimbuf *)change->times)->modtime};
+    if (mtime.tv_nsec == UTIME_OMIT)
+        return 0;
+    if (mtime.tv_nsec == UTIME_NOW)
+        clock_gettime(CLOCK_REALTIME, &mtime);
+    if (mtime.tv_nsec < 0 || mtime.tv_nsec > 999999999)
+        return -EINVAL;
+    *ret_mtime = mtime;
+    return 1;
+}
+
+/* Is it "now" on a file that is being written, which will be new anyway? */
+static bool is_idle_touch(const struct change *change, bool is_written)
+{
+    const struct timespec *specs = change->times;
+    return is_written && (!specs || (change->form == TIMES_SPECS &&
+                                     (uintptr_t)specs >= PATH_UNREAD &&
+                                     specs[1].tv_nsec == UTIME_NOW));
+}
+
+/* What differs from what is there, as the engine takes it. 0 or -errno. */
+static int change_wanted(const struct change *change, const struct stat *st, bool is_written,
+                         struct s3dlio_attr *ret_attr)
+{
+    struct s3dlio_attr attr = {.mode = change->mode, .uid = change->uid, .gid = change->gid};
+    int sets_time = is_idle_touch(change, is_written) ? 0 : change_mtime(change, &attr.mtime);
+    if (sets_time < 0)
+        return sets_time;
+    if (change->has_mode && change->mode != (st->st_mode & 07777))
+        attr.has |= S3DLIO_HAS_MODE;
+    if (change->uid != (uid_t)-1 && change->uid != st->st_uid)
+        attr.has |= S3DLIO_HAS_UID;
+    if (change->gid != (gid_t)-1 && change->gid != st->st_gid)
+        attr.has |= S3DLIO_HAS_GID;
+    if (sets_time)
+        attr.has |= S3DLIO_HAS_MTIME;
+    *ret_attr = attr;
+    return 0;
+}
+
+/* An object nobody of this process is writing. */
+static int change_object(const char *uri, const struct s3dlio_attr *attr)
+{
+    struct s3dlio_error error = {0};
+    int result = engine_call(set_attr)(uri, attr, NULL, NULL, &error);
+    if (result < 0)
+        report_error(&error);
+    return result;
+}
+
+/* One that this process is writing: the attributes travel, and show at once. */
+static int change_staged(struct staged *staged, struct s3dlio_writer *writer,
+                         const struct s3dlio_attr *attr)
+{
+    struct s3dlio_error error = {0};
+    struct s3dlio_draft *draft = atomic_load(&staged->draft);
+    int result = draft    ? engine_call(draft_set_attr)(draft, attr, &error)
+                 : writer ? engine_call(writer_set_attr)(writer, attr, &error)
+                          : -EBADF;
+    if (result < 0) {
+        report_error(&error);
+        return result;
+    }
+    staged_set_attr(staged, attr);
+    return 0;
+}
+
+static bool is_ignored(void)
+{
+    return option_int(start_options(), METADATA) == METADATA_IGNORE;
 }
 
 static int change_path(const struct vpath *path, const struct change *change)
 {
     struct stat st;
+    struct s3dlio_attr attr;
     int result = stat_path(path, &st);
-    return result < 0 ? result : change_decide(&st, path->path, false, change);
+    if (result < 0 || is_ignored())
+        return result;
+    struct staged *staged = staged_any() ? staged_find(path->path) : NULL;
+    result = change_wanted(change, &st, staged != NULL, &attr);
+    if (!result && attr.has)
+        result = staged ? change_staged(staged, staged->writer, &attr)
+                        : change_object(path->uri, &attr);
+    staged_put(staged);
+    return result;
 }
 
 static int change_file(struct file *file, const struct change *change)
 {
     struct stat st;
+    struct s3dlio_attr attr;
     if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
         return -EBADF;
     int result = stat_file(file, &st);
-    return result < 0 ? result : change_decide(&st, file->path, file_is_written(file), change);
+    if (result < 0 || is_ignored())
+        return result;
+    result = change_wanted(change, &st, file_is_written(file), &attr);
+    if (result < 0 || !attr.has)
+        return result;
+    if (!file_is_written(file))
+        return change_object(file->uri, &attr);
+    if (!file_is_own_upload(file))
+        return report_refusal("change, in a forked child,", file->path);
+    return change_staged(file->staged, file->writer, &attr);
 }
 
 /* A path or, with AT_EMPTY_PATH or no path at all, a descriptor. 0 with *ret_result set, or 1: the
@@ -114,19 +183,19 @@ static int change_any(int dirfd, const char *path, int flags, const struct chang
 
 int chmod(const char *path, mode_t mode)
 {
-    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(chmod)(path, mode), "chmod", .has_mode = true,
+    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(chmod)(path, mode), .has_mode = true,
                  .mode = mode & 07777, NOBODY);
 }
 
 int lchmod(const char *path, mode_t mode)
 {
-    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(lchmod)(path, mode), "chmod", .has_mode = true,
+    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(lchmod)(path, mode), .has_mode = true,
                  .mode = mode & 07777, NOBODY);
 }
 
 int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
 {
-    CHANGE_ENTRY(dirfd, path, flags, REAL(fchmodat)(dirfd, path, mode, flags), "chmod",
+    CHANGE_ENTRY(dirfd, path, flags, REAL(fchmodat)(dirfd, path, mode, flags), 
                  .has_mode = true, .mode = mode & 07777, NOBODY);
 }
 
@@ -134,7 +203,7 @@ int fchmod(int fd, mode_t mode)
 {
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(fchmod)(fd, mode);
-    CHANGE_ENTRY(fd, NULL, 0, REAL(fchmod)(fd, mode), "chmod", .has_mode = true,
+    CHANGE_ENTRY(fd, NULL, 0, REAL(fchmod)(fd, mode), .has_mode = true,
                  .mode = mode & 07777, NOBODY);
 }
 
@@ -142,17 +211,17 @@ int fchmod(int fd, mode_t mode)
 
 int chown(const char *path, uid_t uid, gid_t gid)
 {
-    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(chown)(path, uid, gid), "chown", .uid = uid, .gid = gid);
+    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(chown)(path, uid, gid), .uid = uid, .gid = gid);
 }
 
 int lchown(const char *path, uid_t uid, gid_t gid)
 {
-    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(lchown)(path, uid, gid), "chown", .uid = uid, .gid = gid);
+    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(lchown)(path, uid, gid), .uid = uid, .gid = gid);
 }
 
 int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
-    CHANGE_ENTRY(dirfd, path, flags, REAL(fchownat)(dirfd, path, uid, gid, flags), "chown",
+    CHANGE_ENTRY(dirfd, path, flags, REAL(fchownat)(dirfd, path, uid, gid, flags),
                  .uid = uid, .gid = gid);
 }
 
@@ -160,54 +229,49 @@ int fchown(int fd, uid_t uid, gid_t gid)
 {
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(fchown)(fd, uid, gid);
-    CHANGE_ENTRY(fd, NULL, 0, REAL(fchown)(fd, uid, gid), "chown", .uid = uid, .gid = gid);
+    CHANGE_ENTRY(fd, NULL, 0, REAL(fchown)(fd, uid, gid), .uid = uid, .gid = gid);
 }
 
 /* ---- times ---- */
 
-#define SET_TIMES "set the times of"
-#define TIMES_ENTRY(dirfd, path, flags, real_call)                                                 \
-    CHANGE_ENTRY(dirfd, path, flags, real_call, SET_TIMES, NOBODY,                                 \
-                 .times = times ? TIMES_GIVEN : TIMES_NOW)
-#define SPECIFIED_ENTRY(dirfd, path, flags, real_call)                                             \
-    CHANGE_ENTRY(dirfd, path, flags, real_call, SET_TIMES, NOBODY, .times = TIMES_SPECIFIED,       \
-                 .specified = times)
+#define TIMES_ENTRY(dirfd, path, flags, how, real_call)                                            \
+    CHANGE_ENTRY(dirfd, path, flags, real_call, NOBODY, .form = how, .times = times)
 
 int utime(const char *path, const struct utimbuf *times)
 {
-    TIMES_ENTRY(AT_FDCWD, path, 0, REAL(utime)(path, times));
+    TIMES_ENTRY(AT_FDCWD, path, 0, TIMES_BUF, REAL(utime)(path, times));
 }
 
 int utimes(const char *path, const struct timeval times[2])
 {
-    TIMES_ENTRY(AT_FDCWD, path, 0, REAL(utimes)(path, times));
+    TIMES_ENTRY(AT_FDCWD, path, 0, TIMES_VALS, REAL(utimes)(path, times));
 }
 
 int lutimes(const char *path, const struct timeval times[2])
 {
-    TIMES_ENTRY(AT_FDCWD, path, 0, REAL(lutimes)(path, times));
+    TIMES_ENTRY(AT_FDCWD, path, 0, TIMES_VALS, REAL(lutimes)(path, times));
 }
 
 int futimesat(int dirfd, const char *path, const struct timeval times[2])
 {
-    TIMES_ENTRY(dirfd, path, 0, REAL(futimesat)(dirfd, path, times));
+    TIMES_ENTRY(dirfd, path, 0, TIMES_VALS, REAL(futimesat)(dirfd, path, times));
 }
 
 int utimensat(int dirfd, const char *path, const struct timespec times[2], int flags)
 {
-    SPECIFIED_ENTRY(dirfd, path, flags, REAL(utimensat)(dirfd, path, times, flags));
+    TIMES_ENTRY(dirfd, path, flags, TIMES_SPECS, REAL(utimensat)(dirfd, path, times, flags));
 }
 
 int futimens(int fd, const struct timespec times[2])
 {
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(futimens)(fd, times);
-    SPECIFIED_ENTRY(fd, NULL, 0, REAL(futimens)(fd, times));
+    TIMES_ENTRY(fd, NULL, 0, TIMES_SPECS, REAL(futimens)(fd, times));
 }
 
 int futimes(int fd, const struct timeval times[2])
 {
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(futimes)(fd, times);
-    TIMES_ENTRY(fd, NULL, 0, REAL(futimes)(fd, times));
+    TIMES_ENTRY(fd, NULL, 0, TIMES_VALS, REAL(futimes)(fd, times));
 }

@@ -1,4 +1,4 @@
-/* What an object store has no place for, or this version does not do: renames, links, special files,
+/* Renames, and what an object store has no place for or this version does not do: links, special files,
  * watches, handles. Each says so with the errno that callers know how to take; where a program could
  * be surprised, one line says it to people.
  *
@@ -10,10 +10,12 @@
 #include <sys/inotify.h>
 
 #include "shim/calls/stat.h"
+#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
 
 /* ---- two names ---- */
 
@@ -44,17 +46,48 @@ static int two_classify(int from_dirfd, const char *from, int to_dirfd, const ch
     return ret_two->from_is_virtual && ret_two->to_is_virtual ? 1 : -EXDEV;
 }
 
+/* A name of this process's own unfinished work: what is written under it becomes visible at close, under
+ * the name it was opened with. Moving that is refused; moving something over it drops it, as the
+ * kernel drops a file whose last name goes. */
+static int rename_checked(const struct two *two, unsigned flags)
+{
+    struct staged *staged = staged_any() ? staged_find(two->from.path) : NULL;
+    if (staged) {
+        staged_put(staged);
+        return report_refusal("rename before it is closed", two->from.path);
+    }
+    struct s3dlio_error error = {0};
+    int result = engine_call(rename)(two->from.uri, two->to.uri,
+                                     flags & RENAME_NOREPLACE ? S3DLIO_RENAME_NOREPLACE : 0, NULL,
+                                     &error);
+    if (result < 0)
+        report_error(&error);
+    else if (staged_any())
+        staged_unlink(two->to.path);
+    return result < 0 ? result : 1;
+}
+
+/* 0: the real call decides; 1: done; -errno. RENAME_EXCHANGE and _WHITEOUT: EINVAL, as from file systems
+ * that do not have them (rename(2)). */
 static int rename_any(int from_dirfd, const char *from, int to_dirfd, const char *to,
                       unsigned flags)
 {
     struct two two;
+    struct s3dlio_attr attr;
     int result = two_classify(from_dirfd, from, to_dirfd, to, &two);
     if (result <= 0)
         return result;
-    struct s3dlio_attr attr;
-    if (flags & RENAME_NOREPLACE && !stat_attr(&two.to, &attr))
-        return -EEXIST;
-    return report_refusal("rename", two.from.path);
+    if (flags & ~(unsigned)RENAME_NOREPLACE)
+        return -EINVAL;
+    result = stat_attr(&two.from, &attr);
+    if (result < 0)
+        return result;
+    if (two.to.wants_directory && attr.type != S3DLIO_DIRECTORY)
+        return -ENOTDIR;
+    two.from.wants_directory = two.to.wants_directory = false; /* URIs without a slash at the end */
+    path_from_virtual(two.from.path, &two.from);
+    path_from_virtual(two.to.path, &two.to);
+    return rename_checked(&two, flags);
 }
 
 #define TWO_ENTRY(real_call, virtual_call)                                                         \
@@ -64,7 +97,7 @@ static int rename_any(int from_dirfd, const char *from, int to_dirfd, const char
         errno = saved;                                                                             \
         return real_call;                                                                          \
     }                                                                                              \
-    return (int)entry_return(saved, result)
+    return (int)entry_return(saved, result > 0 ? 0 : result)
 
 int rename(const char *from, const char *to)
 {

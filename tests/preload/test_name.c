@@ -184,27 +184,59 @@ static void temporary(void **state)
 /* Locally these succeed. */
 static void refused(void **state)
 {
-    struct timespec times[2] = {{1, 0}, {1, 0}};
-    struct timeval old_times[2] = {{1, 0}, {1, 0}};
     if (!preload_is_virtual())
         return;
-    assert_errno(rename(file, below("renamed")), EOPNOTSUPP);
     assert_errno(symlink("file", below("link")), EOPNOTSUPP);
     assert_errno(link(file, below("link")), EPERM);
-    assert_errno(chmod(file, 0600), EOPNOTSUPP);
-    assert_errno(chown(file, 12345, 12345), EOPNOTSUPP);
-    assert_errno(utimensat(AT_FDCWD, file, times, 0), EOPNOTSUPP);
-    assert_errno(utimes(file, old_times), EOPNOTSUPP);
-    assert_errno(utime(file, NULL), EOPNOTSUPP);
     assert_errno(mkfifo(below("fifo"), 0600), EPERM);
     assert_errno(mknod(below("node"), S_IFREG | 0600, 0), EPERM);
     assert_errno(setxattr(file, "user.x", "y", 1, 0), EOPNOTSUPP);
     int watch = inotify_init1(0);
     assert_errno(inotify_add_watch(watch, file, IN_MODIFY), EOPNOTSUPP);
     close(watch);
-    assert_int_equal(chmod(file, 0644), 0); /* what changes nothing is no change */
+}
+
+/* Modes, owners and times are stored, of closed files and of files that are being written. */
+static void attributes(void **state)
+{
+    struct timespec times[2] = {{1, 0}, {1000000000, 0}};
+    struct timeval old_times[2] = {{1, 0}, {900000000, 0}};
+    struct utimbuf older = {1, 800000000};
     struct stat st;
-    assert_int_equal(stat(file, &st), 0);
+    const char *path = below("attributes");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    assert_int_equal(write(fd, "abc", 3), 3);
+    assert_int_equal(fchmod(fd, 0600), 0);
+    assert_int_equal(futimens(fd, times), 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_mtim.tv_sec, 1000000000);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(st.st_mtim.tv_sec, 1000000000);
+    assert_int_equal(chmod(path, 0750), 0);
+    assert_int_equal(utimes(path, old_times), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0750);
+    assert_int_equal(st.st_mtim.tv_sec, 900000000);
+    assert_int_equal(st.st_size, 3);
+    assert_int_equal(utime(path, &older), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mtim.tv_sec, 800000000);
+    if (!geteuid()) {
+        assert_int_equal(chown(path, 12345, 54321), 0);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_uid, 12345);
+        assert_int_equal(st.st_gid, 54321);
+    }
+    times[1].tv_nsec = 1000000000;
+    assert_errno(utimensat(AT_FDCWD, path, times, 0), EINVAL);
+    assert_errno(chmod(below("absent"), 0600), ENOENT);
+    assert_int_equal(mkdir(below("private"), 0755), 0);
+    assert_int_equal(chmod(below("private"), 0700), 0);
+    assert_int_equal(stat(below("private"), &st), 0);
+    assert_int_equal(st.st_mode, S_IFDIR | 0700);
 }
 
 /* touch: a file that is being written has the time of now anyway. */
@@ -335,6 +367,7 @@ int main(void)
         cmocka_unit_test(standing),
         cmocka_unit_test(temporary),
         cmocka_unit_test(refused),
+        cmocka_unit_test(attributes),
         cmocka_unit_test(refused_as_locally),
         cmocka_unit_test(touched),
         cmocka_unit_test(inherited),
