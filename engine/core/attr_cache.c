@@ -185,11 +185,11 @@ static void note_change(struct attr_cache *cache, const char *name, size_t lengt
 {
     int64_t now_ns = clock_now_ns();
 
-    attr_shared_note(cache->shared, ATTR_SHARED_SELF, name, length);
+    attr_shared_note_name(cache->shared, name, length);
     while ((length = parent_length(name, length)) > 0) {
         struct entry *above = find(cache, name, length);
 
-        attr_shared_note(cache->shared, ATTR_SHARED_BELOW, name, length);
+        attr_shared_note_below(cache->shared, name, length);
         if (above)
             above->changed_ns = now_ns;
         if (above && removed)
@@ -199,10 +199,17 @@ static void note_change(struct attr_cache *cache, const char *name, size_t lengt
     }
 }
 
-static bool others_changed(struct attr_cache *cache, enum attr_shared_kind kind, const char *name,
-                           int64_t since_ns)
+static bool others_changed_below(struct attr_cache *cache, const char *directory, int64_t since_ns)
 {
-    return attr_shared_changed(cache->shared, kind, name, strlen(name), since_ns);
+    return attr_shared_below_changed(cache->shared, directory, strlen(directory), since_ns);
+}
+
+static bool others_changed(struct attr_cache *cache, const char *name, int64_t since_ns)
+{
+    size_t length = strlen(name);
+
+    return attr_shared_name_changed(cache->shared, name, length, parent_length(name, length),
+                                    since_ns);
 }
 
 /* Has the process removed names from its directory since a listing that shows this one? */
@@ -224,7 +231,7 @@ static bool is_overtaken(struct attr_cache *cache, const char *name, enum attr_t
     struct entry *entry = find(cache, name, strlen(name));
 
     return (type != ATTR_DIRECTORY && entry && entry->changed_ns >= asked_ns) ||
-           others_changed(cache, ATTR_SHARED_SELF, name, asked_ns);
+           others_changed(cache, name, asked_ns);
 }
 
 /* Listings show no metadata: what is known of the same version from elsewhere stays. */
@@ -308,9 +315,8 @@ void attr_cache_put_named(struct attr_cache *cache, const char *uri, enum attr_t
 
 static bool is_fresh(struct attr_cache *cache, const struct entry *entry, int64_t now_ns)
 {
-    return entry->kept ||
-           (entry->expires_ns > now_ns && !others_changed(cache, ATTR_SHARED_SELF, entry->name,
-                                                          entry->expires_ns - cache->ttl_ns));
+    return entry->kept || (entry->expires_ns > now_ns &&
+                           !others_changed(cache, entry->name, entry->expires_ns - cache->ttl_ns));
 }
 
 /* What others change ends it before its time. */
@@ -318,8 +324,7 @@ static bool is_complete(struct attr_cache *cache, struct entry *entry, int64_t n
 {
     if (entry->complete_until_ns <= now_ns)
         return false;
-    if (!others_changed(cache, ATTR_SHARED_BELOW, entry->name,
-                        entry->complete_until_ns - cache->ttl_ns))
+    if (!others_changed_below(cache, entry->name, entry->complete_until_ns - cache->ttl_ns))
         return true;
     entry->complete_until_ns = now_ns;
     return false;
@@ -404,7 +409,7 @@ void attr_cache_drop_below(struct attr_cache *cache, const char *directory)
         entry->complete_until_ns = 0;
         entry->changed_ns = entry->removed_ns = cache->broken_ns;
     }
-    attr_shared_note(cache->shared, ATTR_SHARED_BELOW, directory, length);
+    attr_shared_note_below(cache->shared, directory, length);
     note_change(cache, directory, length, true);
     pthread_mutex_unlock(&cache->mutex);
 }
@@ -432,7 +437,7 @@ void attr_cache_complete(struct attr_cache *cache, const char *directory, int64_
     pthread_mutex_lock(&cache->mutex);
     entry = obtain_directory(cache, directory);
     if (entry && cache->broken_ns < since_ns && entry->removed_ns < since_ns &&
-        !others_changed(cache, ATTR_SHARED_BELOW, directory, since_ns)) {
+        !others_changed_below(cache, directory, since_ns)) {
         entry->complete_until_ns = since_ns + cache->ttl_ns;
         if (entry->expires_ns < entry->complete_until_ns)
             entry->expires_ns = entry->complete_until_ns;
@@ -561,7 +566,7 @@ bool attr_cache_start(struct attr_cache *cache, const struct uri *directory,
     found = attr_pages_start(&cache->pages, directory, clock_now_ns() - cache->ttl_ns, ret_start);
     entry = find(cache, text, strlen(text));
     if (found && ((entry ? entry->changed_ns : cache->dropped_ns) >= ret_start->asked_ns ||
-                  others_changed(cache, ATTR_SHARED_BELOW, text, ret_start->asked_ns))) {
+                  others_changed_below(cache, text, ret_start->asked_ns))) {
         store_page_free(ret_start->page);
         free(ret_start->after);
         found = false;

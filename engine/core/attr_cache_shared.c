@@ -1,10 +1,10 @@
-/* The table of changes that the processes of a user share. See attr_cache_shared.h.
+/* The tables of changes that the processes of a user share. See attr_cache_shared.h.
  *
- * A slot counts all changes; what this process made of them is counted beside it, so the difference
- * is the others'. When that has grown since the last look, the others' last change is no later than
- * the time in the slot. The table is never trusted further: whatever stands in it, times only make
- * caches forget. It is written before the descriptor is closed, so that a full file system is found
- * out here and not by a signal.
+ * A directory's slot counts all changes; what this process made of them is counted beside it, so the
+ * difference is the others'. When that has grown since the last look, the others' last change is no
+ * later than the time in the slot. A name's slot is a time only. The tables are never trusted further:
+ * whatever stands in them, times only make caches forget. Room is reserved before they are mapped,
+ * so that a full file system is found out here and not by a signal.
  */
 #include "core/attr_cache_shared.h"
 
@@ -18,19 +18,25 @@
 
 #include "base/clock.h"
 
-#define SLOTS 4096u
+#define DIRECTORIES 16384u
+#define NAMES       65536u
 
-struct slot {
+struct directory {
     _Atomic int64_t at_ns;
     _Atomic uint64_t count;
 };
 
+struct tables {
+    struct directory directories[DIRECTORIES];
+    _Atomic int64_t names[NAMES];
+};
+
 struct attr_shared {
-    struct slot *slots; /* mapped */
+    struct tables *tables; /* mapped */
     struct {
         uint64_t own_count, others_count;
         int64_t others_ns;
-    } seen[SLOTS];
+    } seen[DIRECTORIES];
 };
 
 /* ---- the place ---------------------------------------------------------------------------------- */
@@ -77,7 +83,7 @@ static void *map_file(size_t size_bytes)
 
     if (place < 0)
         return MAP_FAILED;
-    fd = openat(place, "changes-1", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = openat(place, "changes-2", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     close(place);
     if (fd < 0)
         return MAP_FAILED;
@@ -90,7 +96,7 @@ static void *map_file(size_t size_bytes)
 
 struct attr_shared *attr_shared_new(void)
 {
-    size_t size_bytes = SLOTS * sizeof(struct slot);
+    size_t size_bytes = sizeof(struct tables);
     struct attr_shared *shared = calloc(1, sizeof *shared);
     void *memory;
 
@@ -103,7 +109,7 @@ struct attr_shared *attr_shared_new(void)
         free(shared);
         return NULL;
     }
-    shared->slots = memory;
+    shared->tables = memory;
     return shared;
 }
 
@@ -111,53 +117,82 @@ void attr_shared_free(struct attr_shared *shared)
 {
     if (!shared)
         return;
-    munmap(shared->slots, SLOTS * sizeof(struct slot));
+    munmap(shared->tables, sizeof *shared->tables);
     free(shared);
 }
 
 /* ---- changes ------------------------------------------------------------------------------------ */
 
-static unsigned slot_of(enum attr_shared_kind kind, const char *name, size_t length)
+static uint64_t hash_of(const char *name, size_t length)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) + kind; /* FNV-1a */
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a, then mixed so that all bits count */
 
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
-    return (unsigned)((hash ^ hash >> 32) % SLOTS);
+    hash ^= hash >> 33;
+    hash *= UINT64_C(0xff51afd7ed558ccd);
+    return hash ^ hash >> 33;
 }
 
-/* When others last changed something here; 0: never. */
+/* A time of another boot may lie ahead. */
+static int64_t no_later_than_now(int64_t at_ns)
+{
+    int64_t now_ns = clock_now_ns();
+
+    return at_ns < now_ns ? at_ns : now_ns;
+}
+
+/* When others last changed something below; 0: never. */
 static int64_t look(struct attr_shared *shared, unsigned index)
 {
-    struct slot *slot = &shared->slots[index];
+    struct directory *slot = &shared->tables->directories[index];
     uint64_t count = atomic_load_explicit(&slot->count, memory_order_acquire);
     uint64_t others = count - shared->seen[index].own_count;
 
     if (others != shared->seen[index].others_count) {
-        int64_t at_ns = atomic_load_explicit(&slot->at_ns, memory_order_relaxed);
-        int64_t now_ns = clock_now_ns();
-
         shared->seen[index].others_count = others;
-        shared->seen[index].others_ns = at_ns < now_ns ? at_ns : now_ns; /* not another boot's */
+        shared->seen[index].others_ns =
+            no_later_than_now(atomic_load_explicit(&slot->at_ns, memory_order_relaxed));
     }
     return shared->seen[index].others_ns;
 }
 
-void attr_shared_note(struct attr_shared *shared, enum attr_shared_kind kind, const char *name,
-                      size_t length)
+/* The name before its directories: who sees those changed finds it. */
+void attr_shared_note_name(struct attr_shared *shared, const char *name, size_t length)
 {
-    unsigned index = slot_of(kind, name, length);
+    if (shared)
+        atomic_store_explicit(&shared->tables->names[hash_of(name, length) % NAMES], clock_now_ns(),
+                              memory_order_release);
+}
+
+void attr_shared_note_below(struct attr_shared *shared, const char *name, size_t length)
+{
+    unsigned index = (unsigned)(hash_of(name, length) % DIRECTORIES);
+    struct directory *slot;
 
     if (!shared)
         return;
+    slot = &shared->tables->directories[index];
     look(shared, index); /* before our own time hides theirs */
-    atomic_store_explicit(&shared->slots[index].at_ns, clock_now_ns(), memory_order_relaxed);
-    atomic_fetch_add_explicit(&shared->slots[index].count, 1, memory_order_release);
+    atomic_store_explicit(&slot->at_ns, clock_now_ns(), memory_order_relaxed);
+    atomic_fetch_add_explicit(&slot->count, 1, memory_order_release);
     shared->seen[index].own_count++;
 }
 
-bool attr_shared_changed(struct attr_shared *shared, enum attr_shared_kind kind, const char *name,
-                         size_t length, int64_t since_ns)
+bool attr_shared_below_changed(struct attr_shared *shared, const char *directory, size_t length,
+                               int64_t since_ns)
 {
-    return shared && look(shared, slot_of(kind, name, length)) >= since_ns;
+    return shared && look(shared, (unsigned)(hash_of(directory, length) % DIRECTORIES)) >= since_ns;
+}
+
+bool attr_shared_name_changed(struct attr_shared *shared, const char *name, size_t length,
+                              size_t directory_length, int64_t since_ns)
+{
+    int64_t at_ns;
+
+    if (!attr_shared_below_changed(shared, name, directory_length, since_ns))
+        return false;
+    at_ns = atomic_load_explicit(&shared->tables->names[hash_of(name, length) % NAMES],
+                                 memory_order_acquire);
+    return no_later_than_now(at_ns) >= since_ns;
 }

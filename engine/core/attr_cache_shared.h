@@ -1,10 +1,12 @@
 /* When other processes of this user last changed names, so that no cache outlives a change nearby.
  *
- * One small table for each user and machine, mapped by everybody who touches virtual paths: a slot for
- * each hash of a name holds the time of the last change and how many there were. Who changes a name
- * notes it at the name and at every directory above; who answers from a cache asks whether another
- * process noted something since. Names that share a slot cost requests, never wrong answers. Without
- * a place for the table each process, with the children it forks, has one of its own.
+ * One file for each user and machine, mapped by everybody who touches virtual paths. Who changes a
+ * name notes it at the name and at every directory above; who answers from a cache asks whether
+ * another process noted something since. Names are found by their hash: those that share a slot
+ * cost requests, never wrong answers. Directories have a table of their own, because they are few:
+ * what is written elsewhere, however much, hardly ever meets them, and a name is looked for only
+ * when something in its directory has changed. Without a place for the file each process, with the
+ * children it forks, has tables of its own.
  *
  * Part of attr_cache.c, under its mutex.
  */
@@ -17,21 +19,20 @@
 
 struct attr_shared;
 
-/* What is noted of a name. */
-enum attr_shared_kind {
-    ATTR_SHARED_SELF,  /* the object of this name came, went, or is another */
-    ATTR_SHARED_BELOW, /* something below it */
-};
-
 /* NULL without memory: then nothing is known of others. */
 struct attr_shared *attr_shared_new(void);
 void attr_shared_free(struct attr_shared *shared);
 
-/* This process has changed the object of that name. */
-void attr_shared_note(struct attr_shared *shared, enum attr_shared_kind kind, const char *name,
-                      size_t length);
-/* Has another one, at since_ns or later? */
-bool attr_shared_changed(struct attr_shared *shared, enum attr_shared_kind kind, const char *name,
-                         size_t length, int64_t since_ns);
+/* This process has changed the object of that name, or (below) something below it. */
+void attr_shared_note_name(struct attr_shared *shared, const char *name, size_t length);
+void attr_shared_note_below(struct attr_shared *shared, const char *name, size_t length);
+
+/* Has another process changed something below the directory, at since_ns or later? */
+bool attr_shared_below_changed(struct attr_shared *shared, const char *directory, size_t length,
+                               int64_t since_ns);
+/* The object of that name, in a directory whose name has so many bytes? Also true when this process
+ * did it, while others were busy there. */
+bool attr_shared_name_changed(struct attr_shared *shared, const char *name, size_t length,
+                              size_t directory_length, int64_t since_ns);
 
 #endif

@@ -149,6 +149,65 @@ static void test_changes_of_others(void **state)
     attr_cache_free(other);
 }
 
+/* What others write elsewhere, a thousand names in each of many directories, costs nothing here. */
+static void test_others_are_busy_elsewhere(void **state)
+{
+    struct attr_cache *large = attr_cache_new(10 * NS_PER_S, 5000);
+    struct attr_cache *other = attr_cache_new(0, 100);
+    struct attr attr = file_of(1);
+    int64_t since_ns = clock_now_ns();
+    unsigned lost = 0;
+    char name[100];
+
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "mem://quiet/directory/%u", i);
+        attr_cache_put(large, name, &attr);
+    }
+    attr_cache_complete(large, "mem://quiet/directory", since_ns);
+    for (unsigned i = 0; i < 100000; i++) {
+        snprintf(name, sizeof name, "mem://busy/%u/%u", i / 1000, i);
+        attr_cache_forget(other, name);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "mem://quiet/directory/%u", i);
+        lost += attr_cache_get(large, name, &attr) != ATTR_CACHE_FOUND;
+    }
+    assert_int_equal(lost, 0);
+    assert_true(attr_cache_is_complete(large, "mem://quiet/directory"));
+    attr_cache_free(other);
+    attr_cache_free(large);
+}
+
+/* In the same directory: the others' names are asked for anew, hardly any of the rest. */
+static void test_others_are_busy_beside(void **state)
+{
+    struct attr_cache *large = attr_cache_new(10 * NS_PER_S, 5000);
+    struct attr_cache *other = attr_cache_new(0, 100);
+    struct attr attr = file_of(1);
+    unsigned lost = 0;
+    char name[100];
+
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "mem://shared/directory/%u", i);
+        attr_cache_put(large, name, &attr);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "mem://shared/directory/%u", 500 + i);
+        attr_cache_forget(other, name);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        bool found;
+
+        snprintf(name, sizeof name, "mem://shared/directory/%u", i);
+        found = attr_cache_get(large, name, &attr) == ATTR_CACHE_FOUND;
+        assert_false(i >= 500 && found);
+        lost += i < 500 && !found;
+    }
+    assert_in_range(lost, 0, 25);
+    attr_cache_free(other);
+    attr_cache_free(large);
+}
+
 static void test_changes_of_a_child(void **state)
 {
     int64_t since_ns = clock_now_ns();
@@ -233,6 +292,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_eviction_ends_completeness, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_worth_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes_of_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_others_are_busy_elsewhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_others_are_busy_beside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes_of_a_child, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
     };
