@@ -3,20 +3,19 @@
  * raw_receiver HOST PORT PATH SIZE_BYTES CONNECTIONS RANGE_BYTES
  *
  * Fetches an object (anonymous GET with Range) over keep-alive connections, each range straight into
- * one reused buffer of 1 MiB as a program's read(2) would hand it over. Prints one JSON line: bytes,
- * seconds, CPU seconds of this process.
+ * one reused buffer of 1 MiB as a program's read(2) would hand it over. Prints one JSON line: see
+ * measure.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 #define BUFFER_BYTES (1u << 20)
 #define CONNECTIONS_MAX 64
@@ -110,11 +109,6 @@ static int lane_connect(const struct job *job)
     return fd;
 }
 
-static double seconds(struct timespec from, struct timespec to)
-{
-    return (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
-}
-
 static void run(struct job *job, unsigned connections)
 {
     int epoll = epoll_create1(0);
@@ -152,14 +146,8 @@ int main(int argc, char **argv)
     if (!job.buffer || !connections || connections > CONNECTIONS_MAX || !job.range)
         return 2;
 
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    double start = measure_now(CLOCK_MONOTONIC);
     run(&job, connections);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    struct timespec cpu;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
-    printf("{\"bytes\": %llu, \"seconds\": %.6f, \"cpu_seconds\": %.6f}\n",
-           (unsigned long long)job.received, seconds(start, end),
-           (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
+    measure_print(job.received, start);
     return 0;
 }
