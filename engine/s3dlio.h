@@ -163,6 +163,9 @@ enum {
     S3DLIO_WRITE_EXCLUSIVE = 1, /* fails with -EEXIST when the object exists, at open or close */
     S3DLIO_WRITE_APPEND = 2,    /* writers: behind what is there, if something is; -ESTALE when
                                  * somebody else puts another version there meanwhile */
+    S3DLIO_WRITE_UNNAMED = 4,   /* drafts from nothing: as O_TMPFILE. The URI stands for no name (its
+                                 * bucket does count): nothing is looked up or stored, publish and
+                                 * close give 0 and send nothing, until s3dlio_draft_rename */
 };
 
 struct s3dlio_write_options {
@@ -172,6 +175,8 @@ struct s3dlio_write_options {
     uint32_t mode, uid, gid;   /* stored as metadata where `has` says so */
     const char *content_type;  /* NULL: application/octet-stream */
 };
+
+enum { S3DLIO_RENAME_NOREPLACE = 1 }; /* -EEXIST when something has the new name */
 
 /* Nothing is visible before close succeeds; the old object stays until then. */
 S3DLIO_API int s3dlio_writer_open(const char *uri, const struct s3dlio_write_options *options,
@@ -193,6 +198,11 @@ S3DLIO_API ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void 
 S3DLIO_API int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_attr *attr,
                                       struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
+/* Gives what is being written another name: as s3dlio_draft_rename. Parts that were sent already move
+ * with it, as far as they are in memory by being sent once more, else by copies of the store. */
+S3DLIO_API int s3dlio_writer_rename(struct s3dlio_writer *writer, const char *to_uri,
+                                    unsigned flags, const struct s3dlio_call *call,
+                                    struct s3dlio_error *ret_error);
 /* fsync: makes what is written so far the object; nothing is sent when nothing was written. Writing may
  * go on behind it. After a failure every call but abort, close and forget returns it again. */
 S3DLIO_API int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
@@ -260,6 +270,28 @@ S3DLIO_API int s3dlio_draft_map_fd(struct s3dlio_draft *draft, uint64_t offset_b
  * time back. */
 S3DLIO_API int s3dlio_draft_set_attr(struct s3dlio_draft *draft, const struct s3dlio_attr *attr,
                                      struct s3dlio_error *ret_error);
+/* As rename(2) of a file that is open: from then on the old name does not exist, and whatever is
+ * published goes to the new one. What stands at the store under the old name (an earlier version,
+ * something published) is renamed now, as s3dlio_rename does, and the draft goes on from it. When
+ * nothing does, nothing is sent but questions about the new name; the first publish replaces what is
+ * there then, or with S3DLIO_RENAME_NOREPLACE gives -EEXIST. Its own name: 0.
+ * -EEXIST, -EISDIR, -ENOTDIR, -ENOENT (no directory of the new name; or the file was removed), -EBUSY,
+ * -EXDEV (another store): the draft has its old name, and so has the object, or it is whole under
+ * both. flags: S3DLIO_RENAME_… */
+S3DLIO_API int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_uri, unsigned flags,
+                                   const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* As copy_file_range(2) and FICLONERANGE: bytes of the version that `from` has open become bytes of the
+ * draft, and do not move through this machine: the store copies them when the draft is published,
+ * a whole object of up to 5 GiB in one request. Until then reads of the draft fetch them. The draft
+ * keeps its own mode, owner and time, and takes the content type unless it was opened with one.
+ * Returns the number of bytes, less than length_bytes at the end of the source (0: behind it); the
+ * reader may be closed then. -EXDEV where this is not possible, and the caller copies bytes: another
+ * store, one that cannot copy, another offset there than here, a draft that has bytes of its own
+ * or of a second source. -ESTALE, now or from reads and publishing, when the source has changed. */
+S3DLIO_API ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_reader *from,
+                                      uint64_t from_offset_bytes, uint64_t length_bytes,
+                                      uint64_t to_offset_bytes, const struct s3dlio_call *call,
+                                      struct s3dlio_error *ret_error);
 /* fsync: makes what is written so far the object; nothing is sent when nothing has changed. Writing
  * may go on, from this version. On failure nothing has changed and it may be tried again. ret_attr
  * may be NULL. */
@@ -312,7 +344,6 @@ S3DLIO_API int s3dlio_unlink(const char *uri, const struct s3dlio_call *call,
  * store, the copy is looked at, then the source is deleted if it is still the same version; a
  * directory is copied whole, checked whole, then deleted. Whenever this stops, each file is whole
  * under the old name or the new one, and the same call again goes on. */
-enum { S3DLIO_RENAME_NOREPLACE = 1 };
 S3DLIO_API int s3dlio_rename(const char *from_uri, const char *to_uri, unsigned flags,
                              const struct s3dlio_call *call, struct s3dlio_error *ret_error);
 

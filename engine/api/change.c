@@ -16,6 +16,8 @@ int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
 {
     struct api api;
     struct uri from, to;
+    struct rename rename = {
+        .from = &from, .to = &to, .no_replace = flags & S3DLIO_RENAME_NOREPLACE};
     int result = api_enter_uri(&api, from_text, call, ret_error, &from);
 
     if (!result && flags & ~(unsigned)S3DLIO_RENAME_NOREPLACE)
@@ -23,8 +25,7 @@ int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
     if (!result)
         result = api_parse_uri(&api, to_text, &to);
     if (!result)
-        result = rename_name(api.engine, &from, &to, flags & S3DLIO_RENAME_NOREPLACE, &api.limits,
-                             &api.error);
+        result = rename_name(api.engine, &rename, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
 

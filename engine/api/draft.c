@@ -1,4 +1,5 @@
 /* The public functions on drafts: the core's own object, which serialises calls on it. */
+#include <errno.h>
 #include <stdint.h>
 
 #include "api/api.h"
@@ -19,6 +20,7 @@ int s3dlio_draft_open(const char *uri_text, const struct s3dlio_write_options *o
     struct draft_options opening = {
         .keep = base == S3DLIO_DRAFT_KEEP,
         .exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
+        .unnamed = options && options->flags & S3DLIO_WRITE_UNNAMED,
         .content_type = options ? options->content_type : NULL,
         .attr = &attr,
     };
@@ -131,6 +133,35 @@ int s3dlio_draft_set_attr(struct s3dlio_draft *draft, const struct s3dlio_attr *
     if (!result)
         result = draft_set_attr(draft_of(draft), &inner, &api.limits, &api.error);
     return (int)api_leave(&api, result);
+}
+
+int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_text, unsigned flags,
+                        const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri to;
+    int result = api_enter_uri(&api, to_text, call, ret_error, &to);
+
+    if (!result && flags & ~(unsigned)S3DLIO_RENAME_NOREPLACE)
+        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
+    if (!result)
+        result = draft_rename(draft_of(draft), &to, flags & S3DLIO_RENAME_NOREPLACE, &api.limits,
+                              &api.error);
+    return (int)api_leave(&api, result);
+}
+
+ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_reader *from,
+                           uint64_t from_offset_bytes, uint64_t length_bytes,
+                           uint64_t to_offset_bytes, const struct s3dlio_call *call,
+                           struct s3dlio_error *ret_error)
+{
+    struct api api;
+    ssize_t result = api_enter(&api, call, ret_error);
+
+    (void)draft, (void)from, (void)from_offset_bytes, (void)length_bytes, (void)to_offset_bytes;
+    if (!result)
+        result = error_set_errno(&api.error, EXDEV, "the store does not copy into drafts");
+    return api_leave(&api, result);
 }
 
 /* ---- publishing and the end ---- */

@@ -161,6 +161,21 @@ int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_
     return (int)api_leave(&api, result);
 }
 
+int s3dlio_writer_rename(struct s3dlio_writer *writer, const char *to_text, unsigned flags,
+                         const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri to;
+    int result = api_enter_uri(&api, to_text, call, ret_error, &to);
+
+    if (!result && flags & ~(unsigned)S3DLIO_RENAME_NOREPLACE)
+        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
+    if (!result)
+        result = writer_rename(writer_of(writer), &to, flags & S3DLIO_RENAME_NOREPLACE, &api.limits,
+                               &api.error);
+    return (int)api_leave(&api, result);
+}
+
 void s3dlio_writer_abort(struct s3dlio_writer *writer)
 {
     struct api api;

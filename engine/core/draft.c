@@ -43,6 +43,8 @@ static int find_base(struct draft *draft, const struct draft_options *options,
     struct attr attr;
     int r = 0;
 
+    if (options->unnamed)
+        return options->keep ? error_set(err, ERROR_INVALID, "a version without a name") : 0;
     if (options->exclusive) {
         r = names_lookup(draft->engine, &draft->uri, limits, &attr, err);
         if (r == 0)
@@ -59,6 +61,7 @@ static int take_options(struct draft *draft, const struct draft_options *options
     const char *type = options->content_type;
 
     draft->exclusive = options->exclusive;
+    draft->is_unnamed = options->unnamed;
     draft->changed = !draft->base.exists;
     draft->attr = draft->base.attr;
     if (!draft->base.exists)

@@ -25,6 +25,7 @@ struct writer;
 struct draft_options {
     bool keep;                /* from the version that is there; false: from nothing */
     bool exclusive;           /* must not exist; the store decides at the first publish */
+    bool unnamed;             /* from nothing; nothing is published before draft_rename */
     const char *content_type; /* NULL: the base's, else application/octet-stream */
     const struct attr *attr;  /* what `has` says is stored; NULL: nothing */
 };
@@ -59,6 +60,11 @@ int draft_set_attr(struct draft *draft, const struct attr *attr, const struct li
 /* Makes what is written so far the object. On failure nothing has changed; it may be tried again. */
 int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,
                   struct error *err);
+/* As rename(2) of a file that is open: what stands under the old name is renamed at once, and the draft
+ * goes on from that; otherwise nothing is sent, the next publish replaces what is at `to`, or with
+ * no_replace says ERROR_EXISTS. On failure the draft has its old name. */
+int draft_rename(struct draft *draft, const struct uri *to, bool no_replace,
+                 const struct limits *limits, struct error *err);
 void draft_free(struct draft *draft);   /* NULL is fine */
 void draft_forget(struct draft *draft); /* in a fork child: frees the child's copy */
 

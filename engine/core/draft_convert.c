@@ -98,7 +98,7 @@ static int convert(struct writer *writer, struct draft **ret_draft, struct error
 int draft_from_writer(struct writer *writer, const struct limits *limits, struct draft **ret_draft,
                       struct error *err)
 {
-    int r = writer_enter(writer, limits, err);
+    int r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;

@@ -33,6 +33,7 @@ struct draft {
     char *content_type;    /* NULL: the default */
     bool exclusive;        /* nothing was published yet, and nothing may be there */
     bool changed;          /* differs from the base */
+    bool is_unnamed;       /* `uri` stands for no name: nothing is published */
 
     struct extents extents;
     int spool_fd;            /* -1: none yet */

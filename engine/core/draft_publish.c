@@ -332,14 +332,17 @@ int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_a
     if (r < 0)
         return r;
     r = draft_note_mapped(draft, err);
-    if (r == 0 && draft->changed) {
+    if (r == 0 && draft->changed && !draft->is_unnamed) {
         for (unsigned tries = 0; tries == 0 || (r == -EBUSY && tries < TRIES); tries++)
             r = attempt(draft, limits, err);
         attr_uri_text(&draft->uri, text);
         attr_cache_forget(draft->engine->attrs, text);
     }
-    if (r == 0 && ret_attr)
-        *ret_attr = draft->base.attr;
+    if (r == 0 && ret_attr) {
+        *ret_attr = draft->is_unnamed ? draft->attr : draft->base.attr;
+        if (draft->is_unnamed)
+            ret_attr->size_bytes = draft->extents.length_bytes;
+    }
     draft_leave(draft);
     return r;
 }

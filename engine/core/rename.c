@@ -42,9 +42,10 @@ static bool strip_slash(struct uri *uri)
     return true;
 }
 
-static bool same_name(const struct uri *a, const struct uri *b)
+bool rename_is_same(const struct uri *a, const struct uri *b)
 {
-    return strcmp(a->bucket, b->bucket) == 0 && strcmp(a->key, b->key) == 0;
+    return strcmp(a->scheme, b->scheme) == 0 && strcmp(a->bucket, b->bucket) == 0 &&
+           strcmp(a->key, b->key) == 0;
 }
 
 /* Is `inner` somewhere below the directory `outer`? */
@@ -264,6 +265,8 @@ static int rename_file_once(struct renaming *renaming, struct error *err)
         r = check_copy(renaming, &copy, err);
     if (r == 0)
         r = delete_source(renaming, copy.known->etag, err);
+    if (r == 0)
+        attr_from_object(copy.known, &renaming->from, &renaming->source);
     call_delete(renaming->head);
     store_metadata_fini(&renaming->metadata);
     renaming->head = NULL;
@@ -333,7 +336,7 @@ static int rename_native(struct renaming *renaming, const struct uri *from, cons
     call->request.if_none_match = renaming->no_replace;
     r = call_run(call, renaming->limits, err);
     call_delete(call);
-    if (r == 0 && !same_name(&renaming->from, &renaming->to)) {
+    if (r == 0 && !rename_is_same(&renaming->from, &renaming->to)) {
         forget_source(renaming);
         attr_uri_text(&renaming->to, text);
         attr_cache_drop_below(renaming->engine->attrs, text);
@@ -359,7 +362,7 @@ static int rename_by_copy(struct renaming *renaming, struct error *err)
             return 0;
         }
     }
-    if (r < 0 || same_name(&renaming->from, &renaming->to))
+    if (r < 0 || rename_is_same(&renaming->from, &renaming->to))
         return r;
     if (renaming->source.type == ATTR_DIRECTORY)
         r = rename_tree(renaming->engine, &renaming->from, &renaming->to, renaming->limits, err);
@@ -371,27 +374,66 @@ static int rename_by_copy(struct renaming *renaming, struct error *err)
     return r;
 }
 
-int rename_name(struct engine *engine, const struct uri *from, const struct uri *to,
-                bool no_replace, const struct limits *limits, struct error *err)
+static int run(struct renaming *renaming, const struct rename *rename, struct error *err)
 {
-    struct renaming renaming = {
-        .engine = engine, .from = *from, .to = *to, .no_replace = no_replace, .limits = limits};
-    char text[ATTR_URI_BYTES];
-    int r = engine_store(engine, from->scheme, &renaming.store, err);
+    if (strcmp(rename->from->scheme, rename->to->scheme) != 0)
+        return error_set_errno(err, EXDEV, "the names are in different stores");
+    if (renaming->store->capabilities & STORE_CAP_RENAME)
+        return rename_native(renaming, rename->from, rename->to, err);
+    if (!(renaming->store->capabilities & STORE_CAP_COPY))
+        return error_set_errno(err, EXDEV, "the store cannot copy");
+    return rename_by_copy(renaming, err);
+}
 
-    if (r < 0)
-        return r;
-    renaming.from_slash = strip_slash(&renaming.from);
-    renaming.to_slash = strip_slash(&renaming.to);
-    if (strcmp(from->scheme, to->scheme) != 0)
-        r = error_set_errno(err, EXDEV, "the names are in different stores");
-    else if (renaming.store->capabilities & STORE_CAP_RENAME)
-        r = rename_native(&renaming, from, to, err);
-    else if (!(renaming.store->capabilities & STORE_CAP_COPY))
-        r = error_set_errno(err, EXDEV, "the store cannot copy");
-    else
-        r = rename_by_copy(&renaming, err);
-    attr_uri_text(from, text);
+static int begin(struct renaming *renaming, const struct rename *rename, struct error *err)
+{
+    renaming->from = *rename->from;
+    renaming->to = *rename->to;
+    renaming->no_replace = rename->no_replace;
+    renaming->from_slash = strip_slash(&renaming->from);
+    renaming->to_slash = strip_slash(&renaming->to);
+    return engine_store(renaming->engine, rename->from->scheme, &renaming->store, err);
+}
+
+static int end(const struct rename *rename, int r, struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+
+    attr_uri_text(rename->from, text);
     error_set_context(r < 0 ? err : NULL, "rename", text);
     return r;
+}
+
+int rename_name(struct engine *engine, struct rename *rename, const struct limits *limits,
+                struct error *err)
+{
+    struct renaming renaming = {.engine = engine, .limits = limits};
+    int r = begin(&renaming, rename, err);
+
+    if (r == 0)
+        r = run(&renaming, rename, err);
+    if (r == 0 && renaming.copied) {
+        rename->before = renaming.source;
+        rename->after = renaming.target;
+    }
+    return end(rename, r, err);
+}
+
+int rename_check_target(struct engine *engine, const struct rename *rename,
+                        const struct limits *limits, struct error *err)
+{
+    struct renaming renaming = {.engine = engine, .limits = limits, .source = {.type = ATTR_FILE}};
+    int r = begin(&renaming, rename, err);
+
+    if (r == 0 && strcmp(rename->from->scheme, rename->to->scheme) != 0)
+        r = error_set_errno(err, EXDEV, "the names are in different stores");
+    else if (r == 0 && !renaming.to.key[0])
+        r = error_set(err, ERROR_BUSY, "buckets keep their names");
+    else if (r == 0 && is_below(&renaming.to, &renaming.from))
+        r = error_set(err, ERROR_NOT_DIRECTORY, "below the file itself");
+    if (r == 0)
+        r = look_at_target(&renaming, err);
+    if (r == 0)
+        r = check_kinds(&renaming, err);
+    return end(rename, r, err);
 }

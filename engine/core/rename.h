@@ -20,9 +20,33 @@
 
 struct engine;
 
-/* no_replace: -EEXIST when anything is at `to`; decided by the store where it can. */
-int rename_name(struct engine *engine, const struct uri *from, const struct uri *to,
-                bool no_replace, const struct limits *limits, struct error *err);
+struct rename {
+    const struct uri *from, *to;
+    bool no_replace;           /* -EEXIST when anything is at `to`; decided by the store where it can */
+    struct attr before, after; /* out, where a file was copied: the version that was renamed, and what
+                                * it is now. Without an ETag otherwise. */
+};
+
+int rename_name(struct engine *engine, struct rename *rename, const struct limits *limits,
+                struct error *err);
+/* May a file that is not at the store yet take the place of `to`? 0, or what rename_name would say. */
+int rename_check_target(struct engine *engine, const struct rename *rename,
+                        const struct limits *limits, struct error *err);
+
+/* ---- files that are being written: rename_open.c ------------------------------------------------ */
+
+struct rename_open {
+    struct rename rename; /* `from` and `to` differ; before and after are told for every store */
+    bool is_absent;       /* nothing of the file is at the store: nobody looks for it */
+    bool moved;           /* out: something was there, and was renamed */
+};
+
+/* Renames what stands under the old name, if something does; else looks whether the new name may be
+ * taken, at the next publish. */
+int rename_open_file(struct engine *engine, struct rename_open *open, const struct limits *limits,
+                     struct error *err);
+/* Is it the same name? */
+bool rename_is_same(const struct uri *a, const struct uri *b);
 
 /* ---- directories: rename_tree.c ----------------------------------------------------------------- */
 

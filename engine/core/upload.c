@@ -115,10 +115,15 @@ void upload_tell_attr(const struct upload *upload, struct attr *ret_attr)
 
 static const char *const attr_names[] = {"mode", "uid", "gid", "mtime"};
 
+bool upload_has_begun(const struct upload *upload)
+{
+    return upload->upload_id || upload->sent_count;
+}
+
 int upload_set_attr(struct upload *upload, const struct attr *attr)
 {
     attr_merge(&upload->attr, attr);
-    if (upload->upload_id || upload->sent_count)
+    if (upload_has_begun(upload))
         return 1;
     for (size_t i = 0; i < sizeof attr_names / sizeof attr_names[0]; i++)
         store_metadata_set(&upload->metadata, attr_names[i], NULL);

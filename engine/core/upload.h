@@ -70,6 +70,8 @@ int upload_check(struct upload *upload, struct error *err);
 int upload_complete(struct upload *upload, const struct limits *limits, struct error *err);
 /* What is there after a put or a complete. The time is ours where the store told none. */
 void upload_tell_attr(const struct upload *upload, struct attr *ret_attr);
+/* Does the store know of it, or may it? */
+bool upload_has_begun(const struct upload *upload);
 unsigned upload_part_count(const struct upload *upload);
 /* Gives up parts in flight, then removes what the store has of them; at most half a minute. */
 void upload_abort(struct upload *upload);

@@ -179,11 +179,11 @@ static int make_room(struct writer *writer, const struct limits *limits, struct 
 
 /* A signal handler's call goes on where the one it interrupted stands: blocks and parts are whole at
  * every sleep. */
-int writer_enter(struct writer *writer, const struct limits *limits, struct error *err)
+int writer_enter(struct writer *writer, bool nested, const struct limits *limits, struct error *err)
 {
     if (writer->generation != gate_generation())
         return error_set(err, ERROR_INVALID, "a writer belongs to the process that opened it");
-    return turn_take(&writer->turn, true, limits, err);
+    return turn_take(&writer->turn, nested, limits, err);
 }
 
 void writer_leave(struct writer *writer)
@@ -309,7 +309,7 @@ static int append(struct writer *writer, const void *data, size_t length_bytes,
 ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
                      struct limits *limits, struct error *err)
 {
-    int r = writer_enter(writer, limits, err);
+    int r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;
@@ -395,7 +395,7 @@ static int complete(struct writer *writer, bool goes_on, const struct limits *li
 int writer_set_attr(struct writer *writer, const struct attr *attr, const struct limits *limits,
                     struct error *err)
 {
-    int r = writer_enter(writer, limits, err);
+    int r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;
@@ -416,7 +416,7 @@ int writer_finish(struct writer *writer, const struct limits *limits, struct att
                   struct error *err)
 {
     struct attr attr;
-    int r = writer_enter(writer, limits, err);
+    int r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;
@@ -434,7 +434,7 @@ int writer_publish(struct writer *writer, const struct limits *limits, struct at
 {
     struct attr attr;
     bool was_changed;
-    int r = writer_enter(writer, limits, err);
+    int r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;
@@ -456,7 +456,7 @@ void writer_abort(struct writer *writer, const struct limits *limits)
 {
     struct error ignored;
 
-    if (writer_enter(writer, limits, &ignored) < 0)
+    if (writer_enter(writer, true, limits, &ignored) < 0)
         return;
     upload_abort(writer->upload);
     writer_leave(writer);

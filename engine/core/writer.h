@@ -49,6 +49,9 @@ int writer_finish(struct writer *writer, const struct limits *limits, struct att
  * was written. After a failure only abort and free are left. */
 int writer_publish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
                    struct error *err);
+/* As draft_rename (core/draft.h). */
+int writer_rename(struct writer *writer, const struct uri *to, bool no_replace,
+                  const struct limits *limits, struct error *err);
 void writer_abort(struct writer *writer, const struct limits *limits);
 void writer_free(struct writer *writer);
 void writer_forget(struct writer *writer); /* in a fork child: frees the child's copy */

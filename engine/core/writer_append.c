@@ -18,7 +18,7 @@ static bool can_copy(const struct writer *writer)
 }
 
 /* An upload that takes the place of the base, or of whatever there is when there is none. */
-static int new_upload(struct writer *writer, struct error *err)
+int writer_new_upload(struct writer *writer, struct error *err)
 {
     struct upload_options options = {
         .exclusive = writer->exclusive,
@@ -63,7 +63,7 @@ int writer_begin(struct writer *writer, const struct writer_options *options,
     writer->content_type = type ? strdup(type) : NULL;
     if (type && !writer->content_type)
         return error_set(err, ERROR_NO_MEMORY, "opening a writer");
-    return new_upload(writer, err);
+    return writer_new_upload(writer, err);
 }
 
 /* ---- fetched ------------------------------------------------------------------------------------ */
@@ -147,5 +147,5 @@ int writer_continue(struct writer *writer, const struct attr *attr, struct error
     writer->size_hint_bytes = 0;
     writer->length_bytes = is_here ? attr->size_bytes : 0;
     writer->base_bytes = is_here ? 0 : attr->size_bytes;
-    return new_upload(writer, err);
+    return writer_new_upload(writer, err);
 }

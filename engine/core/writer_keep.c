@@ -213,7 +213,7 @@ ssize_t writer_patch(struct writer *writer, const void *data, size_t length_byte
                      const struct limits *limits, struct error *err)
 {
     uint64_t end = offset + length_bytes;
-    int r = writer_enter(writer, limits, err);
+    int r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;

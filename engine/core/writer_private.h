@@ -58,7 +58,9 @@ struct writer {
 
 /* writer.c */
 
-int writer_enter(struct writer *writer, const struct limits *limits, struct error *err);
+/* The turn. `nested`: a signal handler's call may go on inside the one it interrupted. */
+int writer_enter(struct writer *writer, bool nested, const struct limits *limits,
+                 struct error *err);
 void writer_leave(struct writer *writer);
 /* Bytes into buffers and parts; the turn is taken. */
 int writer_put(struct writer *writer, const unsigned char *data, size_t length_bytes,
@@ -88,6 +90,8 @@ int writer_each_part(struct writer *writer, writer_part_fn *function, void *arg,
 /* Looks for the base and makes the upload. */
 int writer_begin(struct writer *writer, const struct writer_options *options,
                  const struct limits *limits, struct error *err);
+/* An upload, from its beginning, for what the writer has; the one before is freed. */
+int writer_new_upload(struct writer *writer, struct error *err);
 /* Before the first byte: fetches the base where it cannot be copied. */
 int writer_fetch_base(struct writer *writer, struct limits *limits, struct error *err);
 /* Before the first part: has the base copied. */
