@@ -177,6 +177,23 @@ bool staged_stat(const char *path, struct s3dlio_attr *ret_attr)
     return staged != NULL;
 }
 
+void staged_each(bool (*visit)(const struct staged_view *view, void *arg), void *arg)
+{
+    if (!staged_any())
+        return;
+    pid_t pid = getpid();
+    bool goes_on = true;
+    pthread_mutex_lock(&registry.lock);
+    for (struct staged *at = registry.first; at && goes_on; at = at->next) {
+        struct staged_view view = {.path = at->path};
+        if (at->is_discarded || at->pid != pid)
+            continue;
+        staged_attr(at, &view.attr);
+        goes_on = visit(&view, arg);
+    }
+    pthread_mutex_unlock(&registry.lock);
+}
+
 void staged_touch(struct staged *staged)
 {
     clock_gettime(CLOCK_REALTIME_COARSE, &staged->attr.mtime);

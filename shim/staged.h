@@ -48,6 +48,13 @@ int staged_new(const char *path, const char *uri, const struct s3dlio_write_opti
                struct s3dlio_writer *writer, struct staged **ret_staged);
 /* The staged file of that path, a draft rather than a stream, with a reference; or NULL. */
 struct staged *staged_find(const char *path);
+/* Calls back for each that has a name, under a lock: `visit` does not wait, and calls nothing of this
+ * header. It ends when `visit` says false. */
+struct staged_view {
+    const char *path;
+    struct s3dlio_attr attr;
+};
+void staged_each(bool (*visit)(const struct staged_view *view, void *arg), void *arg);
 void staged_ref(struct staged *staged);
 /* Gives a reference back; the last one drops what was not published. NULL is fine. */
 void staged_put(struct staged *staged);

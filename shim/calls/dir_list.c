@@ -1,7 +1,10 @@
-/* What an open directory lists: positions over the engine's list, which only goes forward.
+/* What an open directory lists: positions over the engine's list, which only goes forward, and the
+ * files that the process is writing there.
  *
  * Positions are labels: 0 is ".", 1 is "..", from 2 on the entries in the store's order, counted as
- * this process met them. The position that POSIX shares between descriptors is the slot's offset;
+ * this process met them. Files being written are looked at first, then the store is asked, so that
+ * one which becomes an object meanwhile is not missed; they are put where the store would have
+ * them, and what the store has of their names is left out, so that each is there once. The position that POSIX shares between descriptors is the slot's offset;
  * here is only the list and how far it has come. Going back lists again and skips: to the entry
  * behind a marked one by name (directory_mark), otherwise by count.
  *
@@ -19,6 +22,7 @@
 
 #include "shim/engine.h"
 #include "shim/report.h"
+#include "shim/staged_names.h"
 
 #define MARKS_MAX 65536u
 
@@ -31,10 +35,14 @@ struct mark {
 struct directory {
     pid_t pid;                /* whose list it is */
     struct s3dlio_list *list; /* NULL: not opened yet */
-    int64_t next;             /* label of what the list gives next */
+    struct staged_names own;  /* written by this process as the list began */
+    unsigned own_at;          /* the first of them that was not given yet */
+    bool has_listed;          /* `listed` is the store's next, not given yet */
+    bool list_ended;
+    int64_t next;             /* label of what comes next */
     bool has_current;         /* `current` is entry next - 1 */
     bool ended, is_stale;
-    struct s3dlio_entry current; /* its name belongs to the list */
+    struct s3dlio_entry listed, current; /* their names belong to the list, or to `own` */
     struct mark *marks;          /* owned, in the order of directory_mark */
     unsigned mark_count, mark_room;
 };
@@ -45,6 +53,7 @@ void directory_free(struct directory *directory)
         return;
     if (directory->list)
         engine_call(list_close)(directory->list);
+    staged_names_free(&directory->own);
     for (unsigned i = 0; i < directory->mark_count; i++)
         free(directory->marks[i].name);
     free(directory->marks);
@@ -118,32 +127,63 @@ void directory_rewind(struct file *file)
 
 /* ---- moving the list ---- */
 
-static int list_advance(struct directory *directory)
+/* Makes `listed` what the store has next, less what is being written. 0 or -errno. */
+static int list_look(struct directory *directory)
 {
     struct s3dlio_error error = {0};
-    directory->has_current = false;
-    int result = engine_call(list_next)(directory->list, &directory->current, &error);
-    if (result < 0) {
-        report_error(&error);
-        return result;
+    int result = 1;
+    while (!directory->has_listed && !directory->list_ended && result > 0) {
+        result = engine_call(list_next)(directory->list, &directory->listed, &error);
+        directory->list_ended = !result;
+        directory->has_listed =
+            result > 0 && !staged_names_has(&directory->own, directory->listed.name);
     }
-    directory->ended = !result;
-    directory->has_current = result > 0;
-    directory->next += result > 0;
-    return result;
+    if (result < 0)
+        report_error(&error);
+    return result < 0 ? result : 0;
+}
+
+static int list_advance(struct directory *directory)
+{
+    directory->has_current = false;
+    int result = list_look(directory);
+    if (result < 0)
+        return result;
+    const struct s3dlio_entry *listed = &directory->listed;
+    const struct staged_name *own =
+        directory->own_at < directory->own.count ? &directory->own.items[directory->own_at] : NULL;
+    if (own && directory->has_listed &&
+        key_compare(own->name, false, listed->name, listed->attr.type == S3DLIO_DIRECTORY) > 0)
+        own = NULL;
+    if (own) {
+        directory->current = (struct s3dlio_entry){.name = own->name, .attr = own->attr};
+        directory->own_at++;
+    } else {
+        directory->current = *listed;
+    }
+    directory->has_current = own || directory->has_listed;
+    directory->has_listed = directory->has_listed && own;
+    directory->ended = !directory->has_current;
+    directory->next += directory->has_current;
+    return directory->has_current;
 }
 
 static int list_restart(struct file *file, struct directory *directory)
 {
     struct s3dlio_error error = {0};
-    int result = directory->list
-                     ? engine_call(list_rewind)(directory->list, &error)
-                     : engine_call(list_open)(file->uri, 0, NULL, &directory->list, &error);
+    staged_names_free(&directory->own);
+    int result = staged_names_in(file->path, &directory->own);
+    if (result < 0)
+        return result;
+    result = directory->list ? engine_call(list_rewind)(directory->list, &error)
+                             : engine_call(list_open)(file->uri, 0, NULL, &directory->list, &error);
     if (result < 0) {
         report_error(&error);
         return result;
     }
     directory->next = 2;
+    directory->own_at = 0;
+    directory->has_listed = directory->list_ended = false;
     directory->has_current = directory->ended = directory->is_stale = false;
     return 0;
 }

@@ -17,19 +17,30 @@
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
+#include "shim/staged_names.h"
 
 /* ---- canonical operations ---- */
 
-static int told(int result, const struct s3dlio_error *error)
+static int told(const struct vpath *path, int result, const struct s3dlio_error *error)
 {
+    result = staged_explain(path->path, result);
     if (result < 0)
         report_error(error);
     return result;
 }
 
+/* 0, or -error when the process is writing a file of that name. */
+static int unless_staged(const struct vpath *path, int error)
+{
+    struct s3dlio_attr attr;
+    return staged_stat(path->path, &attr) ? -error : 0;
+}
+
 int name_mkdir(const struct vpath *path, mode_t mode)
 {
     int result = engine_require();
+    if (!result)
+        result = unless_staged(path, EEXIST);
     if (result < 0)
         return result;
     mode_t mask = umask(0);
@@ -39,14 +50,18 @@ int name_mkdir(const struct vpath *path, mode_t mode)
     if (options.mode != (0777 & ~mask))
         options.has = S3DLIO_HAS_MODE;
     struct s3dlio_error error = {0};
-    return told(engine_call(mkdir)(path->uri, &options, NULL, &error), &error);
+    return told(path, engine_call(mkdir)(path->uri, &options, NULL, &error), &error);
 }
 
 int name_rmdir(const struct vpath *path)
 {
     int result = engine_require();
     struct s3dlio_error error = {0};
-    return result < 0 ? result : told(engine_call(rmdir)(path->uri, NULL, &error), &error);
+    if (!result)
+        result = unless_staged(path, ENOTDIR);
+    if (!result && staged_is_below(path->path))
+        result = -ENOTEMPTY;
+    return result < 0 ? result : told(path, engine_call(rmdir)(path->uri, NULL, &error), &error);
 }
 
 int name_unlink(const struct vpath *path)
@@ -61,7 +76,7 @@ int name_unlink(const struct vpath *path)
     bool was_staged = !result && staged_unlink(path->path);
     if (!result)
         result = engine_call(unlink)(path->uri, NULL, &error);
-    return was_staged && result == -ENOENT ? 0 : told(result, &error);
+    return was_staged && result == -ENOENT ? 0 : told(path, result, &error);
 }
 
 /* rmdir(2): EINVAL for a last component of ".", ENOTEMPTY for "..". */

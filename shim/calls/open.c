@@ -18,6 +18,7 @@
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
+#include "shim/staged_names.h"
 #include "shim/start.h"
 
 #define NEEDS_MODE(flags) ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE)
@@ -44,7 +45,8 @@ static int open_reader(const struct vpath *path, int flags, struct file **ret_fi
 {
     struct s3dlio_error error = {0};
     struct s3dlio_reader *reader = NULL;
-    int result = engine_call(reader_open)(path->uri, NULL, &reader, &error);
+    int result = staged_explain(path->path,
+                                engine_call(reader_open)(path->uri, NULL, &reader, &error));
     if (result == -EISDIR) {
         struct s3dlio_attr attr;
         result = stat_attr(path, &attr);

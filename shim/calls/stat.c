@@ -17,8 +17,8 @@
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
+#include "shim/staged_names.h"
 #include "shim/start.h"
-
 
 static dev_t device_of(const char *path)
 {
@@ -60,7 +60,7 @@ int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr)
     if (staged_stat(path->path, ret_attr))
         return path->wants_directory ? -ENOTDIR : 0;
     struct s3dlio_error error = {0};
-    result = engine_call(stat)(path->uri, NULL, ret_attr, &error);
+    result = staged_explain(path->path, engine_call(stat)(path->uri, NULL, ret_attr, &error));
     if (result < 0)
         report_name_error(&error, path->uri);
     else if (!result && path->wants_directory && ret_attr->type != S3DLIO_DIRECTORY)
@@ -86,6 +86,8 @@ int stat_file(struct file *file, struct stat *ret_stat)
     attr.size_bytes = (uint64_t)io_size(file);
     struct stat st;
     stat_from_attr(&attr, file->path, &st);
+    if (file->staged && file->staged->is_discarded)
+        st.st_nlink = 0;
     *ret_stat = st;
     return 0;
 }

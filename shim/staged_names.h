@@ -1,0 +1,34 @@
+/* The names of files that this process is writing, as directories have them: what is in one, what is
+ * below one, and what stands in the way of another name. Answers cost nothing while nothing is
+ * being written.
+ */
+#ifndef S3DLIO_SHIM_STAGED_NAMES_H
+#define S3DLIO_SHIM_STAGED_NAMES_H
+
+#include <stdbool.h>
+
+#include "s3dlio.h"
+
+struct staged_name {
+    char *name; /* owned; no slash in it */
+    struct s3dlio_attr attr;
+};
+
+struct staged_names {
+    struct staged_name *items; /* owned; in the order of bytes, each name once */
+    unsigned count;
+};
+
+/* What is being written in that directory, given as a canonical virtual path. -ENOMEM. */
+int staged_names_in(const char *directory, struct staged_names *ret_names);
+bool staged_names_has(const struct staged_names *names, const char *name);
+/* Leaves no names; zeroed ones are fine. */
+void staged_names_free(struct staged_names *names);
+
+/* Is something being written in that directory, or below it? */
+bool staged_is_below(const char *directory);
+/* What a look-up of the path came to: its -ENOENT is -ENOTDIR when one of the directories in the path
+ * is a file that is being written. */
+int staged_explain(const char *path, int result);
+
+#endif
