@@ -222,6 +222,15 @@ static int parse_arguments(char **argv, struct run_arguments *ret_arguments)
     return rc;
 }
 
+/* A program started for virtual files gets no ring from its first call on, unless somebody says
+ * otherwise. */
+static int refuse_rings(void)
+{
+    const char *name = options_info(OPTION_ID_IO_URING)->name;
+
+    return setenv(name, "refuse", 0) == 0 ? CLI_OK : CLI_CANNOT_RUN;
+}
+
 int run_command(int argc, char **argv)
 {
     struct run_arguments arguments = {0};
@@ -232,6 +241,8 @@ int run_command(int argc, char **argv)
         rc = check_program(arguments.program[0], arguments.force);
     if (rc == CLI_OK)
         rc = preload();
+    if (rc == CLI_OK)
+        rc = refuse_rings();
     if (rc != CLI_OK)
         return rc;
     execvp(arguments.program[0], arguments.program);

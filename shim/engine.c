@@ -14,6 +14,7 @@
 #include "shim/exit.h"
 #include "shim/report.h"
 #include "shim/start.h"
+#include "shim/stats.h"
 
 struct engine_calls engine_calls;
 
@@ -70,6 +71,7 @@ static int engine_load(void)
     struct s3dlio_error error = {0};
     exit_leave_out(dlsym(library, "OPENSSL_cleanup"));
     stdio_prepare();
+    stats_prepare();
     if (!result)
         result = engine_calls.init(start_environment(), &error);
     if (result < 0 && error.errnum)

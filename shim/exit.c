@@ -28,12 +28,14 @@
 
 #include "shim/calls/process.h"
 #include "shim/calls/stdio.h"
+#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
+#include "shim/stats.h"
 
 #define STATUS_FAILED 74
 
@@ -67,16 +69,21 @@ static int close_all(void)
 
 static void last_handler(int status, void *unused)
 {
-    if (!file_any() && !staged_any())
-        return;
-    stdio_flush_all();
-    if (close_all() < 0 && !status)
+    int result = 0;
+    if (file_any() || staged_any()) {
+        stdio_flush_all();
+        result = close_all();
+    }
+    stats_tell();
+    if (result < 0 && !status)
         exit(STATUS_FAILED); /* goes on behind us: stdio's flush, then the end */
 }
 
 static void last_quick_handler(void)
 {
-    if ((file_any() || staged_any()) && close_all() < 0 && !quick_status)
+    int result = file_any() || staged_any() ? close_all() : 0;
+    stats_tell();
+    if (result < 0 && !quick_status)
         REAL(_exit)(STATUS_FAILED);
 }
 
@@ -95,9 +102,11 @@ void quick_exit(int status)
 
 void _exit(int status)
 {
-    if (unlikely(file_any() || staged_any()) && !process_is_vfork_child() && close_all() < 0 &&
-        !status)
-        status = STATUS_FAILED;
+    if (unlikely(engine_is_loaded()) && !process_is_vfork_child()) {
+        if ((file_any() || staged_any()) && close_all() < 0 && !status)
+            status = STATUS_FAILED;
+        stats_tell();
+    }
     REAL(_exit)(status);
     __builtin_unreachable();
 }

@@ -195,6 +195,7 @@ void engine_reset_child(void)
     }
     limiter_reset_child(&engine->gets);
     limiter_reset_child(&engine->puts);
+    stats_reset_child(&engine->stats);
 }
 
 static void on_kick(struct shard_timer *timer)

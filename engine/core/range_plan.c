@@ -1,9 +1,10 @@
 /* Cutting objects and uploads: arithmetic only. See range_plan.h.
  *
- * Sizes of parts by network speed (for lengths that are known):
+ * Sizes of parts by network speed, for lengths that are known:
  *   at least 50 Gb/s and more than 1 GB: 64 MiB; at least 25 Gb/s and more than 500 MB: 32 MiB;
  *   otherwise 16 MiB; below that length of one part a single put does.
- * Without a length: 8 MiB a thousand times, 16 MiB a thousand times, then doubling every thousand.
+ * Without a length: 8 MiB a thousand times, 16 MiB a thousand times, then doubling every thousand;
+ * when the speed was set, no part is smaller than what the speed says for the length so far.
  */
 #include "core/range_plan.h"
 
@@ -14,7 +15,7 @@
 #define GIB              (UINT64_C(1) << 30)
 #define GROWTH_PARTS     1000u
 #define LARGE_OBJECT     GIB
-#define EQUAL_PART_BYTES (16 * MIB)
+#define SPEED_PART_BYTES (16 * MIB) /* the least that the network speed asks for */
 
 static bool is_set(const struct options *options, enum option_id id)
 {
@@ -27,6 +28,7 @@ void range_plan_init(struct range_plan *plan, const struct options *options)
         .get_part_bytes = (uint64_t)option_int(options, GET_PART_SIZE),
         .get_part_is_set = is_set(options, OPTION_ID_GET_PART_SIZE),
         .get_threshold_bytes = (uint64_t)option_int(options, GET_THRESHOLD),
+        .get_threshold_is_set = is_set(options, OPTION_ID_GET_THRESHOLD),
         .get_inflight = (unsigned)option_int(options, GET_INFLIGHT),
         .get_inflight_is_set = is_set(options, OPTION_ID_GET_INFLIGHT),
         .first_window_bytes = (uint64_t)option_int(options, FIRST_WINDOW),
@@ -34,7 +36,13 @@ void range_plan_init(struct range_plan *plan, const struct options *options)
         .put_part_bytes = (uint64_t)option_int(options, PUT_PART_SIZE),
         .min_part_bytes = (uint64_t)option_int(options, MIN_PART_SIZE),
         .network_mbps = option_int(options, NETWORK_SPEED_GBPS),
+        .network_is_set = is_set(options, OPTION_ID_NETWORK_SPEED_GBPS),
     };
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
@@ -42,23 +50,34 @@ static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
     return value < low ? low : value > high ? high : value;
 }
 
+static bool is_parallel(const struct range_plan *plan, uint64_t size_bytes)
+{
+    return !plan->get_threshold_is_set || size_bytes >= plan->get_threshold_bytes;
+}
+
 uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes, bool near)
 {
+    if (!is_parallel(plan, size_bytes))
+        return clamp(size_bytes, MIB, UINT64_MAX);
     if (plan->get_part_is_set)
         return plan->get_part_bytes;
     if (near)
         return RANGE_NEAR_BYTES;
     if (size_bytes >= LARGE_OBJECT)
         return 2 * plan->get_part_bytes;
-    if (size_bytes < plan->get_threshold_bytes)
+    if (size_bytes < plan->get_threshold_bytes || plan->get_threshold_is_set)
         return clamp(size_bytes / 4, MIB, plan->get_part_bytes);
     return plan->get_part_bytes;
 }
 
 uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near)
 {
-    unsigned count = near && !plan->get_inflight_is_set ? RANGE_NEAR_COUNT : plan->get_inflight;
+    unsigned count = plan->get_inflight;
 
+    if (!is_parallel(plan, size_bytes))
+        count = 1;
+    else if (near && !plan->get_inflight_is_set)
+        count = RANGE_NEAR_COUNT;
     return count * range_plan_get_bytes(plan, size_bytes, near);
 }
 
@@ -75,26 +94,24 @@ static uint64_t whole_parts_bytes(uint64_t bytes, uint64_t size_bytes)
     return bytes;
 }
 
-/* The size that an upload of known length uses for all its parts. */
-static uint64_t sized_part_bytes(const struct range_plan *plan, uint64_t size_bytes)
+/* What the network speed asks for in an upload of so many bytes. */
+static uint64_t speed_part_bytes(const struct range_plan *plan, uint64_t size_bytes)
 {
-    uint64_t bytes = 16 * MIB;
-
     if (plan->network_mbps >= 50000 && size_bytes > UINT64_C(1000000000))
-        bytes = 64 * MIB;
-    else if (plan->network_mbps >= 25000 && size_bytes > UINT64_C(500000000))
-        bytes = 32 * MIB;
-    if (bytes < plan->min_part_bytes)
-        bytes = plan->min_part_bytes;
-    return whole_parts_bytes(bytes, size_bytes);
+        return 64 * MIB;
+    if (plan->network_mbps >= 25000 && size_bytes > UINT64_C(500000000))
+        return 32 * MIB;
+    return SPEED_PART_BYTES;
 }
 
 static uint64_t growing_part_bytes(const struct range_plan *plan, unsigned number)
 {
-    unsigned doublings = number > 0 ? (number - 1) / GROWTH_PARTS : 0;
-    uint64_t bytes = (8 * MIB) << doublings;
+    unsigned before = number > 0 ? number - 1 : 0;
+    uint64_t bytes = (8 * MIB) << before / GROWTH_PARTS, least = plan->min_part_bytes;
 
-    return bytes < plan->min_part_bytes ? plan->min_part_bytes : bytes;
+    if (plan->network_is_set) /* at least so much has been sent */
+        least = larger(least, speed_part_bytes(plan, before * SPEED_PART_BYTES));
+    return larger(bytes, least);
 }
 
 uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
@@ -107,9 +124,10 @@ uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
     if (plan->put_part_bytes)
         bytes = whole_parts_bytes(plan->put_part_bytes, size_hint_bytes);
     else if (size_hint_bytes)
-        bytes = sized_part_bytes(plan, size_hint_bytes);
+        bytes = whole_parts_bytes(
+            larger(speed_part_bytes(plan, size_hint_bytes), plan->min_part_bytes), size_hint_bytes);
     else
-        bytes = EQUAL_PART_BYTES;
+        bytes = larger(SPEED_PART_BYTES, plan->min_part_bytes);
     /* One size holds until the limit on the number of parts comes near. */
     if (!equal_parts && number > STORE_PARTS_MAX / 2)
         bytes <<= (number - STORE_PARTS_MAX / 2) / (STORE_PARTS_MAX / 20) + 1;

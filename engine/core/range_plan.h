@@ -1,9 +1,10 @@
 /* How objects are cut into ranges and uploads into parts: pure functions, no state.
  *
- * Reads: windows below the threshold are small, ranges above it are 8 MiB (16 MiB for objects of a
- * GiB and more) unless an option says otherwise; near stores get RANGE_NEAR_BYTES. Uploads: at most
- * 10,000 parts of 5 MiB to 5 GiB; the size from network speed and length where known, else growing
- * so that any object fits.
+ * Reads: ranges are 8 MiB (16 MiB for objects of a GiB and more, a quarter of objects below the
+ * threshold) unless an option says otherwise; near stores get RANGE_NEAR_BYTES. A threshold that was
+ * set is obeyed to the letter: below it one request at a time. Uploads: at most 10,000 parts of 5 MiB
+ * to 5 GiB; the size from network speed and length where they are known, else growing so that any
+ * object fits.
  */
 #ifndef S3DLIO_CORE_RANGE_PLAN_H
 #define S3DLIO_CORE_RANGE_PLAN_H
@@ -20,6 +21,7 @@ struct range_plan {
     uint64_t get_part_bytes; /* as set or the default */
     bool get_part_is_set;    /* an option, profile or file named it: holds everywhere */
     uint64_t get_threshold_bytes;
+    bool get_threshold_is_set;
     unsigned get_inflight;
     bool get_inflight_is_set;
     uint64_t first_window_bytes;
@@ -27,6 +29,7 @@ struct range_plan {
     uint64_t put_part_bytes; /* 0: chosen */
     uint64_t min_part_bytes;
     int64_t network_mbps; /* thousandths of a Gb/s */
+    bool network_is_set;
 };
 
 void range_plan_init(struct range_plan *plan, const struct options *options);

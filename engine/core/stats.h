@@ -28,5 +28,7 @@ static inline uint64_t stats_read(const atomic_uint_fast64_t *counter)
 }
 /* The sum over all operations. */
 uint64_t stats_requests(const struct stats *stats);
+/* In a fork child: what was counted is the parent's. */
+void stats_reset_child(struct stats *stats);
 
 #endif

@@ -141,9 +141,12 @@ void http_client_reset_child(struct http_client *client)
     }
     atomic_store(&client->users, 0);
     atomic_store(&client->feed_posted, false);
+    atomic_store(&client->sweep_posted, false);
     atomic_store(&client->open, 0);
     atomic_store(&client->idle, 0);
     atomic_store(&client->starved, 0);
+    atomic_store(&client->opened, 0);
+    atomic_store(&client->reused, 0);
 }
 
 bool http_owns_fd(int fd)

@@ -32,7 +32,7 @@ struct http_client_options {
     const char *proxy;   /* NULL: http_proxy, https_proxy, no_proxy of the environment */
     bool tls_verify;
     unsigned connections_max; /* over all shards */
-    int64_t idle_timeout_ns;  /* an idle connection older than this is not reused */
+    int64_t idle_timeout_ns;  /* a connection idle for so long is closed; 0: after each request */
     int64_t connect_timeout_ns;
     int64_t first_byte_timeout_ns; /* from the request's last byte to the answer's first */
     int64_t progress_timeout_ns;   /* without a single byte either way */

@@ -1,5 +1,5 @@
 /* What the files of the client share: client.c (life, the public functions), pool.c (which request
- * gets which connection, and when to dial), connection_life.c, connection.c (one exchange after the
+ * gets which connection, and when to dial), sweep.c (closing what is not needed), connection_life.c, connection.c (one exchange after the
  * other), receive.c (the answer's bytes). Others include http/client.h.
  *
  * A client has one pool on each shard it is used on; pool, connections and requests are guarded by
@@ -68,12 +68,13 @@ struct http_pool {
 
 struct http_client {
     struct dialer_job feed; /* first: found by its address */
+    struct dialer_job sweep;
     struct dial_target target;
     unsigned connections_max;
     int64_t idle_timeout_ns, first_byte_timeout_ns, progress_timeout_ns;
     _Atomic(struct http_pool *) pools[HTTP_SHARDS_MAX];
     _Atomic uint32_t users; /* dials and jobs that will call back; a futex */
-    _Atomic bool closing, feed_posted;
+    _Atomic bool closing, feed_posted, sweep_posted;
     _Atomic unsigned open, idle, starved;
     _Atomic uint64_t opened, reused;
     _Atomic(const char *) tls;
@@ -95,6 +96,8 @@ void http_pool_serve(struct http_pool *pool);
 void http_pool_put(struct http_connection *connection);
 void http_pool_forget(struct http_connection *connection);
 void http_pool_close_idle(struct http_pool *pool);
+/* A connection has become idle: in time it will be closed. */
+void http_pool_plan_sweep(struct http_client *client);
 void http_pool_feed(struct dialer_job *job); /* the client's, on the dialer's thread */
 
 /* connection_life.c */

@@ -128,7 +128,7 @@ void http_connection_end(struct http_connection *connection, const struct error 
     struct http_request *request = connection_take_off(connection);
 
     http_connection_enter(connection);
-    if (keep && !connection->closed) {
+    if (keep && !connection->closed && pool->client->idle_timeout_ns > 0) {
         http_connection_touch(connection);
         http_pool_put(connection);
     } else {

@@ -97,5 +97,5 @@ bool http_connection_is_usable(struct http_connection *connection, int64_t now_n
 
     if (connection->served == 0 && age_ns < CONNECTION_YOUNG_NS)
         return true;
-    return (most_ns <= 0 || age_ns < most_ns) && link_is_quiet(connection->link);
+    return age_ns < most_ns && link_is_quiet(connection->link);
 }

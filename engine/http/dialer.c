@@ -1,7 +1,7 @@
 /* The dialer's thread and its loop. Contract: dialer.h.
  *
- * dialer.lock guards the inbox and the descriptors' creation; dialer.dials and everything in a dial
- * belong to the thread, and to the fork child after that (the gate keeps the thread out then). One
+ * dialer.lock guards the inbox and the descriptors' creation; dialer.dials, dialer.later and
+ * everything in a dial belong to the thread, and to the fork child after that (the gate keeps the thread out then). One
  * epoll set: slot numbers in its data say which dial an event belongs to, so that one that is over
  * is recognised. The thread never ends; without work it sleeps without a timeout.
  */
@@ -25,6 +25,7 @@
 /* Lookups run with a descriptor table of their own and cannot wake us: the few that are needed are
  * asked for now and then. */
 #define DIALER_LOOKUP_TICK_MS 2
+#define DIALER_SLEEP_MAX_NS   (3600 * NS_PER_S) /* what fits into an int of milliseconds */
 
 static struct {
     pthread_mutex_t lock;
@@ -34,6 +35,7 @@ static struct {
     int epoll_fd, wake_fd;
     uint32_t last_id;
     struct dial *dials;
+    struct dialer_job *later; /* not due yet */
 } dialer = {.lock = PTHREAD_MUTEX_INITIALIZER, .epoll_fd = -1, .wake_fd = -1};
 
 static void *dialer_main(void *arg);
@@ -111,19 +113,35 @@ void dialer_kick(void)
     pthread_mutex_unlock(&dialer.lock);
 }
 
+/* Runs what is due of a list, keeps the rest. */
+static void dialer_run_due(struct dialer_job *job, int64_t now_ns)
+{
+    struct dialer_job *next;
+
+    for (; job; job = next) {
+        next = job->next;
+        if (job->at_ns <= now_ns || (job->hurry && atomic_load(job->hurry))) {
+            job->run(job);
+        } else {
+            job->next = dialer.later;
+            dialer.later = job;
+        }
+    }
+}
+
 static void dialer_run_jobs(void)
 {
-    struct dialer_job *job, *next;
+    struct dialer_job *posted, *later = dialer.later;
+    int64_t now_ns = clock_now_ns();
 
     pthread_mutex_lock(&dialer.lock);
-    job = dialer.inbox;
+    posted = dialer.inbox;
     dialer.inbox = NULL;
     dialer.inbox_end = &dialer.inbox;
     pthread_mutex_unlock(&dialer.lock);
-    for (; job; job = next) {
-        next = job->next;
-        job->run(job);
-    }
+    dialer.later = NULL;
+    dialer_run_due(posted, now_ns);
+    dialer_run_due(later, now_ns);
 }
 
 /* ---- dials ------------------------------------------------------------------------------------ */
@@ -144,7 +162,7 @@ static void dialer_add(struct dialer_job *job)
 
 int dial_start(struct dial *dial)
 {
-    dial->job.run = dialer_add;
+    dial->job = (struct dialer_job){.run = dialer_add};
     dial->link = NULL;
     dial->connecting = false;
     dial->attempts = 0;
@@ -250,6 +268,9 @@ static int dialer_timeout_ms(void)
 {
     int64_t at_ns = CLOCK_NEVER, left_ns;
 
+    for (const struct dialer_job *job = dialer.later; job; job = job->next)
+        if (job->at_ns < at_ns)
+            at_ns = job->at_ns;
     for (const struct dial *dial = dialer.dials; dial; dial = dial->next) {
         if (!dial->connecting)
             return DIALER_LOOKUP_TICK_MS;
@@ -261,6 +282,8 @@ static int dialer_timeout_ms(void)
     if (at_ns == CLOCK_NEVER)
         return -1;
     left_ns = at_ns - clock_now_ns();
+    if (left_ns > DIALER_SLEEP_MAX_NS)
+        left_ns = DIALER_SLEEP_MAX_NS;
     return left_ns <= 0 ? 0 : (int)((left_ns + NS_PER_MS - 1) / NS_PER_MS);
 }
 
@@ -321,6 +344,7 @@ void dialer_reset_child(void)
     fd_close(dialer.wake_fd);
     dialer.epoll_fd = dialer.wake_fd = -1;
     dialer.dials = NULL;
+    dialer.later = NULL;
     dialer.inbox = NULL;
     dialer.running = false;
 }

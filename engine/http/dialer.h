@@ -18,7 +18,9 @@
 /* Anything that has to run on that thread. The memory is the owner's until run is called. */
 struct dialer_job {
     void (*run)(struct dialer_job *job);
-    struct dialer_job *next; /* the dialer's own */
+    int64_t at_ns;              /* the earliest; 0: at once */
+    const _Atomic bool *hurry;  /* at once when true, looked at after dialer_kick; NULL: never */
+    struct dialer_job *next;    /* the dialer's own */
 };
 
 /* Any thread, inside the gate, any lock may be held. 0 or -errno. */
@@ -60,7 +62,7 @@ struct dial {
 /* target, cancelled, on_done, owner are set. 0 or -errno; on_done never before it returns. */
 int dial_start(struct dial *dial);
 
-/* Makes it look at `cancelled` of all its dials. */
+/* Makes it look at `cancelled` of all its dials and `hurry` of all jobs. */
 void dialer_kick(void);
 
 /* In a fork child: closes what the parent's dialer had open and forgets it. */

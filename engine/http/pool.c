@@ -123,6 +123,7 @@ static void http_pool_list_idle(struct http_connection *connection)
     connection->state = HTTP_CONNECTION_IDLE;
     http_pool_link_connection(&pool->idle, connection);
     atomic_fetch_add(&pool->client->idle, 1);
+    http_pool_plan_sweep(pool->client);
 }
 
 void http_pool_put(struct http_connection *connection)
@@ -180,7 +181,7 @@ static void http_pool_post_feed(struct http_client *client)
     if (atomic_exchange(&client->feed_posted, true))
         return;
     http_client_use(client);
-    client->feed.run = http_pool_feed;
+    client->feed = (struct dialer_job){.run = http_pool_feed};
     if (dialer_post(&client->feed) < 0) {
         atomic_store(&client->feed_posted, false);
         http_client_unuse(client);
@@ -237,6 +238,8 @@ static void http_pool_dialled(struct dial *dial, struct link *link, const struct
             http_pool_fail_first(pool, &failure);
     }
     http_pool_serve(pool);
+    if (client->idle_timeout_ns == 0)
+        http_pool_close_idle(pool); /* whom it was for has gone */
     shard_unlock(pool->shard);
     http_client_unuse(client);
 }

@@ -10,12 +10,23 @@
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
+#include "config/options.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/path.h"
 #include "shim/real.h"
+#include "shim/start.h"
+
+/* From the assembly, for a number with a row. */
+__attribute__((used, visibility("hidden"))) long syscall_decide(long number, long a0, long a1,
+                                                                long a2, long a3, long a4, long a5);
+/* The kernel's answer as the function's. */
+__attribute__((used, visibility("hidden"))) long syscall_answer(long result);
+/* The call itself; the answer is -errno. */
+__attribute__((visibility("hidden"))) long syscall_kernel(long number, long a0, long a1, long a2,
+                                                          long a3, long a4, long a5);
 
 /* ---- what needs more than a cast ---- */
 
@@ -54,10 +65,17 @@ static long map_call(long address, size_t length, int protection, int flags, int
     return (long)mmap((void *)address, length, protection, flags, fd, offset);
 }
 
-static long no_such_call(void)
+/* Ring users do not fall back from a completion that failed, so they get no ring at all. */
+static long ring_call(unsigned entries, void *parameters)
 {
-    errno = ENOSYS;
-    return -1;
+    enum { AUTO, REFUSE };
+    const struct options *options = start_options();
+    if (engine_is_loaded() || (start_is_active() && option_int(options, IO_URING) == REFUSE)) {
+        errno = ENOSYS;
+        return -1;
+    }
+    return syscall_answer(
+        syscall_kernel(SYS_io_uring_setup, (long)entries, (long)parameters, 0, 0, 0, 0));
 }
 
 /* ---- the rows ---- */
@@ -71,6 +89,7 @@ static long no_such_call(void)
 #define WHERE_PATH(where)   ((int)((where) >> 4 & 15) - 1)
 #define WHERE_SECOND(where) ((where) >> 8 & 255)
 #define WHERE_USED(where)   ((where) >> 16 & 1)
+#define WHERE_ALWAYS(where) ((where) >> 17 & 1)
 
 #define FD(i)           WHERE(i, -1, -1, -1, 0)
 #define FDS(i, j)       WHERE(i, -1, j, -1, 0)
@@ -79,6 +98,7 @@ static long no_such_call(void)
 #define AT(i, j)        WHERE(i, j, -1, -1, 0)
 #define ATS(i, j, k, l) WHERE(i, j, k, l, 0)
 #define USED            WHERE(-1, -1, -1, -1, 1)
+#define ALWAYS          WHERE(-1, -1, -1, -1, 2) /* its function decides */
 #define ANY_PATH(i)     WHERE(-1, i, -1, -1, 1) /* chdir: also out of a virtual directory */
 
 #define I(n) (int)a[n]
@@ -153,7 +173,7 @@ static long no_such_call(void)
     ROW(ppoll, USED, ppoll(P(0), U(1), P(2), P(3)))                                                \
     ROW(name_to_handle_at, AT(0, 1), name_to_handle_at(I(0), P(1), P(2), P(3), I(4)))              \
     ROW(inotify_add_watch, PATH(1), inotify_add_watch(I(0), P(1), (uint32_t)a[2]))                 \
-    ROW(io_uring_setup, USED, no_such_call())
+    ROW(io_uring_setup, ALWAYS, ring_call((unsigned)a[0], P(1)))
 
 /* Numbers that only older architectures have. */
 #ifdef SYS_open
@@ -262,19 +282,10 @@ static bool is_ours(long number, const long *a)
     uint32_t where = rows[number].where;
     if (number == SYS_getcwd)
         return path_cwd()[0];
-    if (WHERE_USED(where) && engine_is_loaded())
+    if (WHERE_ALWAYS(where) || (WHERE_USED(where) && engine_is_loaded()))
         return true;
     return names_ours(a, where) || names_ours(a, WHERE_SECOND(where));
 }
-
-/* From the assembly, for a number with a row. */
-__attribute__((used, visibility("hidden"))) long syscall_decide(long number, long a0, long a1,
-                                                                long a2, long a3, long a4, long a5);
-/* The kernel's answer as the function's. */
-__attribute__((used, visibility("hidden"))) long syscall_answer(long result);
-/* The call itself; the answer is -errno. */
-__attribute__((visibility("hidden"))) long syscall_kernel(long number, long a0, long a1, long a2,
-                                                          long a3, long a4, long a5);
 
 long syscall_answer(long result)
 {

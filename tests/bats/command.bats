@@ -87,6 +87,21 @@ has_line() { grep -qE -- "$1" <<<"$output" || explain "no line matches '$1' in:"
     [[ $status -eq 0 && $output == hello ]] || explain "$status" "$output" "$stderr"
 }
 
+@test "run: no io_uring from the first call on, unless told otherwise" {
+    local ring='import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall(425, 4, ctypes.create_string_buffer(256))
+print(os.strerror(ctypes.get_errno()) if ctypes.get_errno() else "a ring")'
+    run "$B/s3dlio" run python3 -c "$ring"
+    [[ $output == 'Function not implemented' ]] || explain "$output"
+    run env LD_PRELOAD="$(preload_list)" python3 -c "$ring"
+    local without=$output
+    run "$B/s3dlio" run --set io_uring=auto python3 -c "$ring"
+    [[ $output == "$without" ]] || explain "$output" "$without"
+    run python3 -c "$ring" # the kernel, or whoever confines this machine, has the last word
+    [[ $output == "$without" ]] || explain "$output" "$without"
+}
+
 @test "run: the library comes first and what was preloaded stays" {
     local other
     other=$(ldd /bin/sh | sed -n 's/.*libc.so.* => \([^ ]*\) .*/\1/p')

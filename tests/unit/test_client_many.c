@@ -66,6 +66,54 @@ static void deadline_in_the_queue(void **state)
     http_rig_close(&rig);
 }
 
+/* Nobody drives and nothing is under way: they are closed all the same. */
+static void idle_connections_are_closed_in_time(void **state)
+{
+    struct http_client_options options = http_patient;
+    int64_t until_ns = clock_now_ns() + 20 * NS_PER_S;
+    struct http_client_stats stats;
+    struct http_rig rig;
+    struct fetch fetch;
+
+    (void)state;
+    options.idle_timeout_ns = 300 * NS_PER_MS;
+    http_rig_open(&rig, http_serve_hello, false, &options);
+    for (unsigned round = 1; round <= 2; round++) {
+        fetch_get(&rig, &fetch);
+        shard_unlock(rig.shard);
+        gate_leave(&rig.scope);
+        do {
+            usleep(1000);
+            http_client_get_stats(rig.client, &stats);
+        } while (stats.connections_open > 0 && clock_now_ns() < until_ns);
+        gate_enter(&rig.scope);
+        shard_lock(rig.shard);
+        assert_int_equal(stats.connections_open, 0);
+        assert_int_equal(stats.connections_opened, round);
+    }
+    http_rig_close(&rig);
+}
+
+static void no_idle_timeout_is_a_connection_each(void **state)
+{
+    struct http_client_options options = http_patient;
+    struct http_client_stats stats;
+    struct http_rig rig;
+    struct fetch fetch;
+
+    (void)state;
+    options.idle_timeout_ns = 0;
+    http_rig_open(&rig, http_serve_hello, false, &options);
+    for (int i = 0; i < 4; i++) {
+        fetch_get(&rig, &fetch);
+        assert_fetched(&fetch, 200, "hello");
+    }
+    http_client_get_stats(rig.client, &stats);
+    assert_int_equal(stats.connections_open, 0);
+    assert_int_equal(http_server_connections(rig.server), 4);
+    http_rig_close(&rig);
+}
+
 /* The connection is idle on one shard when another needs it. */
 static void shards_share_connections_max(void **state)
 {
@@ -259,6 +307,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_connection_for_all),       cmocka_unit_test(deadline_in_the_queue),
+        cmocka_unit_test(idle_connections_are_closed_in_time),
+        cmocka_unit_test(no_idle_timeout_is_a_connection_each),
         cmocka_unit_test(shards_share_connections_max), cmocka_unit_test(four_threads_on_one_shard),
         cmocka_unit_test(children_make_their_own),      cmocka_unit_test(owns_its_descriptors),
     };

@@ -54,6 +54,13 @@ static void test_options_win(void **state)
     assert_int_equal(range_plan_get_bytes(&plan, 10 * GIB, true), MIB);
     plan = plan_of("S3DLIO_GET_INFLIGHT=5");
     assert_int_equal(range_plan_window_max(&plan, GIB, true), 5 * RANGE_NEAR_BYTES);
+    plan = plan_of("S3DLIO_GET_THRESHOLD=100M"); /* below it, one request at a time */
+    assert_int_equal(range_plan_get_bytes(&plan, 99 * MIB, false), 99 * MIB);
+    assert_int_equal(range_plan_window_max(&plan, 99 * MIB, true), 99 * MIB);
+    assert_int_equal(range_plan_get_bytes(&plan, 100 * MIB, false), 8 * MIB);
+    plan = plan_of("S3DLIO_GET_THRESHOLD=4M");
+    assert_int_equal(range_plan_get_bytes(&plan, 4 * MIB, false), MIB);
+    assert_int_equal(range_plan_window_max(&plan, 4 * MIB, false), 64 * MIB);
     plan = plan_of("S3DLIO_PUT_PART_SIZE=1M"); /* below what stores take */
     assert_int_equal(range_plan_part_bytes(&plan, 1, 0, false), STORE_PART_MIN);
     plan = plan_of("S3DLIO_MIN_PART_SIZE=64M");
@@ -68,8 +75,15 @@ static void test_parts_by_network_speed(void **state)
     assert_int_equal(range_plan_part_bytes(&plan, 1, 2 * GIB, false), 64 * MIB);
     assert_int_equal(range_plan_part_bytes(&plan, 1, 600 * MIB, false), 32 * MIB);
     assert_int_equal(range_plan_part_bytes(&plan, 1, 100 * MIB, false), 16 * MIB);
+    assert_int_equal(range_plan_part_bytes(&plan, 30, 0, false), 16 * MIB); /* length unknown */
+    assert_int_equal(range_plan_part_bytes(&plan, 31, 0, false), 32 * MIB);
+    assert_int_equal(range_plan_part_bytes(&plan, 61, 0, false), 64 * MIB);
+    assert_int_equal(range_plan_part_bytes(&plan, 5001, 0, false), 256 * MIB);
     plan = plan_of("S3DLIO_NETWORK_SPEED_GBPS=25");
     assert_int_equal(range_plan_part_bytes(&plan, 1, 2 * GIB, false), 32 * MIB);
+    assert_int_equal(range_plan_part_bytes(&plan, 61, 0, false), 32 * MIB);
+    plan = plan_of("S3DLIO_NETWORK_SPEED_GBPS=10"); /* the default, but said */
+    assert_int_equal(range_plan_part_bytes(&plan, 1, 0, false), 16 * MIB);
     plan = plan_of(NULL);
     assert_int_equal(range_plan_part_bytes(&plan, 1, 2 * GIB, false), 16 * MIB);
 }
@@ -103,6 +117,8 @@ static void test_any_object_fits(void **state)
     assert_true(capacity(&plan, 5 * TIB, true) >= 5 * TIB);
     assert_true(capacity(&plan, 200 * GIB, true) >= 200 * GIB);
     assert_true(capacity(&plan, GIB, false) >= 5 * TIB); /* the hint was wrong */
+    plan = plan_of("S3DLIO_NETWORK_SPEED_GBPS=100");
+    assert_true(capacity(&plan, 0, false) >= 5 * TIB);
     plan = plan_of("S3DLIO_PUT_PART_SIZE=5M");
     assert_true(capacity(&plan, 0, false) >= 500 * GIB);
     assert_true(capacity(&plan, 5 * TIB, true) >= 5 * TIB);
