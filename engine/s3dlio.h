@@ -378,6 +378,18 @@ S3DLIO_API int s3dlio_setxattr(const char *uri, const char *name, const void *va
 S3DLIO_API int s3dlio_removexattr(const char *uri, const char *name,
                                   const struct s3dlio_call *call, struct s3dlio_error *ret_error);
 
+/* ---- locks between processes ------------------------------------------------------------------ */
+
+/* A file that stands for an object in the locks of flock(2) and fcntl(2): the same one for all
+ * processes of this user on this machine; nothing is sent to the store. The descriptor is the
+ * engine's: lock it, hand it to fork, and close it by s3dlio_lock_close only. Byte 0 is used to know
+ * who has it open, so a lock of an object's byte N is put on byte N + 1. -ENOLCK where processes have
+ * no directory to meet in. */
+S3DLIO_API int s3dlio_lock_open(const char *uri, int *ret_fd, struct s3dlio_error *ret_error);
+/* `uri` as given to open when no other process has this descriptor from a fork: then the file goes
+ * with its last user. NULL otherwise. */
+S3DLIO_API void s3dlio_lock_close(int fd, const char *uri);
+
 /* ---- abandoned uploads ------------------------------------------------------------------------ */
 
 struct s3dlio_upload {

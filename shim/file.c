@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shim/calls/dir.h"
+#include "shim/calls/lock.h"
 #include "shim/calls/map.h"
 #include "shim/engine.h"
 #include "shim/fdtab.h"
@@ -180,7 +181,7 @@ int file_close(struct file *file)
     if (file->directory)
         directory_free(file->directory);
     map_backing_free(file->backing);
-    arena_release(file->slot);
+    lock_end(file, arena_release(file->slot) == 0);
     free(file->path);
     free(file->uri);
     file->reader = NULL;

@@ -41,6 +41,7 @@ struct file {
     bool append;
     struct directory *directory;
     struct backing *backing;     /* what its memory maps share */
+    _Atomic int lock_fd;         /* calls/lock.c's, plus one; 0: no lock was asked for yet */
     struct s3dlio_attr attr;     /* as of open */
     char *path;                  /* canonical virtual path; owned */
     char *uri;                   /* owned */

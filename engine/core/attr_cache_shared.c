@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "core/place.h"
 
 #define DIRECTORIES 16384u
 #define NAMES       65536u
@@ -39,44 +40,9 @@ struct attr_shared {
     } seen[DIRECTORIES];
 };
 
-/* ---- the place ---------------------------------------------------------------------------------- */
-
-/* A directory that is this user's alone; made when it is missing. A descriptor or -1. */
-static int open_place(const char *path)
-{
-    struct stat st;
-    int fd;
-
-    (void)!mkdir(path, 0700); /* where it fails, opening tells why */
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_uid != geteuid() || st.st_mode & 077)) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
-static int open_any_place(void)
-{
-    const char *runtime = secure_getenv("XDG_RUNTIME_DIR");
-    char path[256];
-    int fd = -1, length;
-
-    if (runtime && runtime[0] == '/') {
-        length = snprintf(path, sizeof path, "%s/s3dlio", runtime);
-        if (length > 0 && (size_t)length < sizeof path)
-            fd = open_place(path);
-    }
-    if (fd < 0) {
-        snprintf(path, sizeof path, "/dev/shm/s3dlio-%u", (unsigned)geteuid());
-        fd = open_place(path);
-    }
-    return fd;
-}
-
 static void *map_file(size_t size_bytes)
 {
-    int place = open_any_place();
+    int place = place_open();
     void *memory = MAP_FAILED;
     struct stat st;
     int fd;

@@ -1,18 +1,15 @@
-/* Calls on descriptors as such: dup and its kin, fcntl, locks, and closing ranges.
+/* Calls on descriptors as such: dup and its kin, fcntl, and closing ranges.
  *
  * The kernel moves placeholders, the table follows: for dup2 the kernel's descriptor is replaced
  * first, so a failure changes nothing, and a call of another thread in between meets the old file or
  * EBADF. Descriptors of the engine are not the program's: a range of closes passes around them, and
  * dup2 onto one is EBUSY.
- *
- * Locks are granted as to a process that is alone with the file.
  */
 #include <linux/close_range.h>
 #include <sched.h>
-#include <sys/file.h>
 
 #include "shim/calls/fd.h"
-#include "shim/calls/io.h"
+#include "shim/calls/lock.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stdio.h"
 #include "shim/engine.h"
@@ -61,6 +58,7 @@ int fd_dup_to(int from, int to, int flags)
         struct file *closed = file_detach(to);
         if (closed) {
             changed(to);
+            lock_descriptor_closed(closed);
             file_close(closed);
         }
     }
@@ -113,35 +111,6 @@ static int set_flags(struct file *file, int flags)
     return 0;
 }
 
-static int lock_check(const struct file *file, const struct flock *lock)
-{
-    uint32_t access = file->slot->flags & O_ACCMODE;
-    switch (lock->l_type) {
-    case F_RDLCK: return access == O_WRONLY ? -EBADF : 0;
-    case F_WRLCK: return access == O_RDONLY ? -EBADF : 0;
-    case F_UNLCK: return 0;
-    default: return -EINVAL;
-    }
-}
-
-static long fcntl_lock(struct file *file, int command, struct flock *lock)
-{
-    if ((uintptr_t)lock < PATH_UNREAD)
-        return -EFAULT;
-    bool asks = command == F_GETLK || command == F_OFD_GETLK;
-    bool is_ofd = command == F_OFD_GETLK || command == F_OFD_SETLK || command == F_OFD_SETLKW;
-    if (lock->l_whence != SEEK_SET && lock->l_whence != SEEK_CUR && lock->l_whence != SEEK_END)
-        return -EINVAL;
-    if (is_ofd && lock->l_pid)
-        return -EINVAL;
-    if (!asks)
-        return lock_check(file, lock);
-    if (lock->l_type != F_RDLCK && lock->l_type != F_WRLCK)
-        return -EINVAL;
-    lock->l_type = F_UNLCK;
-    return 0;
-}
-
 static long fcntl_file(struct file *file, int fd, int command, long argument)
 {
     switch (command) {
@@ -163,7 +132,7 @@ static long fcntl_file(struct file *file, int fd, int command, long argument)
     case F_SETLKW:
     case F_OFD_GETLK:
     case F_OFD_SETLK:
-    case F_OFD_SETLKW: return fcntl_lock(file, command, (struct flock *)argument);
+    case F_OFD_SETLKW: return lock_fcntl(file, command, (struct flock *)argument);
     case F_GETOWN:
     case F_GETSIG:
     case F_SETOWN:
@@ -192,33 +161,6 @@ int fcntl(int fd, int command, ...)
     int result = (int)entry_return(saved, fcntl_file(file, fd, command, argument));
     file_put(file);
     return result;
-}
-
-int flock(int fd, int operation)
-{
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
-        return REAL(flock)(fd, operation);
-    int saved = errno, kind = operation & ~LOCK_NB;
-    int result = kind == LOCK_SH || kind == LOCK_EX || kind == LOCK_UN ? 0 : -EINVAL;
-    if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
-        result = -EBADF;
-    file_put(file);
-    return (int)entry_return(saved, result);
-}
-
-int lockf(int fd, int command, off_t length)
-{
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
-        return REAL(lockf)(fd, command, length);
-    int saved = errno;
-    struct flock lock = {.l_type = command == F_ULOCK ? F_UNLCK : F_WRLCK, .l_whence = SEEK_CUR};
-    int result = command < F_ULOCK || command > F_TEST ? -EINVAL
-                 : command == F_TEST                   ? 0
-                                                       : lock_check(file, &lock);
-    file_put(file);
-    return (int)entry_return(saved, result);
 }
 
 /* ---- closing ranges ---- */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/calls/lock.h"
 #include "shim/calls/stat.h"
 #include "shim/calls/stdio.h"
 #include "shim/engine.h"
@@ -304,6 +305,7 @@ int close_fd(int fd)
     REAL(close)(fd);
     if (fd <= 2)
         stdio_fd_changed(fd);
+    lock_descriptor_closed(file);
     return file_close(file);
 }
 

@@ -1,9 +1,8 @@
-/* dup and its kin, fcntl, ioctl, locks, closing ranges: descriptors behave as descriptors. */
+/* dup and its kin, fcntl, ioctl, closing ranges: descriptors behave as descriptors. */
 #include "tests/preload/preload.h"
 
 #include <linux/close_range.h>
 #include <pthread.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -159,26 +158,6 @@ static void status_flags(void **state)
     close(fd);
 }
 
-static void locks(void **state)
-{
-    int fd = data_open();
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    assert_int_equal(fcntl(fd, F_SETLK, &lock), 0);
-    lock.l_type = F_WRLCK;
-    assert_errno(fcntl(fd, F_SETLK, &lock), EBADF); /* not open for writing */
-    lock.l_type = F_RDLCK;
-    assert_int_equal(fcntl(fd, F_GETLK, &lock), 0);
-    assert_int_equal(lock.l_type, F_UNLCK);
-    lock.l_type = 99;
-    assert_errno(fcntl(fd, F_SETLK, &lock), EINVAL);
-    assert_errno(fcntl(fd, F_SETLK, NULL), EFAULT);
-    assert_int_equal(flock(fd, LOCK_EX), 0);
-    assert_int_equal(flock(fd, LOCK_UN), 0);
-    assert_errno(flock(fd, 0), EINVAL);
-    assert_errno(lockf(fd, F_LOCK, 0), EBADF);
-    close(fd);
-}
-
 static void no_terminal(void **state)
 {
     int fd = data_open(), left;
@@ -321,7 +300,6 @@ int main(void)
         cmocka_unit_test(dup2_completes),
         cmocka_unit_test(standard_descriptor),
         cmocka_unit_test(status_flags),
-        cmocka_unit_test(locks),
         cmocka_unit_test(no_terminal),
         cmocka_unit_test(closing_ranges),
         cmocka_unit_test(changing_hands),

@@ -1,0 +1,24 @@
+/* The public functions on lock files. */
+#include "api/api.h"
+#include "core/lock_file.h"
+
+int s3dlio_lock_open(const char *uri_text, int *ret_fd, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    int result = api_enter_uri(&api, uri_text, NULL, ret_error, &uri);
+    if (!result)
+        result = lock_file_open(&uri, ret_fd, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+void s3dlio_lock_close(int fd, const char *uri_text)
+{
+    struct api api;
+    struct uri uri;
+    int result = uri_text ? api_enter_uri(&api, uri_text, NULL, NULL, &uri)
+                          : api_enter(&api, NULL, NULL);
+    if (!result)
+        lock_file_close(fd, uri_text ? &uri : NULL);
+    api_leave(&api, result);
+}

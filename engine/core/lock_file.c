@@ -1,0 +1,112 @@
+/* Lock files of objects. See lock_file.h. */
+#include "core/lock_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/uri.h"
+#include "core/place.h"
+#include "io/fd.h"
+
+#define NAME_BYTES 64
+#define TRIES_MAX  1000 /* of a millisecond each: a removal takes microseconds */
+
+static uint64_t hash_of(const char *text, uint64_t hash)
+{
+    for (; *text; text++) /* FNV-1a */
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* Two hashes with different beginnings: objects that met in one name would wait for each other. */
+static void name_of(const struct uri *uri, char name[NAME_BYTES])
+{
+    uint64_t hash[2] = {UINT64_C(0xcbf29ce484222325), UINT64_C(0x9e3779b97f4a7c15)};
+
+    for (unsigned i = 0; i < 2; i++) {
+        hash[i] = hash_of(uri->scheme, hash[i]) * 31;
+        hash[i] = hash_of(uri->bucket, hash[i]) * 31;
+        hash[i] = hash_of(uri->key, hash[i]);
+    }
+    snprintf(name, NAME_BYTES, "lock-%016llx%016llx", (unsigned long long)hash[0],
+             (unsigned long long)hash[1]);
+}
+
+static int use_byte(int fd, short type, int command)
+{
+    struct flock use = {.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    int result;
+
+    do
+        result = fcntl(fd, command, &use);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+/* 1 with the file in use, 0 when somebody is removing it or has just done so, or -errno. */
+static int open_used(int place, const char *name, int *ret_fd)
+{
+    int fd = openat(place, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat st;
+
+    if (fd < 0)
+        return -errno;
+    int result = use_byte(fd, F_RDLCK, F_OFD_SETLK);
+    if (result == -EAGAIN || result == -EACCES)
+        result = 0;
+    else if (!result)
+        result = fstat(fd, &st) < 0 ? -errno : st.st_nlink > 0;
+    if (result == 1) {
+        fd = fd_adopt(fd);
+        if (fd < 0)
+            return fd;
+        *ret_fd = fd;
+        return 1;
+    }
+    close(fd);
+    return result;
+}
+
+int lock_file_open(const struct uri *uri, int *ret_fd, struct error *err)
+{
+    char name[NAME_BYTES];
+    int place = place_open(), result = 0;
+
+    name_of(uri, name);
+    for (unsigned tries = 0; place >= 0 && result == 0 && tries < TRIES_MAX; tries++) {
+        if (tries)
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        result = open_used(place, name, ret_fd);
+    }
+    if (place >= 0)
+        close(place);
+    if (place < 0 || result <= 0)
+        return error_set_errno(err, ENOLCK,
+                               "no lock: a private directory s3dlio-UID in /dev/shm, or "
+                               "XDG_RUNTIME_DIR, is needed: %s",
+                               strerror(place < 0 ? -place : result ? -result : EAGAIN));
+    return 0;
+}
+
+void lock_file_close(int fd, const struct uri *uri)
+{
+    char name[NAME_BYTES];
+    int place;
+
+    if (uri && use_byte(fd, F_WRLCK, F_OFD_SETLK) == 0) { /* nobody else has it, nobody gets it */
+        name_of(uri, name);
+        place = place_open();
+        if (place >= 0) {
+            unlinkat(place, name, 0);
+            close(place);
+        }
+    }
+    fd_close(fd);
+}

@@ -1,0 +1,16 @@
+/* Files that stand for objects in locks between processes; empty, in place.h's directory.
+ *
+ * Whoever has one open holds a shared lock on its first byte (an open file description's, fcntl(2)),
+ * so that the last one knows to remove it. Users' locks begin at the second byte. */
+#ifndef S3DLIO_CORE_LOCK_FILE_H
+#define S3DLIO_CORE_LOCK_FILE_H
+
+struct uri;
+struct error;
+
+/* A descriptor of the engine, or -ENOLCK. Waits for nothing but another process's removal. */
+int lock_file_open(const struct uri *uri, int *ret_fd, struct error *err);
+/* `uri` NULL: the file stays, other processes have this description. */
+void lock_file_close(int fd, const struct uri *uri);
+
+#endif

@@ -1,0 +1,198 @@
+/* Locks between processes: flock, lockf, fcntl.
+ *
+ * They are the kernel's own, on a small local file that stands for the object (s3dlio_lock_open): who
+ * waits, who owns, what a fork shares, what a death releases, deadlocks are all as on a disk. The
+ * file is opened when a description's first lock is asked for. It belongs to the description, as flock
+ * and OFD locks do; a lock first asked for after a fork is the process's own. Ranges are shifted by
+ * one byte, whence is resolved here, because the file's length and offset are not the object's.
+ */
+#include "shim/calls/lock.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/file.h>
+
+#include "shim/calls/io.h"
+#include "shim/engine.h"
+#include "shim/entry.h"
+#include "shim/fdtab.h"
+#include "shim/memory.h"
+#include "shim/real.h"
+#include "shim/report.h"
+
+/* This process has taken fcntl locks; until then closing needs no look at them. */
+static _Atomic bool has_process_locks;
+
+static int lock_fd_of(struct file *file)
+{
+    int fd = atomic_load(&file->lock_fd) - 1;
+    if (fd >= 0)
+        return fd;
+    int locked = arena_lock(file->slot);
+    fd = atomic_load(&file->lock_fd) - 1;
+    if (fd < 0) {
+        struct s3dlio_error error = {0};
+        int result = engine_call(lock_open)(file->uri, &fd, &error);
+        if (result < 0) {
+            report_error(&error);
+            fd = result;
+        } else {
+            atomic_store(&file->lock_fd, fd + 1);
+        }
+    }
+    if (locked)
+        arena_unlock(file->slot);
+    return fd;
+}
+
+static bool has_content(const struct file *file)
+{
+    return file->kind != FILE_PATH && !(file->slot->flags & O_PATH);
+}
+
+/* ---- fcntl ---- */
+
+static int check(const struct file *file, const struct flock *lock, bool asks)
+{
+    uint32_t access = file->slot->flags & O_ACCMODE;
+    switch (lock->l_type) {
+    case F_RDLCK: return !asks && access == O_WRONLY ? -EBADF : 0;
+    case F_WRLCK: return !asks && access == O_RDONLY ? -EBADF : 0;
+    case F_UNLCK: return asks ? -EINVAL : 0;
+    default: return -EINVAL;
+    }
+}
+
+/* The range of the lock file that stands for the one asked for, as SEEK_SET. */
+static int translate(struct file *file, struct flock *lock)
+{
+    int64_t base = 0, start, length = lock->l_len;
+    switch (lock->l_whence) {
+    case SEEK_SET: break;
+    case SEEK_CUR: base = atomic_load(&file->slot->offset); break;
+    case SEEK_END: base = file->kind == FILE_DIRECTORY ? 0 : io_size(file); break;
+    default: return -EINVAL;
+    }
+    if (__builtin_add_overflow(base, lock->l_start, &start))
+        return -EOVERFLOW;
+    if (length < 0) { /* the bytes before it */
+        start += length;
+        length = -length;
+    }
+    if (start < 0)
+        return -EINVAL;
+    if (start == INT64_MAX || length - 1 > INT64_MAX - 1 - start)
+        return -EOVERFLOW;
+    lock->l_whence = SEEK_SET;
+    lock->l_start = start + 1;
+    lock->l_len = length;
+    return 0;
+}
+
+int lock_fcntl(struct file *file, int command, struct flock *lock)
+{
+    bool asks = command == F_GETLK || command == F_OFD_GETLK;
+    if (!memory_is_readable(lock, sizeof *lock))
+        return -EFAULT;
+    struct flock real = *lock;
+    int result = check(file, &real, asks);
+    if (!result)
+        result = translate(file, &real);
+    int fd = result < 0 ? result : lock_fd_of(file);
+    if (fd < 0)
+        return fd;
+    if (command == F_SETLK || command == F_SETLKW)
+        atomic_store(&has_process_locks, true);
+    if (REAL(fcntl)(fd, command, &real) < 0)
+        return -errno;
+    if (asks && real.l_type == F_UNLCK) {
+        lock->l_type = F_UNLCK;
+    } else if (asks) {
+        real.l_start--;
+        *lock = real;
+    }
+    return 0;
+}
+
+struct search {
+    const char *path;
+    int lock_fd; /* -1: none found */
+};
+
+static void same_object(int fd, struct file *file, void *arg)
+{
+    struct search *search = arg;
+    int lock_fd = atomic_load(&file->lock_fd) - 1;
+    if (lock_fd >= 0 && !strcmp(file->path, search->path))
+        search->lock_fd = lock_fd;
+}
+
+/* The lock may have been taken through another description; if none has the lock file open, this
+ * process has no lock on the object. */
+void lock_descriptor_closed(struct file *file)
+{
+    if (likely(!atomic_load_explicit(&has_process_locks, memory_order_relaxed)))
+        return;
+    struct search search = {.path = file->path, .lock_fd = atomic_load(&file->lock_fd) - 1};
+    if (search.lock_fd < 0)
+        file_each(same_object, &search);
+    struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = 1};
+    int saved = errno;
+    if (search.lock_fd >= 0)
+        REAL(fcntl)(search.lock_fd, F_SETLK, &all);
+    errno = saved;
+}
+
+void lock_end(struct file *file, bool is_last)
+{
+    int fd = atomic_exchange(&file->lock_fd, 0) - 1;
+    if (fd >= 0)
+        engine_call(lock_close)(fd, is_last ? file->uri : NULL);
+}
+
+int lockf(int fd, int command, off_t length)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(lockf)(fd, command, length);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_len = length};
+    int saved = errno, result;
+    switch (has_content(file) ? command : -1) {
+    case F_ULOCK:
+        lock.l_type = F_UNLCK;
+        result = lock_fcntl(file, F_SETLK, &lock);
+        break;
+    case F_LOCK: result = lock_fcntl(file, F_SETLKW, &lock); break;
+    case F_TLOCK: result = lock_fcntl(file, F_SETLK, &lock); break;
+    case F_TEST:
+        result = lock_fcntl(file, F_GETLK, &lock);
+        if (!result && lock.l_type != F_UNLCK && lock.l_pid != getpid())
+            result = -EACCES; /* lockf(3) */
+        break;
+    default: result = has_content(file) ? -EINVAL : -EBADF;
+    }
+    file_put(file);
+    return (int)entry_return(saved, result);
+}
+
+/* ---- flock ---- */
+
+int flock(int fd, int operation)
+{
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (likely(!file))
+        return REAL(flock)(fd, operation);
+    int saved = errno, kind = operation & ~LOCK_NB;
+    int result = kind == LOCK_SH || kind == LOCK_EX || kind == LOCK_UN ? 0 : -EINVAL;
+    if (!has_content(file))
+        result = -EBADF;
+    int lock = result < 0 ? result : lock_fd_of(file);
+    if (lock < 0)
+        result = lock;
+    else if (REAL(flock)(lock, operation) < 0)
+        result = -errno;
+    file_put(file);
+    return (int)entry_return(saved, result);
+}
+
+#include "alias_lock.h"

@@ -1,0 +1,19 @@
+/* flock, lockf and fcntl locks on virtual descriptors. All return -errno. */
+#ifndef S3DLIO_SHIM_CALLS_LOCK_H
+#define S3DLIO_SHIM_CALLS_LOCK_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+
+#include "shim/file.h"
+
+/* fcntl(2) with F_GETLK, F_SETLK, F_SETLKW or one of their F_OFD_ forms. */
+int lock_fcntl(struct file *file, int command, struct flock *lock);
+
+/* A descriptor of the file was closed: with any of them go this process's fcntl locks on the object
+ * (fcntl(2)). */
+void lock_descriptor_closed(struct file *file);
+/* The file is going; `is_last`: in every process. */
+void lock_end(struct file *file, bool is_last);
+
+#endif
