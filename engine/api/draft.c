@@ -158,9 +158,11 @@ ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_reader *fro
     struct api api;
     ssize_t result = api_enter(&api, call, ret_error);
 
-    (void)draft, (void)from, (void)from_offset_bytes, (void)length_bytes, (void)to_offset_bytes;
+    if (!result && from_offset_bytes != to_offset_bytes)
+        result = error_set_errno(&api.error, EXDEV, "the store copies to the same offset only");
     if (!result)
-        result = error_set_errno(&api.error, EXDEV, "the store does not copy into drafts");
+        result = draft_clone(draft_of(draft), (const struct reader *)from, from_offset_bytes,
+                             length_bytes, &api.limits, &api.error);
     return api_leave(&api, result);
 }
 

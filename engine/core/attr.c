@@ -169,6 +169,18 @@ static int add_time(struct store_metadata *metadata, const char *name, const str
     return store_metadata_add(metadata, name, text);
 }
 
+void attr_take_stored(struct attr *attr, const struct attr *stored)
+{
+    attr->has = stored->has;
+    attr->mode = stored->mode;
+    attr->uid = stored->uid;
+    attr->gid = stored->gid;
+    if (stored->has & ATTR_HAS_MTIME)
+        attr->mtime = stored->mtime;
+    else if (attr->mtime.tv_sec == 0)
+        clock_gettime(CLOCK_REALTIME, &attr->mtime);
+}
+
 int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata)
 {
     static const mode_t types[] = {

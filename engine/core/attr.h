@@ -45,6 +45,9 @@ void attr_directory(const struct uri *uri, struct attr *ret_attr);
 /* Takes over what `from` has. */
 void attr_merge(struct attr *to, const struct attr *from);
 
+/* `attr` is of an object that was just stored with what `stored` has. */
+void attr_take_stored(struct attr *attr, const struct attr *stored);
+
 /* What a writer stores. 0 or -ENOMEM, -E2BIG. */
 int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata);
 

@@ -76,6 +76,7 @@ static int copy_whole(const struct copying *copying, struct error *err)
         return -error_errno(err);
     call->request.metadata = copying->copy->metadata;
     call->request.content_type = copying->source->content_type;
+    call->request.drop_tags = copying->copy->drops_tags;
     call->request.storage_class =
         store_metadata_get(&copying->source->metadata, ":x-amz-storage-class");
     r = call_run(call, copying->limits, err);

@@ -12,6 +12,7 @@ struct copy {
     const struct uri *from, *to;      /* may be the same, with `metadata` */
     const struct store_object *known; /* the source as HEAD told of it; NULL: it is asked for */
     const struct store_metadata *metadata; /* stored instead of the source's; NULL: that */
+    bool drops_tags;                       /* the source has tags, and the copy gets none */
     bool exclusive;                        /* ERROR_EXISTS when something is at `to` already; not
                                             * certain where the store has no conditions */
     struct store_object source, target;    /* out; without metadata. source: unless known */

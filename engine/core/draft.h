@@ -19,6 +19,7 @@
 #include "core/limits.h"
 
 struct engine;
+struct reader;
 struct draft;
 struct writer;
 
@@ -60,6 +61,11 @@ int draft_set_attr(struct draft *draft, const struct attr *attr, const struct li
 /* Makes what is written so far the object. On failure nothing has changed; it may be tried again. */
 int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,
                   struct error *err);
+/* Bytes of the version that the reader has become bytes of the draft at the same offsets, copied by the
+ * store when it is published: how many, less at the end of the object. -EXDEV when this cannot be
+ * done, and they have to be read and written. */
+ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t offset,
+                    uint64_t length_bytes, const struct limits *limits, struct error *err);
 /* As rename(2) of a file that is open: what stands under the old name is renamed at once, and the draft
  * goes on from that; otherwise nothing is sent, the next publish replaces what is at `to`, or with
  * no_replace says ERROR_EXISTS. On failure the draft has its old name. */

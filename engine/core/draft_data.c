@@ -31,10 +31,12 @@ static uint64_t larger(uint64_t a, uint64_t b)
 
 int draft_reader(struct draft *draft, struct reader **ret_reader, struct error *err)
 {
+    const struct uri *uri = draft->is_cloned ? &draft->source.uri : &draft->uri;
+    const struct attr *attr = draft->is_cloned ? &draft->source.attr : &draft->base.attr;
     int r = 0;
 
     if (!draft->reader)
-        r = reader_open_version(draft->engine, &draft->uri, &draft->base.attr, &draft->reader, err);
+        r = reader_open_version(draft->engine, uri, attr, &draft->reader, err);
     if (r == 0)
         *ret_reader = draft->reader;
     return r;
@@ -90,10 +92,11 @@ static bool punch_hole(const struct draft *draft, uint64_t start, uint64_t end)
 /* Gives up what was only fetched. True when that made room. */
 static bool drop_clean(struct draft *draft)
 {
+    bool can_fetch = draft->base.exists || draft->is_cloned;
     uint64_t before = draft->reserved_bytes;
     uint64_t at = 0;
 
-    if (draft->map_count || !draft->base.exists || draft->spool_fd < 0)
+    if (draft->map_count || !can_fetch || draft->spool_fd < 0)
         return false;
     while (at < draft->extents.length_bytes) {
         struct extent extent = extents_at(&draft->extents, at);
@@ -355,7 +358,7 @@ int draft_copy_out(struct draft *draft, unsigned char *to, uint64_t start, uint6
 
 /* ---- changing ----------------------------------------------------------------------------------- */
 
-static void note_change(struct draft *draft)
+void draft_note_change(struct draft *draft)
 {
     draft->changed = true;
     draft->serial++;
@@ -435,7 +438,7 @@ int draft_data_resize(struct draft *draft, uint64_t length_bytes, struct error *
     r = length_bytes < before ? shorten(draft, length_bytes, err)
                               : lengthen(draft, length_bytes, err);
     if (r == 0)
-        note_change(draft);
+        draft_note_change(draft);
     return r;
 }
 
@@ -481,7 +484,7 @@ ssize_t draft_data_write(struct draft *draft, const void *buffer, size_t length_
     if (n == 0)
         n = write_reserved(draft, buffer, length_bytes, offset, err);
     if (n >= 0)
-        note_change(draft);
+        draft_note_change(draft);
     else if (before < draft->extents.length_bytes)
         shorten(draft, before, &ignored);
     return n;
@@ -504,6 +507,6 @@ int draft_data_zero(struct draft *draft, uint64_t start, uint64_t end, struct er
         return r;
     }
     set_zeros(draft, start, end);
-    note_change(draft);
+    draft_note_change(draft);
     return 0;
 }

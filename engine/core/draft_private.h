@@ -1,5 +1,6 @@
 /* What the files of a draft share: draft.c (life, the public calls), draft_data.c (where bytes are),
- * draft_map.c (mapped ranges), draft_publish.c, draft_convert.c.
+ * draft_map.c (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c,
+ * draft_publish.c, draft_convert.c.
  *
  * All of it is touched by whoever has the turn, but `extents.length_bytes`, which any thread may read.
  * A signal handler's call may change anything while a thread sleeps in a request: `serial` tells.
@@ -20,6 +21,12 @@
 
 struct draft_map;
 
+struct draft_source {
+    struct uri uri;
+    struct attr attr; /* ETag, size */
+    bool is_tagged;
+};
+
 struct draft {
     struct engine *engine;
     struct store *store;
@@ -28,12 +35,14 @@ struct draft {
     uint64_t generation;
 
     struct base_version base;
-    struct reader *reader; /* of the base; NULL until it is needed */
-    struct attr attr;      /* has, mode, uid, gid, mtime: what is to be stored */
-    char *content_type;    /* NULL: the default */
-    bool exclusive;        /* nothing was published yet, and nothing may be there */
-    bool changed;          /* differs from the base */
-    bool is_unnamed;       /* `uri` stands for no name: nothing is published */
+    bool is_cloned;             /* BASE and CLEAN bytes are of `source`, not of the base */
+    struct draft_source source; /* another object's version */
+    struct reader *reader;      /* of that version; NULL until it is needed */
+    struct attr attr;           /* has, mode, uid, gid, mtime: what is to be stored */
+    char *content_type;         /* NULL: the default */
+    bool exclusive;             /* nothing was published yet, and nothing may be there */
+    bool changed;               /* differs from the base */
+    bool is_unnamed;            /* `uri` stands for no name: nothing is published */
 
     struct extents extents;
     int spool_fd;            /* -1: none yet */
@@ -54,9 +63,17 @@ int draft_new(struct engine *engine, const struct uri *uri, struct draft **ret_d
 int draft_enter(struct draft *draft, bool nested, const struct limits *limits, struct error *err);
 void draft_leave(struct draft *draft);
 
+/* draft_clone.c */
+
+/* Is it all of the source and nothing else, and may the target be replaced unconditionally? Then one copy
+ * does. */
+bool draft_is_whole_clone(const struct draft *draft);
+int draft_copy_whole(struct draft *draft, const struct limits *limits, struct attr *ret_attr,
+                     struct error *err);
+
 /* draft_data.c */
 
-/* A reader of the base. */
+/* A reader of what BASE bytes are of. */
 int draft_reader(struct draft *draft, struct reader **ret_reader, struct error *err);
 int draft_need_spool(struct draft *draft, struct error *err);
 /* The same, and it has at least this size: what was not written is a hole. */
@@ -81,6 +98,8 @@ ssize_t draft_data_read(struct draft *draft, unsigned char *buffer, uint64_t sta
 ssize_t draft_data_write(struct draft *draft, const void *buffer, size_t length_bytes,
                          uint64_t offset, struct error *err);
 int draft_data_resize(struct draft *draft, uint64_t length_bytes, struct error *err);
+/* The data differs from what was published. */
+void draft_note_change(struct draft *draft);
 int draft_data_zero(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 
 /* draft_map.c */

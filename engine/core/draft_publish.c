@@ -173,6 +173,11 @@ static void say_that_copies_cost(void)
         log_warn("this store cannot copy parts of objects: where one changes, all of it is sent");
 }
 
+static bool has_source(const struct draft *draft)
+{
+    return draft->base.exists || draft->is_cloned;
+}
+
 static int make_plan(struct draft *draft, struct draft_plan *ret_plan, struct error *err)
 {
     const struct range_plan *sizes = &draft->engine->plan;
@@ -184,12 +189,12 @@ static int make_plan(struct draft *draft, struct draft_plan *ret_plan, struct er
         .upload_bytes = range_plan_part_bytes(sizes, 1, length, true),
         .copy_bytes = range_plan_copy_part_bytes(length),
         .single_max_bytes = SINGLE_MAX_BYTES,
-        .can_copy = draft->base.exists && (draft->store->capabilities & STORE_CAP_PART_COPY),
+        .can_copy = has_source(draft) && (draft->store->capabilities & STORE_CAP_PART_COPY),
         .equal_parts = draft->store->capabilities & STORE_CAP_EQUAL_PARTS,
     };
     int r = draft_plan_make(ret_plan, &draft->extents, &limits);
 
-    if (draft->base.exists && !limits.can_copy && length > SINGLE_MAX_BYTES)
+    if (has_source(draft) && !limits.can_copy && length > SINGLE_MAX_BYTES)
         say_that_copies_cost();
     if (r == -EFBIG)
         return error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
@@ -253,10 +258,10 @@ static bool has_copies(const struct draft_plan *plan)
     return false;
 }
 
-/* The base is gone: that is a change, too. */
+/* What is copied or replaced is gone: that is a change, too. */
 static int judge(const struct draft *draft, int r, struct error *err)
 {
-    if (r < 0 && err->class == ERROR_NOT_FOUND && draft->base.exists &&
+    if (r < 0 && err->class == ERROR_NOT_FOUND && has_source(draft) &&
         strcmp(err->code, "NoSuchUpload") != 0) {
         err->class = ERROR_CHANGED;
         err->errnum = 0;
@@ -278,7 +283,7 @@ static void adopt(struct draft *draft, const struct attr *attr, bool is_unchange
     draft->exclusive = false;
     if (!is_unchanged)
         return;
-    draft->changed = false;
+    draft->is_cloned = draft->changed = false;
     while (at < draft->extents.length_bytes) {
         struct extent extent = extents_at(&draft->extents, at);
 
@@ -290,37 +295,56 @@ static void adopt(struct draft *draft, const struct attr *attr, bool is_unchange
     }
 }
 
-static int attempt(struct draft *draft, struct limits *limits, struct error *err)
+static int send(struct publication *publication, const struct upload_options *options,
+                struct attr *ret_attr, struct error *err)
 {
-    struct publication publication = {.draft = draft, .limits = limits, .serial = draft->serial};
+    struct draft *draft = publication->draft;
+    int r = upload_new(draft->engine, &draft->uri, options, &publication->upload, err);
+
+    if (r < 0)
+        return r;
+    r = publication->plan.is_single ? send_whole(publication, err) : send_parts(publication, err);
+    if (r < 0)
+        upload_abort(publication->upload);
+    else
+        upload_tell_attr(publication->upload, ret_attr);
+    upload_free(publication->upload);
+    return r;
+}
+
+static int upload(struct publication *publication, struct attr *ret_attr, struct error *err)
+{
+    struct draft *draft = publication->draft;
     struct upload_options options = {
         .exclusive = draft->exclusive,
         .content_type = draft->content_type,
         .attr = &draft->attr,
         .metadata = &draft->base.metadata,
         .base_etag = draft->base.exists ? draft->base.attr.etag : NULL,
+        .copy_uri = draft->is_cloned ? &draft->source.uri : NULL,
+        .copy_etag = draft->is_cloned ? draft->source.attr.etag : NULL,
     };
-    struct attr attr;
-    int r = make_plan(draft, &publication.plan, err);
+    int r = make_plan(draft, &publication->plan, err);
 
     if (r < 0)
         return r;
-    options.has_copies = has_copies(&publication.plan);
-    r = upload_new(draft->engine, &draft->uri, &options, &publication.upload, err);
-    if (r == 0) {
-        r = publication.plan.is_single ? send_whole(&publication, err)
-                                       : send_parts(&publication, err);
-        if (r < 0) {
-            r = judge(draft, r, err);
-            upload_abort(publication.upload);
-        } else {
-            upload_tell_attr(publication.upload, &attr);
-            adopt(draft, &attr, publication.serial == draft->serial);
-        }
-        upload_free(publication.upload);
-    }
-    draft_plan_fini(&publication.plan);
+    options.has_copies = has_copies(&publication->plan);
+    r = send(publication, &options, ret_attr, err);
+    draft_plan_fini(&publication->plan);
     return r;
+}
+
+static int attempt(struct draft *draft, struct limits *limits, struct error *err)
+{
+    struct publication publication = {.draft = draft, .limits = limits, .serial = draft->serial};
+    struct attr attr;
+    int r = draft_is_whole_clone(draft) ? draft_copy_whole(draft, limits, &attr, err)
+                                        : upload(&publication, &attr, err);
+
+    if (r < 0)
+        return judge(draft, r, err);
+    adopt(draft, &attr, publication.serial == draft->serial);
+    return 0;
 }
 
 int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,

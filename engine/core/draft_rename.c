@@ -20,6 +20,8 @@ static void take_name(struct draft *draft, const struct rename_open *open)
     draft->exclusive = rename->no_replace && !open->moved;
     draft->is_unnamed = false;
     draft->uri = *rename->to;
+    if (draft->is_cloned)
+        return;
     reader_close(draft->reader);
     draft->reader = NULL;
 }

@@ -44,11 +44,19 @@ struct reader *reader_new(struct engine *engine, const struct uri *uri, struct e
     return reader;
 }
 
+/* What the answer to the opening request tells of the version. */
+static void learn(struct reader *reader, const struct store_object *object)
+{
+    attr_from_object(object, &reader->uri, &reader->attr);
+    memcpy(reader->content_type, object->content_type, sizeof reader->content_type);
+    reader->is_tagged = store_metadata_get(&object->metadata, ":x-amz-tagging-count");
+}
+
 static void on_first_object(struct range *range)
 {
     struct reader *reader = (struct reader *)range->owner;
 
-    attr_from_object(&range->fetch.call.request.object, &reader->uri, &reader->attr);
+    learn(reader, &range->fetch.call.request.object);
     if (range->fetch.length > 0)
         range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset);
 }
@@ -107,7 +115,7 @@ int reader_get_attributes(struct reader *reader, const struct limits *limits, st
         return -ENOMEM;
     r = call_run(call, limits, err);
     if (r == 0)
-        attr_from_object(&call->request.object, &reader->uri, &reader->attr);
+        learn(reader, &call->request.object);
     call_delete(call);
     return r;
 }

@@ -43,6 +43,10 @@ int reader_open_version(struct engine *engine, const struct uri *uri, const stru
 ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct reader_target *target,
                    struct limits *limits, struct error *err);
 const struct attr *reader_attr(const struct reader *reader);
+/* The object, and of the version that is open: "" when unknown, and whether tags belong to it. */
+const struct uri *reader_uri(const struct reader *reader);
+const char *reader_content_type(const struct reader *reader);
+bool reader_is_tagged(const struct reader *reader);
 ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
                      struct limits *limits, struct error *err);
 void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length_bytes,

@@ -15,6 +15,8 @@ struct reader {
     struct shard *shard;
     struct uri uri;
     struct attr attr;
+    char content_type[128];
+    bool is_tagged;
     bool is_inline;     /* STORE_CAP_INLINE: every read goes straight */
     bool kernel_writes; /* bytes reach the caller's buffer by a system call: it checks */
 

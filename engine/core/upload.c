@@ -70,6 +70,9 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
     upload->plain = options->has_copies;
     if (options->base_etag)
         snprintf(upload->base_etag, sizeof upload->base_etag, "%s", options->base_etag);
+    upload->copy_uri = options->copy_uri ? *options->copy_uri : *uri;
+    snprintf(upload->copy_etag, sizeof upload->copy_etag, "%s",
+             options->copy_uri ? options->copy_etag : upload->base_etag);
     r = engine_store(engine, uri->scheme, &upload->store, err);
     if (r == 0) {
         upload->exclusive =
@@ -103,14 +106,7 @@ void upload_free(struct upload *upload)
 void upload_tell_attr(const struct upload *upload, struct attr *ret_attr)
 {
     attr_from_object(&upload->object, &upload->uri, ret_attr);
-    ret_attr->has = upload->attr.has;
-    ret_attr->mode = upload->attr.mode;
-    ret_attr->uid = upload->attr.uid;
-    ret_attr->gid = upload->attr.gid;
-    if (upload->attr.has & ATTR_HAS_MTIME)
-        ret_attr->mtime = upload->attr.mtime;
-    else if (ret_attr->mtime.tv_sec == 0)
-        clock_gettime(CLOCK_REALTIME, &ret_attr->mtime);
+    attr_take_stored(ret_attr, &upload->attr);
 }
 
 static const char *const attr_names[] = {"mode", "uid", "gid", "mtime"};
@@ -447,9 +443,9 @@ int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_byt
     if (!part)
         return fail(upload, error_set(err, ERROR_NO_MEMORY, "copying a part"), err);
     request = &part->call.request;
-    request->source_bucket = part->call.uri.bucket;
-    request->source_key = part->call.uri.key;
-    request->if_match = upload->base_etag[0] ? upload->base_etag : NULL;
+    request->source_bucket = upload->copy_uri.bucket;
+    request->source_key = upload->copy_uri.key;
+    request->if_match = upload->copy_etag[0] ? upload->copy_etag : NULL;
     request->offset = offset;
     request->length = length_bytes;
     upload->has_copies = true;

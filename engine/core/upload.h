@@ -28,8 +28,10 @@ struct upload_options {
     const struct attr *attr;               /* what `has` says is stored; NULL: nothing */
     const struct store_metadata *metadata; /* kept from an earlier version, may be NULL; where attr
                                             * says otherwise, that counts */
-    const char *base_etag; /* the version whose place it takes, else ERROR_CHANGED; NULL */
-    bool has_copies;       /* parts will be copied from that version */
+    const char *base_etag;      /* the version whose place it takes, else ERROR_CHANGED; NULL */
+    bool has_copies;            /* parts will be copied */
+    const struct uri *copy_uri; /* from this object and version; NULL: from that of base_etag */
+    const char *copy_etag;
 };
 
 struct upload_memory {
@@ -52,7 +54,8 @@ int upload_part(struct upload *upload, const struct upload_memory *memory, struc
 /* A part that was sent before, once more: same length, other bytes. Not while it is on its way. */
 int upload_part_again(struct upload *upload, unsigned number, const struct upload_memory *memory,
                       struct error *err);
-/* As upload_part, with bytes of the base, which the store copies itself; base_etag and has_copies are set. */
+/* As upload_part, with bytes that the store copies itself, from the version that the options name;
+ * has_copies is set. */
 int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_bytes,
                      struct error *err);
 /* What `attr->has` says is stored with the object as well. 0; 1 when the upload has begun already, and

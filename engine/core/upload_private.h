@@ -19,6 +19,8 @@ struct upload {
     bool exclusive;                 /* and the store can do it */
     bool plain;                     /* parts may be copies: no checksum of the whole is declared */
     char base_etag[STORE_ETAG_MAX]; /* the version it takes the place of; "": any, or none */
+    struct uri copy_uri;            /* what parts are copied from */
+    char copy_etag[STORE_ETAG_MAX];
     char *content_type;
     struct store_metadata metadata;
     char write_id[UPLOAD_ID_DIGITS + 1];

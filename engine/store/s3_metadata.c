@@ -72,6 +72,9 @@ static const char *const own_headers[] = {
     "x-amz-website-redirect-location",
 };
 
+/* What HEAD tells besides, and is not to be sent. */
+#define TAGGING_COUNT "x-amz-tagging-count"
+
 static bool is_own_header(const char *name)
 {
     for (size_t i = 0; i < sizeof own_headers / sizeof own_headers[0]; i++)
@@ -258,7 +261,7 @@ int s3_metadata_read(const struct http_head *head, struct store_metadata *ret_me
         char *value;
         int r;
 
-        if (is_own_header(header->name)) {
+        if (is_own_header(header->name) || strcmp(header->name, TAGGING_COUNT) == 0) {
             if (read_own_header(header, ret_metadata) == -ENOMEM)
                 return -ENOMEM;
             continue;

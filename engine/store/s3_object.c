@@ -204,6 +204,8 @@ static void copy_headers(struct s3_call *call, struct s3_headers *headers)
     s3_header_source(headers, request);
     if (request->if_match)
         s3_header(headers, "x-amz-copy-source-if-match", request->if_match);
+    if (request->drop_tags)
+        s3_header(headers, "x-amz-tagging-directive", "REPLACE");
     if (!request->metadata) {
         if (request->storage_class && request->storage_class[0] &&
             strcmp(request->storage_class, "STANDARD") != 0)

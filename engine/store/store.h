@@ -41,7 +41,7 @@ enum store_capability {
                                         * ahead gains nothing, every read goes straight */
     STORE_CAP_EQUAL_PARTS = 1 << 8, /* all parts but the last must have one size */
     STORE_CAP_REAL_DIRECTORIES = 1 << 9, /* directories exist by themselves (file) */
-    STORE_CAP_RENAME = 1 << 10, /* renames files and directories itself, atomically */
+    STORE_CAP_RENAME = 1 << 10,          /* renames files and directories itself, atomically */
 };
 
 /* ---- objects -------------------------------------------------------------------------------- */
@@ -171,6 +171,7 @@ struct store_request {
     const struct store_metadata *metadata; /* put, upload create, copy (then it replaces) */
     const char *content_type;
     const char *source_bucket, *source_key; /* copy, part copy; if_match is the source's */
+    bool drop_tags;                         /* STORE_COPY: the source's tags do not go with it */
     const char *storage_class;              /* copy without metadata; NULL: the store's own */
     const char *upload_id;
     unsigned part_number;

@@ -1,0 +1,212 @@
+/* Bytes of another object become a draft's, by reference: the store copies them when it is published.
+ * See draft.h.
+ *
+ * They are EXTENT_BASE then, of another version than the one whose place the draft takes. There is one
+ * such version at a time: bytes of an earlier one that were fetched are the draft's own from then
+ * on, and when some were not, nothing can be cloned.
+ *
+ * A whole object, unchanged, is one copy request. It cannot be made conditional on what is at the
+ * target, so where a version is to be replaced and no other, parts are copied like anything else.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/copy.h"
+#include "core/draft_private.h"
+#include "core/marked.h"
+#include "core/rename.h"
+
+/* ---- taking ------------------------------------------------------------------------------------- */
+
+static int refuse(struct error *err, const char *why)
+{
+    return error_set_errno(err, EXDEV, "%s", why);
+}
+
+/* Is it the version that BASE bytes are of? */
+static bool is_source(const struct draft *draft, const struct uri *uri, const struct attr *attr)
+{
+    const struct attr *mine = draft->is_cloned ? &draft->source.attr : &draft->base.attr;
+
+    return (draft->is_cloned || draft->base.exists) && strcmp(mine->etag, attr->etag) == 0 &&
+           rename_is_same(draft->is_cloned ? &draft->source.uri : &draft->uri, uri);
+}
+
+static bool has_base_outside(const struct draft *draft, uint64_t start, uint64_t end)
+{
+    uint64_t length = draft->extents.length_bytes;
+
+    if (start > length)
+        start = length;
+    return extents_sum(&draft->extents, 0, start, 1u << EXTENT_BASE) ||
+           (end < length && extents_sum(&draft->extents, end, length, 1u << EXTENT_BASE));
+}
+
+static int check(const struct draft *draft, const struct reader *from, uint64_t start, uint64_t end,
+                 struct error *err)
+{
+    const struct uri *uri = reader_uri(from);
+    const struct attr *attr = reader_attr(from);
+
+    if (strcmp(uri->scheme, draft->uri.scheme) != 0)
+        return refuse(err, "the objects are in different stores");
+    if (!(draft->store->capabilities & STORE_CAP_COPY))
+        return refuse(err, "the store cannot copy");
+    if (!attr->etag[0])
+        return refuse(err, "the version has no ETag");
+    if (draft_is_mapped(draft, start, end))
+        return refuse(err, "a part that is mapped");
+    if (!is_source(draft, uri, attr) && has_base_outside(draft, start, end))
+        return refuse(err, "bytes of another object are here already");
+    return 0;
+}
+
+/* What was fetched of the source before is the draft's own. Neighbours are joined: needs no room. */
+static void own_fetched(struct draft *draft)
+{
+    uint64_t at = 0;
+
+    while (at < draft->extents.length_bytes) {
+        struct extent extent = extents_at(&draft->extents, at);
+
+        if (extent.kind == EXTENT_CLEAN)
+            extents_set(&draft->extents, at, extent.end, EXTENT_DIRTY);
+        at = extent.end;
+    }
+}
+
+static int take_content_type(struct draft *draft, const struct reader *from, struct error *err)
+{
+    const char *type = reader_content_type(from);
+
+    if (draft->content_type || !type[0])
+        return 0;
+    draft->content_type = strdup(type);
+    return draft->content_type ? 0 : error_set(err, ERROR_NO_MEMORY, "cloning an object");
+}
+
+static void take_source(struct draft *draft, const struct reader *from)
+{
+    own_fetched(draft);
+    reader_close(draft->reader);
+    draft->reader = NULL;
+    draft->is_cloned = true;
+    draft->source.uri = *reader_uri(from);
+    draft->source.attr = *reader_attr(from);
+    draft->source.is_tagged = reader_is_tagged(from);
+}
+
+/* Room in the map for [start, end), and zeros up to it. */
+static int prepare(struct draft *draft, uint64_t start, struct error *err)
+{
+    int r = 0;
+
+    if (start > draft->extents.length_bytes)
+        r = draft_data_resize(draft, start, err);
+    if (r == 0 && extents_reserve(&draft->extents) < 0)
+        r = error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
+    return r;
+}
+
+static void take_range(struct draft *draft, uint64_t start, uint64_t end)
+{
+    uint64_t length = draft->extents.length_bytes;
+    struct error ignored;
+
+    if (end > length)
+        extents_resize(&draft->extents, end, EXTENT_ZERO);
+    draft_set_kind(draft, start, end, EXTENT_BASE);
+    draft_punch(draft, start, end < length ? end : length, &ignored); /* only for the space */
+    draft_note_change(draft);
+}
+
+static int take(struct draft *draft, const struct reader *from, uint64_t start, uint64_t end,
+                struct error *err)
+{
+    int r = check(draft, from, start, end, err);
+
+    if (r == 0)
+        r = take_content_type(draft, from, err);
+    if (r == 0)
+        r = prepare(draft, start, err);
+    if (r < 0)
+        return r;
+    if (!is_source(draft, reader_uri(from), reader_attr(from)))
+        take_source(draft, from);
+    take_range(draft, start, end);
+    return 0;
+}
+
+ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t offset,
+                    uint64_t length_bytes, const struct limits *limits, struct error *err)
+{
+    uint64_t size_bytes = reader_attr(from)->size_bytes, end = size_bytes;
+    int r = draft_enter(draft, false, limits, err);
+
+    if (r < 0)
+        return r;
+    if (offset < size_bytes && length_bytes < size_bytes - offset)
+        end = offset + length_bytes;
+    if (offset < end)
+        r = take(draft, from, offset, end, err);
+    draft_leave(draft);
+    if (r < 0)
+        return r;
+    return offset < end ? (ssize_t)(end - offset) : 0;
+}
+
+/* ---- publishing --------------------------------------------------------------------------------- */
+
+bool draft_is_whole_clone(const struct draft *draft)
+{
+    const unsigned kinds = 1u << EXTENT_BASE | 1u << EXTENT_CLEAN;
+    uint64_t length = draft->extents.length_bytes;
+
+    return draft->is_cloned && !draft->base.exists && length > 0 &&
+           length == draft->source.attr.size_bytes &&
+           extents_sum(&draft->extents, 0, length, kinds) == length;
+}
+
+static int store_attr(const struct draft *draft, struct store_metadata *metadata,
+                      const struct limits *limits, struct error *err)
+{
+    int r;
+
+    if (!draft->attr.has || !(draft->store->capabilities & STORE_CAP_METADATA))
+        return 0;
+    r = attr_to_metadata(&draft->attr, metadata);
+    if (r < 0)
+        return error_set_errno(err, -r, "storing attributes");
+    return marked_require(draft->engine, &draft->uri, limits, err);
+}
+
+int draft_copy_whole(struct draft *draft, const struct limits *limits, struct attr *ret_attr,
+                     struct error *err)
+{
+    struct draft_source source = draft->source; /* a signal handler may change it meanwhile */
+    struct store_metadata metadata = {0};
+    struct store_object known = {.size_bytes = source.attr.size_bytes};
+    struct copy copy = {
+        .from = &source.uri,
+        .to = &draft->uri,
+        .known = &known,
+        .metadata = &metadata,
+        .exclusive = draft->exclusive,
+        .drops_tags = source.is_tagged,
+    };
+    int r = store_attr(draft, &metadata, limits, err);
+
+    memcpy(known.etag, source.attr.etag, sizeof known.etag);
+    snprintf(known.content_type, sizeof known.content_type, "%s",
+             draft->content_type ? draft->content_type : "application/octet-stream");
+    if (r == 0)
+        r = copy_version(draft->engine, &copy, limits, err);
+    store_metadata_fini(&metadata);
+    if (r < 0)
+        return r;
+    attr_from_object(&copy.target, &draft->uri, ret_attr);
+    attr_take_stored(ret_attr, &draft->attr);
+    return 0;
+}
