@@ -64,6 +64,12 @@ S3DLIO_API void s3dlio_fork_prepare(void);
 S3DLIO_API void s3dlio_fork_parent(void);
 S3DLIO_API void s3dlio_fork_child(void);
 
+/* The calling thread is the main one and about to end by pthread_exit; to be called from a
+ * destructor of its thread-specific data (pthread_key_create). From then on the process ends when
+ * the program's other threads have, by exit(0), whatever the engine's do; without it engine threads
+ * delay that until they have been idle for a second, and exit handlers run on one of them. */
+S3DLIO_API void s3dlio_main_thread_left(void);
+
 /* Is this descriptor number the engine's own (socket, epoll set)? For close-everything loops. */
 S3DLIO_API bool s3dlio_owns_fd(int fd);
 

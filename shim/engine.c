@@ -1,4 +1,5 @@
-/* Loading the engine; see engine.h. `loading` serialises; after success nothing changes any more. */
+/* Loading the engine; see engine.h. `loading` serialises and guards main_left; what was loaded
+ * stays. */
 #include "shim/engine.h"
 
 #include <dlfcn.h>
@@ -20,6 +21,7 @@ struct engine_calls engine_calls;
 
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int state; /* 0 not tried, 1 loaded, negative errno */
+static bool main_left;
 
 static void library_path(char *path, size_t size)
 {
@@ -90,6 +92,8 @@ int engine_require(void)
         int result = engine_load();
         now = result < 0 ? result : 1;
         atomic_store_explicit(&state, now, memory_order_release);
+        if (now == 1 && main_left)
+            engine_call(main_thread_left)();
     }
     pthread_mutex_unlock(&loading);
     return now < 0 ? now : 0;
@@ -98,6 +102,15 @@ int engine_require(void)
 bool engine_is_loaded(void)
 {
     return atomic_load_explicit(&state, memory_order_acquire) == 1;
+}
+
+void engine_main_left(void)
+{
+    pthread_mutex_lock(&loading);
+    main_left = true;
+    if (engine_is_loaded())
+        engine_call(main_thread_left)();
+    pthread_mutex_unlock(&loading);
 }
 
 void engine_fork_prepare(void)
@@ -116,6 +129,7 @@ void engine_fork_parent(void)
 
 void engine_fork_child(void)
 {
+    main_left = false;
     if (engine_is_loaded())
         engine_call(fork_child)();
     pthread_mutex_unlock(&loading);

@@ -9,8 +9,9 @@
 #include "s3dlio.h"
 
 #define ENGINE_FUNCTIONS(F)                                                                        \
-    F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(owns_fd) F(get_stats) F(report)         \
-    F(stat) F(reader_open) F(reader_attr) F(reader_pread) F(reader_advise) F(reader_close)         \
+    F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(main_thread_left) F(owns_fd)            \
+    F(get_stats) F(report) F(stat)                                                                 \
+    F(reader_open) F(reader_attr) F(reader_pread) F(reader_advise) F(reader_close)                 \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
     F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget) F(draft_open)               \
     F(draft_from_writer) F(draft_pread) F(draft_pwrite) F(draft_truncate) F(draft_zero)            \
@@ -29,6 +30,9 @@ extern struct engine_calls engine_calls;
  * not on an open file. Any thread. */
 int engine_require(void);
 bool engine_is_loaded(void);
+
+/* The main thread is about to end by pthread_exit (s3dlio_main_thread_left). On that thread. */
+void engine_main_left(void);
 
 /* Around fork: no thread is loading the engine or inside its locks. */
 void engine_fork_prepare(void);

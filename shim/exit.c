@@ -9,6 +9,9 @@
  * descriptors, so nothing is missed, except what a program's own fopencookie stream writes to one
  * that late.
  *
+ * pthread_exit of the main thread is no end of the process yet; the engine is told, and makes it end
+ * with the program's last thread (s3dlio_main_thread_left).
+ *
  * quick_exit: the same without streams. _exit: the uploads, then the kernel. A signal or abort:
  * nothing; if this process was the last holder, the object stays as it was.
  *
@@ -19,6 +22,7 @@
 #include "shim/exit.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +45,7 @@
 
 static _Atomic(void *) left_out;
 static _Atomic int quick_status;
+static pthread_key_t main_key; /* its destructor runs when the main thread leaves, not at exit */
 
 /* Closes one descriptor and names the object if its upload fails. */
 static int close_one(int fd)
@@ -87,10 +92,22 @@ static void last_quick_handler(void)
         REAL(_exit)(STATUS_FAILED);
 }
 
+static void on_main_left(void *unused)
+{
+    engine_main_left();
+}
+
 void exit_init(void)
 {
     on_exit(last_handler, NULL);
     at_quick_exit(last_quick_handler);
+    if (!pthread_key_create(&main_key, on_main_left))
+        pthread_setspecific(main_key, &main_key);
+}
+
+void exit_fork_child(void)
+{
+    pthread_setspecific(main_key, &main_key);
 }
 
 void quick_exit(int status)

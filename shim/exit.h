@@ -5,6 +5,9 @@
 /* In the constructor, before anybody else registers a handler: ours then runs after all others. */
 void exit_init(void);
 
+/* In a fork child: the calling thread is its main one. */
+void exit_fork_child(void);
+
 /* This atexit handler, if it gets registered or has been, does not run once the engine is in use:
  * the clean-up of the libcrypto that the engine signs with. NULL is fine. */
 void exit_leave_out(void *handler);

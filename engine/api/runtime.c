@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "core/call.h"
 #include "io/fd.h"
+#include "io/keeper.h"
+#include "io/thread.h"
 
 const char *s3dlio_version(void)
 {
@@ -41,7 +43,14 @@ void s3dlio_fork_parent(void)
 void s3dlio_fork_child(void)
 {
     gate_fork_child();
+    thread_reset_child();
+    keeper_reset_child();
     engine_reset_child();
+}
+
+void s3dlio_main_thread_left(void)
+{
+    keeper_main_left();
 }
 
 bool s3dlio_owns_fd(int fd)

@@ -3,7 +3,8 @@
  * dialer.lock guards the inbox and the descriptors' creation; dialer.dials, dialer.later and
  * everything in a dial belong to the thread, and to the fork child after that (the gate keeps the thread out then). One
  * epoll set: slot numbers in its data say which dial an event belongs to, so that one that is over
- * is recognised. The thread never ends; without work it sleeps without a timeout.
+ * is recognised. The thread ends when it had no dial for thread_idle_ns() and, under the lock, finds
+ * the inbox empty; the next job starts another one, which goes on with the same descriptors.
  */
 #include "http/dialer.h"
 
@@ -74,7 +75,6 @@ static int dialer_ensure_running(void)
     if (dialer.running)
         return 0;
     dialer.inbox_end = &dialer.inbox;
-    dialer.generation = gate_generation();
     rc = dialer_open();
     if (rc == 0)
         rc = thread_start("s3dlio-dial", THREAD_STACK_LARGE_BYTES, dialer_main, NULL, NULL);
@@ -280,7 +280,7 @@ static int dialer_timeout_ms(void)
             at_ns = dial->deadline_ns;
     }
     if (at_ns == CLOCK_NEVER)
-        return -1;
+        return dialer.dials ? -1 : (int)(thread_idle_ns() / NS_PER_MS);
     left_ns = at_ns - clock_now_ns();
     if (left_ns > DIALER_SLEEP_MAX_NS)
         left_ns = DIALER_SLEEP_MAX_NS;
@@ -311,15 +311,27 @@ static void dialer_event(const struct epoll_event *event)
     dial_socket_action(dial, fd, events);
 }
 
+static bool dialer_leave(void)
+{
+    bool leave;
+
+    pthread_mutex_lock(&dialer.lock);
+    leave = !dialer.inbox;
+    dialer.running = !leave;
+    pthread_mutex_unlock(&dialer.lock);
+    return leave;
+}
+
 static void *dialer_main(void *arg)
 {
     struct epoll_event events[DIALER_EVENTS_MAX];
     struct gate_scope scope;
+    int count;
 
     (void)arg;
     gate_enter(&scope);
-    for (;;) {
-        int timeout_ms, count;
+    do {
+        int timeout_ms;
 
         dialer_run_jobs();
         dialer_step_all();
@@ -329,13 +341,14 @@ static void *dialer_main(void *arg)
         gate_sleep_end(1);
         for (int i = 0; i < count; i++)
             dialer_event(&events[i]);
-    }
+    } while (count != 0 || dialer.dials || !dialer_leave());
+    gate_leave(&scope);
     return NULL;
 }
 
 void dialer_reset_child(void)
 {
-    if (!dialer.running || dialer.generation == gate_generation())
+    if (dialer.generation == gate_generation())
         return;
     for (struct dial *dial = dialer.dials; dial; dial = dial->next)
         for (unsigned i = 0; i < dial->socket_count; i++)
@@ -347,4 +360,5 @@ void dialer_reset_child(void)
     dialer.later = NULL;
     dialer.inbox = NULL;
     dialer.running = false;
+    dialer.generation = gate_generation();
 }

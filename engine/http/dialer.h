@@ -1,8 +1,8 @@
 /* Establishing connections, on one engine thread ("s3dlio-dial") for all clients: handshakes need
  * more stack than a program's thread may have, and many can be under way at once.
  *
- * The thread sleeps whenever there is nothing to do, holds the gate whenever it is inside curl, and
- * calls back with no lock held. It starts with the first job of a process.
+ * The thread holds the gate whenever it is inside curl, and calls back with no lock held. It starts
+ * with a job and ends some time after the last one (io/thread.h).
  */
 #ifndef S3DLIO_HTTP_DIALER_H
 #define S3DLIO_HTTP_DIALER_H

@@ -17,6 +17,7 @@
 
 #include "io/aside.h"
 #include "io/gate.h"
+#include "io/thread.h"
 
 static struct {
     pthread_mutex_t lock;
@@ -37,6 +38,8 @@ static int http_global_crypto_locked(void)
         http_global.hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     if (!http_global.sha256 || !http_global.hmac)
         return -ENOMEM;
+    /* By itself OpenSSL does this when a thread is gone from the gate; it takes locks for it. */
+    thread_set_on_end(OPENSSL_thread_stop);
     atomic_store(&http_global.crypto_done, true);
     return 0;
 }

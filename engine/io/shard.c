@@ -35,7 +35,8 @@ static void shard_set_up(struct shard *shard)
     shard->driver = 0;
     shard->polled_ns = 0;
     atomic_store(&shard->held, 0);
-    shard->background_started = false;
+    shard->background_running = false;
+    pthread_cond_init(&shard->background_ended, NULL);
     atomic_store(&shard->background_quit, false);
     atomic_store(&shard->park, SHARD_PARK_AWAKE);
     shard->slot_free = 0;
@@ -73,6 +74,7 @@ void shard_free(struct shard *shard)
     fd_close(shard->epoll_fd);
     fd_close(shard->wake_fd);
     shard_waits_free(shard);
+    pthread_cond_destroy(&shard->background_ended);
     pthread_mutex_destroy(&shard->lock);
     free(shard->slots);
     free(shard);
@@ -120,7 +122,9 @@ void shard_unlock(struct shard *shard)
 {
     shard_notify_ready(shard);
     shard_notify_successor(shard);
-    if (atomic_load_explicit(&shard->held, memory_order_relaxed) > 0 && shard->leader == 0)
+    /* A leader that is late may have left by longjmp, and wakes nobody. */
+    if (atomic_load_explicit(&shard->held, memory_order_relaxed) > 0 &&
+        (shard->leader == 0 || !shard_is_led(shard, clock_now_ns())))
         shard_background_kick(shard);
     pthread_mutex_unlock(&shard->lock);
 }

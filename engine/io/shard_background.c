@@ -7,7 +7,9 @@
  * no leader behind. A program thread takes the lead from this one without a word; the thread finds
  * another ticket when it wakes, and ticks again.
  *
- * The thread starts the first time shard_unlock finds requests in flight that nobody waits for.
+ * The thread starts when shard_unlock finds requests in flight that nobody waits for, and ends when
+ * nothing was in flight for thread_idle_ns(). Both are decided under the shard's lock, inside the
+ * gate: `background_running` says what is true, in a fork child too.
  */
 #include "io/shard_private.h"
 
@@ -28,6 +30,7 @@ struct background {
     struct shard *shard;
     unsigned idle_ticks; /* in a row with nothing in flight */
     unsigned led_ticks;  /* in a row with the same leader asleep */
+    int64_t idle_since_ns;
 };
 
 static void background_rest(struct background *self, uint32_t drives)
@@ -44,8 +47,9 @@ static void background_rest(struct background *self, uint32_t drives)
     } else {
         if (!atomic_load(&shard->background_quit) && atomic_load(&shard->drives) == drives &&
             (!idle || atomic_load(&shard->held) == 0))
-            futex_wait(&shard->park, park, idle ? CLOCK_NEVER : BACKGROUND_DEEP_NS, FUTEX_BITS_ALL);
-        self->idle_ticks = self->led_ticks = 0;
+            futex_wait(&shard->park, park, idle ? thread_idle_ns() : BACKGROUND_DEEP_NS,
+                       FUTEX_BITS_ALL);
+        self->led_ticks = 0;
     }
     atomic_store(&shard->park, SHARD_PARK_AWAKE);
 }
@@ -97,26 +101,58 @@ static void background_watch(struct background *self)
     gate_leave(&scope);
 }
 
+/* Whether the thread is to end: then the shard may be gone already. */
+static bool background_leave(struct background *self)
+{
+    struct shard *shard = self->shard;
+    struct gate_scope scope;
+    bool leave;
+
+    gate_enter(&scope);
+    pthread_mutex_lock(&shard->lock);
+    leave = atomic_load(&shard->background_quit) || atomic_load(&shard->held) == 0;
+    if (leave) {
+        shard->background_running = false;
+        pthread_cond_broadcast(&shard->background_ended);
+    }
+    pthread_mutex_unlock(&shard->lock);
+    gate_leave(&scope);
+    return leave;
+}
+
+static bool background_is_idle(struct background *self)
+{
+    int64_t now_ns;
+
+    if (atomic_load(&self->shard->held) > 0) {
+        self->idle_ticks = 0;
+        return false;
+    }
+    now_ns = clock_now_ns();
+    if (self->idle_ticks++ == 0)
+        self->idle_since_ns = now_ns;
+    return now_ns - self->idle_since_ns >= thread_idle_ns();
+}
+
 static void *background_main(void *arg)
 {
     struct background self = {.shard = arg};
     struct shard *shard = arg;
 
-    while (!atomic_load(&shard->background_quit)) {
+    for (;;) {
         uint32_t drives = atomic_load(&shard->drives);
 
         background_rest(&self, drives);
-        if (atomic_load(&shard->held) == 0) {
-            self.idle_ticks++;
-            continue;
+        if (atomic_load(&shard->background_quit) || background_is_idle(&self)) {
+            if (background_leave(&self))
+                return NULL;
+        } else if (self.idle_ticks == 0) {
+            if (atomic_load(&shard->drives) == drives)
+                background_watch(&self);
+            else
+                self.led_ticks = 0;
         }
-        self.idle_ticks = 0;
-        if (atomic_load(&shard->drives) == drives)
-            background_watch(&self);
-        else
-            self.led_ticks = 0;
     }
-    return NULL;
 }
 
 static void background_wake(struct shard *shard)
@@ -130,27 +166,26 @@ void shard_background_kick(struct shard *shard)
     char name[16];
     int rc;
 
-    if (shard->background_started) {
+    if (shard->background_running) {
         if (atomic_load(&shard->park) == SHARD_PARK_DEEP)
             background_wake(shard);
         return;
     }
     snprintf(name, sizeof name, "s3dlio-%u", shard->index % 1000);
-    rc = thread_start(name, THREAD_STACK_BYTES, background_main, shard, &shard->background);
-    shard->background_started = rc == 0;
+    rc = thread_start(name, THREAD_STACK_BYTES, background_main, shard, NULL);
+    shard->background_running = rc == 0;
     if (rc < 0)
         log_debug("no background thread for shard %u: error %d", shard->index, -rc);
 }
 
 void shard_background_stop(struct shard *shard)
 {
-    if (!shard->background_started)
-        return;
-    atomic_store(&shard->background_quit, true);
-    background_wake(shard);
     pthread_mutex_lock(&shard->lock);
-    shard_interrupt(shard);
+    atomic_store(&shard->background_quit, true);
+    while (shard->background_running) {
+        background_wake(shard);
+        shard_interrupt(shard);
+        pthread_cond_wait(&shard->background_ended, &shard->lock);
+    }
     pthread_mutex_unlock(&shard->lock);
-    pthread_join(shard->background, NULL);
-    shard->background_started = false;
 }

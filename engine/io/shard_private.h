@@ -71,8 +71,8 @@ struct shard {
     _Atomic uint32_t held;
     _Atomic uint32_t drives; /* counts moves of program threads */
 
-    pthread_t background;
-    bool background_started;
+    bool background_running;
+    pthread_cond_t background_ended;
     _Atomic bool background_quit;
     _Atomic uint32_t park; /* enum shard_park, a futex */
 };

@@ -1,36 +1,125 @@
-/* Starting an engine thread. The mask is set before the thread exists, so that no signal of the
- * program is ever delivered to it. Holds no state. */
+/* Starting an engine thread, and its end. The mask is set before the thread exists, so that no
+ * signal of the program is ever delivered to it. All state is atomic; no locks. */
 #include "io/thread.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "io/gate.h"
+#include "io/keeper.h"
+
+struct thread_task {
+    void *(*main)(void *arg);
+    void *arg;
+    bool joined;
+};
+
+static struct {
+    _Atomic int count;
+    _Atomic int64_t idle_ns;
+    void (*_Atomic on_end)(void);
+} threads = {.idle_ns = NS_PER_S};
+
+static void *thread_main(void *arg)
+{
+    struct thread_task task = *(struct thread_task *)arg;
+    void (*on_end)(void);
+    void *result;
+
+    free(arg);
+    result = task.main(task.arg);
+    on_end = atomic_load(&threads.on_end);
+    if (on_end && task.joined) {
+        on_end(); /* whoever joins may be inside, and then fork waits for both */
+    } else if (on_end) {
+        struct gate_scope scope;
+
+        gate_enter(&scope);
+        on_end();
+        gate_leave(&scope);
+    }
+    atomic_fetch_sub(&threads.count, 1);
+    return result;
+}
+
+static int thread_create(const pthread_attr_t *attr, const char *name, struct thread_task *task,
+                         pthread_t *ret_thread)
+{
+    sigset_t all, before;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(ret_thread, attr, thread_main, task);
+    if (rc == 0) {
+        /* After it exists, before anybody can have seen it end: never more than there are. */
+        atomic_fetch_add(&threads.count, 1);
+        pthread_setname_np(*ret_thread, name);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -rc;
+}
 
 int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), void *arg,
                  pthread_t *ret_thread)
 {
-    sigset_t all, before;
+    struct thread_task *task = malloc(sizeof *task);
     pthread_attr_t attr;
     pthread_t thread;
     int rc;
 
-    rc = pthread_attr_init(&attr);
-    if (rc)
-        return -rc;
+    if (!task)
+        return -ENOMEM;
+    *task = (struct thread_task){.main = main, .arg = arg, .joined = ret_thread != NULL};
+    rc = -pthread_attr_init(&attr);
+    if (rc < 0) {
+        free(task);
+        return rc;
+    }
     /* The thread-local storage of the program and its libraries lies in the same mapping. */
     stack_bytes += (size_t)PTHREAD_STACK_MIN + ((size_t)128 << 10);
     pthread_attr_setstacksize(&attr, stack_bytes);
     if (!ret_thread)
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&thread, &attr, main, arg);
-    if (rc == 0) {
-        pthread_setname_np(thread, name);
-        if (ret_thread)
-            *ret_thread = thread;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    rc = thread_create(&attr, name, task, &thread);
     pthread_attr_destroy(&attr);
-    return -rc;
+    if (rc < 0) {
+        free(task);
+        return rc;
+    }
+    if (ret_thread)
+        *ret_thread = thread;
+    keeper_on_thread();
+    return 0;
+}
+
+int thread_count(void)
+{
+    return atomic_load(&threads.count);
+}
+
+int64_t thread_idle_ns(void)
+{
+    return atomic_load_explicit(&threads.idle_ns, memory_order_relaxed);
+}
+
+void thread_set_idle_ns(int64_t idle_ns)
+{
+    atomic_store_explicit(&threads.idle_ns, idle_ns, memory_order_relaxed);
+}
+
+void thread_set_on_end(void (*on_end)(void))
+{
+    atomic_store(&threads.on_end, on_end);
+}
+
+void thread_reset_child(void)
+{
+    atomic_store(&threads.count, 0);
 }

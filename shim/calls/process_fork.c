@@ -19,6 +19,7 @@
 #include "shim/calls/stdio.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
+#include "shim/exit.h"
 #include "shim/fdtab.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -82,6 +83,7 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
         engine_fork_child();
     if (!pid) {
         vfork_parent = 0;
+        exit_fork_child();
         pipes_close(keep_fd);
     }
     pthread_mutex_unlock(&forks.lock);

@@ -2,11 +2,15 @@
  * descriptors. The program starts itself again in a role, so that return from main is tested. */
 #include "tests/preload/preload.h"
 
+#include <dirent.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
 #define STATUS_FAILED 74
+#define PATIENCE_MS   60000
 
 static const char *target; /* the file of this role */
 
@@ -187,6 +191,144 @@ static int role_fails_already(void)
     return 9;
 }
 
+/* ---- roles whose main thread leaves by pthread_exit ---- */
+
+static void write_and_read_back(void)
+{
+    char text[8] = "";
+    int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || write(fd, "before", 6) != 6 || close(fd))
+        _exit(98);
+    fd = open(target, O_RDONLY);
+    if (fd < 0 || read(fd, text, sizeof text) != 6 || strcmp(text, "before") || close(fd))
+        _exit(98);
+}
+
+static void *write_and_leave_open(void *unused)
+{
+    write_and_read_back();
+    write_to_target("by a thread");
+    return NULL;
+}
+
+static _Noreturn void leave_to(void *(*work)(void *))
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, work, NULL))
+        _exit(97);
+    pthread_exit(NULL);
+}
+
+static int role_main_leaves(void)
+{
+    leave_to(write_and_leave_open);
+}
+
+static void *write_late(void *unused)
+{
+    write_and_read_back();
+    usleep(300000); /* with no thread of the program at work, but there */
+    write_to_target("late");
+    return NULL;
+}
+
+static int role_main_leaves_early(void)
+{
+    leave_to(write_late);
+}
+
+static int role_main_leaves_last(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, write_and_leave_open, NULL);
+    pthread_join(thread, NULL);
+    pthread_exit(NULL);
+}
+
+/* Whoever runs handlers has a stack like the program's threads, and is not disturbed however long
+ * they take. */
+static void write_in_handler(void)
+{
+    volatile char deep[2 << 20];
+    for (size_t i = 0; i < sizeof deep; i += 4096)
+        deep[i] = 1;
+    write_and_read_back();
+    usleep(1500000);
+    write_to_target(deep[0] ? "by a handler" : "");
+}
+
+static void *leave_nothing_open(void *unused)
+{
+    write_and_read_back();
+    return NULL;
+}
+
+static int role_handler_after_main(void)
+{
+    atexit(write_in_handler);
+    leave_to(leave_nothing_open);
+}
+
+static int role_handler_of_main(void)
+{
+    atexit(write_in_handler);
+    pthread_exit(NULL);
+}
+
+static void *leave_in_child(void *unused)
+{
+    write_and_read_back();
+    pid_t pid = fork();
+    if (!pid)
+        leave_to(write_and_leave_open);
+    int status;
+    if (waitpid(pid, &status, 0) != pid || status)
+        _exit(96);
+    return NULL;
+}
+
+static int role_child_leaves(void)
+{
+    leave_to(leave_in_child);
+}
+
+static void hang_in_handler(void)
+{
+    printf("ready\n");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
+static int role_hangs(void)
+{
+    atexit(hang_in_handler);
+    leave_to(write_and_leave_open);
+}
+
+static void *wait_for_signal(void *unused)
+{
+    sigset_t set;
+    int got;
+    write_and_read_back();
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    printf("ready\n");
+    fflush(stdout);
+    sigwait(&set, &got);
+    write_to_target("signalled");
+    return NULL;
+}
+
+static int role_waits(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    leave_to(wait_for_signal);
+}
+
 static const struct {
     const char *name;
     int (*run)(void);
@@ -212,6 +354,14 @@ static const struct {
     ROLE(fails),
     ROLE(fails_underscore),
     ROLE(fails_already),
+    ROLE(main_leaves),
+    ROLE(main_leaves_early),
+    ROLE(main_leaves_last),
+    ROLE(handler_after_main),
+    ROLE(handler_of_main),
+    ROLE(child_leaves),
+    ROLE(hangs),
+    ROLE(waits),
 #undef ROLE
 };
 
@@ -229,7 +379,30 @@ static int play(const char *name, const char *path)
 extern char **environ;
 static char output[256]; /* of the last role, stdout and stderr */
 
-static int run(const char *role)
+/* Ends at the end of the output, after the role's first line if a signal is to be sent then, or when
+ * it takes too long. */
+static void collect(int fd, pid_t pid, int signal_number)
+{
+    struct pollfd watch = {.fd = fd, .events = POLLIN};
+    size_t length = 0;
+    while (length < sizeof output - 1) {
+        ssize_t got = -1;
+        if (poll(&watch, 1, PATIENCE_MS) > 0)
+            got = read(fd, output + length, sizeof output - 1 - length);
+        if (got < 0)
+            kill(pid, SIGKILL);
+        if (got <= 0)
+            break;
+        length += (size_t)got;
+        if (signal_number && output[length - 1] == '\n') {
+            kill(pid, signal_number);
+            signal_number = 0;
+        }
+    }
+    output[length] = '\0';
+}
+
+static int run_signalled(const char *role, int signal_number)
 {
     char *argv[] = {(char *)"test_exit", (char *)role, (char *)preload_path(role), NULL};
     unlink(argv[2]);
@@ -244,15 +417,16 @@ static int run(const char *role)
     assert_int_equal(posix_spawn(&pid, "/proc/self/exe", &actions, NULL, argv, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
-    size_t length = 0;
-    for (ssize_t got; length < sizeof output - 1 &&
-                      (got = read(ends[0], output + length, sizeof output - 1 - length)) > 0;)
-        length += (size_t)got;
-    output[length] = '\0';
+    collect(ends[0], pid, signal_number);
     close(ends[0]);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return status;
+}
+
+static int run(const char *role)
+{
+    return run_signalled(role, 0);
 }
 
 static void assert_left(const char *role, const char *expected)
@@ -312,6 +486,65 @@ static void failure_shows(void **state)
     }
 }
 
+static void main_may_leave(void **state)
+{
+    static const struct {
+        const char *role, *content;
+        int signal_number;
+    } cases[] = {
+        {"main_leaves", "by a thread", 0},
+        {"main_leaves_early", "late", 0},
+        {"main_leaves_last", "by a thread", 0},
+        {"handler_after_main", "by a handler", 0},
+        {"handler_of_main", "by a handler", 0},
+        {"child_leaves", "by a thread", 0},
+        {"waits", "signalled", SIGTERM},
+    };
+    for (unsigned i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = run_signalled(cases[i].role, cases[i].signal_number);
+        if (status)
+            fail_msg("%s: status %#x, %s", cases[i].role, status, output);
+        assert_left(cases[i].role, cases[i].content);
+    }
+}
+
+static void signals_end_what_main_left(void **state)
+{
+    int status = run_signalled("hangs", SIGTERM);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGTERM);
+}
+
+static unsigned threads(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    unsigned count = 0;
+    assert_non_null(tasks);
+    for (const struct dirent *entry; (entry = readdir(tasks));)
+        count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+static void an_idle_process_has_one_thread(void **state)
+{
+    const char *path = preload_path("idle");
+    char text[8];
+    preload_make(path, 100000);
+    int written = open(preload_path("idle.open"), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0 && written >= 0);
+    assert_int_equal(read(fd, text, sizeof text), sizeof text);
+    for (int waited_ms = 0; threads() > 1 && waited_ms < PATIENCE_MS; waited_ms += 20)
+        usleep(20000);
+    assert_int_equal(threads(), 1);
+    assert_int_equal(pread(fd, text, sizeof text, 90000), sizeof text);
+    assert_true(preload_matches(text, sizeof text, 90000));
+    assert_int_equal(write(written, text, sizeof text), sizeof text);
+    assert_int_equal(close(written), 0);
+    close(fd);
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 3)
@@ -320,6 +553,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(everything_arrives),
         cmocka_unit_test(a_signal_stores_nothing),
         cmocka_unit_test(failure_shows),
+        cmocka_unit_test(main_may_leave),
+        cmocka_unit_test(signals_end_what_main_left),
+        cmocka_unit_test(an_idle_process_has_one_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

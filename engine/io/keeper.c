@@ -1,0 +1,115 @@
+/* Contract: keeper.h.
+ *
+ * keeper_main_left sets `main_left`, then looks for engine threads; thread_start counts its thread,
+ * then looks at `main_left`: so one of them starts the keeper. There is one at most. How many
+ * threads the process has the kernel says; a main thread that has left counts as a zombie.
+ */
+#include "io/keeper.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "io/fd.h"
+#include "io/gate.h"
+#include "io/thread.h"
+
+/* How long after its last thread a process ends at most, when there is nothing left to upload. */
+#define KEEPER_LOOK_NS (50 * NS_PER_MS)
+
+static struct {
+    _Atomic bool main_left, running;
+} keeper;
+
+/* -1: cannot be known. See proc(5), /proc/pid/stat. */
+static int keeper_live_threads(int fd)
+{
+    char text[1024], state;
+    const char *behind_name;
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    int threads;
+
+    if (n <= 0)
+        return -1;
+    text[n] = '\0';
+    behind_name = strrchr(text, ')');
+    if (!behind_name || sscanf(behind_name + 1,
+                               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
+                               " %d",
+                               &state, &threads) != 2)
+        return -1;
+    return state == 'Z' ? threads - 1 : threads;
+}
+
+static void *keeper_main(void *arg)
+{
+    const struct timespec look = {.tv_nsec = KEEPER_LOOK_NS};
+    int fd = fd_adopt(open("/proc/self/stat", O_RDONLY | O_CLOEXEC)), live;
+
+    (void)arg;
+    do {
+        nanosleep(&look, NULL);
+        live = keeper_live_threads(fd);
+        if (live >= 0 && live <= thread_count() + 1)
+            exit(0);
+    } while (live >= 0 || thread_count() > 0);
+    fd_close(fd);
+    atomic_store(&keeper.running, false);
+    return NULL;
+}
+
+static void keeper_start(void)
+{
+    const struct gate_scope *scope = gate_current();
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigset_t before;
+    int rc;
+
+    if (atomic_exchange(&keeper.running, true))
+        return;
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, scope ? &scope->caller_mask : NULL, &before);
+    rc = pthread_create(&thread, &attr, keeper_main, NULL);
+    if (rc == 0)
+        pthread_setname_np(thread, "s3dlio-keeper");
+    else
+        log_debug("nobody watches for the end of the program's threads: error %d", rc);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    if (rc != 0)
+        atomic_store(&keeper.running, false);
+}
+
+void keeper_main_left(void)
+{
+    struct gate_scope scope;
+
+    gate_enter(&scope);
+    atomic_store(&keeper.main_left, true);
+    if (thread_count() > 0)
+        keeper_start();
+    gate_leave(&scope);
+}
+
+void keeper_on_thread(void)
+{
+    if (atomic_load(&keeper.main_left))
+        keeper_start();
+}
+
+void keeper_reset_child(void)
+{
+    atomic_store(&keeper.main_left, false);
+    atomic_store(&keeper.running, false);
+}
