@@ -3,7 +3,8 @@
  * resolver.lock guards the table, is held for moments and inside the gate only. An entry is pending
  * while its lookup runs; one that is pending under an older process generation belongs to a thread
  * that fork left behind, and is started again. The table is small and the entry used longest ago
- * gives way.
+ * gives way. Names below "localhost" are this machine without a lookup (RFC 6761, 6.3): so a server
+ * of one's own can have buckets in its host name.
  */
 #include "http/resolver.h"
 
@@ -15,6 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -62,6 +64,14 @@ static bool resolver_is_literal(const char *host)
     unsigned char bytes[sizeof(struct in6_addr)];
 
     return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+static bool resolver_is_loopback(const char *host)
+{
+    static const char suffix[] = ".localhost";
+    size_t length = strlen(host), suffix_length = sizeof suffix - 1;
+
+    return length > suffix_length && strcasecmp(host + length - suffix_length, suffix) == 0;
 }
 
 /* ---- the table, locked ------------------------------------------------------------------------ */
@@ -187,6 +197,15 @@ static int resolver_start(struct resolver_host *host, struct error *err)
     return -EAGAIN;
 }
 
+static void resolver_set_loopback(struct resolver_host *host)
+{
+    host->state = RESOLVER_KNOWN;
+    host->expires_ns = CLOCK_NEVER;
+    host->count = 2;
+    strcpy(host->addresses[0].text, "127.0.0.1");
+    strcpy(host->addresses[1].text, "::1");
+}
+
 static int resolver_next_locked(const char *name, char *ret_address, struct error *err)
 {
     struct resolver_host *host = resolver_find(name);
@@ -195,6 +214,8 @@ static int resolver_next_locked(const char *name, char *ret_address, struct erro
     if (!host)
         host = resolver_make(name);
     host->used_ns = now_ns;
+    if (host->state == RESOLVER_EMPTY && resolver_is_loopback(name))
+        resolver_set_loopback(host);
     if (host->state == RESOLVER_PENDING && host->generation == gate_generation())
         return -EAGAIN;
     if (host->state == RESOLVER_KNOWN && now_ns < host->expires_ns) {

@@ -51,6 +51,7 @@ struct s3_bucket {
 struct s3_settings {
     bool tls;
     bool custom;    /* an endpoint of the user's own, not Amazon's */
+    bool literal;   /* its host is an address, which cannot have a bucket in front */
     int addressing; /* index of the option's words: auto, path, virtual */
     uint16_t port;
     char host[S3_HOST_MAX];      /* custom: as given, without brackets */

@@ -6,6 +6,7 @@
  * of wildcard), so it goes into the path. Both lists only grow until the store is closed; past
  * S3_ENDPOINTS_MAX hosts, buckets go into the path of their region's host.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,13 @@ static int url_error(const char *url, struct error *err)
                      "the endpoint URL %.100s is not http(s)://host[:port][/path]; check "
                      "AWS_ENDPOINT_URL",
                      url);
+}
+
+static bool is_address(const char *host)
+{
+    unsigned char bytes[sizeof(struct in6_addr)];
+
+    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
 }
 
 /* Host and port of "host:port" or "[::1]:port". */
@@ -53,6 +61,7 @@ static int parse_authority(const char *text, size_t length, struct s3_settings *
         return -EINVAL;
     memcpy(settings->host, host, (size_t)(end - host));
     settings->host[end - host] = '\0';
+    settings->literal = is_address(settings->host);
     settings->port = (uint16_t)number;
     return 0;
 }
@@ -96,7 +105,7 @@ static bool wants_virtual(const struct s3_settings *settings, const char *bucket
     if (!bucket[0] || length > 63 ||
         strspn(bucket, "abcdefghijklmnopqrstuvwxyz0123456789.-") != length)
         return false;
-    if (settings->addressing == ADDRESSING_PATH || (dotted && settings->tls))
+    if (settings->addressing == ADDRESSING_PATH || (dotted && settings->tls) || settings->literal)
         return false;
     return settings->addressing == ADDRESSING_VIRTUAL || !settings->custom;
 }

@@ -5,7 +5,7 @@ load lib/shim
 load lib/data
 
 setup_file() {
-    start_server bundled-tls --bucket elsewhere@eu-west-1
+    start_server bundled-tls --bucket elsewhere@eu-west-1 --domain s3.localhost
     mkdir -p "$NATIVE/text"
     echo 'over the wire' >"$NATIVE/text/short.txt"
     add_data
@@ -35,6 +35,19 @@ FILE=$VIRTUAL/text/short.txt
     url=$(setting AWS_ENDPOINT_URL)
     refuse 1 'Input/output error' "AWS_ENDPOINT_URL=${url/127.0.0.1/127.0.0.2}" \
         S3DLIO_OPERATION_TIMEOUT_SECS=5 cat "$FILE"
+}
+
+@test "the bucket in the host name: over TLS, of a server that knows its domain only" {
+    local url
+    url=$(setting AWS_ENDPOINT_URL)
+    url=${url/127.0.0.1/s3.localhost}
+    [[ $(shim "AWS_ENDPOINT_URL=$url" S3DLIO_ADDRESSING=virtual cat "$FILE") == 'over the wire' ]]
+    shim "AWS_ENDPOINT_URL=$url" S3DLIO_ADDRESSING=virtual sh -c "cp $FILE $FILE.2 && cmp $FILE $FILE.2 && rm $FILE.2"
+    # Without the domain the server takes the key for the bucket: that shows which style was used.
+    refuse 1 'NoSuchBucket|No such file' "AWS_ENDPOINT_URL=${url/s3.localhost/other.localhost}" \
+        S3DLIO_ADDRESSING=virtual S3DLIO_TLS_VERIFY=0 cat "$FILE"
+    [[ $(shim "AWS_ENDPOINT_URL=${url/s3.localhost/other.localhost}" S3DLIO_ADDRESSING=path S3DLIO_TLS_VERIFY=0 \
+        cat "$FILE") == 'over the wire' ]]
 }
 
 @test "a bucket of another region is found" {

@@ -59,6 +59,8 @@ static void hosts_and_styles(void **state)
         {"AWS_ENDPOINT_URL=https://host:443", NULL, "bkt", "host", true},
         {"AWS_ENDPOINT_URL=https://host:80", NULL, "bkt", "host:80", true},
         {"AWS_ENDPOINT_URL=http://[::1]:9000", NULL, "bkt", "[::1]:9000", true},
+        {"AWS_ENDPOINT_URL=http://127.0.0.1:9000", "S3DLIO_ADDRESSING=virtual", "bkt",
+         "127.0.0.1:9000", true},
         {"AWS_ENDPOINT_URL=http://s3.test:9000", "S3DLIO_ADDRESSING=virtual", "bkt",
          "bkt.s3.test:9000", false},
         {"AWS_ENDPOINT_URL=http://s3.test", "S3DLIO_ADDRESSING=virtual", "a.b", "a.b.s3.test",
