@@ -1,38 +1,104 @@
-/* The open file descriptions of a process tree: slots in one shared memory arena, inherited by fork.
+/* What a process tree has open, in one shared memory arena that fork inherits: open file descriptions
+ * (slots), files that are being written (nodes), and the processes that hold them.
  *
- * A slot holds what POSIX says dup and fork share: the offset and the status flags. It holds numbers
- * only, no pointers. The arena is anonymous shared memory mapped at the first virtual open; slots are
- * found by a lock-free search and belong to no process in particular: `holders` counts the processes
- * that have one open.
+ * It holds numbers and names only, no pointers. Which process holds what is a bit in the process's
+ * record, and nothing else counts holders: whoever gives something up learns whether others are
+ * left, and dead ones are swept then. Processes that mapped an arena before they forked share it;
+ * others have arenas of their own.
+ *
+ * Locking: `arena_table_lock` covers records, bits, and the names of nodes. It is held for moments, never
+ * over a request. The lock of a slot covers its offset, a node's `order` its length.
  */
 #ifndef S3DLIO_SHIM_ARENA_H
 #define S3DLIO_SHIM_ARENA_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+#include "shim/path.h"
+#include "shim/shared_lock.h"
+
+#define ARENA_SLOTS     65536u
+#define ARENA_NODES     16384u
+#define ARENA_PROCESSES 2048u
+
+/* What POSIX says dup and fork share. */
 struct arena_slot {
-    _Atomic uint32_t holders;  /* processes; 0 is free */
-    _Atomic uint32_t lock;     /* 0 is free: serialises the offset */
+    _Atomic uint32_t used;
+    struct shared_lock lock; /* serialises the offset */
     _Atomic int64_t offset;
-    _Atomic uint32_t flags;    /* O_ACCMODE, O_APPEND, O_NONBLOCK … as fcntl(F_GETFL) shows them */
+    _Atomic uint32_t flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK … as fcntl(F_GETFL) shows them */
     _Atomic uint32_t reserved;
 };
 
-#define ARENA_SLOTS 65536u
+/* A file that is being written, as all processes of the tree see it. */
+struct arena_node {
+    _Atomic uint32_t used;
+    struct shared_lock order; /* writes that move the end, and what changes their target: one by one */
+    _Atomic int32_t error;    /* sticky negative errno of a failed write */
+    _Atomic bool is_discarded; /* unlinked, or never to be: nothing is published any more */
+    _Atomic bool is_due;       /* has what no publish has tried yet */
+    _Atomic uint32_t has, mode, uid, gid; /* as of struct s3dlio_attr */
+    _Atomic int64_t mtime_ns;             /* since the epoch */
+    _Atomic uint64_t length_bytes;
+    uint64_t inode;
+    _Atomic uint32_t renames;    /* changes of the path so far */
+    char path[PATH_VIRTUAL_MAX]; /* canonical; under the table's lock */
+};
 
-/* A free slot with one holder, offset 0. 0, -ENOMEM, -ENFILE, or the errno of memfd_create. */
+/* The arena is there, with a record for this process. 0, -ENOMEM, -EAGAIN (too many processes). */
+int arena_need(void);
+
+/* A free slot that this process holds, offset 0. 0, -ENFILE, or of arena_need. */
 int arena_alloc(uint32_t flags, struct arena_slot **ret_slot);
-/* One more holder: before a fork. */
-void arena_hold(struct arena_slot *slot);
-/* One holder less; returns how many are left. */
-uint32_t arena_release(struct arena_slot *slot);
+/* This process's hold ends. True: nobody else has one, and the caller frees the slot. `sweeps`: that
+ * matters, so dead holders are looked for. False in a process that did not come by fork(). */
+bool arena_drop(struct arena_slot *slot, bool sweeps);
+void arena_free(struct arena_slot *slot);
 
-/* The offset's lock. Held over the read or write that moves it, as the kernel's f_pos lock is; a
- * dead owner's is taken over. Returns 1 when taken, 0 to a signal handler that interrupted its own
- * thread in it: that passes through and does not unlock. No system call unless somebody waits. */
-int arena_lock(struct arena_slot *slot);
-void arena_unlock(struct arena_slot *slot);
+/* A node of that name, which this process holds; all else is the caller's to fill in. */
+int arena_node_alloc(const char *path, struct arena_node **ret_node);
+bool arena_node_drop(struct arena_node *node);
+void arena_node_free(struct arena_node *node);
+uint32_t arena_node_index(const struct arena_node *node); /* below ARENA_NODES */
+
+/* The node at or behind `index` that has this path (NULL: any) and is not discarded, or NULL; under the
+ * table's lock. Search on from arena_node_index + 1. */
+struct arena_node *arena_node_next(uint32_t index, const char *path);
+/* Has it a living holder? One whose holders were all killed is free afterwards. Under the table's lock. */
+bool arena_node_lives(struct arena_node *node);
+/* Gives the node another name; the table's lock is taken. */
+void arena_node_rename(struct arena_node *node, const char *path);
+/* It is found by its name no more. */
+void arena_node_discard(struct arena_node *node);
+
+/* Is any node in use, by whatever process? One load. */
+bool arena_any_node(void);
+
+/* Returns what shared_lock_take does. The arena must be there. */
+int arena_table_lock(void);
+void arena_table_unlock(int locked);
+
+/* Around fork: the child gets a record with all holds of this process, or -EAGAIN and no fork is to be.
+ * After prepare the table's lock is held. `pid` as fork returns it. */
+int arena_fork_prepare(void);
+void arena_fork_parent(pid_t pid);
 void arena_fork_child(void);
+/* At the end of a process that has given everything up: its record is free. */
+void arena_leave(void);
+
+/* The offset's lock: see shared_lock_take. Held over the read or write that moves it, as the kernel's
+ * f_pos lock is. */
+static inline int arena_lock(struct arena_slot *slot)
+{
+    return shared_lock_take(&slot->lock);
+}
+
+static inline void arena_unlock(struct arena_slot *slot)
+{
+    shared_lock_give(&slot->lock);
+}
 
 #endif

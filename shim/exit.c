@@ -69,13 +69,14 @@ static int close_all(void)
         first = first ? first : result;
     }
     int result = staged_publish_maps();
+    arena_leave();
     return first ? first : result;
 }
 
 static void last_handler(int status, void *unused)
 {
     int result = 0;
-    if (file_any() || staged_any()) {
+    if (file_any() || staged_any_own()) {
         stdio_flush_all();
         result = close_all();
     }
@@ -86,7 +87,7 @@ static void last_handler(int status, void *unused)
 
 static void last_quick_handler(void)
 {
-    int result = file_any() || staged_any() ? close_all() : 0;
+    int result = file_any() || staged_any_own() ? close_all() : 0;
     stats_tell();
     if (result < 0 && !quick_status)
         REAL(_exit)(STATUS_FAILED);
@@ -120,7 +121,7 @@ void quick_exit(int status)
 void _exit(int status)
 {
     if (unlikely(engine_is_loaded()) && !process_is_vfork_child()) {
-        if ((file_any() || staged_any()) && close_all() < 0 && !status)
+        if ((file_any() || staged_any_own()) && close_all() < 0 && !status)
             status = STATUS_FAILED;
         stats_tell();
     }

@@ -82,8 +82,8 @@ int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
     int result = path_copy && uri_copy ? arena_alloc((uint32_t)flags, &slot) : -ENOMEM;
     struct file *file = result < 0 ? NULL : file_take();
     if (!file) {
-        if (slot)
-            arena_release(slot);
+        if (slot && arena_drop(slot, false))
+            arena_free(slot);
         free(path_copy);
         free(uri_copy);
         return result < 0 ? result : -ENFILE;
@@ -94,7 +94,7 @@ int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
     atomic_store(&file->generation, generation);
     file->kind = kind;
     file->slot = slot;
-    file->append = (flags & O_APPEND) != 0;
+    file->opener = getpid();
     file->path = path_copy;
     file->uri = uri_copy;
     atomic_fetch_add(&files.open, 1);
@@ -126,62 +126,39 @@ void file_ref(struct file *file)
     atomic_fetch_add(&file->refs, 1);
 }
 
-/* The upload's end. A child's copy of its parent's writer is only forgotten. */
-static int writer_end(struct file *file)
-{
-    struct s3dlio_writer *writer = file->writer;
-    file->writer = NULL;
-    if (!writer)
-        return 0;
-    if (file->writer_pid != getpid()) {
-        engine_call(writer_forget)(writer);
-        return 0;
-    }
-    staged_writer_gone(file->staged);
-    if (file->writer_error || file->staged->is_discarded) {
-        engine_call(writer_abort)(writer);
-        return file->writer_error;
-    }
-    struct s3dlio_error error = {0};
-    int result = engine_call(writer_close)(writer, NULL, &error);
-    if (result < 0)
-        report_error(&error);
-    return result;
-}
-
-static int upload_end(struct file *file)
-{
-    int result = writer_end(file);
-    if (file->kind == FILE_DRAFT && file->publishes)
-        result = staged_publish(file->staged);
-    staged_put(file->staged);
-    file->staged = NULL;
-    return result;
-}
-
-bool file_is_own_upload(const struct file *file)
-{
-    return file_is_written(file) && file->writer_pid == getpid();
-}
-
 void file_discard(struct file *file)
 {
     file->publishes = false;
-    if (file->kind == FILE_WRITER)
-        file->staged->is_discarded = true;
+    if (file->staged)
+        staged_discard_new(file->staged);
+}
+
+/* The description's end in this process: 0 or the error of what was published. */
+static int description_end(struct file *file, bool is_last)
+{
+    struct staged *staged = file->staged;
+    int result = 0, last;
+    if (staged && file->publishes && (is_last || file->opener == getpid()))
+        result = staged->draft ? staged_publish(staged) : staged_end_stream(staged);
+    last = staged_put(staged, !result);
+    file->staged = NULL;
+    return result ? result : last;
 }
 
 int file_close(struct file *file)
 {
     if (atomic_fetch_sub(&file->refs, 1) > 1)
         return 0;
-    int result = upload_end(file);
+    bool is_last = arena_drop(file->slot, file->publishes || file->lock_fd);
+    int result = description_end(file, is_last);
+    lock_end(file, is_last);
+    if (is_last)
+        arena_free(file->slot);
     if (file->reader)
         engine_call(reader_close)(file->reader);
     if (file->directory)
         directory_free(file->directory);
     map_backing_free(file->backing);
-    lock_end(file, arena_release(file->slot) == 0);
     free(file->path);
     free(file->uri);
     file->reader = NULL;
@@ -260,37 +237,18 @@ void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg)
 
 /* ---- fork ---- */
 
-static void hold_all(void (*change)(struct arena_slot *))
-{
-    for (uint32_t i = 1; i <= files.made; i++) {
-        struct file *file = file_at(i);
-        if (atomic_load(&file->refs) && file->slot)
-            change(file->slot);
-    }
-}
-
-static void release(struct arena_slot *slot)
-{
-    arena_release(slot);
-}
-
-void file_fork_prepare(void)
+int file_fork_prepare(void)
 {
     pthread_mutex_lock(&files.lock);
-    staged_fork_prepare();
-    hold_all(arena_hold);
+    int result = arena_fork_prepare();
+    if (result < 0)
+        pthread_mutex_unlock(&files.lock);
+    return result;
 }
 
-void file_fork_failed(void)
+void file_fork_parent(pid_t pid)
 {
-    hold_all(release);
-    staged_fork_parent();
-    pthread_mutex_unlock(&files.lock);
-}
-
-void file_fork_parent(void)
-{
-    staged_fork_parent();
+    arena_fork_parent(pid);
     pthread_mutex_unlock(&files.lock);
 }
 

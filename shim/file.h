@@ -5,8 +5,9 @@
  * for each stream or mapping that needs it. The last one closes the engine's handle; file_close
  * does so explicitly to return the result of an upload.
  *
- * After fork the child's copy holds the same slot (file_fork_prepare counted it) and its reader goes
- * on with connections of its own; a writer or a draft stays with the process that opened it.
+ * After fork the child's copy holds the same slot (file_fork_prepare saw to that) and its reader goes
+ * on with connections of its own. What is written through a description is published when the
+ * process that opened it closes it, and when its last holder does.
  */
 #ifndef S3DLIO_SHIM_FILE_H
 #define S3DLIO_SHIM_FILE_H
@@ -19,7 +20,7 @@
 #include "s3dlio.h"
 #include "shim/arena.h"
 
-enum file_kind { FILE_READER = 1, FILE_WRITER, FILE_DRAFT, FILE_DIRECTORY, FILE_PATH };
+enum file_kind { FILE_READER = 1, FILE_STAGED, FILE_DIRECTORY, FILE_PATH };
 
 struct directory; /* calls/dir_list.c */
 struct staged;    /* staged.h */
@@ -30,15 +31,12 @@ struct file {
     uint32_t index;              /* of this file among the chunks, from 1 */
     uint32_t next_free;          /* the free list's */
     _Atomic uint32_t generation; /* advances each time it is freed */
-    _Atomic(enum file_kind) kind; /* a writer may become a draft, nothing else changes */
+    enum file_kind kind;
     struct arena_slot *slot;
     struct s3dlio_reader *reader;
-    struct s3dlio_writer *writer;
-    pid_t writer_pid;            /* the process that owns the upload */
-    _Atomic int writer_error;    /* sticky negative errno of a failed write */
-    struct staged *staged;       /* of writers and drafts: what the process has of this path */
+    struct staged *staged;       /* FILE_STAGED: the content, which others of this path share */
     bool publishes;              /* closing it publishes: not when a path being written is only read */
-    bool append;
+    pid_t opener;                /* the process that opened it */
     struct directory *directory;
     struct backing *backing;     /* what its memory maps share */
     _Atomic int lock_fd;         /* calls/lock.c's, plus one; 0: no lock was asked for yet */
@@ -61,11 +59,9 @@ int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
 int file_install(struct file *file, int minimum, bool cloexec);
 /* Makes `fd`, whose placeholder exists already (dup2, inherited), point at the file. */
 int file_install_at(struct file *file, int fd);
-/* Is something being written through it, by this process? */
-bool file_is_own_upload(const struct file *file);
-static inline bool file_is_written(const struct file *file)
+static inline bool file_is_staged(const struct file *file)
 {
-    return file->kind == FILE_WRITER || file->kind == FILE_DRAFT;
+    return file->kind == FILE_STAGED;
 }
 /* What was just opened will not be used: its close sends nothing. */
 void file_discard(struct file *file);
@@ -74,8 +70,8 @@ void file_discard(struct file *file);
  * caller's. NULL when it is not ours. */
 struct file *file_detach(int fd);
 
-/* Drops the caller's reference to a detached file and, if that was the last of this process, ends
- * the upload: 0 or the -errno that close(2) has to return. */
+/* Drops the caller's reference to a detached file and, if that was the last of this process, may
+ * publish: 0 or the -errno that close(2) has to return. */
 int file_close(struct file *file);
 
 /* Closes every virtual descriptor as the kernel does at the end of a process. Returns the first
@@ -85,12 +81,11 @@ int file_close_all(void);
 bool file_any(void);
 
 /* Around fork. */
-void file_fork_prepare(void);        /* each slot gets the child as a holder */
-void file_fork_failed(void);         /* no child came to be */
-void file_fork_parent(void);
-void file_fork_child(void);          /* writers stay the parent's */
+int file_fork_prepare(void);       /* each slot gets the child as a holder; -EAGAIN: do not fork */
+void file_fork_parent(pid_t pid);  /* as fork returned it: below 0, no child came to be */
+void file_fork_child(void);
 
-/* Files with uploads that this process owns, for exit; calls back with a reference held. */
+/* Calls back for each descriptor, with a reference held. */
 void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg);
 
 /* A descriptor of an inode that answers EBADF, ENXIO or ENOTDIR to everything, at or above `minimum`.

@@ -1,13 +1,7 @@
-/* The registry of staged files; see staged.h.
- *
- * Locking: `registry.lock` covers the list, references and the change from stream to draft; the
- * engine is not waited for under it. A draft serialises its own calls; staged->order is held over
- * those that first look at the length and then write, as the kernel holds an inode's lock.
- */
+/* The staged files of this process, and the names of all; see staged.h. */
 #include "shim/staged.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,10 +12,8 @@
 
 _Atomic unsigned staged_count;
 
-static struct {
-    pthread_mutex_t lock;
-    struct staged *first;
-} registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
+/* By the index of their nodes; under the table's lock. */
+static struct staged *own[ARENA_NODES];
 
 /* The file number that the engine gives to the name: a new file keeps it when it becomes an object. */
 static uint64_t inode_of(const char *uri)
@@ -35,226 +27,212 @@ static uint64_t inode_of(const char *uri)
     return hash > 1 ? hash : hash + 2;
 }
 
-/* ---- the list; under the lock ---- */
+/* ---- attributes ---- */
 
-static struct staged *list_find(const char *path)
+static void node_attr(const struct arena_node *node, struct s3dlio_attr *ret_attr)
 {
-    struct staged *found = NULL;
-    pid_t pid = getpid();
-    for (struct staged *at = registry.first; at; at = at->next) {
-        if (at->is_discarded || at->pid != pid || strcmp(at->path, path))
-            continue;
-        if (at->draft)
-            return at;
-        found = found ? found : at;
+    int64_t mtime_ns = node->mtime_ns;
+    *ret_attr = (struct s3dlio_attr){
+        .type = S3DLIO_FILE,
+        .has = node->has,
+        .mode = node->mode,
+        .uid = node->uid,
+        .gid = node->gid,
+        .size_bytes = node->length_bytes,
+        .mtime = {mtime_ns / 1000000000, mtime_ns % 1000000000},
+        .inode = node->inode,
+    };
+    if (ret_attr->mtime.tv_nsec < 0) {
+        ret_attr->mtime.tv_nsec += 1000000000;
+        ret_attr->mtime.tv_sec--;
     }
-    return found;
 }
 
-static void list_remove(struct staged *staged)
+static void node_set_time(struct arena_node *node, const struct timespec *time)
 {
-    struct staged **at = &registry.first;
-    while (*at != staged)
-        at = &(*at)->next;
-    *at = staged->next;
-    atomic_fetch_sub(&staged_count, 1);
+    node->mtime_ns = (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
-/* ---- life ---- */
-
-static void staged_free(struct staged *staged)
+static void node_set_attr(struct arena_node *node, const struct s3dlio_attr *attr)
 {
-    if (staged->draft && staged->pid == getpid())
-        engine_call(draft_abort)(staged->draft);
-    else if (staged->draft)
-        engine_call(draft_forget)(staged->draft);
-    if (staged->order)
-        arena_release(staged->order);
-    free(staged->path);
-    free(staged);
+    if (attr->has & S3DLIO_HAS_MODE)
+        node->mode = attr->mode;
+    if (attr->has & S3DLIO_HAS_UID)
+        node->uid = attr->uid;
+    if (attr->has & S3DLIO_HAS_GID)
+        node->gid = attr->gid;
+    node->has |= attr->has;
 }
 
-int staged_new(const char *path, const char *uri, const struct s3dlio_write_options *options,
-               const struct s3dlio_attr *attr, struct s3dlio_draft *draft,
-               struct s3dlio_writer *writer, struct staged **ret_staged)
+void staged_attr(const struct staged *staged, struct s3dlio_attr *ret_attr)
 {
-    struct staged *staged = calloc(1, sizeof *staged);
-    char *path_copy = strdup(path);
-    int result = staged && path_copy ? arena_alloc(0, &staged->order) : -ENOMEM;
-    if (result < 0) {
-        free(path_copy);
-        free(staged);
-        return result;
-    }
-    staged->refs = 1;
-    staged->path = path_copy;
-    staged->pid = getpid();
-    staged->draft = draft;
-    staged->writer = writer;
-    staged->options = *options;
-    staged->attr = *attr;
-    if (!staged->attr.inode)
-        staged->attr.inode = inode_of(uri);
+    node_attr(staged->node, ret_attr);
+}
 
-    pthread_mutex_lock(&registry.lock);
-    struct staged *other = draft ? list_find(path) : NULL;
-    if (other && other->draft) {
-        other->refs++;
-    } else {
-        other = NULL;
-        staged->next = registry.first;
-        registry.first = staged;
-        atomic_fetch_add(&staged_count, 1);
+void staged_path(const struct staged *staged, char ret_path[PATH_VIRTUAL_MAX])
+{
+    int locked = arena_table_lock();
+    strcpy(ret_path, staged->node->path);
+    arena_table_unlock(locked);
+}
+
+void staged_set_attr(struct staged *staged, const struct s3dlio_attr *attr)
+{
+    node_set_attr(staged->node, attr);
+    if (attr->has & S3DLIO_HAS_MTIME)
+        node_set_time(staged->node, &attr->mtime);
+    staged->node->is_due = true;
+}
+
+void staged_changed(struct staged *staged, uint64_t length_bytes)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    node_set_time(staged->node, &now);
+    staged->node->length_bytes = length_bytes;
+    staged->node->is_due = true;
+}
+
+/* ---- finding ---- */
+
+/* Under the table's lock. One without a handle is at its end, or a stream of the parent's. */
+static struct staged *own_find(const char *path)
+{
+    struct arena_node *node = arena_node_next(0, path);
+    for (; node; node = arena_node_next(arena_node_index(node) + 1, path)) {
+        struct staged *staged = own[arena_node_index(node)];
+        if (staged && staged_is_ours(staged))
+            return staged;
     }
-    pthread_mutex_unlock(&registry.lock);
-    if (other)
-        staged_free(staged);
-    *ret_staged = other ? other : staged;
-    return 0;
+    return NULL;
 }
 
 struct staged *staged_find(const char *path)
 {
-    if (!staged_any())
+    if (!staged_any_own())
         return NULL;
-    pthread_mutex_lock(&registry.lock);
-    struct staged *staged = list_find(path);
+    int locked = arena_table_lock();
+    struct staged *staged = own_find(path);
     if (staged)
         staged->refs++;
-    pthread_mutex_unlock(&registry.lock);
+    arena_table_unlock(locked);
     return staged;
-}
-
-void staged_ref(struct staged *staged)
-{
-    pthread_mutex_lock(&registry.lock);
-    staged->refs++;
-    pthread_mutex_unlock(&registry.lock);
-}
-
-void staged_put(struct staged *staged)
-{
-    if (!staged)
-        return;
-    pthread_mutex_lock(&registry.lock);
-    bool is_last = --staged->refs == 0;
-    if (is_last)
-        list_remove(staged);
-    pthread_mutex_unlock(&registry.lock);
-    if (is_last)
-        staged_free(staged);
-}
-
-/* ---- attributes ---- */
-
-/* Under the lock: a writer may be about to go. */
-static void staged_attr(const struct staged *staged, struct s3dlio_attr *ret_attr)
-{
-    *ret_attr = staged->attr;
-    ret_attr->size_bytes = staged->draft    ? engine_call(draft_length)(staged->draft)
-                           : staged->writer ? engine_call(writer_length)(staged->writer)
-                                            : staged->length_bytes;
-}
-
-uint64_t staged_length(struct staged *staged)
-{
-    struct s3dlio_attr attr;
-    pthread_mutex_lock(&registry.lock);
-    staged_attr(staged, &attr);
-    pthread_mutex_unlock(&registry.lock);
-    return attr.size_bytes;
 }
 
 bool staged_stat(const char *path, struct s3dlio_attr *ret_attr)
 {
     if (!staged_any())
         return false;
-    pthread_mutex_lock(&registry.lock);
-    struct staged *staged = list_find(path);
-    if (staged)
-        staged_attr(staged, ret_attr);
-    pthread_mutex_unlock(&registry.lock);
-    return staged != NULL;
+    int locked = arena_table_lock();
+    struct staged *staged = own_find(path);
+    struct arena_node *node = staged ? staged->node : arena_node_next(0, path);
+    while (node && !own[arena_node_index(node)] && !arena_node_lives(node))
+        node = arena_node_next(arena_node_index(node) + 1, path);
+    if (node)
+        node_attr(node, ret_attr);
+    arena_table_unlock(locked);
+    return node != NULL;
 }
 
 void staged_each(bool (*visit)(const struct staged_view *view, void *arg), void *arg)
 {
     if (!staged_any())
         return;
-    pid_t pid = getpid();
     bool goes_on = true;
-    pthread_mutex_lock(&registry.lock);
-    for (struct staged *at = registry.first; at && goes_on; at = at->next) {
-        struct staged_view view = {.path = at->path};
-        if (at->is_discarded || at->pid != pid)
+    int locked = arena_table_lock();
+    for (struct arena_node *node = arena_node_next(0, NULL); node && goes_on;
+         node = arena_node_next(arena_node_index(node) + 1, NULL)) {
+        struct staged_view view = {.path = node->path};
+        if (!own[arena_node_index(node)] && !arena_node_lives(node))
             continue;
-        staged_attr(at, &view.attr);
+        node_attr(node, &view.attr);
         goes_on = visit(&view, arg);
     }
-    pthread_mutex_unlock(&registry.lock);
+    arena_table_unlock(locked);
 }
 
-void staged_touch(struct staged *staged)
+/* ---- life ---- */
+
+static void staged_init(struct staged *staged, const char *uri, const struct s3dlio_attr *attr)
 {
-    clock_gettime(CLOCK_REALTIME_COARSE, &staged->attr.mtime);
+    struct arena_node *node = staged->node;
+    node->has = attr->has;
+    node->mode = attr->mode;
+    node->uid = attr->uid;
+    node->gid = attr->gid;
+    node->inode = attr->inode ? attr->inode : inode_of(uri);
+    node_set_time(node, &attr->mtime);
+    node->length_bytes = staged->draft ? engine_call(draft_length)(staged->draft) : 0;
+    node->is_due = true;
 }
 
-void staged_set_attr(struct staged *staged, const struct s3dlio_attr *attr)
+int staged_new(const char *path, const char *uri, const struct s3dlio_attr *attr,
+               struct s3dlio_draft *draft, struct s3dlio_writer *writer,
+               struct staged **ret_staged)
 {
-    struct s3dlio_attr *shown = &staged->attr;
-    if (attr->has & S3DLIO_HAS_MODE)
-        shown->mode = attr->mode;
-    if (attr->has & S3DLIO_HAS_UID)
-        shown->uid = attr->uid;
-    if (attr->has & S3DLIO_HAS_GID)
-        shown->gid = attr->gid;
-    if (attr->has & S3DLIO_HAS_MTIME)
-        shown->mtime = attr->mtime;
-    shown->has |= attr->has;
-}
-
-/* ---- from stream to draft to object ---- */
-
-int staged_make_draft(struct staged *staged)
-{
-    if (staged->draft)
-        return 0;
-    struct s3dlio_writer *writer = staged->writer;
-    struct s3dlio_draft *draft = NULL;
-    struct s3dlio_error error = {0};
-    staged_writer_gone(staged);
-    int result = engine_call(draft_from_writer)(writer, &draft, &error);
-    pthread_mutex_lock(&registry.lock);
+    struct staged *staged = calloc(1, sizeof *staged);
+    int result = staged ? arena_need() : -ENOMEM;
+    if (result < 0) {
+        free(staged);
+        return result;
+    }
+    staged->refs = 1;
+    staged->pid = getpid();
+    staged->draft = draft;
+    staged->writer = writer;
+    int locked = arena_table_lock();
+    result = own_find(path) ? -EAGAIN : arena_node_alloc(path, &staged->node);
+    if (!result) {
+        staged_init(staged, uri, attr);
+        own[arena_node_index(staged->node)] = staged;
+        atomic_fetch_add(&staged_count, 1);
+    }
+    arena_table_unlock(locked);
     if (result < 0)
-        staged->writer = writer;
+        free(staged);
     else
-        staged->draft = draft;
-    pthread_mutex_unlock(&registry.lock);
-    if (result < 0)
-        report_error(&error);
+        *ret_staged = staged;
     return result;
 }
 
-void staged_writer_gone(struct staged *staged)
+void staged_ref(struct staged *staged)
 {
-    pthread_mutex_lock(&registry.lock);
+    int locked = arena_table_lock();
+    staged->refs++;
+    arena_table_unlock(locked);
+}
+
+/* No longer to be found in this process. */
+static int end(struct staged *staged, bool publishes)
+{
+    struct s3dlio_draft *draft = staged->draft;
+    bool is_last = arena_node_drop(staged->node);
+    int result = is_last && publishes && staged->node->is_due ? staged_publish(staged) : 0;
     if (staged->writer)
-        staged->length_bytes = engine_call(writer_length)(staged->writer);
-    staged->writer = NULL;
-    pthread_mutex_unlock(&registry.lock);
+        staged_end_stream(staged);
+    if (draft && is_last)
+        engine_call(draft_abort)(draft);
+    else if (draft)
+        engine_call(draft_forget)(draft);
+    if (is_last)
+        arena_node_free(staged->node);
+    free(staged);
+    return result;
 }
 
-int staged_publish(struct staged *staged)
+int staged_put(struct staged *staged, bool publishes)
 {
-    if (staged->pid != getpid() || !staged->draft || staged->is_discarded)
+    if (!staged)
         return 0;
-    if (staged->error)
-        return staged->error;
-    struct s3dlio_error error = {0};
-    int result = engine_call(draft_publish)(staged->draft, NULL, &error);
-    if (result < 0)
-        report_error(&error);
-    return result;
+    int locked = arena_table_lock();
+    bool is_last = --staged->refs == 0;
+    if (is_last)
+        own[arena_node_index(staged->node)] = NULL;
+    arena_table_unlock(locked);
+    if (!is_last)
+        return 0;
+    atomic_fetch_sub(&staged_count, 1);
+    return end(staged, publishes);
 }
 
 bool staged_unlink(const char *path)
@@ -262,63 +240,65 @@ bool staged_unlink(const char *path)
     bool any = false;
     if (!staged_any())
         return false;
-    pthread_mutex_lock(&registry.lock);
-    for (struct staged *staged; (staged = list_find(path)); any = true)
-        staged->is_discarded = true;
-    pthread_mutex_unlock(&registry.lock);
+    int locked = arena_table_lock();
+    for (struct arena_node *node; (node = arena_node_next(0, path)); any = true)
+        arena_node_discard(node);
+    arena_table_unlock(locked);
     return any;
 }
 
-/* ---- maps ---- */
-
-void staged_hold_for_map(struct staged *staged)
+void staged_discard_new(struct staged *staged)
 {
-    pthread_mutex_lock(&registry.lock);
-    staged->refs += !staged->mapped;
-    staged->mapped = true;
-    pthread_mutex_unlock(&registry.lock);
+    int locked = arena_table_lock();
+    if (staged->refs == 1)
+        arena_node_discard(staged->node);
+    arena_table_unlock(locked);
 }
 
-/* The next mapped one behind `after` (NULL: the first), with a reference. */
-static struct staged *next_mapped(struct staged *after)
+/* ---- mappings ---- */
+
+void staged_map(struct staged *staged)
 {
-    pthread_mutex_lock(&registry.lock);
-    struct staged *at = after ? after->next : registry.first;
-    while (at && !at->mapped)
-        at = at->next;
-    if (at)
-        at->refs++;
-    pthread_mutex_unlock(&registry.lock);
-    return at;
+    staged_ref(staged);
+    atomic_fetch_add(&staged->maps, 1);
+    staged->node->is_due = true;
+}
+
+int staged_unmap(struct staged *staged)
+{
+    atomic_fetch_sub(&staged->maps, 1);
+    return staged_put(staged, true);
+}
+
+/* The next mapped one at or behind `index`, with a reference. */
+static struct staged *next_mapped(uint32_t index)
+{
+    struct staged *found = NULL;
+    int locked = arena_table_lock();
+    for (; index < ARENA_NODES && !found; index++)
+        found = own[index] && own[index]->maps ? own[index] : NULL;
+    if (found)
+        found->refs++;
+    arena_table_unlock(locked);
+    return found;
 }
 
 int staged_publish_maps(void)
 {
     int first = 0;
-    struct staged *staged = staged_any() ? next_mapped(NULL) : NULL;
+    struct staged *staged = staged_any_own() ? next_mapped(0) : NULL;
     while (staged) {
+        uint32_t index = arena_node_index(staged->node);
         int result = staged_publish(staged);
         first = first ? first : result;
-        struct staged *next = next_mapped(staged);
-        staged_put(staged);
-        staged = next;
+        staged_put(staged, false);
+        staged = next_mapped(index + 1);
     }
     return first;
 }
 
 /* ---- fork ---- */
 
-void staged_fork_prepare(void)
-{
-    pthread_mutex_lock(&registry.lock);
-}
-
-void staged_fork_parent(void)
-{
-    pthread_mutex_unlock(&registry.lock);
-}
-
 void staged_fork_child(void)
 {
-    pthread_mutex_unlock(&registry.lock);
 }

@@ -1,11 +1,18 @@
-/* Files that this process is writing, found by their path, so that it sees their size and existence
- * before anybody else, and so that all that open one path here have one draft between them.
+/* Files that are being written, found by their path, so that the process tree sees their size and
+ * existence before anybody else, and so that all that open one path here have one content between
+ * them.
  *
- * A staged file is a stream (an upload in sequence) or a draft (random access). A stream becomes a
- * draft when its program does what a stream cannot. Open files hold one reference each; a shared writable map holds one until the process ends, because nobody sees what is written
- * through it.
+ * What the tree shares is an arena_node: name, length, attributes, what became of it. A process that
+ * has a part in the content itself has a `struct staged` for the node, with the engine's handle: a
+ * stream (an upload in sequence), which becomes a draft when somebody does what a stream cannot, or
+ * a draft (random access). Open files and mappings hold a reference each.
  *
- * Only the process that opened a staged file may use it: a fork child's copies are dropped unused.
+ * A draft is shared with children by fork. A stream stays with the process that opened it; a child has
+ * a copy without a handle, which cannot be read or written. Other processes see the node by its
+ * name and nothing of its content.
+ *
+ * Locking: the arena's table lock covers references, names, and which process has what. node->order is
+ * held over whatever moves the length or changes the stream, as the kernel holds an inode's lock.
  */
 #ifndef S3DLIO_SHIM_STAGED_H
 #define S3DLIO_SHIM_STAGED_H
@@ -18,73 +25,99 @@
 #include "shim/arena.h"
 
 struct staged {
-    struct staged *next;                  /* the registry's, under its lock, as are refs and mapped */
     unsigned refs;
-    bool mapped;                          /* one of the references is held until the end */
-    char *path;                           /* canonical virtual path; owned */
-    pid_t pid;                            /* whose it is */
-    struct arena_slot *order;             /* lends its lock: writes that move the end, one by one */
-    _Atomic(struct s3dlio_draft *) draft; /* NULL: a stream */
-    struct s3dlio_writer *writer;         /* its file's; NULL for a draft, and at the end */
-    uint64_t length_bytes;                /* of a stream without its writer */
-    struct s3dlio_write_options options;  /* as it was opened; no pointers in it */
-    struct s3dlio_attr attr;              /* all but the size; the time moves with writes */
-    _Atomic int error;                    /* sticky negative errno of a failed write */
-    _Atomic bool is_discarded;            /* unlinked, or never to be: nothing is published any more */
+    _Atomic unsigned maps; /* how many of them are those of writable mappings */
+    struct arena_node *node;
+    pid_t pid;                              /* whose handles these are */
+    _Atomic(struct s3dlio_draft *) draft;   /* once there, it stays */
+    _Atomic(struct s3dlio_writer *) writer; /* a stream's, until it ends; under node->order */
 };
 
-/* Staged files of this process; without any, no call takes a lock. */
+/* Staged files of this process. */
 extern _Atomic unsigned staged_count;
 
-static inline bool staged_any(void)
+static inline bool staged_any_own(void)
 {
     return atomic_load_explicit(&staged_count, memory_order_relaxed) != 0;
 }
 
-/* A staged file with one reference, the caller's. Takes the draft over; of drafts of one path that
- * two threads open at once, one is dropped, and both get the other. -ENOMEM, -ENFILE. */
-int staged_new(const char *path, const char *uri, const struct s3dlio_write_options *options,
-               const struct s3dlio_attr *attr, struct s3dlio_draft *draft,
-               struct s3dlio_writer *writer, struct staged **ret_staged);
-/* The staged file of that path, a draft rather than a stream, with a reference; or NULL. */
+/* Is any process of the tree writing anything? Without, no call here takes a lock. */
+static inline bool staged_any(void)
+{
+    return arena_any_node();
+}
+
+/* ---- life ---- */
+
+/* A staged file with one reference, the caller's; of draft and writer one is NULL. `uri` gives the
+ * file number if attr has none. -EAGAIN: another thread opened this path meanwhile, look again;
+ * -ENOMEM, -ENFILE. Takes draft or writer over when it succeeds. */
+int staged_new(const char *path, const char *uri, const struct s3dlio_attr *attr,
+               struct s3dlio_draft *draft, struct s3dlio_writer *writer,
+               struct staged **ret_staged);
+/* The one of that path whose content this process has a part in, with a reference; or NULL. */
 struct staged *staged_find(const char *path);
-/* Calls back for each that has a name, under a lock: `visit` does not wait, and calls nothing of this
- * header. It ends when `visit` says false. */
+void staged_ref(struct staged *staged);
+/* Gives a reference back; NULL is fine. The last one of all processes publishes what no publish has
+ * tried yet, if `publishes`: 0 or the error. */
+int staged_put(struct staged *staged, bool publishes);
+
+/* ---- what stat says ---- */
+
+/* Of a path that a process of the tree is writing; false when none is. */
+bool staged_stat(const char *path, struct s3dlio_attr *ret_attr);
+/* Calls back for each that any process of the tree is writing and that has a name, under a lock:
+ * `visit` does not wait, and calls nothing of this header. It ends when `visit` says false. A name may
+ * come twice, when processes write it apart from each other. */
 struct staged_view {
     const char *path;
     struct s3dlio_attr attr;
 };
 void staged_each(bool (*visit)(const struct staged_view *view, void *arg), void *arg);
-void staged_ref(struct staged *staged);
-/* Gives a reference back; the last one drops what was not published. NULL is fine. */
-void staged_put(struct staged *staged);
-
-/* What stat says of a path that this process is writing; false when it is not. */
-bool staged_stat(const char *path, struct s3dlio_attr *ret_attr);
-uint64_t staged_length(struct staged *staged);
+void staged_attr(const struct staged *staged, struct s3dlio_attr *ret_attr);
+/* The path as it is now. */
+void staged_path(const struct staged *staged, char ret_path[PATH_VIRTUAL_MAX]);
 /* Attributes were set: they show from now on. */
 void staged_set_attr(struct staged *staged, const struct s3dlio_attr *attr);
-/* Written to now. */
-void staged_touch(struct staged *staged);
+/* The content was changed, and is this long now. */
+void staged_changed(struct staged *staged, uint64_t length_bytes);
 
-/* Makes a draft of a stream; its writer is gone then, so the caller sees to it that nobody uses it.
- * -EOPNOTSUPP, said to people, when bytes that it has sent are not kept. */
+/* ---- content ---- */
+
+/* Can this process get at the content? Not at a stream of another process. */
+bool staged_is_ours(const struct staged *staged);
+int staged_order(struct staged *staged); /* its value is the next one's argument */
+void staged_unorder(struct staged *staged, int locked);
+/* Makes a draft of a stream; node->order is held or taken. 0; -EOPNOTSUPP when bytes that it has sent
+ * are not kept, or the stream is another process's: the caller says so. */
 int staged_make_draft(struct staged *staged);
+/* Nothing is in it from now on, whatever can be said of its stream. node->order is held or taken. */
+int staged_empty(struct staged *staged);
 /* Makes what is written so far the object; nothing is sent when nothing has changed. */
 int staged_publish(struct staged *staged);
-/* The stream's writer is about to go. */
-void staged_writer_gone(struct staged *staged);
-/* The name is being removed: nothing written under it is published. True if there was something. */
-bool staged_unlink(const char *path);
+/* The last file of a stream goes: ends the upload, if it is this process's. Nothing for a draft. */
+int staged_end_stream(struct staged *staged);
 
-/* A map keeps the staged file until the end. */
-void staged_hold_for_map(struct staged *staged);
-/* Publishes what maps wrote to: at the end of the process, msync, exec. The first error or 0. */
+/* ---- names ---- */
+
+/* The name is being removed: nothing written under it is published, by no process. True if there was
+ * something. */
+bool staged_unlink(const char *path);
+/* Opening it did not succeed: if nobody else has it, nothing is published. */
+void staged_discard_new(struct staged *staged);
+
+/* ---- mappings, and the end of a process ---- */
+
+/* A writable mapping takes a reference, or gives it back: the error of a publish that this brings
+ * about, or 0. */
+void staged_map(struct staged *staged);
+int staged_unmap(struct staged *staged);
+/* Publishes what mappings wrote to: at the end of the process, exec. The first error or 0. */
 int staged_publish_maps(void);
 
-/* Around fork. */
-void staged_fork_prepare(void);
-void staged_fork_parent(void);
+/* ---- fork ---- */
+
+/* In the child, which the arena knows: streams stay the parent's. */
 void staged_fork_child(void);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "config/options.h"
-#include "shim/calls/draft.h"
+#include "shim/calls/content.h"
 #include "shim/calls/extent.h"
 #include "shim/calls/io.h"
 #include "shim/calls/open.h"
@@ -32,37 +32,18 @@
 
 enum { FSYNC_PUBLISH, FSYNC_FLUSH, FSYNC_IGNORE }; /* the order of the words in options.def */
 
-static int writer_publish(struct file *file)
-{
-    struct s3dlio_error error = {0};
-    if (file->writer_error || file->staged->is_discarded)
-        return file->writer_error;
-    int result = engine_call(writer_publish)(file->writer, NULL, &error);
-    if (result < 0) {
-        file->writer_error = result;
-        report_error(&error);
-    }
-    return result;
-}
-
 /* Reading files have nothing to sync. What is written so far becomes the object, for others to see;
  * S3DLIO_FSYNC=flush and ignore leave that to close, and tell of errors met so far. */
 int extent_sync(struct file *file)
 {
     if (file->kind == FILE_PATH)
         return -EBADF;
-    if (!file_is_written(file) || (file->kind == FILE_DRAFT && !file->publishes))
+    if (!file->staged || !file->publishes)
         return 0;
-    if (!file_is_own_upload(file))
+    if (!staged_is_ours(file->staged))
         return report_refusal("fsync in a forked child of", file->path);
-    if (option_int(start_options(), FSYNC) != FSYNC_PUBLISH)
-        return file->kind == FILE_DRAFT ? file->staged->error : file->writer_error;
-    int locked = arena_lock(file->slot);
-    int result =
-        file->kind == FILE_DRAFT ? staged_publish(file->staged) : writer_publish(file);
-    if (locked)
-        arena_unlock(file->slot);
-    return result;
+    return option_int(start_options(), FSYNC) == FSYNC_PUBLISH ? staged_publish(file->staged)
+                                                               : file->staged->node->error;
 }
 
 int fsync(int fd)
@@ -90,14 +71,11 @@ static int truncate_file(struct file *file, off_t length)
 {
     if (file->kind == FILE_PATH)
         return -EBADF;
-    if (length < 0 || !file_is_written(file) || (file->slot->flags & O_ACCMODE) == O_RDONLY)
+    if (length < 0 || !file->staged || (file->slot->flags & O_ACCMODE) == O_RDONLY)
         return -EINVAL;
     if (length > OBJECT_MAX_BYTES)
         return -EFBIG;
-    if (file->kind == FILE_WRITER && length == io_size(file))
-        return file->writer_error;
-    int result = draft_need(file, "truncate");
-    return result < 0 ? result : draft_truncate_to(file, (uint64_t)length);
+    return content_truncate(file, (uint64_t)length);
 }
 
 int ftruncate(int fd, off_t length)
@@ -135,15 +113,11 @@ static int allocate_file(struct file *file, int mode, off_t offset, off_t length
 {
     if (offset < 0 || length <= 0)
         return -EINVAL;
-    if (!file_is_written(file) || (file->slot->flags & O_ACCMODE) == O_RDONLY)
+    if (!file->staged || (file->slot->flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
     if (offset > INT64_MAX - length || offset + length > OBJECT_MAX_BYTES)
         return -EFBIG;
-    bool is_nothing = mode == FALLOC_FL_KEEP_SIZE || (!mode && offset + length <= io_size(file));
-    if (file->kind == FILE_WRITER && is_nothing)
-        return file->writer_error;
-    int result = draft_need(file, "allocate room in");
-    return result < 0 ? result : draft_allocate(file, mode, (uint64_t)offset, (uint64_t)length);
+    return content_allocate(file, mode, (uint64_t)offset, (uint64_t)length);
 }
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
@@ -196,7 +170,7 @@ int posix_fadvise(int fd, off_t offset, off_t length, int advice)
 ssize_t readahead(int fd, off64_t offset, size_t length)
 {
     EXTENT_ENTRY(fd, REAL(readahead)(fd, offset, length),
-                 file->kind != FILE_READER && file->kind != FILE_DRAFT
+                 file->kind != FILE_READER && !file->staged
                      ? -EINVAL
                      : advise_file(file, offset, (off_t)length, POSIX_FADV_WILLNEED));
 }

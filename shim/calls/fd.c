@@ -107,7 +107,6 @@ static int set_flags(struct file *file, int flags)
 {
     uint32_t old = file->slot->flags;
     file->slot->flags = (old & ~(uint32_t)SETTABLE) | ((uint32_t)flags & SETTABLE);
-    file->append = (flags & O_APPEND) != 0;
     return 0;
 }
 

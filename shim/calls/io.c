@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shim/calls/draft.h"
+#include "shim/calls/content.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -29,11 +29,7 @@ static bool is_readable(const struct file *file)
 
 off_t io_size(struct file *file)
 {
-    if (file->kind == FILE_WRITER)
-        return (off_t)staged_length(file->staged);
-    if (file->kind == FILE_DRAFT)
-        return (off_t)engine_call(draft_length)(file->staged->draft);
-    return (off_t)file->attr.size_bytes;
+    return (off_t)(file->staged ? content_length(file) : file->attr.size_bytes);
 }
 
 ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
@@ -45,8 +41,8 @@ ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
     if (offset < 0)
         return -EINVAL;
     length = length > RW_MAX ? RW_MAX : length;
-    if (file->kind == FILE_DRAFT)
-        return draft_read_at(file, buffer, length, (uint64_t)offset);
+    if (file->staged)
+        return content_read_at(file, buffer, length, (uint64_t)offset);
     struct s3dlio_error error = {0};
     ssize_t result = engine_call(reader_pread)(file->reader, buffer, length, (uint64_t)offset,
                                                NULL, &error);
@@ -117,43 +113,10 @@ ssize_t io_readv(struct file *file, const struct iovec *iov, int count)
 
 /* ---- writing ---- */
 
-static int write_allowed(struct file *file)
-{
-    if (file->kind == FILE_DIRECTORY || file->kind == FILE_PATH ||
-        (file->slot->flags & O_ACCMODE) == O_RDONLY)
-        return -EBADF;
-    if (!file_is_own_upload(file))
-        return report_refusal("write in a forked child to", file->path);
-    return file->kind == FILE_DRAFT ? file->staged->error : file->writer_error;
-}
-
-/* Under the slot's lock: the writer goes when the stream turns into a draft. -EOPNOTSUPP: it has to. */
-static ssize_t stream_write(struct file *file, const void *buffer, size_t length, off_t offset)
-{
-    struct s3dlio_error error = {0};
-    off_t end = io_size(file);
-    if (offset > end || (offset < end && length > (size_t)(end - offset)))
-        return -EOPNOTSUPP;
-    if (offset < end) {
-        ssize_t patched = engine_call(writer_patch)(file->writer, buffer, length,
-                                                    (uint64_t)offset, &error);
-        if (patched < 0 && patched != -EOPNOTSUPP)
-            report_error(&error);
-        return patched;
-    }
-    ssize_t written = engine_call(writer_write)(file->writer, buffer, length, &error);
-    if (written < 0) {
-        file->writer_error = (int)written;
-        report_error(&error);
-    }
-    return written;
-}
-
 static ssize_t write_at(struct file *file, const void *buffer, size_t length, off_t offset)
 {
-    int result = write_allowed(file);
-    if (result < 0)
-        return result;
+    if (!file->staged || (file->slot->flags & O_ACCMODE) == O_RDONLY)
+        return -EBADF;
     length = length > RW_MAX ? RW_MAX : length;
     if (!length)
         return 0;
@@ -161,13 +124,7 @@ static ssize_t write_at(struct file *file, const void *buffer, size_t length, of
         return -EFBIG;
     if (!memory_is_readable(buffer, length))
         return -EFAULT;
-    if (file->kind == FILE_WRITER) {
-        ssize_t written = stream_write(file, buffer, length, offset);
-        if (written != -EOPNOTSUPP)
-            return written;
-        result = draft_need(file, "write that is not at the end of");
-    }
-    return result < 0 ? result : draft_write_at(file, buffer, length, (uint64_t)offset);
+    return content_write_at(file, buffer, length, (uint64_t)offset);
 }
 
 static ssize_t writev_at(struct file *file, const struct iovec *iov, int count, off_t offset)
@@ -186,12 +143,12 @@ static ssize_t writev_at(struct file *file, const struct iovec *iov, int count, 
 
 static ssize_t io_writev(struct file *file, const struct iovec *iov, int count)
 {
-    int locked = arena_lock(file->slot), ordered = draft_order(file);
-    off_t offset = file->append ? io_size(file) : file->slot->offset;
+    int locked = arena_lock(file->slot), ordered = content_order(file);
+    off_t offset = file->slot->flags & O_APPEND ? io_size(file) : file->slot->offset;
     ssize_t result = writev_at(file, iov, count, offset);
     if (result > 0)
         file->slot->offset = offset + result;
-    draft_unorder(file, ordered);
+    content_unorder(file, ordered);
     if (locked)
         arena_unlock(file->slot);
     return result;
@@ -222,8 +179,8 @@ static off_t seek_target(struct file *file, off_t offset, int whence)
     case SEEK_HOLE:
         if (offset < 0 || offset >= size)
             return -ENXIO;
-        if (file->kind == FILE_DRAFT)
-            return draft_seek_kind(file, (uint64_t)offset, whence);
+        if (file->staged)
+            return content_seek_kind(file, (uint64_t)offset, whence);
         return whence == SEEK_DATA ? offset : size;
     default:
         return -EINVAL;
@@ -314,12 +271,11 @@ static ssize_t pwritev_at(struct file *file, const struct iovec *iov, int count,
 {
     if (offset < 0)
         return -EINVAL;
-    int locked = file->kind == FILE_WRITER ? arena_lock(file->slot) : 0;
-    int ordered = draft_order(file);
-    ssize_t result = writev_at(file, iov, count, file->append ? io_size(file) : offset);
-    draft_unorder(file, ordered);
-    if (locked)
-        arena_unlock(file->slot);
+    int ordered = content_order(file);
+    if (file->slot->flags & O_APPEND)
+        offset = io_size(file);
+    ssize_t result = writev_at(file, iov, count, offset);
+    content_unorder(file, ordered);
     return result;
 }
 

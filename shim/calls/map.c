@@ -4,7 +4,7 @@
  * The backing has the object's size: an access behind the end is SIGBUS, the tail of the last page
  * zero. Only blocks that some map asked for are fetched, each once for an open file. Shared maps get
  * a read-only descriptor of the backing, so that mprotect cannot make them writable. Files that are
- * being written are mapped otherwise: map_draft.c.
+ * being written are mapped otherwise: map_staged.c.
  *
  * Locking: the slot's lock covers file->backing. A fork child makes a backing of its own.
  */
@@ -241,7 +241,7 @@ static int map_check(const struct file *file, size_t length, int protection, int
     uint32_t access = file->slot->flags & O_ACCMODE;
     if (access == O_WRONLY || (is_shared && protection & PROT_WRITE && access != O_RDWR))
         return -EACCES;
-    return file->kind == FILE_READER || file->kind == FILE_DRAFT ? 0 : -ENODEV;
+    return file->kind == FILE_READER || file->staged ? 0 : -ENODEV;
 }
 
 /* Under the slot's lock. */
@@ -274,8 +274,8 @@ static void *map_file(struct file *file, void *address, size_t length, int prote
     struct backing *backing = NULL;
     void *memory = MAP_FAILED;
     int saved = errno;
-    if (!result && file->kind == FILE_DRAFT) {
-        result = map_draft(file, address, length, protection, flags, offset, &memory);
+    if (!result && file->staged) {
+        result = map_staged(file, address, length, protection, flags, offset, &memory);
     } else if (!result) {
         int locked = arena_lock(file->slot);
         result = backing_ready(file, (uint64_t)offset, length, &backing);

@@ -11,8 +11,8 @@ struct backing;
 /* Drops what a file's maps share; the maps themselves live on. NULL is fine. */
 void map_backing_free(struct backing *backing);
 
-/* mmap(2) of a draft, once mmap's own checks are done: 0 or -errno. */
-int map_draft(struct file *file, void *address, size_t length, int protection, int flags,
+/* mmap(2) of a staged file, once mmap's own checks are done: 0 or -errno. */
+int map_staged(struct file *file, void *address, size_t length, int protection, int flags,
               off_t offset, void **ret_memory);
 
 #endif

@@ -94,14 +94,15 @@ static int change_object(const char *uri, const struct s3dlio_attr *attr)
 }
 
 /* One that this process is writing: the attributes travel, and show at once. */
-static int change_staged(struct staged *staged, struct s3dlio_writer *writer,
-                         const struct s3dlio_attr *attr)
+static int change_staged(struct staged *staged, const struct s3dlio_attr *attr)
 {
     struct s3dlio_error error = {0};
-    struct s3dlio_draft *draft = atomic_load(&staged->draft);
-    int result = draft    ? engine_call(draft_set_attr)(draft, attr, &error)
-                 : writer ? engine_call(writer_set_attr)(writer, attr, &error)
-                          : -EBADF;
+    int locked = staged_order(staged), result = -EBADF;
+    if (staged->draft)
+        result = engine_call(draft_set_attr)(staged->draft, attr, &error);
+    else if (staged->writer)
+        result = engine_call(writer_set_attr)(staged->writer, attr, &error);
+    staged_unorder(staged, locked);
     if (result < 0) {
         report_error(&error);
         return result;
@@ -125,9 +126,9 @@ static int change_path(const struct vpath *path, const struct change *change)
     struct staged *staged = staged_any() ? staged_find(path->path) : NULL;
     result = change_wanted(change, &st, staged != NULL, &attr);
     if (!result && attr.has)
-        result = staged ? change_staged(staged, staged->writer, &attr)
+        result = staged ? change_staged(staged, &attr)
                         : change_object(path->uri, &attr);
-    staged_put(staged);
+    staged_put(staged, true);
     return result;
 }
 
@@ -140,14 +141,14 @@ static int change_file(struct file *file, const struct change *change)
     int result = stat_file(file, &st);
     if (result < 0 || is_ignored())
         return result;
-    result = change_wanted(change, &st, file_is_written(file), &attr);
+    result = change_wanted(change, &st, file_is_staged(file), &attr);
     if (result < 0 || !attr.has)
         return result;
-    if (!file_is_written(file))
+    if (!file_is_staged(file))
         return change_object(file->uri, &attr);
-    if (!file_is_own_upload(file))
+    if (!staged_is_ours(file->staged))
         return report_refusal("change, in a forked child,", file->path);
-    return change_staged(file->staged, file->writer, &attr);
+    return change_staged(file->staged, &attr);
 }
 
 /* A path or, with AT_EMPTY_PATH or no path at all, a descriptor. 0 with *ret_result set, or 1: the

@@ -53,7 +53,7 @@ static int rename_checked(const struct two *two, unsigned flags)
 {
     struct staged *staged = staged_any() ? staged_find(two->from.path) : NULL;
     if (staged) {
-        staged_put(staged);
+        staged_put(staged, true);
         return report_refusal("rename before it is closed", two->from.path);
     }
     struct s3dlio_error error = {0};

@@ -125,7 +125,23 @@ static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
     clock_gettime(CLOCK_REALTIME, &ret_attr->mtime);
 }
 
-static int open_writer(const struct vpath *path, int flags, mode_t mode,
+/* Takes over the caller's reference to `staged`. */
+static int open_on(const struct vpath *path, int flags, struct staged *staged, bool publishes,
+                   struct file **ret_file)
+{
+    int result = file_for(path, FILE_STAGED, flags, ret_file);
+    if (result < 0) {
+        staged_discard_new(staged);
+        staged_put(staged, true);
+        return result;
+    }
+    (*ret_file)->staged = staged;
+    (*ret_file)->publishes = publishes || (flags & O_ACCMODE) != O_RDONLY;
+    staged_attr(staged, &(*ret_file)->attr);
+    return 0;
+}
+
+static int open_stream(const struct vpath *path, int flags, mode_t mode,
                        const struct s3dlio_attr *old, struct file **ret_file)
 {
     struct s3dlio_error error = {0};
@@ -139,37 +155,12 @@ static int open_writer(const struct vpath *path, int flags, mode_t mode,
         report_error(&error);
         return result;
     }
-    result = staged_new(path->path, path->uri, &options, &attr, NULL, writer, &staged);
-    if (!result)
-        result = file_for(path, FILE_WRITER, flags, ret_file);
+    result = staged_new(path->path, path->uri, &attr, NULL, writer, &staged);
     if (result < 0) {
-        staged_put(staged);
         engine_call(writer_abort)(writer);
         return result;
     }
-    struct file *file = *ret_file;
-    file->writer = writer;
-    file->writer_pid = getpid();
-    file->staged = staged;
-    file->publishes = true;
-    file->attr = staged->attr;
-    return 0;
-}
-
-/* Takes over the caller's reference to `staged`, a draft. */
-static int open_on(const struct vpath *path, int flags, struct staged *staged, bool publishes,
-                   struct file **ret_file)
-{
-    int result = file_for(path, FILE_DRAFT, flags, ret_file);
-    if (result < 0) {
-        staged_put(staged);
-        return result;
-    }
-    (*ret_file)->writer_pid = getpid();
-    (*ret_file)->staged = staged;
-    (*ret_file)->publishes = publishes || (flags & O_ACCMODE) != O_RDONLY;
-    (*ret_file)->attr = staged->attr;
-    return 0;
+    return open_on(path, flags, staged, true, ret_file);
 }
 
 static int open_draft(const struct vpath *path, int flags, mode_t mode,
@@ -193,7 +184,7 @@ static int open_draft(const struct vpath *path, int flags, mode_t mode,
         report_name_error(&error, path->uri);
         return result;
     }
-    result = staged_new(path->path, path->uri, &options, &attr, draft, NULL, &staged);
+    result = staged_new(path->path, path->uri, &attr, draft, NULL, &staged);
     if (result < 0) {
         engine_call(draft_abort)(draft);
         return result;
@@ -218,28 +209,31 @@ static int open_to_write(const struct vpath *path, int flags, mode_t mode, struc
     const struct s3dlio_attr *old = exists ? &attr : NULL;
     if (exists && (flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY) /* O_CREAT had nothing to do */
         return open_reader(path, flags, ret_file);
-    return is_stream(flags, old) ? open_writer(path, flags, mode, old, ret_file)
+    return is_stream(flags, old) ? open_stream(path, flags, mode, old, ret_file)
                                  : open_draft(path, flags, mode, old, ret_file);
 }
 
-/* A path that this process is writing. 1: as if it were not; takes over the reference. */
+/* A path that this process is writing; takes over the reference. */
 static int open_staged(const struct vpath *path, int flags, struct staged *staged,
                        struct file **ret_file)
 {
-    int result = 0, access = flags & O_ACCMODE;
-    struct s3dlio_error error = {0};
+    int result = 0;
     if (path->wants_directory)
         result = flags & O_CREAT ? -EISDIR : -ENOTDIR;
     else if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
         result = -EEXIST;
-    else if (staged->draft && flags & O_TRUNC)
-        result = engine_call(draft_truncate)(staged->draft, 0, &error);
-    else if (!staged->draft && !(flags & O_TRUNC) && access != O_RDONLY)
-        result = report_refusal("open once more to write, while a stream is written to", path->path);
-    if (!result && staged->draft)
+    else if (flags & O_TRUNC)
+        result = staged_empty(staged);
+    else
+        result = staged_make_draft(staged);
+    if (!result)
         return open_on(path, flags, staged, flags & O_TRUNC, ret_file);
-    staged_put(staged);
-    return result < 0 ? result : 1;
+    if (result == -EOPNOTSUPP)
+        result = staged_is_ours(staged)
+                     ? report_refusal("open once more, while a stream is written to", path->path)
+                     : -EAGAIN; /* the stream has just come to its end */
+    staged_put(staged, true);
+    return result;
 }
 
 static int open_path_only(const struct vpath *path, int flags, struct file **ret_file)
@@ -273,13 +267,16 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
             result = -ENOTDIR;
         return result < 0 ? result : open_directory(path, flags, &attr, ret_file);
     }
-    struct staged *staged = staged_find(path->path);
-    result = staged ? open_staged(path, flags, staged, ret_file) : 1;
-    if (result <= 0)
-        return result;
-    if (flags & (O_ACCMODE | O_CREAT | O_TRUNC))
-        return open_to_write(path, flags, mode, ret_file);
-    return open_reader(path, flags, ret_file);
+    do { /* again, if another thread was quicker */
+        struct staged *staged = staged_find(path->path);
+        if (staged)
+            result = open_staged(path, flags, staged, ret_file);
+        else if (flags & (O_ACCMODE | O_CREAT | O_TRUNC))
+            result = open_to_write(path, flags, mode, ret_file);
+        else
+            result = open_reader(path, flags, ret_file);
+    } while (result == -EAGAIN);
+    return result;
 }
 
 int open_fd(const struct vpath *path, int flags, mode_t mode)

@@ -60,25 +60,25 @@ static int inherit_check(const char *program)
         int flags = REAL(fcntl)(fd, F_GETFD);
         struct file *file = flags < 0 || flags & FD_CLOEXEC ? NULL : file_get(fd);
         if (file)
-            result = process_refuse_fd(program, fd, file->path, file_is_written(file));
+            result = process_refuse_fd(program, fd, file->path, file_is_staged(file));
         file_put(file);
     }
     return result;
 }
 
-static bool is_own_upload(int fd)
+static bool is_upload(int fd)
 {
     struct file *file = file_get(fd);
-    bool own = file && file_is_own_upload(file);
+    bool is_staged = file && file_is_staged(file);
     file_put(file);
-    return own;
+    return is_staged;
 }
 
 int process_uploads_complete(void)
 {
     int count = 0, first = 0;
     for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
-        struct file *file = is_own_upload(fd) ? file_detach(fd) : NULL;
+        struct file *file = is_upload(fd) ? file_detach(fd) : NULL;
         if (!file)
             continue;
         int result = file_close(file);

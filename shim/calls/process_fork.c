@@ -40,7 +40,7 @@ static _Thread_local pid_t vfork_parent __attribute__((tls_model("initial-exec")
 
 bool process_has_virtual(void)
 {
-    return file_any() || staged_any() || path_cwd()[0];
+    return file_any() || staged_any_own() || path_cwd()[0];
 }
 
 bool process_is_vfork_child(void)
@@ -56,32 +56,35 @@ static void pipes_close(int keep_fd)
     forks.count = 0;
 }
 
-/* Signals wait meanwhile: a handler that reads a virtual file would wait for us. */
-static void fork_prepare(sigset_t *ret_signals)
+/* Signals wait meanwhile: a handler that reads a virtual file would wait for us. -EAGAIN, and nothing
+ * is to be undone. */
+static int fork_prepare(sigset_t *ret_signals)
 {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, ret_signals);
     pthread_mutex_lock(&forks.lock);
     engine_fork_prepare();
-    file_fork_prepare();
-    stdio_fork_prepare();
+    int result = file_fork_prepare();
+    if (!result) {
+        stdio_fork_prepare();
+        return 0;
+    }
+    engine_fork_parent();
+    pthread_mutex_unlock(&forks.lock);
+    pthread_sigmask(SIG_SETMASK, ret_signals, NULL);
+    return result;
 }
 
 static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
 {
     stdio_fork_done();
-    if (pid < 0)
-        file_fork_failed();
-    else if (pid)
-        file_fork_parent();
-    else
-        file_fork_child();
-    if (pid)
+    if (pid) {
+        file_fork_parent(pid);
         engine_fork_parent();
-    else
+    } else {
+        file_fork_child();
         engine_fork_child();
-    if (!pid) {
         vfork_parent = 0;
         exit_fork_child();
         pipes_close(keep_fd);
@@ -93,7 +96,11 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
 pid_t process_fork(pid_t (*real)(void), int keep_fd)
 {
     sigset_t signals;
-    fork_prepare(&signals);
+    int prepared = fork_prepare(&signals);
+    if (prepared < 0) {
+        errno = -prepared;
+        return -1;
+    }
     pid_t pid = real();
     int error = errno;
     fork_done(pid, keep_fd, &signals);
@@ -118,7 +125,11 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
               const struct winsize *size)
 {
     sigset_t signals;
-    fork_prepare(&signals);
+    int prepared = fork_prepare(&signals);
+    if (prepared < 0) {
+        errno = -prepared;
+        return -1;
+    }
     pid_t pid = REAL(forkpty)(terminal, name, attributes, size);
     int error = errno;
     fork_done(pid, -1, &signals);
@@ -134,7 +145,7 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
 
 static void find_upload(int fd, struct file *file, void *found)
 {
-    if (file_is_own_upload(file))
+    if (file_is_staged(file) && staged_is_ours(file->staged))
         *(bool *)found = true;
 }
 

@@ -123,7 +123,7 @@ static int child_check(const struct child *child, const char *program)
         const struct child_fd *entry = &child->fds[i];
         struct file *file = entry->fd < 0 || entry->cloexec ? NULL : file_get(entry->original);
         if (file)
-            result = process_refuse_fd(program, entry->fd, file->path, file_is_written(file));
+            result = process_refuse_fd(program, entry->fd, file->path, file_is_staged(file));
         file_put(file);
     }
     return result;
@@ -259,7 +259,7 @@ static int shell_check(int replaced)
     for (int fd = 0; fd <= 2 && !result; fd++) {
         struct file *file = fd == replaced ? NULL : file_get(fd);
         if (file)
-            result = process_refuse_fd("/bin/sh", fd, file->path, file_is_written(file));
+            result = process_refuse_fd("/bin/sh", fd, file->path, file_is_staged(file));
         file_put(file);
     }
     return result;

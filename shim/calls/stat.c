@@ -82,11 +82,12 @@ int stat_path(const struct vpath *path, struct stat *ret_stat)
 
 int stat_file(struct file *file, struct stat *ret_stat)
 {
-    struct s3dlio_attr attr = file->staged ? file->staged->attr : file->attr;
-    attr.size_bytes = (uint64_t)io_size(file);
+    struct s3dlio_attr attr = file->attr;
+    if (file->staged)
+        staged_attr(file->staged, &attr);
     struct stat st;
     stat_from_attr(&attr, file->path, &st);
-    if (file->staged && file->staged->is_discarded)
+    if (file->staged && file->staged->node->is_discarded)
         st.st_nlink = 0;
     *ret_stat = st;
     return 0;

@@ -165,14 +165,29 @@ static int role_flushed(void)
     return 0;
 }
 
+/* Another process, which has no part in ours, when it is told to. */
+static void somebody_else(int go)
+{
+    char byte;
+    if (read(go, &byte, 1) != 1)
+        _exit(1);
+    int other = open(target, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    _exit(other < 0 || write(other, "other", 5) != 5 || close(other));
+}
+
 /* Somebody else creates the object meanwhile, so that the upload fails. */
 static int role_fails(void)
 {
+    int go[2], status;
+    if (pipe(go) < 0)
+        _exit(97);
+    pid_t pid = fork();
+    if (!pid)
+        somebody_else(go[0]);
     int fd = open(target, O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (fd < 0 || write(fd, "mine", 4) != 4)
         _exit(99);
-    int other = open(target, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    if (other < 0 || write(other, "other", 5) != 5 || close(other))
+    if (write(go[1], "", 1) != 1 || waitpid(pid, &status, 0) != pid || status)
         _exit(98);
     printf("on the real stdout\n");
     return 0;

@@ -127,21 +127,6 @@ static void reading_is_refused(void **state)
     assert_int_equal(close(fd), 0);
 }
 
-/* Only on virtual paths: nothing shows to others before close, and what is not served says so. */
-static void virtual_only(void **state)
-{
-    if (!preload_is_virtual())
-        return;
-    const char *path = preload_path("invisible");
-    unlink(path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    assert_int_equal(write(fd, "x", 1), 1);
-    assert_errno(open(path, O_RDONLY), ENOENT);
-    assert_errno(open(path, O_RDWR), EOPNOTSUPP);
-    assert_int_equal(close(fd), 0);
-    assert_int_equal(size_of(path), 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,7 +134,7 @@ int main(void)
         cmocka_unit_test(empty_file),          cmocka_unit_test(exclusive),
         cmocka_unit_test(truncating_replaces), cmocka_unit_test(mode_travels),
         cmocka_unit_test(append_to_new),       cmocka_unit_test(duplicated_descriptors),
-        cmocka_unit_test(reading_is_refused),  cmocka_unit_test(virtual_only),
+        cmocka_unit_test(reading_is_refused),
     };
     return cmocka_run_group_tests_name("write", tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "config/options.h"
+#include "shim/calls/content.h"
 #include "shim/calls/io.h"
 #include "shim/calls/map.h"
 #include "shim/engine.h"
@@ -63,20 +64,21 @@ static int spool_fd(struct file *file, uint64_t offset, uint64_t length)
     return result < 0 ? result : fd;
 }
 
-int map_draft(struct file *file, void *address, size_t length, int protection, int flags,
+int map_staged(struct file *file, void *address, size_t length, int protection, int flags,
               off_t offset, void **ret_memory)
 {
-    if (!file_is_own_upload(file))
-        return report_refusal("mmap in a forked child of", file->path);
+    int result = content_need_draft(file, "mmap");
+    if (result < 0)
+        return result;
     bool writes = (flags & MAP_TYPE) != MAP_PRIVATE && (file->slot->flags & O_ACCMODE) == O_RDWR;
     int fd = spool_fd(file, (uint64_t)offset, length);
     if (fd < 0)
         return fd;
     void *memory = REAL(mmap)(address, length, protection, flags, fd, offset);
-    int result = memory == MAP_FAILED ? -errno : 0;
+    result = memory == MAP_FAILED ? -errno : 0;
     REAL(close)(fd);
     if (!result && writes) {
-        staged_hold_for_map(file->staged);
+        staged_map(file->staged);
         result = range_note(file->staged, memory, length);
         if (result < 0)
             munmap(memory, length);

@@ -1,0 +1,246 @@
+/* The processes of an arena and what each holds; see arena.h.
+ *
+ * A process that is killed leaves its record behind. It is swept when somebody gives up a thing that the
+ * record says is held, and when room runs out. A number that the kernel gave to another process
+ * since is told apart by the time that one began.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shim/arena_private.h"
+#include "shim/real.h"
+
+#define NONE UINT32_MAX
+
+/* Indexes of records: ours, and during fork the child's. */
+static uint32_t own = NONE, coming = NONE;
+static int fork_locked;
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* ---- who is alive ---- */
+
+/* When the process of that number began, by CLOCK_BOOTTIME; 0 where it cannot be known: the 22nd field
+ * of stat (proc(5)), behind a name in parentheses. */
+static int64_t process_began_ns(pid_t pid)
+{
+    char name[32], text[512];
+    snprintf(name, sizeof name, "/proc/%d/stat", (int)pid);
+    int fd = REAL(open)(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t length = REAL(read)(fd, text, sizeof text - 1);
+    REAL(close)(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *at = strrchr(text, ')');
+    for (int field = 2; at && field < 22; field++)
+        at = strchr(at + 1, ' ');
+    unsigned long long ticks = 0;
+    long rate = sysconf(_SC_CLK_TCK);
+    if (!at || sscanf(at, " %llu", &ticks) != 1 || rate <= 0)
+        return 0;
+    return (int64_t)ticks * (1000000000 / rate);
+}
+
+static bool is_dead(const struct arena_process *process)
+{
+    pid_t pid = process->pid;
+    if (pid == PROCESS_COMING || pid == getpid())
+        return false;
+    return shared_lock_process_ended(pid) || process_began_ns(pid) > process->since_ns;
+}
+
+/* ---- holds ---- */
+
+static bool has(const struct arena_process *process, uint32_t index)
+{
+    return atomic_load_explicit(&process->holds[index / 64], memory_order_relaxed) >> index % 64 & 1;
+}
+
+static bool anyone_has(const struct arena *arena, uint32_t index)
+{
+    for (uint32_t i = 0; i < arena->process_end; i++)
+        if (arena->processes[i].pid && has(&arena->processes[i], index))
+            return true;
+    return false;
+}
+
+/* Words of the bitmap that can be anything but 0, in two runs. */
+static uint32_t word_next(const struct arena *arena, uint32_t word)
+{
+    uint32_t slots = (arena->slot_end + 63) / 64, nodes = (arena->node_end + 63) / 64;
+    if (word >= slots && word < ARENA_SLOTS / 64)
+        word = ARENA_SLOTS / 64;
+    return word < ARENA_SLOTS / 64 + nodes ? word : NONE;
+}
+
+static void process_free(struct arena *arena, struct arena_process *process)
+{
+    process->pid = 0;
+    for (uint32_t i = word_next(arena, 0); i != NONE; i = word_next(arena, i + 1)) {
+        uint64_t bits = atomic_exchange(&process->holds[i], 0);
+        for (; bits; bits &= bits - 1) {
+            uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (!anyone_has(arena, index))
+                arena_forget(index);
+        }
+    }
+}
+
+void arena_hold_take(uint32_t index)
+{
+    struct arena_process *self = &arena_mapped()->processes[own];
+    atomic_fetch_or(&self->holds[index / 64], UINT64_C(1) << index % 64);
+}
+
+bool arena_hold_drop(uint32_t index, bool sweeps)
+{
+    struct arena *arena = arena_mapped();
+    struct arena_process *self = own == NONE ? NULL : &arena->processes[own];
+    if (!self || self->pid != getpid() || !has(self, index))
+        return false;
+    atomic_fetch_and(&self->holds[index / 64], ~(UINT64_C(1) << index % 64));
+    bool others = false;
+    for (uint32_t i = 0; i < arena->process_end; i++) {
+        struct arena_process *process = &arena->processes[i];
+        if (!process->pid || !has(process, index))
+            continue;
+        others = true;
+        if (!sweeps || !is_dead(process))
+            return false;
+        /* Not through process_free: what we are about to have alone is not to be forgotten. */
+        atomic_fetch_and(&process->holds[index / 64], ~(UINT64_C(1) << index % 64));
+        process_free(arena, process);
+        others = false;
+    }
+    return !others;
+}
+
+void arena_sweep_all(void)
+{
+    struct arena *arena = arena_mapped();
+    for (uint32_t i = 0; i < arena->process_end; i++)
+        if (arena->processes[i].pid && is_dead(&arena->processes[i]))
+            process_free(arena, &arena->processes[i]);
+    /* What a process that was killed between two steps had in its hands. */
+    for (uint32_t i = 0; i < arena->slot_end; i++)
+        if (arena->slots[i].used && !anyone_has(arena, i))
+            arena_forget(i);
+}
+
+bool arena_node_lives(struct arena_node *node)
+{
+    struct arena *arena = arena_mapped();
+    uint32_t index = ARENA_SLOTS + arena_node_index(node);
+    for (uint32_t i = 0; i < arena->process_end; i++) {
+        struct arena_process *process = &arena->processes[i];
+        if (!process->pid || !has(process, index))
+            continue;
+        if (!is_dead(process))
+            return true;
+        process_free(arena, process);
+    }
+    return false;
+}
+
+/* ---- records ---- */
+
+static uint32_t process_search(struct arena *arena)
+{
+    for (uint32_t i = 0; i < ARENA_PROCESSES; i++)
+        if (!arena->processes[i].pid) {
+            arena->process_end = arena->process_end > i ? arena->process_end : i + 1;
+            return i;
+        }
+    return NONE;
+}
+
+static int process_new(pid_t pid, uint32_t *ret_index)
+{
+    struct arena *arena = arena_mapped();
+    uint32_t index = process_search(arena);
+    if (index == NONE) {
+        arena_sweep_all();
+        index = process_search(arena);
+    }
+    if (index == NONE)
+        return -EAGAIN;
+    arena->processes[index].since_ns = now_ns();
+    arena->processes[index].pid = pid;
+    *ret_index = index;
+    return 0;
+}
+
+int arena_join(void)
+{
+    return own == NONE ? process_new(getpid(), &own) : 0;
+}
+
+/* ---- fork and the end ---- */
+
+int arena_fork_prepare(void)
+{
+    struct arena *arena = arena_mapped();
+    if (!arena)
+        return 0;
+    fork_locked = arena_table_lock();
+    if (own == NONE)
+        return 0;
+    int result = process_new(PROCESS_COMING, &coming);
+    if (result < 0) {
+        arena_table_unlock(fork_locked);
+        return result;
+    }
+    for (uint32_t i = word_next(arena, 0); i != NONE; i = word_next(arena, i + 1))
+        arena->processes[coming].holds[i] = arena->processes[own].holds[i];
+    return 0;
+}
+
+static void child_is(pid_t pid)
+{
+    struct arena_process *child = &arena_mapped()->processes[coming];
+    child->since_ns = now_ns();
+    child->pid = pid;
+}
+
+void arena_fork_parent(pid_t pid)
+{
+    if (!arena_mapped())
+        return;
+    if (coming != NONE && pid > 0)
+        child_is(pid);
+    else if (coming != NONE)
+        process_free(arena_mapped(), &arena_mapped()->processes[coming]);
+    coming = NONE;
+    arena_table_unlock(fork_locked);
+}
+
+/* The parent has the table's lock, and gives it back. */
+void arena_fork_child(void)
+{
+    shared_lock_fork_child();
+    own = coming;
+    if (own != NONE)
+        child_is(getpid());
+    coming = NONE;
+}
+
+void arena_leave(void)
+{
+    struct arena *arena = arena_mapped();
+    if (!arena || own == NONE || arena->processes[own].pid != getpid())
+        return;
+    int locked = arena_table_lock();
+    process_free(arena, &arena->processes[own]);
+    own = NONE;
+    arena_table_unlock(locked);
+}

@@ -1,0 +1,151 @@
+/* From stream to draft to object; see staged.h. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "shim/engine.h"
+#include "shim/report.h"
+#include "shim/staged.h"
+
+bool staged_is_ours(const struct staged *staged)
+{
+    return staged->pid == getpid() && (staged->draft || staged->writer);
+}
+
+int staged_order(struct staged *staged)
+{
+    return shared_lock_take(&staged->node->order);
+}
+
+void staged_unorder(struct staged *staged, int locked)
+{
+    if (locked)
+        shared_lock_give(&staged->node->order);
+}
+
+/* ---- from stream to draft ---- */
+
+static int convert(struct staged *staged)
+{
+    struct s3dlio_draft *draft = NULL;
+    struct s3dlio_error error = {0};
+    if (staged->draft)
+        return staged->node->error;
+    if (!staged_is_ours(staged))
+        return -EOPNOTSUPP;
+    if (staged->node->error)
+        return staged->node->error;
+    int result = engine_call(draft_from_writer)(staged->writer, &draft, &error);
+    if (result < 0) {
+        report_error(&error);
+        return result;
+    }
+    staged->draft = draft;
+    staged->writer = NULL;
+    return 0;
+}
+
+int staged_make_draft(struct staged *staged)
+{
+    int locked = staged_order(staged);
+    int result = convert(staged);
+    staged_unorder(staged, locked);
+    return result;
+}
+
+/* A stream begins anew as an empty draft: what it has sent is given up. */
+static int begin_anew(struct staged *staged)
+{
+    struct vpath path;
+    struct s3dlio_attr attr;
+    struct s3dlio_draft *draft;
+    struct s3dlio_error error = {0};
+    staged_attr(staged, &attr);
+    staged_path(staged, path.path);
+    int result = path_from_virtual(path.path, &path);
+    struct s3dlio_write_options options = {
+        .has = attr.has, .mode = attr.mode, .uid = attr.uid, .gid = attr.gid};
+    if (result > 0)
+        result = engine_call(draft_open)(path.uri, &options, S3DLIO_DRAFT_EMPTY, NULL, &draft,
+                                         &error);
+    if (result < 0) {
+        report_error(&error);
+        return result;
+    }
+    engine_call(writer_abort)(staged->writer);
+    staged->writer = NULL;
+    staged->draft = draft;
+    return 0;
+}
+
+static int empty(struct staged *staged)
+{
+    struct s3dlio_error error = {0};
+    int result = convert(staged);
+    if (result == -EOPNOTSUPP && staged_is_ours(staged))
+        result = begin_anew(staged);
+    if (!result)
+        result = engine_call(draft_truncate)(staged->draft, 0, &error);
+    if (!result)
+        staged_changed(staged, 0);
+    else if (error.errnum)
+        report_error(&error);
+    return result;
+}
+
+int staged_empty(struct staged *staged)
+{
+    int locked = staged_order(staged);
+    int result = empty(staged);
+    staged_unorder(staged, locked);
+    return result;
+}
+
+/* ---- to the object ---- */
+
+static int publish_stream(struct staged *staged, struct s3dlio_error *error)
+{
+    int locked = staged_order(staged), result = 0;
+    if (staged->writer)
+        result = engine_call(writer_publish)(staged->writer, NULL, error);
+    if (result < 0)
+        staged->node->error = result;
+    staged_unorder(staged, locked);
+    return result;
+}
+
+int staged_publish(struct staged *staged)
+{
+    struct arena_node *node = staged->node;
+    struct s3dlio_error error = {0};
+    if (!staged_is_ours(staged) || node->is_discarded || node->error)
+        return node->error;
+    node->is_due = staged->maps != 0;
+    int result = staged->draft ? engine_call(draft_publish)(staged->draft, NULL, &error)
+                               : publish_stream(staged, &error);
+    if (result < 0) {
+        node->is_due = true;
+        report_error(&error);
+    }
+    return result;
+}
+
+int staged_end_stream(struct staged *staged)
+{
+    struct s3dlio_error error = {0};
+    int locked = staged_order(staged), result = staged->node->error;
+    struct s3dlio_writer *writer = atomic_exchange(&staged->writer, NULL);
+    if (!writer)
+        result = 0;
+    else if (staged->pid != getpid())
+        engine_call(writer_forget)(writer);
+    else if (result || staged->node->is_discarded)
+        engine_call(writer_abort)(writer);
+    else
+        result = engine_call(writer_close)(writer, NULL, &error);
+    if (writer)
+        staged->node->is_due = false;
+    staged_unorder(staged, locked);
+    if (error.errnum)
+        report_error(&error);
+    return result;
+}
