@@ -13,7 +13,7 @@
  *   - Blocking calls sleep without locks. Signals are deferred while a call works and delivered while
  *     it sleeps; a handler may call any of these functions. Threads are not cancelled inside.
  *   - After fork() call s3dlio_fork_child() in the child (the shim does); readers go on working there
- *     with connections of their own, writers of the parent do not.
+ *     with connections of their own, drafts are shared with the parent, writers belong to the parent.
  *   - Nothing here changes errno deliberately, and nothing prints but warnings on stderr.
  */
 #ifndef S3DLIO_H
@@ -228,6 +228,10 @@ S3DLIO_API void s3dlio_writer_forget(struct s3dlio_writer *writer);
  * what it was. Changed bytes lie in an unlinked file in S3DLIO_SPOOL_DIR, at most S3DLIO_SPOOL_LIMIT of
  * them; the others are fetched when they are read, and copied by the store when it is published.
  *
+ * After fork() parent and child both have the draft, as processes have a local file: what one writes
+ * the other sees at once, and what one publishes is what the other goes on from. A process that is
+ * killed in the middle of a call leaves whole what was there before it.
+ *
  * Offsets and lengths are bytes. Calls on one draft are serialised inside. When somebody else has put
  * another version in the place of the one it starts from, reading what was not fetched and
  * publishing give -ESTALE, and nothing is overwritten. */
@@ -303,12 +307,13 @@ S3DLIO_API ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_
  * may be NULL. */
 S3DLIO_API int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
                                     struct s3dlio_error *ret_error);
-/* Publishes and frees; frees whatever happens. */
+/* Publishes and frees, in this process; frees whatever happens. */
 S3DLIO_API int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
                                   struct s3dlio_error *ret_error);
-/* Frees without publishing; NULL is fine. What was published stays. */
+/* Frees without publishing; NULL is fine. What was published stays. Other processes that have the draft
+ * keep it: forget says that there are some, abort that there are none, and what was not published is
+ * gone. */
 S3DLIO_API void s3dlio_draft_abort(struct s3dlio_draft *draft);
-/* In a fork child: drops the child's copy. */
 S3DLIO_API void s3dlio_draft_forget(struct s3dlio_draft *draft);
 
 /* ---- names ----------------------------------------------------------------------------------- */

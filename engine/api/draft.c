@@ -198,7 +198,7 @@ int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
     return (int)api_leave(&api, result);
 }
 
-void s3dlio_draft_abort(struct s3dlio_draft *draft)
+static void let_go(struct s3dlio_draft *draft)
 {
     struct api api;
 
@@ -209,13 +209,12 @@ void s3dlio_draft_abort(struct s3dlio_draft *draft)
     api_leave(&api, 0);
 }
 
+void s3dlio_draft_abort(struct s3dlio_draft *draft)
+{
+    let_go(draft);
+}
+
 void s3dlio_draft_forget(struct s3dlio_draft *draft)
 {
-    struct api api;
-
-    if (!draft)
-        return;
-    if (!api_enter(&api, NULL, NULL))
-        draft_forget(draft_of(draft));
-    api_leave(&api, 0);
+    let_go(draft);
 }

@@ -1,4 +1,8 @@
-/* Life of a draft and its calls: each takes the turn, does its work, passes the turn. See draft.h. */
+/* Life of a draft and its calls: each takes the turn, does its work, passes the turn. See draft.h.
+ *
+ * There are two turns, the thread's among its process and the process's among those that have the
+ * draft. What a call that was left by longjmp has counted, or one that the parent was in when it
+ * forked, is no longer there when the first turn is taken anew. */
 #include "core/draft.h"
 
 #include <errno.h>
@@ -12,15 +16,45 @@
 #include "io/fd.h"
 #include "io/gate.h"
 
+static int enter_shared(struct draft *draft, const struct limits *limits, struct error *err)
+{
+    int r = shared_turn_take(&draft->shared->turn, limits, err);
+
+    if (r < 0)
+        return r;
+    r = draft_shared_look(draft, err);
+    if (r == 0)
+        r = draft_mend(draft, err);
+    if (r < 0)
+        shared_turn_give(&draft->shared->turn);
+    else
+        draft_count_room(draft);
+    return r;
+}
+
 int draft_enter(struct draft *draft, bool nested, const struct limits *limits, struct error *err)
 {
-    if (draft->generation != gate_generation())
-        return error_set(err, ERROR_INVALID, "a draft belongs to the process that opened it");
-    return turn_take(&draft->turn, nested, limits, err);
+    int r = turn_take(&draft->turn, nested, limits, err);
+
+    if (r < 0)
+        return r;
+    if (draft->turn.depth == 1)
+        draft->inside = 0;
+    if (draft->inside == 0)
+        r = enter_shared(draft, limits, err);
+    if (r < 0) {
+        turn_give(&draft->turn);
+        return r;
+    }
+    draft->generation = gate_generation();
+    draft->inside++;
+    return 0;
 }
 
 void draft_leave(struct draft *draft)
 {
+    if (draft->inside > 0 && --draft->inside == 0)
+        shared_turn_give(&draft->shared->turn);
     turn_give(&draft->turn);
 }
 
@@ -37,8 +71,9 @@ static int refuse_existing(const struct uri *uri, struct error *err)
 }
 
 /* What there is to start from; -EEXIST where nothing may be. */
-static int find_base(struct draft *draft, const struct draft_options *options,
-                     const struct limits *limits, struct error *err)
+static int find_base(struct engine *engine, const struct uri *uri,
+                     const struct draft_options *options, const struct limits *limits,
+                     struct base_version *base, struct error *err)
 {
     struct attr attr;
     int r = 0;
@@ -46,39 +81,55 @@ static int find_base(struct draft *draft, const struct draft_options *options,
     if (options->unnamed)
         return options->keep ? error_set(err, ERROR_INVALID, "a version without a name") : 0;
     if (options->exclusive) {
-        r = names_lookup(draft->engine, &draft->uri, limits, &attr, err);
+        r = names_lookup(engine, uri, limits, &attr, err);
         if (r == 0)
-            return refuse_existing(&draft->uri, err);
+            return refuse_existing(uri, err);
         return r == -ENOENT && !options->keep ? 0 : r;
     }
     if (options->keep)
-        r = base_version_look(draft->engine, &draft->uri, limits, &draft->base, err);
+        r = base_version_look(engine, uri, limits, base, err);
     return r;
 }
 
-static int take_options(struct draft *draft, const struct draft_options *options, struct error *err)
+static int take_options(struct draft *draft, const struct draft_options *options,
+                        const struct base_version *base, struct error *err)
 {
-    const char *type = options->content_type;
+    struct draft_facts *facts = draft_facts_begin(draft);
+    const char *type = options->content_type ? options->content_type : base->content_type;
+    struct draft_change change = {.length_bytes = base->attr.size_bytes, .filling = EXTENT_BASE};
+    int r = draft_facts_set_type(facts, type);
 
-    draft->exclusive = options->exclusive;
-    draft->is_unnamed = options->unnamed;
-    draft->changed = !draft->base.exists;
-    draft->attr = draft->base.attr;
-    if (!draft->base.exists)
-        draft->attr.type = ATTR_FILE;
+    if (r < 0)
+        return error_set(err, ERROR_TOO_LONG, "the content type is too long");
+    facts->exclusive = options->exclusive;
+    facts->is_unnamed = options->unnamed;
+    draft_facts_set_base(facts, base);
+    facts->attr = base->attr;
+    if (!base->exists)
+        facts->attr.type = ATTR_FILE;
     if (options->attr)
-        attr_merge(&draft->attr, options->attr);
-    if (options->attr && options->attr->has && draft->base.exists)
-        draft->changed = true;
-    if (!type && draft->base.content_type[0])
-        type = draft->base.content_type;
-    draft->content_type = type ? strdup(type) : NULL;
-    if (type && !draft->content_type)
-        return error_set(err, ERROR_NO_MEMORY, "opening a draft");
-    if (extents_reserve(&draft->extents) < 0)
-        return error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
-    extents_resize(&draft->extents, draft->base.attr.size_bytes, EXTENT_BASE);
-    return 0;
+        attr_merge(&facts->attr, options->attr);
+    draft->shared->changed = !base->exists || (options->attr && options->attr->has);
+    draft_facts_commit(draft);
+    r = draft_reserve_marks(draft, err);
+    if (r == 0)
+        draft_change_extents(draft, &change);
+    return r;
+}
+
+static int make_files(struct draft *draft, const struct uri *uri, struct error *err)
+{
+    int r = draft_shared_new(draft, err);
+
+    if (r == 0)
+        r = spool_open(&draft->engine->options, &draft->spool_fd, err);
+    if (r == 0) {
+        struct draft_facts *facts = draft_facts_begin(draft);
+
+        facts->uri = *uri;
+        draft_facts_commit(draft);
+    }
+    return r;
 }
 
 int draft_new(struct engine *engine, const struct uri *uri, struct draft **ret_draft,
@@ -95,10 +146,13 @@ int draft_new(struct engine *engine, const struct uri *uri, struct draft **ret_d
         return error_set(err, ERROR_NO_MEMORY, "opening a draft");
     draft->engine = engine;
     draft->store = store;
-    draft->uri = *uri;
-    draft->spool_fd = -1;
-    draft->generation = gate_generation();
+    draft->shared_fd = draft->spool_fd = -1;
     turn_init(&draft->turn, engine_shard(engine, store, uri, 0));
+    r = make_files(draft, uri, err);
+    if (r < 0) {
+        draft_free(draft);
+        return r;
+    }
     *ret_draft = draft;
     return 0;
 }
@@ -107,17 +161,18 @@ int draft_open(struct engine *engine, const struct uri *uri, const struct draft_
                const struct limits *limits, struct draft **ret_draft, struct error *err)
 {
     size_t key_length = strlen(uri->key);
-    struct draft *draft;
+    struct base_version base = {0};
+    struct draft *draft = NULL;
     int r;
 
     if (key_length == 0 || uri->key[key_length - 1] == '/')
         return error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
-    r = draft_new(engine, uri, &draft, err);
-    if (r < 0)
-        return r;
-    r = find_base(draft, options, limits, err);
+    r = find_base(engine, uri, options, limits, &base, err);
     if (r == 0)
-        r = take_options(draft, options, err);
+        r = draft_new(engine, uri, &draft, err);
+    if (r == 0)
+        r = take_options(draft, options, &base, err);
+    base_version_fini(&base);
     if (r < 0) {
         draft_free(draft);
         return r;
@@ -128,28 +183,16 @@ int draft_open(struct engine *engine, const struct uri *uri, const struct draft_
 
 /* ---- the end ------------------------------------------------------------------------------------ */
 
-static void free_all(struct draft *draft)
+void draft_free(struct draft *draft)
 {
+    if (!draft)
+        return;
     reader_close(draft->reader);
     draft_maps_free(draft);
     fd_close(draft->spool_fd);
-    spool_release(draft->reserved_bytes);
-    extents_fini(&draft->extents);
-    base_version_fini(&draft->base);
-    free(draft->content_type);
+    spool_release(draft->counted_bytes);
+    draft_shared_free(draft);
     free(draft);
-}
-
-void draft_free(struct draft *draft)
-{
-    if (draft)
-        free_all(draft);
-}
-
-void draft_forget(struct draft *draft)
-{
-    if (draft)
-        free_all(draft);
 }
 
 /* ---- bytes -------------------------------------------------------------------------------------- */
@@ -158,10 +201,11 @@ ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint
                     struct limits *limits, struct error *err)
 {
     ssize_t r = draft_enter(draft, true, limits, err);
-    uint64_t length = draft->extents.length_bytes;
+    uint64_t length;
 
     if (r < 0)
         return r;
+    length = draft->extents.length_bytes;
     if (offset < length && length_bytes > length - offset)
         length_bytes = (size_t)(length - offset);
     if (offset < length && writable_check(buffer, length_bytes) < 0)
@@ -219,7 +263,7 @@ int draft_zero(struct draft *draft, uint64_t offset, uint64_t length_bytes,
 
 uint64_t draft_length(const struct draft *draft)
 {
-    return __atomic_load_n(&draft->extents.length_bytes, __ATOMIC_RELAXED);
+    return draft_shared_length(draft->shared);
 }
 
 int draft_seek(struct draft *draft, uint64_t offset, bool hole, const struct limits *limits,
@@ -253,18 +297,21 @@ int draft_seek(struct draft *draft, uint64_t offset, bool hole, const struct lim
 int draft_set_attr(struct draft *draft, const struct attr *attr, const struct limits *limits,
                    struct error *err)
 {
+    struct draft_facts *facts;
     int r = draft_enter(draft, true, limits, err);
 
     if (r < 0)
         return r;
-    if (!draft->changed &&
-        !(draft->attr.has & ATTR_HAS_MTIME)) { /* the data stays as old as it is */
-        draft->attr.mtime = draft->base.attr.mtime;
-        draft->attr.has |= ATTR_HAS_MTIME;
+    facts = draft_facts_begin(draft);
+    if (!draft->shared->changed &&
+        !(facts->attr.has & ATTR_HAS_MTIME)) { /* the data stays as old as it is */
+        facts->attr.mtime = facts->base.mtime;
+        facts->attr.has |= ATTR_HAS_MTIME;
     }
-    attr_merge(&draft->attr, attr);
-    draft->changed = true;
-    draft->serial++;
+    attr_merge(&facts->attr, attr);
+    draft->shared->changed = true;
+    draft->shared->serial++;
+    draft_facts_commit(draft);
     draft_leave(draft);
     return 0;
 }

@@ -5,8 +5,9 @@
  * and the object is what it was. Writing may go on after that, on the new version. Bytes that
  * were changed are in a private unlinked file; the others are fetched when they are read.
  *
- * Calls on one draft are serialised inside. It belongs to the process that opened it: in a fork
- * child draft_forget is the only call. A version that somebody else put in the base's place meanwhile
+ * Calls on one draft are serialised inside. After fork() parent and child have it both, as two processes
+ * have a local file: what one writes the other sees, and what one publishes is what the other's next
+ * version starts from. A version that somebody else put in the base's place meanwhile
  * gives ERROR_CHANGED and is not overwritten.
  */
 #ifndef S3DLIO_CORE_DRAFT_H
@@ -71,7 +72,7 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
  * no_replace says ERROR_EXISTS. On failure the draft has its old name. */
 int draft_rename(struct draft *draft, const struct uri *to, bool no_replace,
                  const struct limits *limits, struct error *err);
-void draft_free(struct draft *draft);   /* NULL is fine */
-void draft_forget(struct draft *draft); /* in a fork child: frees the child's copy */
+/* This process lets go of it; NULL is fine. What was not published is gone with the last that has it. */
+void draft_free(struct draft *draft);
 
 #endif

@@ -26,12 +26,13 @@ static int refuse(struct error *err, const char *why)
 }
 
 /* Is it the version that BASE bytes are of? */
-static bool is_source(const struct draft *draft, const struct uri *uri, const struct attr *attr)
+static bool is_source(const struct draft_facts *facts, const struct uri *uri,
+                      const struct attr *attr)
 {
-    const struct attr *mine = draft->is_cloned ? &draft->source.attr : &draft->base.attr;
+    const struct attr *mine = facts->is_cloned ? &facts->source.attr : &facts->base;
 
-    return (draft->is_cloned || draft->base.exists) && strcmp(mine->etag, attr->etag) == 0 &&
-           rename_is_same(draft->is_cloned ? &draft->source.uri : &draft->uri, uri);
+    return draft_facts_have_source(facts) && strcmp(mine->etag, attr->etag) == 0 &&
+           rename_is_same(facts->is_cloned ? &facts->source.uri : &facts->uri, uri);
 }
 
 static bool has_base_outside(const struct draft *draft, uint64_t start, uint64_t end)
@@ -49,8 +50,9 @@ static int check(const struct draft *draft, const struct reader *from, uint64_t 
 {
     const struct uri *uri = reader_uri(from);
     const struct attr *attr = reader_attr(from);
+    const struct draft_facts *facts = draft_facts(draft);
 
-    if (strcmp(uri->scheme, draft->uri.scheme) != 0)
+    if (strcmp(uri->scheme, facts->uri.scheme) != 0)
         return refuse(err, "the objects are in different stores");
     if (!(draft->store->capabilities & STORE_CAP_COPY))
         return refuse(err, "the store cannot copy");
@@ -58,7 +60,7 @@ static int check(const struct draft *draft, const struct reader *from, uint64_t 
         return refuse(err, "the version has no ETag");
     if (draft_is_mapped(draft, start, end))
         return refuse(err, "a part that is mapped");
-    if (!is_source(draft, uri, attr) && has_base_outside(draft, start, end))
+    if (!is_source(facts, uri, attr) && has_base_outside(draft, start, end))
         return refuse(err, "bytes of another object are here already");
     return 0;
 }
@@ -72,71 +74,62 @@ static void own_fetched(struct draft *draft)
         struct extent extent = extents_at(&draft->extents, at);
 
         if (extent.kind == EXTENT_CLEAN)
-            extents_set(&draft->extents, at, extent.end, EXTENT_DIRTY);
+            draft_set_kind(draft, at, extent.end, EXTENT_DIRTY);
         at = extent.end;
     }
 }
 
-static int take_content_type(struct draft *draft, const struct reader *from, struct error *err)
+static int take_source(struct draft *draft, const struct reader *from, struct error *err)
 {
-    const char *type = reader_content_type(from);
+    struct draft_facts *facts = draft_facts_begin(draft);
+    const char *type = facts->content_type[0] ? facts->content_type : reader_content_type(from);
 
-    if (draft->content_type || !type[0])
-        return 0;
-    draft->content_type = strdup(type);
-    return draft->content_type ? 0 : error_set(err, ERROR_NO_MEMORY, "cloning an object");
+    if (draft_facts_set_type(facts, type) < 0)
+        return error_set(err, ERROR_TOO_LONG, "the content type is too long");
+    facts->is_cloned = true;
+    facts->source.uri = *reader_uri(from);
+    facts->source.attr = *reader_attr(from);
+    facts->source.is_tagged = reader_is_tagged(from);
+    facts->source_serial++;
+    draft_facts_commit(draft);
+    return 0;
 }
 
-static void take_source(struct draft *draft, const struct reader *from)
-{
-    own_fetched(draft);
-    reader_close(draft->reader);
-    draft->reader = NULL;
-    draft->is_cloned = true;
-    draft->source.uri = *reader_uri(from);
-    draft->source.attr = *reader_attr(from);
-    draft->source.is_tagged = reader_is_tagged(from);
-}
-
-/* Room in the map for [start, end), and zeros up to it. */
-static int prepare(struct draft *draft, uint64_t start, struct error *err)
-{
-    int r = 0;
-
-    if (start > draft->extents.length_bytes)
-        r = draft_data_resize(draft, start, err);
-    if (r == 0 && extents_reserve(&draft->extents) < 0)
-        r = error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
-    return r;
-}
-
-static void take_range(struct draft *draft, uint64_t start, uint64_t end)
+static int take_range(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
 {
     uint64_t length = draft->extents.length_bytes;
+    struct draft_change longer = {.length_bytes = end, .filling = EXTENT_ZERO};
     struct error ignored;
+    int r = draft_reserve_marks(draft, err);
 
+    if (r < 0)
+        return r;
+    draft_note_change(draft);
     if (end > length)
-        extents_resize(&draft->extents, end, EXTENT_ZERO);
+        draft_change_extents(draft, &longer);
     draft_set_kind(draft, start, end, EXTENT_BASE);
     draft_punch(draft, start, end < length ? end : length, &ignored); /* only for the space */
-    draft_note_change(draft);
+    return 0;
 }
 
 static int take(struct draft *draft, const struct reader *from, uint64_t start, uint64_t end,
                 struct error *err)
 {
+    bool is_other = !is_source(draft_facts(draft), reader_uri(from), reader_attr(from));
     int r = check(draft, from, start, end, err);
 
+    if (r == 0 && start > draft->extents.length_bytes)
+        r = draft_data_resize(draft, start, err);
     if (r == 0)
-        r = take_content_type(draft, from, err);
-    if (r == 0)
-        r = prepare(draft, start, err);
-    if (r < 0)
-        return r;
-    if (!is_source(draft, reader_uri(from), reader_attr(from)))
-        take_source(draft, from);
-    take_range(draft, start, end);
-    return 0;
+        r = draft_reserve_marks(draft, err);
+    if (r == 0 && is_other) {
+        own_fetched(draft);
+        r = draft_data_zero(draft, start, end,
+                            err); /* BASE bytes were here at most: none for now */
+    }
+    if (r == 0 && is_other)
+        r = take_source(draft, from, err);
+    return r < 0 ? r : take_range(draft, start, end, err);
 }
 
 ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t offset,
@@ -159,54 +152,55 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
 
 /* ---- publishing --------------------------------------------------------------------------------- */
 
-bool draft_is_whole_clone(const struct draft *draft)
+bool draft_is_whole_clone(const struct draft *draft, const struct draft_facts *facts)
 {
     const unsigned kinds = 1u << EXTENT_BASE | 1u << EXTENT_CLEAN;
     uint64_t length = draft->extents.length_bytes;
 
-    return draft->is_cloned && !draft->base.exists && length > 0 &&
-           length == draft->source.attr.size_bytes &&
+    return facts->is_cloned && !facts->base_exists && length > 0 &&
+           length == facts->source.attr.size_bytes &&
            extents_sum(&draft->extents, 0, length, kinds) == length;
 }
 
-static int store_attr(const struct draft *draft, struct store_metadata *metadata,
-                      const struct limits *limits, struct error *err)
+static int store_attr(const struct draft *draft, const struct draft_facts *facts,
+                      struct store_metadata *metadata, const struct limits *limits,
+                      struct error *err)
 {
     int r;
 
-    if (!draft->attr.has || !(draft->store->capabilities & STORE_CAP_METADATA))
+    if (!facts->attr.has || !(draft->store->capabilities & STORE_CAP_METADATA))
         return 0;
-    r = attr_to_metadata(&draft->attr, metadata);
+    r = attr_to_metadata(&facts->attr, metadata);
     if (r < 0)
         return error_set_errno(err, -r, "storing attributes");
-    return marked_require(draft->engine, &draft->uri, limits, err);
+    return marked_require(draft->engine, &facts->uri, limits, err);
 }
 
-int draft_copy_whole(struct draft *draft, const struct limits *limits, struct attr *ret_attr,
-                     struct error *err)
+int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
+                     const struct limits *limits, struct attr *ret_attr, struct error *err)
 {
-    struct draft_source source = draft->source; /* a signal handler may change it meanwhile */
     struct store_metadata metadata = {0};
-    struct store_object known = {.size_bytes = source.attr.size_bytes};
+    struct store_object known = {.size_bytes = facts->source.attr.size_bytes};
     struct copy copy = {
-        .from = &source.uri,
-        .to = &draft->uri,
+        .from = &facts->source.uri,
+        .to = &facts->uri,
         .known = &known,
         .metadata = &metadata,
-        .exclusive = draft->exclusive,
-        .drops_tags = source.is_tagged,
+        .exclusive = facts->exclusive,
+        .drops_tags = facts->source.is_tagged,
     };
-    int r = store_attr(draft, &metadata, limits, err);
+    int r = store_attr(draft, facts, &metadata, limits, err);
 
-    memcpy(known.etag, source.attr.etag, sizeof known.etag);
-    snprintf(known.content_type, sizeof known.content_type, "%s",
-             draft->content_type ? draft->content_type : "application/octet-stream");
+    memcpy(known.etag, facts->source.attr.etag, sizeof known.etag);
+    snprintf(known.content_type, sizeof known.content_type, "%.*s",
+             (int)sizeof known.content_type - 1,
+             facts->content_type[0] ? facts->content_type : "application/octet-stream");
     if (r == 0)
         r = copy_version(draft->engine, &copy, limits, err);
     store_metadata_fini(&metadata);
     if (r < 0)
         return r;
-    attr_from_object(&copy.target, &draft->uri, ret_attr);
-    attr_take_stored(ret_attr, &draft->attr);
+    attr_from_object(&copy.target, &facts->uri, ret_attr);
+    attr_take_stored(ret_attr, &facts->attr);
     return 0;
 }

@@ -1,16 +1,13 @@
 /* A stream that turns out to be none becomes a draft: what it had sent is cast off, what it had written
  * moves over. See draft.h.
  *
- * The spool file of the writer becomes the draft's: both have bytes at their offsets in the object. Up
- * to the last step nothing is taken from the writer, so that a failure leaves it as it was.
+ * The spool file of the writer, if it has one, becomes the draft's: both have bytes at their offsets in
+ * the object. Up to the last step nothing is taken from the writer, so that a failure leaves it as it
+ * was.
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "core/draft_private.h"
 #include "core/writer_private.h"
+#include "io/fd.h"
 
 /* One part: it is in the spool already, or is written there. */
 static int take_part(void *arg, const unsigned char *data, uint64_t offset, uint64_t size_bytes,
@@ -21,12 +18,14 @@ static int take_part(void *arg, const unsigned char *data, uint64_t offset, uint
     ssize_t n;
 
     if (!data) {
-        if (extents_reserve(&draft->extents) < 0)
-            return error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
-        if (end > draft->extents.length_bytes)
-            extents_resize(&draft->extents, end, EXTENT_ZERO);
-        extents_set(&draft->extents, offset, end, EXTENT_DIRTY);
-        return 0;
+        uint64_t length = draft->extents.length_bytes;
+        struct draft_change change = {end > length ? end : length, EXTENT_ZERO, offset, end,
+                                      EXTENT_DIRTY};
+        int r = draft_reserve_marks(draft, err);
+
+        if (r == 0)
+            draft_change_extents(draft, &change);
+        return r;
     }
     n = draft_data_write(draft, data, size_bytes, offset, err);
     if (n >= 0 && (uint64_t)n < size_bytes)
@@ -34,34 +33,52 @@ static int take_part(void *arg, const unsigned char *data, uint64_t offset, uint
     return n < 0 ? (int)n : 0;
 }
 
+/* The writer's file instead of the draft's own. */
 static void lend_spool(struct draft *draft, const struct writer *writer)
 {
-    struct stat st;
-
+    if (writer->spool_fd < 0)
+        return;
+    fd_close(draft->spool_fd);
     draft->spool_fd = writer->spool_fd;
-    draft->reserved_bytes += writer->spooled_bytes;
-    if (writer->spool_fd >= 0 && fstat(writer->spool_fd, &st) == 0)
-        draft->spool_bytes = (uint64_t)st.st_size;
+    draft->shared->reserved_bytes += writer->spooled_bytes;
+    draft->counted_bytes += writer->spooled_bytes;
+}
+
+static void take_back_spool(struct draft *draft, const struct writer *writer)
+{
+    if (draft->spool_fd != writer->spool_fd)
+        return;
+    draft->spool_fd = -1;
+    draft->counted_bytes -= writer->spooled_bytes;
 }
 
 static int fill(struct draft *draft, struct writer *writer, struct error *err)
 {
-    draft->base = writer->base;
-    draft->base.metadata = (struct store_metadata){0}; /* the writer's until all is well */
-    draft->exclusive = writer->exclusive;
-    if (writer->content_type) {
-        draft->content_type = strdup(writer->content_type);
-        if (!draft->content_type)
-            return error_set(err, ERROR_NO_MEMORY, "opening a draft");
-    }
-    if (extents_reserve(&draft->extents) < 0)
-        return error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
-    extents_resize(&draft->extents, writer->base_bytes, EXTENT_BASE);
-    return writer_each_part(writer, take_part, draft, err);
+    struct draft_facts *facts = draft_facts_begin(draft);
+    struct draft_change base = {.length_bytes = writer->base_bytes, .filling = EXTENT_BASE};
+    int r = draft_facts_set_type(facts, writer->content_type);
+
+    if (r < 0)
+        return error_set(err, ERROR_TOO_LONG, "the content type is too long");
+    draft_facts_set_base(facts, &writer->base);
+    facts->exclusive = writer->exclusive;
+    draft_facts_commit(draft);
+    r = draft_reserve_marks(draft, err);
+    if (r < 0)
+        return r;
+    draft_change_extents(draft, &base);
+    r = writer_each_part(writer, take_part, draft, err);
+    if (r < 0)
+        return r;
+    draft_facts_begin(draft)->attr = writer->attr; /* the bytes were changed before it was set */
+    draft_facts_commit(draft);
+    draft->shared->changed = writer->changed;
+    return 0;
 }
 
 /* The writer's turn is taken. */
-static int convert(struct writer *writer, struct draft **ret_draft, struct error *err)
+static int convert(struct writer *writer, const struct limits *limits, struct draft **ret_draft,
+                   struct error *err)
 {
     bool mid_fetch = !writer->copies_base && writer->base_bytes > 0 &&
                      writer->base_bytes < writer->base.attr.size_bytes;
@@ -76,19 +93,17 @@ static int convert(struct writer *writer, struct draft **ret_draft, struct error
         r = draft_new(writer->engine, &writer->uri, &draft, err);
     if (r < 0)
         return r;
-    lend_spool(draft, writer);
-    r = fill(draft, writer, err);
+    r = draft_enter(draft, false, limits, err);
+    if (r == 0) {
+        lend_spool(draft, writer);
+        r = fill(draft, writer, err);
+        draft_leave(draft);
+    }
     if (r < 0) {
-        if (writer->spool_fd >= 0)
-            draft->spool_fd = -1;
-        draft->reserved_bytes -= writer->spooled_bytes;
+        take_back_spool(draft, writer);
         draft_free(draft);
         return r;
     }
-    draft->attr = writer->attr;
-    draft->changed = writer->changed;
-    draft->base.metadata = writer->base.metadata;
-    writer->base.metadata = (struct store_metadata){0};
     writer->spool_fd = -1;
     writer->spooled_bytes = 0;
     *ret_draft = draft;
@@ -102,7 +117,7 @@ int draft_from_writer(struct writer *writer, const struct limits *limits, struct
 
     if (r < 0)
         return r;
-    r = convert(writer, ret_draft, err);
+    r = convert(writer, limits, ret_draft, err);
     if (r == 0)
         upload_abort(writer->upload);
     writer_leave(writer);

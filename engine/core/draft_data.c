@@ -1,21 +1,11 @@
-/* Where the bytes of a draft are, and moving them: base, spool, caller. See draft_private.h.
- *
- * The spool's space is counted before it is used, so that its limit and a full disk are met by the
- * call that wanted more, and nothing that was written before is lost. Bytes that were only
- * fetched are given up first.
- */
+/* Where the bytes of a draft are, and moving them: base, spool, caller. See draft_private.h. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/draft_private.h"
-#include "core/spool.h"
 
 #define CHUNK_BYTES ((uint64_t)1 << 20)
 #define PAGE_BYTES  ((uint64_t)4096)
-#define LOCAL       (1u << EXTENT_CLEAN | 1u << EXTENT_DIRTY)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -27,168 +17,25 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* ---- the base and the spool --------------------------------------------------------------------- */
-
+/* The one that is there may be of a version before. */
 int draft_reader(struct draft *draft, struct reader **ret_reader, struct error *err)
 {
-    const struct uri *uri = draft->is_cloned ? &draft->source.uri : &draft->uri;
-    const struct attr *attr = draft->is_cloned ? &draft->source.attr : &draft->base.attr;
+    const struct draft_facts *facts = draft_facts(draft);
+    const struct uri *uri = facts->is_cloned ? &facts->source.uri : &facts->uri;
+    const struct attr *attr = facts->is_cloned ? &facts->source.attr : &facts->base;
     int r = 0;
 
+    if (draft->reader && draft->reader_serial != facts->source_serial) {
+        reader_close(draft->reader);
+        draft->reader = NULL;
+    }
     if (!draft->reader)
         r = reader_open_version(draft->engine, uri, attr, &draft->reader, err);
-    if (r == 0)
-        *ret_reader = draft->reader;
-    return r;
-}
-
-int draft_need_spool(struct draft *draft, struct error *err)
-{
-    return draft->spool_fd >= 0 ? 0 : spool_open(&draft->engine->options, &draft->spool_fd, err);
-}
-
-int draft_need_file(struct draft *draft, uint64_t size_bytes, struct error *err)
-{
-    int r = draft_need_spool(draft, err);
-
-    if (r < 0 || draft->spool_bytes >= size_bytes)
+    if (r < 0)
         return r;
-    if (ftruncate(draft->spool_fd, (off_t)size_bytes) < 0)
-        return error_set_errno(err, errno, "extending the spool");
-    draft->spool_bytes = size_bytes;
+    draft->reader_serial = facts->source_serial;
+    *ret_reader = draft->reader;
     return 0;
-}
-
-/* Bytes of [start, end) that are not in the spool; what lies behind the end of the file is not. */
-static uint64_t missing(const struct draft *draft, uint64_t start, uint64_t end)
-{
-    uint64_t known = smaller(end, draft->extents.length_bytes);
-
-    return end - start - extents_sum(&draft->extents, start, known, LOCAL);
-}
-
-static int reserve(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
-{
-    uint64_t bytes = missing(draft, start, end);
-    int r = spool_reserve(&draft->engine->options, bytes, err);
-
-    if (r == 0)
-        draft->reserved_bytes += bytes;
-    return r;
-}
-
-static void give_back(struct draft *draft, uint64_t bytes)
-{
-    spool_release(bytes);
-    draft->reserved_bytes -= bytes;
-}
-
-static bool punch_hole(const struct draft *draft, uint64_t start, uint64_t end)
-{
-    return fallocate(draft->spool_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
-                     (off_t)(end - start)) == 0;
-}
-
-/* Gives up what was only fetched. True when that made room. */
-static bool drop_clean(struct draft *draft)
-{
-    bool can_fetch = draft->base.exists || draft->is_cloned;
-    uint64_t before = draft->reserved_bytes;
-    uint64_t at = 0;
-
-    if (draft->map_count || !can_fetch || draft->spool_fd < 0)
-        return false;
-    while (at < draft->extents.length_bytes) {
-        struct extent extent = extents_at(&draft->extents, at);
-
-        at = extent.end;
-        if (extent.kind == EXTENT_CLEAN && punch_hole(draft, extent.start, extent.end))
-            draft_set_kind(draft, extent.start, extent.end, EXTENT_BASE);
-    }
-    return draft->reserved_bytes < before;
-}
-
-int draft_make_room(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
-{
-    int r = reserve(draft, start, end, err);
-
-    if (r == -ENOSPC && drop_clean(draft))
-        r = reserve(draft, start, end, err);
-    return r;
-}
-
-void draft_give_room_back(struct draft *draft, uint64_t start, uint64_t end)
-{
-    give_back(draft, missing(draft, start, end));
-}
-
-void draft_set_kind(struct draft *draft, uint64_t start, uint64_t end, enum extent_kind kind)
-{
-    if (!extent_is_local(kind))
-        give_back(draft, extents_sum(&draft->extents, start, end, LOCAL));
-    extents_set(&draft->extents, start, end, kind);
-}
-
-/* ---- spool I/O ---------------------------------------------------------------------------------- */
-
-/* As pwrite(2), but goes on until nothing more fits. */
-static ssize_t spool_write(struct draft *draft, const void *data, uint64_t length_bytes,
-                           uint64_t offset)
-{
-    uint64_t written = 0;
-
-    while (written < length_bytes) {
-        ssize_t n = pwrite(draft->spool_fd, (const char *)data + written, length_bytes - written,
-                           (off_t)(offset + written));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0 && written == 0)
-            return n < 0 ? -errno : -EIO;
-        if (n <= 0)
-            break;
-        written += (uint64_t)n;
-    }
-    draft->spool_bytes = larger(draft->spool_bytes, offset + written);
-    return (ssize_t)written;
-}
-
-static int spool_read(const struct draft *draft, unsigned char *to, uint64_t start, uint64_t end,
-                      struct error *err)
-{
-    while (start < end) {
-        ssize_t n = pread(draft->spool_fd, to, end - start, (off_t)start);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return error_set_errno(err, n < 0 ? errno : EIO, "reading the spool");
-        to += n;
-        start += (uint64_t)n;
-    }
-    return 0;
-}
-
-static int write_zeros(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
-{
-    static const unsigned char zeros[16 * PAGE_BYTES];
-
-    while (start < end) {
-        ssize_t n = spool_write(draft, zeros, smaller(end - start, sizeof zeros), start);
-
-        if (n < 0)
-            return error_set_errno(err, (int)-n, "clearing a part of the spool");
-        start += (uint64_t)n;
-    }
-    return 0;
-}
-
-int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
-{
-    end = smaller(end, draft->spool_bytes);
-    if (start >= end || (!draft_is_mapped(draft, start, end) && punch_hole(draft, start, end)))
-        return 0; /* blocks under a mapping stay, so that it never meets a full disk */
-    return write_zeros(draft, start, end, err);
 }
 
 /* ---- fetching ----------------------------------------------------------------------------------- */
@@ -221,7 +68,7 @@ static int base_read(struct draft *draft, unsigned char *to, uint64_t start, uin
                      struct limits *limits, struct error *err)
 {
     struct reader_target target = {to, end - start, start};
-    uint64_t serial = draft->serial;
+    uint64_t serial = draft->shared->serial;
     struct reader *reader;
     ssize_t n = draft_reader(draft, &reader, err);
 
@@ -229,7 +76,7 @@ static int base_read(struct draft *draft, unsigned char *to, uint64_t start, uin
         n = reader_pread(reader, &target, limits, err);
     if (n < 0)
         return (int)n;
-    if (serial != draft->serial)
+    if (serial != draft->shared->serial)
         return -EAGAIN;
     if ((uint64_t)n != end - start)
         return error_set(err, ERROR_CHANGED, "the object has become shorter");
@@ -240,17 +87,15 @@ static int base_read(struct draft *draft, unsigned char *to, uint64_t start, uin
 static int keep(struct draft *draft, const unsigned char *data, uint64_t start, uint64_t end,
                 struct error *err)
 {
-    int r = draft_need_spool(draft, err);
+    int r = draft_reserve_marks(draft, err);
     ssize_t n;
 
     if (r < 0)
         return r;
-    if (extents_reserve(&draft->extents) < 0)
-        return error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
-    n = spool_write(draft, data, end - start, start);
+    n = draft_spool_write(draft, data, end - start, start);
     if (n < 0 || (uint64_t)n < end - start)
         return error_set_errno(err, n < 0 ? (int)-n : ENOSPC, "writing to the spool");
-    extents_set(&draft->extents, start, end, EXTENT_CLEAN);
+    draft_set_kind(draft, start, end, EXTENT_CLEAN);
     return 0;
 }
 
@@ -299,9 +144,9 @@ static ssize_t read_block(struct draft *draft, const struct extent *extent, unsi
     if (r < 0)
         return r;
     r = base_read(draft, chunk.data, from, stop, limits, err);
-    if (r == 0 && reserve(draft, from, stop, &ignored) == 0 &&
+    if (r == 0 && draft_reserve(draft, from, stop, &ignored) == 0 &&
         keep(draft, chunk.data, from, stop, &ignored) < 0)
-        give_back(draft, missing(draft, from, stop));
+        draft_give_room_back(draft, from, stop);
     end = smaller(end, stop);
     if (r == 0)
         memcpy(buffer, chunk.data + (start - from), end - start);
@@ -326,7 +171,7 @@ ssize_t draft_data_read(struct draft *draft, unsigned char *buffer, uint64_t sta
             memset(to, 0, stop - at);
         else if (extent.kind == EXTENT_BASE)
             n = read_block(draft, &extent, to, at, stop, limits, err);
-        else if (spool_read(draft, to, at, stop, err) < 0)
+        else if (draft_spool_read(draft, to, at, stop, err) < 0)
             n = -error_errno(err);
         if (n < 0)
             return n;
@@ -349,7 +194,7 @@ int draft_copy_out(struct draft *draft, unsigned char *to, uint64_t start, uint6
         else if (extent.kind == EXTENT_BASE)
             r = base_read(draft, to, start, stop, limits, err);
         else
-            r = spool_read(draft, to, start, stop, err);
+            r = draft_spool_read(draft, to, start, stop, err);
         to += stop - start;
         start = stop;
     }
@@ -358,115 +203,90 @@ int draft_copy_out(struct draft *draft, unsigned char *to, uint64_t start, uint6
 
 /* ---- changing ----------------------------------------------------------------------------------- */
 
-void draft_note_change(struct draft *draft)
-{
-    draft->changed = true;
-    draft->serial++;
-    draft->attr.has &= ~(unsigned)ATTR_HAS_MTIME;
-}
-
 /* What a mapping has left behind the end, in the last page, is no data. */
 static int clear_tail(struct draft *draft, struct error *err)
 {
     uint64_t end = draft->extents.length_bytes;
 
-    if (!draft->map_count)
+    if (!draft->shared->map_count)
         return 0;
     return draft_punch(draft, end, end + PAGE_BYTES - end % PAGE_BYTES, err);
 }
 
-static int prepare(struct draft *draft, struct error *err)
-{
-    int r = draft_need_spool(draft, err);
-
-    if (r == 0 && extents_reserve(&draft->extents) < 0)
-        r = error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
-    return r;
-}
-
 /* New zeros are a hole, unless a mapping may write there without our seeing it: then they are data,
  * and have room. */
+static enum extent_kind kind_of_zeros(const struct draft *draft, uint64_t start, uint64_t end)
+{
+    return draft_is_mapped(draft, start, end) ? EXTENT_DIRTY : EXTENT_ZERO;
+}
+
 static int reserve_zeros(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
 {
-    if (extents_reserve(&draft->extents) < 0)
-        return error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
-    if (!draft_is_mapped(draft, start, end))
-        return 0;
-    return draft_need_file(draft, end, err) < 0 ? -error_errno(err)
-                                                : draft_make_room(draft, start, end, err);
-}
+    int r = draft_reserve_marks(draft, err);
 
-static void set_zeros(struct draft *draft, uint64_t start, uint64_t end)
-{
-    draft_set_kind(draft, start, end,
-                   draft_is_mapped(draft, start, end) ? EXTENT_DIRTY : EXTENT_ZERO);
-}
-
-static int shorten(struct draft *draft, uint64_t length_bytes, struct error *err)
-{
-    uint64_t before = draft->extents.length_bytes;
-    int r = draft_punch(draft, length_bytes, larger(before, draft->spool_bytes), err);
-
-    if (r < 0)
+    if (r < 0 || kind_of_zeros(draft, start, end) == EXTENT_ZERO)
         return r;
-    give_back(draft, extents_sum(&draft->extents, length_bytes, before, LOCAL));
-    extents_resize(&draft->extents, length_bytes, EXTENT_ZERO);
-    return 0;
+    r = draft_need_file(draft, end, err);
+    return r < 0 ? r : draft_make_room(draft, start, end, err);
 }
 
 static int lengthen(struct draft *draft, uint64_t length_bytes, struct error *err)
 {
     uint64_t before = draft->extents.length_bytes;
+    struct draft_change change = {.length_bytes = length_bytes};
     int r = clear_tail(draft, err);
 
     if (r == 0)
         r = reserve_zeros(draft, before, length_bytes, err);
     if (r < 0)
         return r;
-    extents_resize(&draft->extents, length_bytes, EXTENT_ZERO);
-    set_zeros(draft, before, length_bytes);
+    change.filling = kind_of_zeros(draft, before, length_bytes);
+    draft_note_change(draft);
+    draft_change_extents(draft, &change);
     return 0;
 }
 
 int draft_data_resize(struct draft *draft, uint64_t length_bytes, struct error *err)
 {
     uint64_t before = draft->extents.length_bytes;
-    int r;
 
     if (length_bytes == before)
         return 0;
-    r = length_bytes < before ? shorten(draft, length_bytes, err)
-                              : lengthen(draft, length_bytes, err);
-    if (r == 0)
-        draft_note_change(draft);
-    return r;
+    return length_bytes < before ? draft_shorten(draft, length_bytes, err)
+                                 : lengthen(draft, length_bytes, err);
 }
 
-/* Room for the range is reserved. */
+/* Room for the range is reserved, and for what lies between the end and it. */
 static ssize_t write_reserved(struct draft *draft, const void *buffer, size_t length_bytes,
                               uint64_t offset, struct error *err)
 {
-    uint64_t end = offset + length_bytes, done = offset;
-    ssize_t n = spool_write(draft, buffer, length_bytes, offset);
+    uint64_t end = offset + length_bytes, before = draft->extents.length_bytes;
+    struct draft_change change = {.start = offset, .kind = EXTENT_DIRTY};
+    ssize_t n;
 
+    draft_touch(draft, offset, end);
+    n = draft_spool_write(draft, buffer, length_bytes, offset);
     if (n == -ENOSPC) { /* of the disk: what was only fetched makes room once */
         int r;
 
-        give_back(draft, missing(draft, offset, end));
-        drop_clean(draft);
-        r = reserve(draft, offset, end, err);
+        draft_give_room_back(draft, offset, end);
+        draft_drop_clean(draft);
+        r = draft_reserve(draft, offset, end, err);
         if (r < 0)
             return r;
-        n = spool_write(draft, buffer, length_bytes, offset);
+        n = draft_spool_write(draft, buffer, length_bytes, offset);
     }
-    if (n > 0)
-        done += (uint64_t)n;
-    give_back(draft, missing(draft, done, end));
+    change.end = n > 0 ? offset + (uint64_t)n : offset;
+    draft_give_room_back(draft, change.end, end);
     if (n < 0)
         return error_set_errno(err, (int)-n, "writing to the spool");
-    if (done > draft->extents.length_bytes)
-        extents_resize(&draft->extents, done, EXTENT_ZERO);
-    draft_set_kind(draft, offset, done, EXTENT_DIRTY);
+    change.length_bytes = larger(change.end, before);
+    if (offset > before)
+        change.filling = kind_of_zeros(draft, before, offset);
+    else
+        change.filling = EXTENT_DIRTY;
+    draft_note_change(draft);
+    draft_change_extents(draft, &change);
     return n;
 }
 
@@ -474,24 +294,29 @@ ssize_t draft_data_write(struct draft *draft, const void *buffer, size_t length_
                          uint64_t offset, struct error *err)
 {
     uint64_t before = draft->extents.length_bytes;
-    struct error ignored;
-    ssize_t n = prepare(draft, err);
+    ssize_t n = 0;
 
-    if (n == 0 && offset > before)
-        n = lengthen(draft, offset, err);
+    if (offset > before) {
+        n = clear_tail(draft, err);
+        if (n == 0)
+            n = reserve_zeros(draft, before, offset, err);
+    }
     if (n == 0)
-        n = draft_make_room(draft, offset, offset + length_bytes, err);
+        n = draft_reserve_marks(draft, err);
+    if (n < 0)
+        return n;
+    n = draft_make_room(draft, offset, offset + length_bytes, err);
     if (n == 0)
         n = write_reserved(draft, buffer, length_bytes, offset, err);
-    if (n >= 0)
-        draft_note_change(draft);
-    else if (before < draft->extents.length_bytes)
-        shorten(draft, before, &ignored);
+    draft_untouch(draft); /* what failed has written nothing */
+    if (n < 0 && offset > before && kind_of_zeros(draft, before, offset) == EXTENT_DIRTY)
+        draft_give_room_back(draft, before, offset);
     return n;
 }
 
 int draft_data_zero(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
 {
+    enum extent_kind kind;
     int r;
 
     end = smaller(end, draft->extents.length_bytes);
@@ -500,13 +325,12 @@ int draft_data_zero(struct draft *draft, uint64_t start, uint64_t end, struct er
     r = reserve_zeros(draft, start, end, err);
     if (r < 0)
         return r;
-    r = draft_punch(draft, start, end, err);
-    if (r < 0) {
-        if (draft_is_mapped(draft, start, end))
-            give_back(draft, missing(draft, start, end));
-        return r;
-    }
-    set_zeros(draft, start, end);
+    kind = kind_of_zeros(draft, start, end);
     draft_note_change(draft);
-    return 0;
+    draft_touch(draft, start, end);
+    draft_set_kind(draft, start, end, kind);
+    r = draft_punch(draft, start, end, err);
+    if (r == 0)
+        draft_untouch(draft);
+    return r;
 }

@@ -3,6 +3,10 @@
  * What a program writes through a mapping is seen by nobody. So each block of a mapped range has the
  * checksum that it had when it was last looked at; what differs at the next publish is dirty. Ranges
  * are never taken back: a program may keep a mapping longer than any descriptor.
+ *
+ * The ranges are shared, for what one process writes another may publish. The checksums are each
+ * process's own: a block that it never looked at, or that another has looked at since, counts as
+ * changed, which costs an upload and is never wrong.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,11 +18,12 @@
 #include "core/draft_private.h"
 
 #define BLOCK_BYTES ((uint64_t)64 << 10)
-#define PAGE_BYTES  ((uint64_t)4096)
+#define SUM_KNOWN   ((uint64_t)1 << 32)
 
-struct draft_map {
-    uint64_t start, end; /* whole pages; the end may lie behind the file's */
-    uint32_t *sums;      /* one for each block */
+/* Of the range with the same index, as it was when this process last saw it. */
+struct draft_sums {
+    struct draft_range range; /* whole blocks; the end may lie behind the file's */
+    uint64_t *sums;           /* one for each block; 0: unknown */
 };
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -28,63 +33,97 @@ static uint64_t smaller(uint64_t a, uint64_t b)
 
 bool draft_is_mapped(const struct draft *draft, uint64_t start, uint64_t end)
 {
-    for (unsigned i = 0; i < draft->map_count; i++)
-        if (start < draft->maps[i].end && draft->maps[i].start < end)
+    const struct draft_shared *shared = draft->shared;
+
+    for (uint32_t i = 0; i < shared->map_count; i++)
+        if (start < shared->maps[i].end && shared->maps[i].start < end)
             return true;
     return false;
 }
 
 static bool is_covered(const struct draft *draft, uint64_t start, uint64_t end)
 {
-    for (unsigned i = 0; i < draft->map_count; i++)
-        if (draft->maps[i].start <= start && end <= draft->maps[i].end)
+    const struct draft_shared *shared = draft->shared;
+
+    for (uint32_t i = 0; i < shared->map_count; i++)
+        if (shared->maps[i].start <= start && end <= shared->maps[i].end)
             return true;
     return false;
 }
 
 /* ---- checksums ---------------------------------------------------------------------------------- */
 
-static int sum_block(const struct draft *draft, uint64_t start, uint64_t end, uint32_t *ret_sum,
+static uint64_t blocks_of(const struct draft_range *range)
+{
+    return (range->end - range->start) / BLOCK_BYTES;
+}
+
+/* Checksums for the range as it is now. */
+static int fit(struct draft *draft, uint32_t index, struct error *err)
+{
+    struct draft_range range = draft->shared->maps[index];
+    struct draft_sums *known;
+    uint64_t *sums;
+
+    if (!draft->sums)
+        draft->sums = calloc(DRAFT_MAPS_MAX, sizeof *draft->sums);
+    known = draft->sums ? &draft->sums[index] : NULL;
+    if (known && known->range.start == range.start && known->range.end == range.end)
+        return 0;
+    sums = known ? calloc(blocks_of(&range), sizeof *sums) : NULL;
+    if (!sums)
+        return error_set(err, ERROR_NO_MEMORY, "watching a mapped range");
+    if (known->sums) /* a range only grows */
+        memcpy(sums + (known->range.start - range.start) / BLOCK_BYTES, known->sums,
+               blocks_of(&known->range) * sizeof *sums);
+    free(known->sums);
+    *known = (struct draft_sums){range, sums};
+    return 0;
+}
+
+static int sum_block(const struct draft *draft, uint64_t start, uint64_t *ret_sum,
                      struct error *err)
 {
     unsigned char buffer[8192];
     uint32_t sum = 0;
 
-    while (start < end) {
-        ssize_t n =
-            pread(draft->spool_fd, buffer, smaller(end - start, sizeof buffer), (off_t)start);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return error_set_errno(err, n < 0 ? errno : EIO, "reading the spool");
-        sum = crc32c_update(sum, buffer, (size_t)n);
-        start += (uint64_t)n;
+    for (uint64_t at = start; at < start + BLOCK_BYTES; at += sizeof buffer) {
+        if (draft_spool_read(draft, buffer, at, at + sizeof buffer, err) < 0)
+            return -error_errno(err);
+        sum = crc32c_update(sum, buffer, sizeof buffer);
     }
-    *ret_sum = sum;
+    *ret_sum = SUM_KNOWN | sum;
     return 0;
 }
 
-/* What differs from its checksum is dirty when `mark` says so; checksums are made anew. */
-static int look_at(struct draft *draft, const struct draft_map *map, bool mark, struct error *err)
+static int mark_dirty(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
 {
-    unsigned index = 0;
+    while (start < end) {
+        struct extent extent = extents_at(&draft->extents, start);
+        uint64_t stop = smaller(extent.end, end);
+        int r = draft_reserve_marks(draft, err);
 
-    for (uint64_t at = map->start; at < map->end; at += BLOCK_BYTES, index++) {
-        uint64_t end = smaller(at + BLOCK_BYTES, map->end);
-        uint64_t known = smaller(end, draft->extents.length_bytes);
-        uint32_t sum;
-        int r = sum_block(draft, at, end, &sum, err);
-
-        if (r == 0 && extents_reserve(&draft->extents) < 0)
-            r = error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
         if (r < 0)
             return r;
-        if (mark && at < known && sum != map->sums[index]) {
-            draft_set_kind(draft, at, known, EXTENT_DIRTY);
-            draft->changed = true;
-        }
-        map->sums[index] = sum;
+        draft->shared->changed = true;
+        if (extent.kind == EXTENT_CLEAN)
+            draft_set_kind(draft, start, stop, EXTENT_DIRTY);
+        start = stop;
+    }
+    return 0;
+}
+
+static int look_at(struct draft *draft, const struct draft_sums *known, struct error *err)
+{
+    for (uint64_t at = known->range.start; at < known->range.end; at += BLOCK_BYTES) {
+        uint64_t *sum = &known->sums[(at - known->range.start) / BLOCK_BYTES], now;
+        int r = sum_block(draft, at, &now, err);
+
+        if (r == 0 && now != *sum)
+            r = mark_dirty(draft, at, smaller(at + BLOCK_BYTES, draft->extents.length_bytes), err);
+        if (r < 0)
+            return r;
+        *sum = now;
     }
     return 0;
 }
@@ -93,42 +132,99 @@ int draft_note_mapped(struct draft *draft, struct error *err)
 {
     int r = 0;
 
-    for (unsigned i = 0; r == 0 && i < draft->map_count; i++)
-        r = look_at(draft, &draft->maps[i], true, err);
+    for (uint32_t i = 0; r == 0 && i < draft->shared->map_count; i++) {
+        r = fit(draft, i, err);
+        if (r == 0)
+            r = draft_need_file(draft, draft->sums[i].range.end, err);
+        if (r == 0)
+            r = look_at(draft, &draft->sums[i], err);
+    }
     return r;
 }
 
 void draft_maps_free(struct draft *draft)
 {
-    for (unsigned i = 0; i < draft->map_count; i++)
-        free(draft->maps[i].sums);
-    free(draft->maps);
-    draft->maps = NULL;
-    draft->map_count = 0;
+    for (unsigned i = 0; draft->sums && i < DRAFT_MAPS_MAX; i++)
+        free(draft->sums[i].sums);
+    free(draft->sums);
+    draft->sums = NULL;
+}
+
+/* ---- the ranges --------------------------------------------------------------------------------- */
+
+static uint64_t distance(const struct draft_range *range, uint64_t start, uint64_t end)
+{
+    if (end < range->start)
+        return range->start - end;
+    return start > range->end ? start - range->end : 0;
+}
+
+/* The index of the range nearest to this; map_count when there is a place for one more and none
+ * touches it. */
+static uint32_t place_of(const struct draft *draft, uint64_t start, uint64_t end)
+{
+    const struct draft_shared *shared = draft->shared;
+    uint64_t least = UINT64_MAX;
+    uint32_t nearest = 0;
+
+    for (uint32_t i = 0; i < shared->map_count; i++) {
+        uint64_t bytes = distance(&shared->maps[i], start, end);
+
+        if (bytes < least)
+            nearest = i;
+        least = smaller(least, bytes);
+    }
+    return least > 0 && shared->map_count < DRAFT_MAPS_MAX ? shared->map_count : nearest;
+}
+
+/* Where there is no place for one more range, up to the nearest one. */
+static void widen(const struct draft *draft, uint64_t *start, uint64_t *end)
+{
+    uint32_t place = place_of(draft, *start, *end);
+    const struct draft_range *range = &draft->shared->maps[place];
+
+    if (place == draft->shared->map_count)
+        return;
+    if (range->end < *start)
+        *start = range->end;
+    if (range->start > *end)
+        *end = range->start;
+}
+
+/* Each store leaves ranges that are right. */
+static uint32_t enter_range(struct draft_shared *shared, uint32_t place, uint64_t start,
+                            uint64_t end)
+{
+    struct draft_range *range = &shared->maps[place];
+
+    if (place == shared->map_count) {
+        *range = (struct draft_range){start, end};
+        __atomic_store_n(&shared->map_count, place + 1, __ATOMIC_SEQ_CST);
+    }
+    if (start < range->start)
+        __atomic_store_n(&range->start, start, __ATOMIC_SEQ_CST);
+    if (end > range->end)
+        __atomic_store_n(&range->end, end, __ATOMIC_SEQ_CST);
+    return place;
+}
+
+/* What nobody could write to before is known to be what the map says. */
+static int watch(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
+{
+    uint32_t index = enter_range(draft->shared, place_of(draft, start, end), start, end);
+    int r = fit(draft, index, err);
+
+    for (uint64_t at = start; r == 0 && at < end; at += BLOCK_BYTES) {
+        const struct draft_sums *known = &draft->sums[index];
+        uint64_t *sum = &known->sums[(at - known->range.start) / BLOCK_BYTES];
+
+        if (*sum == 0)
+            r = sum_block(draft, at, sum, err);
+    }
+    return r;
 }
 
 /* ---- making a range present --------------------------------------------------------------------- */
-
-static int add_map(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
-{
-    struct draft_map *maps = reallocarray(draft->maps, draft->map_count + 1, sizeof *maps);
-    size_t blocks = (size_t)((end - start + BLOCK_BYTES - 1) / BLOCK_BYTES);
-    struct draft_map map = {.start = start, .end = end};
-    int r;
-
-    if (maps)
-        draft->maps = maps;
-    map.sums = maps ? calloc(blocks, sizeof *map.sums) : NULL;
-    if (!map.sums)
-        return error_set(err, ERROR_NO_MEMORY, "watching a mapped range");
-    r = look_at(draft, &map, false, err);
-    if (r < 0) {
-        free(map.sums);
-        return r;
-    }
-    draft->maps[draft->map_count++] = map;
-    return 0;
-}
 
 /* Holes that a mapping may write to are data from now on. */
 static int fill_holes(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
@@ -136,11 +232,12 @@ static int fill_holes(struct draft *draft, uint64_t start, uint64_t end, struct 
     while (start < end) {
         struct extent extent = extents_at(&draft->extents, start);
         uint64_t stop = smaller(extent.end, end);
+        int r = draft_reserve_marks(draft, err);
 
-        if (extents_reserve(&draft->extents) < 0)
-            return error_set(err, ERROR_NO_MEMORY, "the map of a staged file");
+        if (r < 0)
+            return r;
         if (extent.kind == EXTENT_ZERO)
-            extents_set(&draft->extents, start, stop, EXTENT_DIRTY);
+            draft_set_kind(draft, start, stop, EXTENT_DIRTY);
         start = stop;
     }
     return 0;
@@ -149,31 +246,23 @@ static int fill_holes(struct draft *draft, uint64_t start, uint64_t end, struct 
 /* Blocks on the disk for all of it, so that no access meets a full one. */
 static int allocate(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
 {
-    int r = draft_need_spool(draft, err);
+    int r = posix_fallocate(draft->spool_fd, (off_t)start, (off_t)(end - start));
 
-    if (r < 0)
-        return r;
-    r = posix_fallocate(draft->spool_fd, (off_t)start, (off_t)(end - start));
-    if (r)
-        return error_set_errno(err, r, "reserving space in the spool");
-    if (draft->spool_bytes < end)
-        draft->spool_bytes = end;
-    return 0;
+    return r ? error_set_errno(err, r, "reserving space in the spool") : 0;
 }
 
 static int make_present(struct draft *draft, uint64_t start, uint64_t end, struct limits *limits,
                         struct error *err)
 {
-    uint64_t known = smaller(end, draft->extents.length_bytes);
-    unsigned before = draft->map_count;
-    int r;
+    uint64_t known;
+    int r = 0;
 
     if (is_covered(draft, start, end))
         return 0;
+    widen(draft, &start, &end);
+    known = smaller(end, draft->extents.length_bytes);
     if (start < known)
         r = draft_make_room(draft, start, known, err);
-    else
-        r = 0;
     if (r < 0)
         return r;
     r = allocate(draft, start, end, err);
@@ -182,8 +271,8 @@ static int make_present(struct draft *draft, uint64_t start, uint64_t end, struc
     if (r == 0)
         r = fill_holes(draft, start, known, err);
     if (r == 0)
-        r = add_map(draft, start, end, err);
-    if (draft->map_count == before && start < known)
+        r = watch(draft, start, end, err);
+    if (r < 0 && start < known)
         draft_give_room_back(draft, start, known);
     return r;
 }
@@ -191,11 +280,11 @@ static int make_present(struct draft *draft, uint64_t start, uint64_t end, struc
 int draft_map_fd(struct draft *draft, uint64_t offset, uint64_t length_bytes, struct limits *limits,
                  int *ret_fd, struct error *err)
 {
-    uint64_t start = offset - offset % PAGE_BYTES;
-    uint64_t end = offset + length_bytes + PAGE_BYTES - 1;
+    uint64_t start = offset - offset % BLOCK_BYTES;
+    uint64_t end = offset + length_bytes + BLOCK_BYTES - 1;
     int fd, r;
 
-    end -= end % PAGE_BYTES;
+    end -= end % BLOCK_BYTES;
     if (length_bytes == 0 || end < offset || end > DRAFT_LENGTH_MAX)
         return error_set(err, ERROR_INVALID, "no such range can be mapped");
     r = draft_enter(draft, false, limits, err);

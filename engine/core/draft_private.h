@@ -1,8 +1,9 @@
-/* What the files of a draft share: draft.c (life, the public calls), draft_data.c (where bytes are),
- * draft_map.c (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c,
- * draft_publish.c, draft_convert.c.
+/* What the files of a draft share: draft.c (life, the public calls), draft_shared.c (what processes
+ * have in common), draft_spool.c (the private file), draft_data.c (where bytes are), draft_map.c
+ * (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c, draft_publish.c,
+ * draft_convert.c.
  *
- * All of it is touched by whoever has the turn, but `extents.length_bytes`, which any thread may read.
+ * All of it is touched by whoever has the turn, of this process and then of all that have the draft.
  * A signal handler's call may change anything while a thread sleeps in a request: `serial` tells.
  *
  * In the spool, bytes of ZERO extents and behind the end are zeros.
@@ -10,48 +11,32 @@
 #ifndef S3DLIO_CORE_DRAFT_PRIVATE_H
 #define S3DLIO_CORE_DRAFT_PRIVATE_H
 
-#include "core/base_version.h"
 #include "core/draft.h"
+#include "core/draft_shared.h"
 #include "core/engine.h"
-#include "core/extents.h"
 #include "core/reader.h"
 #include "core/turn.h"
 
 #define DRAFT_LENGTH_MAX (STORE_PARTS_MAX * STORE_PART_MAX)
 
-struct draft_map;
-
-struct draft_source {
-    struct uri uri;
-    struct attr attr; /* ETag, size */
-    bool is_tagged;
-};
+struct draft_sums;
 
 struct draft {
+    struct draft_shared *shared;
+    int shared_fd; /* of that memory; -1 where it has no file */
+    int spool_fd;  /* made with the draft, so that children have it, too */
+
+    /* of this process alone */
     struct engine *engine;
     struct store *store;
-    struct uri uri;
     struct turn turn;
-    uint64_t generation;
-
-    struct base_version base;
-    bool is_cloned;             /* BASE and CLEAN bytes are of `source`, not of the base */
-    struct draft_source source; /* another object's version */
-    struct reader *reader;      /* of that version; NULL until it is needed */
-    struct attr attr;           /* has, mode, uid, gid, mtime: what is to be stored */
-    char *content_type;         /* NULL: the default */
-    bool exclusive;             /* nothing was published yet, and nothing may be there */
-    bool changed;               /* differs from the base */
-    bool is_unnamed;            /* `uri` stands for no name: nothing is published */
-
-    struct extents extents;
-    int spool_fd;            /* -1: none yet */
-    uint64_t spool_bytes;    /* size of the file */
-    uint64_t reserved_bytes; /* bytes of local extents, counted against the limit */
-    uint64_t serial;         /* counts changes */
-
-    struct draft_map *maps; /* ranges that somebody may write to through a mapping */
-    unsigned map_count;
+    unsigned inside;         /* calls of the thread whose turn it is, one within the other */
+    uint64_t generation;     /* of the process that the last call was made in */
+    struct extents extents;  /* the shared map, for reading */
+    uint64_t counted_bytes;  /* of shared->reserved_bytes, what spool_used of this process has */
+    struct reader *reader;   /* of what BASE bytes are of; NULL until it is needed */
+    uint64_t reader_serial;  /* draft_facts.source_serial, then */
+    struct draft_sums *sums; /* one for each mapped range; NULL: none */
 };
 
 /* draft.c */
@@ -67,26 +52,49 @@ void draft_leave(struct draft *draft);
 
 /* Is it all of the source and nothing else, and may the target be replaced unconditionally? Then one copy
  * does. */
-bool draft_is_whole_clone(const struct draft *draft);
-int draft_copy_whole(struct draft *draft, const struct limits *limits, struct attr *ret_attr,
+bool draft_is_whole_clone(const struct draft *draft, const struct draft_facts *facts);
+int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
+                     const struct limits *limits, struct attr *ret_attr, struct error *err);
+
+/* draft_spool.c */
+
+/* Checks and mends what a process that died, or a call that failed, has left behind. */
+int draft_mend(struct draft *draft, struct error *err);
+/* This process counts what is reserved by now, whoever did it. */
+void draft_count_room(struct draft *draft);
+/* The spool has at least this size: what was not written is a hole. */
+int draft_need_file(struct draft *draft, uint64_t size_bytes, struct error *err);
+/* As pwrite(2), but goes on until nothing more fits. */
+ssize_t draft_spool_write(struct draft *draft, const void *data, uint64_t length_bytes,
+                          uint64_t offset);
+int draft_spool_read(const struct draft *draft, unsigned char *to, uint64_t start, uint64_t end,
                      struct error *err);
+/* The spool is changed here before or after the map says so: between the two, at a death, it is no
+ * more than this range that has to be looked at. */
+void draft_touch(struct draft *draft, uint64_t start, uint64_t end);
+void draft_untouch(struct draft *draft);
+/* Zeros in the spool from start to end, taking their blocks back. */
+int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
+/* Counts room for what of [start, end) is not local yet. */
+int draft_reserve(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
+/* The same; drops clean bytes when that helps. */
+int draft_make_room(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
+/* Gives up what was only fetched. True when that made room. */
+bool draft_drop_clean(struct draft *draft);
+/* What of the reservation for the range was not used. */
+void draft_give_room_back(struct draft *draft, uint64_t start, uint64_t end);
+/* Makes [start, end), below the length, of one kind and gives back what is not local any more;
+ * what becomes local was reserved. Cannot fail after draft_reserve_marks. */
+void draft_set_kind(struct draft *draft, uint64_t start, uint64_t end, enum extent_kind kind);
+/* Cuts off behind this length. */
+int draft_shorten(struct draft *draft, uint64_t length_bytes, struct error *err);
+/* The data is about to differ from what was published. */
+void draft_note_change(struct draft *draft);
 
 /* draft_data.c */
 
 /* A reader of what BASE bytes are of. */
 int draft_reader(struct draft *draft, struct reader **ret_reader, struct error *err);
-int draft_need_spool(struct draft *draft, struct error *err);
-/* The same, and it has at least this size: what was not written is a hole. */
-int draft_need_file(struct draft *draft, uint64_t size_bytes, struct error *err);
-/* Reserves room for [start, end) where it is not local yet. Drops clean bytes when that helps. */
-int draft_make_room(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
-/* What of the reservation for the range was not used. */
-void draft_give_room_back(struct draft *draft, uint64_t start, uint64_t end);
-/* Makes [start, end), below the length, of one kind and gives back what is not local any more;
- * what becomes local was reserved. Cannot fail after extents_reserve. */
-void draft_set_kind(struct draft *draft, uint64_t start, uint64_t end, enum extent_kind kind);
-/* Zeros in the spool from start to end, taking their blocks back. */
-int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 /* Fetches what of the range is not local and puts it into the spool. */
 int draft_fetch(struct draft *draft, uint64_t start, uint64_t end, struct limits *limits,
                 struct error *err);
@@ -98,15 +106,13 @@ ssize_t draft_data_read(struct draft *draft, unsigned char *buffer, uint64_t sta
 ssize_t draft_data_write(struct draft *draft, const void *buffer, size_t length_bytes,
                          uint64_t offset, struct error *err);
 int draft_data_resize(struct draft *draft, uint64_t length_bytes, struct error *err);
-/* The data differs from what was published. */
-void draft_note_change(struct draft *draft);
 int draft_data_zero(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 
 /* draft_map.c */
 
-/* Does [start, end) touch a mapped range? */
+/* Does [start, end) touch a mapped range, of any process? */
 bool draft_is_mapped(const struct draft *draft, uint64_t start, uint64_t end);
-/* Marks what was changed through mappings since the last time. */
+/* Marks what was changed through mappings since the last time that this process looked. */
 int draft_note_mapped(struct draft *draft, struct error *err);
 void draft_maps_free(struct draft *draft);
 

@@ -36,6 +36,7 @@ struct memory {
 
 struct publication {
     struct draft *draft;
+    struct draft_facts facts; /* as they were when it began */
     struct upload *upload;
     struct draft_plan plan;
     struct limits *limits;
@@ -150,7 +151,7 @@ static int make_body(struct publication *publication, const struct draft_part *p
     if (!memory)
         return error_set(err, ERROR_NO_MEMORY, "sending a part");
     memory->engine = draft->engine;
-    if (is_here && !draft->map_count)
+    if (is_here && !draft->shared->map_count)
         r = map_part(draft, part, memory, &body, err);
     else
         r = collect(publication, part, memory, &body, err);
@@ -173,13 +174,10 @@ static void say_that_copies_cost(void)
         log_warn("this store cannot copy parts of objects: where one changes, all of it is sent");
 }
 
-static bool has_source(const struct draft *draft)
+static int make_plan(struct publication *publication, struct error *err)
 {
-    return draft->base.exists || draft->is_cloned;
-}
-
-static int make_plan(struct draft *draft, struct draft_plan *ret_plan, struct error *err)
-{
+    struct draft *draft = publication->draft;
+    bool has_source = draft_facts_have_source(&publication->facts);
     const struct range_plan *sizes = &draft->engine->plan;
     uint64_t length = draft->extents.length_bytes;
     struct draft_plan_limits limits = {
@@ -189,12 +187,12 @@ static int make_plan(struct draft *draft, struct draft_plan *ret_plan, struct er
         .upload_bytes = range_plan_part_bytes(sizes, 1, length, true),
         .copy_bytes = range_plan_copy_part_bytes(length),
         .single_max_bytes = SINGLE_MAX_BYTES,
-        .can_copy = has_source(draft) && (draft->store->capabilities & STORE_CAP_PART_COPY),
+        .can_copy = has_source && (draft->store->capabilities & STORE_CAP_PART_COPY),
         .equal_parts = draft->store->capabilities & STORE_CAP_EQUAL_PARTS,
     };
-    int r = draft_plan_make(ret_plan, &draft->extents, &limits);
+    int r = draft_plan_make(&publication->plan, &draft->extents, &limits);
 
-    if (has_source(draft) && !limits.can_copy && length > SINGLE_MAX_BYTES)
+    if (has_source && !limits.can_copy && length > SINGLE_MAX_BYTES)
         say_that_copies_cost();
     if (r == -EFBIG)
         return error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
@@ -203,7 +201,7 @@ static int make_plan(struct draft *draft, struct draft_plan *ret_plan, struct er
 
 static int check_serial(const struct publication *publication, struct error *err)
 {
-    if (publication->serial == publication->draft->serial)
+    if (publication->serial == publication->draft->shared->serial)
         return 0;
     return error_set(err, ERROR_BUSY, "written to while being published");
 }
@@ -259,9 +257,9 @@ static bool has_copies(const struct draft_plan *plan)
 }
 
 /* What is copied or replaced is gone: that is a change, too. */
-static int judge(const struct draft *draft, int r, struct error *err)
+static int judge(const struct publication *publication, int r, struct error *err)
 {
-    if (r < 0 && err->class == ERROR_NOT_FOUND && has_source(draft) &&
+    if (err->class == ERROR_NOT_FOUND && draft_facts_have_source(&publication->facts) &&
         strcmp(err->code, "NoSuchUpload") != 0) {
         err->class = ERROR_CHANGED;
         err->errnum = 0;
@@ -270,36 +268,29 @@ static int judge(const struct draft *draft, int r, struct error *err)
     return r;
 }
 
-/* What was published is the base now. What was changed since the publication began stays changed, and
- * everything else with it. */
-static void adopt(struct draft *draft, const struct attr *attr, bool is_unchanged)
+/* What was published is the base now: that first, for all that is not in it is still marked. What was
+ * changed since the publication began stays changed, and everything else with it. */
+static void adopt(const struct publication *publication, const struct attr *attr)
 {
-    uint64_t at = 0;
+    struct draft *draft = publication->draft;
+    struct draft_facts *facts = draft_facts_begin(draft);
 
-    reader_close(draft->reader);
-    draft->reader = NULL;
-    draft->base.exists = true;
-    draft->base.attr = *attr;
-    draft->exclusive = false;
-    if (!is_unchanged)
+    facts->base_exists = true;
+    facts->base = *attr;
+    facts->is_cloned = facts->exclusive = false;
+    facts->source_serial++;
+    draft_facts_commit(draft);
+    if (publication->serial != draft->shared->serial)
         return;
-    draft->is_cloned = draft->changed = false;
-    while (at < draft->extents.length_bytes) {
-        struct extent extent = extents_at(&draft->extents, at);
-
-        if (extent.kind == EXTENT_DIRTY)
-            extents_set(&draft->extents, at, extent.end, EXTENT_CLEAN);
-        if (extent.kind == EXTENT_ZERO)
-            extents_set(&draft->extents, at, extent.end, EXTENT_BASE);
-        at = extent.end;
-    }
+    draft_rebase_extents(draft);
+    draft->shared->changed = false;
 }
 
 static int send(struct publication *publication, const struct upload_options *options,
                 struct attr *ret_attr, struct error *err)
 {
-    struct draft *draft = publication->draft;
-    int r = upload_new(draft->engine, &draft->uri, options, &publication->upload, err);
+    struct engine *engine = publication->draft->engine;
+    int r = upload_new(engine, &publication->facts.uri, options, &publication->upload, err);
 
     if (r < 0)
         return r;
@@ -314,17 +305,18 @@ static int send(struct publication *publication, const struct upload_options *op
 
 static int upload(struct publication *publication, struct attr *ret_attr, struct error *err)
 {
-    struct draft *draft = publication->draft;
+    const struct draft_facts *facts = &publication->facts;
+    struct store_metadata metadata = draft_facts_metadata(facts);
     struct upload_options options = {
-        .exclusive = draft->exclusive,
-        .content_type = draft->content_type,
-        .attr = &draft->attr,
-        .metadata = &draft->base.metadata,
-        .base_etag = draft->base.exists ? draft->base.attr.etag : NULL,
-        .copy_uri = draft->is_cloned ? &draft->source.uri : NULL,
-        .copy_etag = draft->is_cloned ? draft->source.attr.etag : NULL,
+        .exclusive = facts->exclusive,
+        .content_type = facts->content_type[0] ? facts->content_type : NULL,
+        .attr = &facts->attr,
+        .metadata = &metadata,
+        .base_etag = facts->base_exists ? facts->base.etag : NULL,
+        .copy_uri = facts->is_cloned ? &facts->source.uri : NULL,
+        .copy_etag = facts->is_cloned ? facts->source.attr.etag : NULL,
     };
-    int r = make_plan(draft, &publication->plan, err);
+    int r = make_plan(publication, err);
 
     if (r < 0)
         return r;
@@ -334,37 +326,56 @@ static int upload(struct publication *publication, struct attr *ret_attr, struct
     return r;
 }
 
-static int attempt(struct draft *draft, struct limits *limits, struct error *err)
+static int attempt(struct publication *publication, struct error *err)
 {
-    struct publication publication = {.draft = draft, .limits = limits, .serial = draft->serial};
+    struct draft *draft = publication->draft;
     struct attr attr;
-    int r = draft_is_whole_clone(draft) ? draft_copy_whole(draft, limits, &attr, err)
-                                        : upload(&publication, &attr, err);
+    int r;
 
+    publication->serial = draft->shared->serial;
+    publication->facts = *draft_facts(draft);
+    r = draft_is_whole_clone(draft, &publication->facts)
+            ? draft_copy_whole(draft, &publication->facts, publication->limits, &attr, err)
+            : upload(publication, &attr, err);
     if (r < 0)
-        return judge(draft, r, err);
-    adopt(draft, &attr, publication.serial == draft->serial);
+        return judge(publication, r, err);
+    adopt(publication, &attr);
     return 0;
+}
+
+static int publish(struct draft *draft, struct limits *limits, struct error *err)
+{
+    struct publication *publication = calloc(1, sizeof *publication);
+    char text[ATTR_URI_BYTES];
+    int r = -EBUSY;
+
+    if (!publication)
+        return error_set(err, ERROR_NO_MEMORY, "publishing");
+    publication->draft = draft;
+    publication->limits = limits;
+    for (unsigned tries = 0; r == -EBUSY && tries < TRIES; tries++)
+        r = attempt(publication, err);
+    attr_uri_text(&publication->facts.uri, text);
+    attr_cache_forget(draft->engine->attrs, text);
+    free(publication);
+    return r;
 }
 
 int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,
                   struct error *err)
 {
-    char text[ATTR_URI_BYTES];
+    const struct draft_facts *facts;
     int r = draft_enter(draft, false, limits, err);
 
     if (r < 0)
         return r;
     r = draft_note_mapped(draft, err);
-    if (r == 0 && draft->changed && !draft->is_unnamed) {
-        for (unsigned tries = 0; tries == 0 || (r == -EBUSY && tries < TRIES); tries++)
-            r = attempt(draft, limits, err);
-        attr_uri_text(&draft->uri, text);
-        attr_cache_forget(draft->engine->attrs, text);
-    }
+    if (r == 0 && draft->shared->changed && !draft_facts(draft)->is_unnamed)
+        r = publish(draft, limits, err);
+    facts = draft_facts(draft);
     if (r == 0 && ret_attr) {
-        *ret_attr = draft->is_unnamed ? draft->attr : draft->base.attr;
-        if (draft->is_unnamed)
+        *ret_attr = facts->is_unnamed ? facts->attr : facts->base;
+        if (facts->is_unnamed)
             ret_attr->size_bytes = draft->extents.length_bytes;
     }
     draft_leave(draft);

@@ -13,30 +13,29 @@
 static void take_name(struct draft *draft, const struct rename_open *open)
 {
     const struct rename *rename = &open->rename;
+    struct draft_facts *facts = draft_facts_begin(draft);
 
-    if (open->moved && draft->base.exists &&
-        strcmp(draft->base.attr.etag, rename->before.etag) == 0)
-        draft->base.attr = rename->after;
-    draft->exclusive = rename->no_replace && !open->moved;
-    draft->is_unnamed = false;
-    draft->uri = *rename->to;
-    if (draft->is_cloned)
-        return;
-    reader_close(draft->reader);
-    draft->reader = NULL;
+    if (open->moved && facts->base_exists && strcmp(facts->base.etag, rename->before.etag) == 0)
+        facts->base = rename->after;
+    facts->exclusive = rename->no_replace && !open->moved;
+    facts->is_unnamed = false;
+    facts->uri = *rename->to;
+    facts->source_serial++;
+    draft_facts_commit(draft);
 }
 
 static int take_other_name(struct draft *draft, const struct uri *to, bool no_replace,
                            const struct limits *limits, struct error *err)
 {
-    struct uri from = draft->uri;
+    const struct draft_facts *facts = draft_facts(draft);
+    struct uri from = facts->uri;
     struct rename_open open = {
         .rename = {.from = &from, .to = to, .no_replace = no_replace},
-        .is_absent = draft->is_unnamed || draft->exclusive,
+        .is_absent = facts->is_unnamed || facts->exclusive,
     };
     int r = rename_open_file(draft->engine, &open, limits, err);
 
-    if (r == 0 && draft->base.exists && !open.moved)
+    if (r == 0 && draft_facts(draft)->base_exists && !open.moved)
         r = error_set(err, ERROR_NOT_FOUND, "the file was removed");
     if (r == 0)
         take_name(draft, &open);
@@ -50,9 +49,9 @@ int draft_rename(struct draft *draft, const struct uri *to, bool no_replace,
 
     if (r < 0)
         return r;
-    if (!rename_is_same(&draft->uri, to))
+    if (!rename_is_same(&draft_facts(draft)->uri, to))
         r = take_other_name(draft, to, no_replace, limits, err);
-    else if (draft->is_unnamed)
+    else if (draft_facts(draft)->is_unnamed)
         r = error_set(err, ERROR_INVALID, "the name that stands for none");
     draft_leave(draft);
     return r;

@@ -1,12 +1,7 @@
 /* Extents as a sorted array of packed marks. See extents.h. */
 #include "core/extents.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define CAPACITY_MIN ((size_t)16)
-#define ROOM         ((size_t)4)
 
 static uint64_t mark_of(uint64_t start, enum extent_kind kind)
 {
@@ -21,27 +16,6 @@ static uint64_t start_of(uint64_t mark)
 static enum extent_kind kind_of(uint64_t mark)
 {
     return (enum extent_kind)(mark & 3);
-}
-
-void extents_fini(struct extents *extents)
-{
-    free(extents->marks);
-    *extents = (struct extents){0};
-}
-
-int extents_reserve(struct extents *extents)
-{
-    size_t capacity = extents->capacity ? 2 * extents->capacity : CAPACITY_MIN;
-    uint64_t *marks;
-
-    if (extents->count + ROOM <= extents->capacity)
-        return 0;
-    marks = reallocarray(extents->marks, capacity, sizeof *marks);
-    if (!marks)
-        return -ENOMEM;
-    extents->marks = marks;
-    extents->capacity = capacity;
-    return 0;
 }
 
 /* The number of marks that start at or before `offset`. */
@@ -116,6 +90,20 @@ void extents_resize(struct extents *extents, uint64_t length_bytes, enum extent_
         if (extents->count == 0 || kind_of(extents->marks[extents->count - 1]) != kind)
             extents->marks[extents->count++] = mark_of(before, kind);
     }
+}
+
+void extents_rebase(struct extents *extents)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < extents->count; i++) {
+        enum extent_kind kind =
+            extent_is_local(kind_of(extents->marks[i])) ? EXTENT_CLEAN : EXTENT_BASE;
+
+        if (count == 0 || kind_of(extents->marks[count - 1]) != kind)
+            extents->marks[count++] = mark_of(start_of(extents->marks[i]), kind);
+    }
+    extents->count = count;
 }
 
 uint64_t extents_sum(const struct extents *extents, uint64_t start, uint64_t end, unsigned kinds)

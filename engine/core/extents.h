@@ -4,8 +4,8 @@
  * the extent ends where the next begins. Neighbours of one kind are always joined, so the count of
  * marks follows how scattered the changes are and not how many there were.
  *
- * Plain data, no lock. Changes need room for two more marks at most: extents_reserve makes that
- * certain beforehand, and the changes themselves cannot fail then.
+ * Plain data in memory of the owner's, no lock. A change needs room for two more marks at most: the
+ * owner sees to that beforehand, and the changes themselves cannot fail then.
  */
 #ifndef S3DLIO_CORE_EXTENTS_H
 #define S3DLIO_CORE_EXTENTS_H
@@ -29,21 +29,21 @@ struct extent {
 };
 
 struct extents {
-    uint64_t *marks;
-    size_t count, capacity;
+    uint64_t *marks; /* the owner's, with room for what is to come */
+    size_t count;
     uint64_t length_bytes;
 };
 
-/* An empty map is all zeros. */
-void extents_fini(struct extents *extents);
-/* Room for two changes: 0 or -ENOMEM. */
-int extents_reserve(struct extents *extents);
+#define EXTENTS_ROOM ((size_t)4) /* marks that two changes need at most */
+
 /* The extent that holds `offset`, which is below the length. */
 struct extent extents_at(const struct extents *extents, uint64_t offset);
 /* Makes [start, end) of one kind; end is at most the length. */
 void extents_set(struct extents *extents, uint64_t start, uint64_t end, enum extent_kind kind);
 /* Cuts off, or appends an extent of this kind. */
 void extents_resize(struct extents *extents, uint64_t length_bytes, enum extent_kind kind);
+/* What is there is the base from now on: what is in the spool is clean, and zeros are the base's. */
+void extents_rebase(struct extents *extents);
 /* Bytes of [start, end) that are of one of the kinds, given as a mask of 1 << kind. */
 uint64_t extents_sum(const struct extents *extents, uint64_t start, uint64_t end, unsigned kinds);
 

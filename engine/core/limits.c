@@ -5,7 +5,10 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "io/futex.h"
 #include "io/gate.h"
+
+#define MOMENT_NS (20 * NS_PER_MS) /* after which a flag, a death or a lost wake is noticed */
 
 /* Dangles after a longjmp out of a call, until the thread's next call; nobody looks in between. */
 static _Thread_local const struct limits *current;
@@ -92,4 +95,20 @@ int limits_wait(struct shard *shard, const struct limits *limits, const struct l
     if (generation != gate_generation())
         return error_set(err, ERROR_IO, "the process was forked in the middle of the call");
     return wait->done(wait->arg, wait->value) ? 0 : explain(limits, r, err);
+}
+
+int limits_wait_shared(const struct limits *limits, _Atomic uint32_t *word, uint32_t value,
+                       struct error *err)
+{
+    uint64_t generation = gate_generation();
+
+    if (is_cancelled(limits->cancelled) || clock_now_ns() >= limits->deadline_ns)
+        return explain(limits, -ETIMEDOUT, err);
+    gate_sleep_begin(0);
+    futex_wait_shared(word, value, MOMENT_NS);
+    gate_sleep_end(0);
+    current = limits;
+    if (generation != gate_generation())
+        return error_set(err, ERROR_IO, "the process was forked in the middle of the call");
+    return 0;
 }

@@ -1,4 +1,4 @@
-/* What bounds one public call, and the one way in which core code sleeps.
+/* What bounds one public call, and the ways in which core code sleeps.
  *
  * Every public call has a deadline, perhaps a cancel flag, a number of its own and perhaps a buffer
  * that it fills. Thread-local state says which call the running thread works for: bytes may be put
@@ -47,5 +47,10 @@ struct limits_wait {
  * that comes back from a wait of its parent: -EIO. */
 int limits_wait(struct shard *shard, const struct limits *limits, const struct limits_wait *wait,
                 struct error *err);
+
+/* Sleeps, no lock held, while a word in memory that processes share has this value, but only for a
+ * moment: look again. 0; what ends the call as above. */
+int limits_wait_shared(const struct limits *limits, _Atomic uint32_t *word, uint32_t value,
+                       struct error *err);
 
 #endif

@@ -42,6 +42,11 @@ void spool_release(uint64_t bytes)
     atomic_fetch_sub(&used_bytes, bytes);
 }
 
+void spool_recount(uint64_t before_bytes, uint64_t after_bytes)
+{
+    atomic_fetch_add(&used_bytes, after_bytes - before_bytes);
+}
+
 uint64_t spool_used(void)
 {
     return atomic_load(&used_bytes);

@@ -1,5 +1,5 @@
 /* Disk space for what memory is not for: unlinked files in S3DLIO_SPOOL_DIR, readable by nobody else,
- * together at most S3DLIO_SPOOL_LIMIT bytes of this process.
+ * together at most S3DLIO_SPOOL_LIMIT bytes of this process, those that it shares with others included.
  *
  * spool_map gives memory that the kernel may write to a disk; its blocks are reserved at once, so a
  * full disk is an error here and not a SIGBUS later. spool_open gives a file whose owner reserves
@@ -24,6 +24,8 @@ int spool_open(const struct options *options, int *ret_fd, struct error *err);
 /* Counts bytes against the limit: 0, or -ENOSPC. */
 int spool_reserve(const struct options *options, uint64_t bytes, struct error *err);
 void spool_release(uint64_t bytes);
+/* Counts what others have reserved, or given back, of what this process has a share in. */
+void spool_recount(uint64_t before_bytes, uint64_t after_bytes);
 uint64_t spool_used(void);
 
 #endif

@@ -11,6 +11,8 @@
 
 #define SPACE 400u
 
+static uint64_t marks[200000 + EXTENTS_ROOM];
+
 static void check_against(const struct extents *extents, const unsigned char *kinds,
                           unsigned length)
 {
@@ -56,7 +58,7 @@ static void set(struct extents *extents, unsigned char *kinds, unsigned a, unsig
 
 static void run_seed(unsigned seed)
 {
-    struct extents extents = {0};
+    struct extents extents = {.marks = marks};
     unsigned char kinds[SPACE] = {0};
 
     srand(seed);
@@ -64,7 +66,6 @@ static void run_seed(unsigned seed)
         unsigned length = (unsigned)extents.length_bytes;
         enum extent_kind kind = (enum extent_kind)(rand() % 4);
 
-        assert_int_equal(extents_reserve(&extents), 0);
         if (length == 0 || rand() % 20 == 0)
             resize(&extents, kinds, (unsigned)rand() % SPACE, kind);
         else
@@ -72,7 +73,6 @@ static void run_seed(unsigned seed)
                 kind);
         check_against(&extents, kinds, (unsigned)extents.length_bytes);
     }
-    extents_fini(&extents);
 }
 
 static void test_model(void **state)
@@ -83,9 +83,8 @@ static void test_model(void **state)
 
 static void test_sum(void **state)
 {
-    struct extents extents = {0};
+    struct extents extents = {.marks = marks};
 
-    assert_int_equal(extents_reserve(&extents), 0);
     extents_resize(&extents, 100, EXTENT_BASE);
     extents_set(&extents, 10, 20, EXTENT_DIRTY);
     assert_int_equal(extents_sum(&extents, 0, 100, 1u << EXTENT_DIRTY), 10);
@@ -93,27 +92,37 @@ static void test_sum(void **state)
     assert_int_equal(extents_sum(&extents, 0, 100, 1u << EXTENT_BASE), 90);
     assert_int_equal(extents_sum(&extents, 0, 12, 1u << EXTENT_BASE | 1u << EXTENT_DIRTY), 12);
     assert_int_equal(extents_sum(&extents, 50, 50, 15), 0);
-    extents_fini(&extents);
+}
+
+static void test_rebase(void **state)
+{
+    struct extents extents = {.marks = marks};
+
+    extents_resize(&extents, 100, EXTENT_BASE);
+    extents_set(&extents, 10, 20, EXTENT_ZERO);
+    extents_set(&extents, 40, 50, EXTENT_DIRTY);
+    extents_set(&extents, 50, 60, EXTENT_CLEAN);
+    extents_rebase(&extents);
+    assert_int_equal(extents.count, 3);
+    assert_int_equal(extents_at(&extents, 15).kind, EXTENT_BASE);
+    assert_int_equal(extents_at(&extents, 45).kind, EXTENT_CLEAN);
+    assert_int_equal(extents_at(&extents, 45).start, 40);
+    assert_int_equal(extents_at(&extents, 45).end, 60);
+    assert_int_equal(extents_at(&extents, 60).kind, EXTENT_BASE);
 }
 
 /* Small writes all over: the marks follow what is scattered, joined again where it closes. */
 static void test_many(void **state)
 {
-    struct extents extents = {0};
+    struct extents extents = {.marks = marks};
 
-    assert_int_equal(extents_reserve(&extents), 0);
     extents_resize(&extents, 4000000, EXTENT_BASE);
-    for (unsigned i = 0; i < 100000; i++) {
-        assert_int_equal(extents_reserve(&extents), 0);
+    for (unsigned i = 0; i < 100000; i++)
         extents_set(&extents, 40 * i, 40 * i + 20, EXTENT_DIRTY);
-    }
     assert_int_equal(extents.count, 200000);
-    for (unsigned i = 0; i < 100000; i++) {
-        assert_int_equal(extents_reserve(&extents), 0);
+    for (unsigned i = 0; i < 100000; i++)
         extents_set(&extents, 40 * i + 20, 40 * i + 40, EXTENT_DIRTY);
-    }
     assert_int_equal(extents.count, 1);
-    extents_fini(&extents);
 }
 
 int main(void)
@@ -121,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),
         cmocka_unit_test(test_sum),
+        cmocka_unit_test(test_rebase),
         cmocka_unit_test(test_many),
     };
 

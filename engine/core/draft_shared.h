@@ -1,0 +1,115 @@
+/* What the processes of a fork tree share of a draft: where its bytes are, what it is made of, whose
+ * turn it is. See draft_private.h for the rest, which each has by itself.
+ *
+ * It lies in memory of a file without a name, mapped by all of them, whose marks are a large range
+ * that costs what is touched of it. There are no pointers in it. All but the length is touched by
+ * whoever has the turn.
+ *
+ * A process may be killed at any instruction, and the next one goes on. So what has more than one
+ * word is there twice: the spare one is changed, then it becomes the current one by one store. The
+ * map of extents is then brought up to date on the other side as well; facts are copied when they
+ * are next changed. What single words say may run ahead of it, each in the harmless direction:
+ * `changed` is set before there is a change, and what `touched` names of the spool is looked at
+ * before it is believed (draft_spool.c).
+ */
+#ifndef S3DLIO_CORE_DRAFT_SHARED_H
+#define S3DLIO_CORE_DRAFT_SHARED_H
+
+#include "core/base_version.h"
+#include "core/extents.h"
+#include "core/shared_turn.h"
+#include "store/store.h"
+
+#define DRAFT_TYPE_MAX  256                 /* bytes of a content type with its NUL */
+#define DRAFT_MARKS_MAX ((uint64_t)1 << 22) /* changes that touch nowhere: two million */
+#define DRAFT_MAPS_MAX  64u
+
+struct draft_source {
+    struct uri uri;
+    struct attr attr; /* ETag, size */
+    bool is_tagged;
+};
+
+/* Changed seldom. Whole at every moment: draft_facts, draft_facts_begin, draft_facts_commit. */
+struct draft_facts {
+    struct uri uri;           /* where it is published */
+    bool is_unnamed;          /* that stands for no name: nothing is published */
+    bool base_exists;         /* false: none, and what follows of it is empty */
+    struct attr base;         /* its etag, size, and mode, uid, gid where `has` says so */
+    uint32_t metadata_length; /* of it, what is not in attr; published again */
+    char metadata[STORE_METADATA_MAX];
+    bool is_cloned;                    /* BASE and CLEAN bytes are of `source`, not of the base */
+    struct draft_source source;        /* another object's version */
+    uint64_t source_serial;            /* counts the versions and names that those bytes were of */
+    struct attr attr;                  /* has, mode, uid, gid, mtime: what is to be stored */
+    char content_type[DRAFT_TYPE_MAX]; /* empty: the default */
+    bool exclusive;                    /* nothing was published yet, and nothing may be there */
+};
+
+struct draft_range {
+    uint64_t start, end;
+};
+
+struct draft_side {
+    _Atomic uint64_t length_bytes;
+    uint64_t count;
+};
+
+struct draft_shared {
+    struct shared_turn turn;
+    _Atomic uint32_t side; /* of the map that counts */
+    struct draft_side sides[2];
+    uint64_t capacity; /* marks that there is memory for, on each side */
+
+    _Atomic uint32_t facts_side;
+    struct draft_facts facts[2];
+
+    bool changed;               /* differs from the base */
+    uint64_t serial;            /* counts changes */
+    uint64_t reserved_bytes;    /* bytes of local extents, counted against the limit of the spool */
+    struct draft_range touched; /* of the spool, what is being changed; empty: nothing */
+    struct draft_range maps[DRAFT_MAPS_MAX]; /* what somebody may write to through a mapping */
+    uint32_t map_count;
+};
+
+struct draft;
+
+/* Makes draft->shared, empty, and draft->shared_fd. */
+int draft_shared_new(struct draft *draft, struct error *err);
+/* This process lets go of it. */
+void draft_shared_free(struct draft *draft);
+
+/* Has the turn just been taken: makes draft->extents the map that counts. -EIO when it makes no sense. */
+int draft_shared_look(struct draft *draft, struct error *err);
+/* After a death: both sides are the one that counted. */
+void draft_shared_repair(struct draft *draft);
+/* Any thread, at any time. */
+uint64_t draft_shared_length(const struct draft_shared *shared);
+
+/* The changes of the map that go together: a length, more of it of `filling`, then [start, end) of
+ * `kind`. Room for them is made beforehand: 0, -ENOMEM, -ENOSPC. */
+struct draft_change {
+    uint64_t length_bytes;
+    enum extent_kind filling;
+    uint64_t start, end;
+    enum extent_kind kind;
+};
+int draft_reserve_marks(struct draft *draft, struct error *err);
+void draft_change_extents(struct draft *draft, const struct draft_change *change);
+/* extents_rebase */
+void draft_rebase_extents(struct draft *draft);
+
+/* What counts. Valid until the second change from now: who sleeps meanwhile takes a copy. */
+const struct draft_facts *draft_facts(const struct draft *draft);
+/* A copy to be changed, which counts from the commit on. */
+struct draft_facts *draft_facts_begin(struct draft *draft);
+void draft_facts_commit(struct draft *draft);
+/* -E2BIG */
+int draft_facts_set_type(struct draft_facts *facts, const char *content_type);
+void draft_facts_set_base(struct draft_facts *facts, const struct base_version *base);
+/* Is there a version that BASE bytes are of? */
+bool draft_facts_have_source(const struct draft_facts *facts);
+/* The base's metadata, as long as the facts are there. */
+struct store_metadata draft_facts_metadata(const struct draft_facts *facts);
+
+#endif
