@@ -297,7 +297,7 @@ S3DLIO_API int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_ur
  * Returns the number of bytes, less than length_bytes at the end of the source (0: behind it); the
  * reader may be closed then. -EXDEV where this is not possible, and the caller copies bytes: another
  * store, one that cannot copy, another offset there than here, a draft that has bytes of its own
- * or of a second source. -ESTALE, now or from reads and publishing, when the source has changed. */
+ * or of a second source. -ESTALE from reads and publishing when the source has changed. */
 S3DLIO_API ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_reader *from,
                                       uint64_t from_offset_bytes, uint64_t length_bytes,
                                       uint64_t to_offset_bytes, const struct s3dlio_call *call,

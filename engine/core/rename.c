@@ -231,28 +231,28 @@ static int check_copy(struct renaming *renaming, const struct copy *copy, struct
     return r;
 }
 
-static int delete_if(struct renaming *renaming, const char *etag, struct error *err)
+static int delete_if(struct engine *engine, const struct uri *uri, const char *etag,
+                     const struct limits *limits, struct error *err)
 {
-    struct call *call =
-        call_new(renaming->engine, STORE_DELETE, &renaming->from, renaming->limits, err);
+    struct call *call = call_new(engine, STORE_DELETE, uri, limits, err);
     int r;
 
     if (!call)
         return -error_errno(err);
     call->request.if_match = etag;
-    r = call_run(call, renaming->limits, err);
+    r = call_run(call, limits, err);
     call_delete(call);
     return r;
 }
 
-/* That the source has gone already is what was wanted. Where conditions on a deletion are unknown,
- * the look a moment ago must do. */
-static int delete_source(struct renaming *renaming, const char *etag, struct error *err)
+/* Where conditions on a deletion are unknown, the look a moment ago must do. */
+int rename_delete(struct engine *engine, const struct uri *uri, const char *etag,
+                  const struct limits *limits, struct error *err)
 {
-    int r = delete_if(renaming, etag[0] ? etag : NULL, err);
+    int r = delete_if(engine, uri, etag[0] ? etag : NULL, limits, err);
 
     if (r < 0 && err->class == ERROR_UNSUPPORTED && etag[0])
-        r = delete_if(renaming, NULL, err);
+        r = delete_if(engine, uri, NULL, limits, err);
     return r < 0 && err->class == ERROR_NOT_FOUND ? 0 : r;
 }
 
@@ -264,7 +264,8 @@ static int rename_file_once(struct renaming *renaming, struct error *err)
     if (r == 0)
         r = check_copy(renaming, &copy, err);
     if (r == 0)
-        r = delete_source(renaming, copy.known->etag, err);
+        r = rename_delete(renaming->engine, &renaming->from, copy.known->etag, renaming->limits,
+                          err);
     if (r == 0)
         attr_from_object(copy.known, &renaming->from, &renaming->source);
     call_delete(renaming->head);
@@ -287,19 +288,17 @@ static int rename_file(struct renaming *renaming, struct error *err)
 
 /* ---- afterwards --------------------------------------------------------------------------------- */
 
-/* Nothing is at the old name any more; the directory that it was in stays one. */
-static void forget_source(struct renaming *renaming)
+void rename_forget(struct engine *engine, const struct uri *uri)
 {
-    struct attr_cache *attrs = renaming->engine->attrs;
     char text[ATTR_URI_BYTES];
     struct uri parent;
 
-    attr_uri_text(&renaming->from, text);
-    attr_cache_drop_below(attrs, text);
-    attr_cache_remove(attrs, text);
-    if (names_parent(&renaming->from, &parent) && parent.key[0]) {
+    attr_uri_text(uri, text);
+    attr_cache_drop_below(engine->attrs, text);
+    attr_cache_remove(engine->attrs, text);
+    if (names_parent(uri, &parent) && parent.key[0]) {
         attr_uri_text(&parent, text);
-        attr_cache_keep(attrs, text);
+        attr_cache_keep(engine->attrs, text);
     }
 }
 
@@ -337,7 +336,7 @@ static int rename_native(struct renaming *renaming, const struct uri *from, cons
     r = call_run(call, renaming->limits, err);
     call_delete(call);
     if (r == 0 && !rename_is_same(&renaming->from, &renaming->to)) {
-        forget_source(renaming);
+        rename_forget(renaming->engine, &renaming->from);
         attr_uri_text(&renaming->to, text);
         attr_cache_drop_below(renaming->engine->attrs, text);
         attr_cache_remove(renaming->engine->attrs, text);
@@ -357,7 +356,7 @@ static int rename_by_copy(struct renaming *renaming, struct error *err)
 
         if (ended > 0) {
             renaming->source.type = ATTR_DIRECTORY;
-            forget_source(renaming);
+            rename_forget(renaming->engine, &renaming->from);
             remember_target(renaming, 0);
             return 0;
         }
@@ -370,7 +369,7 @@ static int rename_by_copy(struct renaming *renaming, struct error *err)
         r = rename_file(renaming, err);
     remember_target(renaming, r);
     if (r == 0)
-        forget_source(renaming);
+        rename_forget(renaming->engine, &renaming->from);
     return r;
 }
 

@@ -45,6 +45,11 @@ struct rename_open {
  * taken, at the next publish. */
 int rename_open_file(struct engine *engine, struct rename_open *open, const struct limits *limits,
                      struct error *err);
+/* Deletes this version, or finds that it has gone. */
+int rename_delete(struct engine *engine, const struct uri *uri, const char *etag,
+                  const struct limits *limits, struct error *err);
+/* The attribute cache hears that nothing is at the name any more; its directory stays one. */
+void rename_forget(struct engine *engine, const struct uri *uri);
 /* Is it the same name? */
 bool rename_is_same(const struct uri *a, const struct uri *b);
 

@@ -111,6 +111,12 @@ void upload_tell_attr(const struct upload *upload, struct attr *ret_attr)
 
 static const char *const attr_names[] = {"mode", "uid", "gid", "mtime"};
 
+void upload_expect_nothing(struct upload *upload)
+{
+    upload->base_etag[0] = '\0';
+    upload->exclusive = upload->store->capabilities & STORE_CAP_IF_NONE_MATCH;
+}
+
 bool upload_has_begun(const struct upload *upload)
 {
     return upload->upload_id || upload->sent_count;
@@ -139,10 +145,15 @@ unsigned upload_part_count(const struct upload *upload)
     return upload->sent_count;
 }
 
-static int fail(struct upload *upload, int r, const struct error *error)
+void upload_fail(struct upload *upload, const struct error *error)
 {
     if (upload->failure.class == ERROR_NONE)
         upload->failure = *error;
+}
+
+static int fail(struct upload *upload, int r, const struct error *error)
+{
+    upload_fail(upload, error);
     return r;
 }
 

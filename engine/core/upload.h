@@ -69,10 +69,14 @@ bool upload_busy(struct upload *upload);
 int upload_wait_part(struct upload *upload, const struct limits *limits, struct error *err);
 /* The error of a part that has failed for good, or 0. */
 int upload_check(struct upload *upload, struct error *err);
+/* From now on the upload has failed with this error, if it has not already. */
+void upload_fail(struct upload *upload, const struct error *error);
 /* Waits for all parts, completes, checks. */
 int upload_complete(struct upload *upload, const struct limits *limits, struct error *err);
 /* What is there after a put or a complete. The time is ours where the store told none. */
 void upload_tell_attr(const struct upload *upload, struct attr *ret_attr);
+/* What the version was whose place it takes is elsewhere now: there may be nothing at the key. */
+void upload_expect_nothing(struct upload *upload);
 /* Does the store know of it, or may it? */
 bool upload_has_begun(const struct upload *upload);
 unsigned upload_part_count(const struct upload *upload);

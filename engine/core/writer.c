@@ -294,7 +294,7 @@ int writer_put(struct writer *writer, const unsigned char *data, size_t length_b
 static int append(struct writer *writer, const void *data, size_t length_bytes,
                   struct limits *limits, struct error *err)
 {
-    int r = writer->finishing ? error_set(err, ERROR_INVALID, "the writer is being closed")
+    int r = writer->finishing ? error_set(err, ERROR_INVALID, "the writer is being closed or renamed")
                               : upload_check(writer->upload, err);
 
     if (r < 0 || length_bytes == 0)

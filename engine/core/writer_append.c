@@ -17,8 +17,8 @@ static bool can_copy(const struct writer *writer)
            writer->base.attr.etag[0] && writer->base_bytes >= STORE_PART_MIN;
 }
 
-/* An upload that takes the place of the base, or of whatever there is when there is none. */
-int writer_new_upload(struct writer *writer, struct error *err)
+int writer_make_upload(struct writer *writer, const struct writer_staged *staged,
+                       struct upload **ret_upload, struct error *err)
 {
     struct upload_options options = {
         .exclusive = writer->exclusive,
@@ -26,13 +26,21 @@ int writer_new_upload(struct writer *writer, struct error *err)
         .attr = &writer->attr,
         .metadata = &writer->base.metadata,
         .base_etag = writer->base.exists ? writer->base.attr.etag : NULL,
+        .has_copies = writer->copies_base || staged,
+        .copy_uri = staged ? &staged->uri : NULL,
+        .copy_etag = staged ? staged->attr.etag : NULL,
     };
+
+    return upload_new(writer->engine, &writer->uri, &options, ret_upload, err);
+}
+
+int writer_new_upload(struct writer *writer, struct error *err)
+{
     struct upload *upload;
     int r;
 
     writer->copies_base = can_copy(writer);
-    options.has_copies = writer->copies_base;
-    r = upload_new(writer->engine, &writer->uri, &options, &upload, err);
+    r = writer_make_upload(writer, NULL, &upload, err);
     if (r < 0)
         return r;
     upload_free(writer->upload);

@@ -18,7 +18,8 @@
 #include "core/writer_private.h"
 #include "io/fd.h"
 
-#define KEPT_SHARE 4 /* of the budget, in use altogether, up to which parts are kept */
+#define AGAIN_PARTS_MAX 4u /* as many are sent once more rather than copied */
+#define KEPT_SHARE      4  /* of the budget, in use altogether, up to which parts are kept */
 
 struct kept_part {
     struct buffer_block *block; /* NULL: in the spool, or gone */
@@ -237,25 +238,60 @@ ssize_t writer_patch(struct writer *writer, const void *data, size_t length_byte
     return r < 0 ? r : (ssize_t)length_bytes;
 }
 
+/* There is a place for it. */
+static int send_kept(struct writer *writer, struct kept_part *part, struct error *err)
+{
+    struct upload_memory memory = {
+        .data = part->block->data,
+        .size_bytes = part->size_bytes,
+        .crc32c = part->block->crc32c,
+        .release = on_sent,
+        .arg = part->block,
+    };
+
+    part->is_patched = false;
+    atomic_store(&part->block->sent, false);
+    return upload_part_again(writer->upload, part->number, &memory, err);
+}
+
 int writer_send_patches(struct writer *writer, const struct limits *limits, struct error *err)
 {
     int r = 0;
 
     for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
-        struct kept_part *part = &writer->kept[i];
-        struct upload_memory memory = {.release = on_sent, .arg = part->block};
-
-        if (!part->is_patched)
+        if (!writer->kept[i].is_patched)
             continue;
+        r = upload_wait_place(writer->upload, limits, err);
+        if (r == 0)
+            r = send_kept(writer, &writer->kept[i], err);
+    }
+    return r;
+}
+
+/* ---- parts of another upload -------------------------------------------------------------------- */
+
+bool writer_can_send_again(const struct writer *writer)
+{
+    bool can = writer->kept_count <= AGAIN_PARTS_MAX;
+
+    for (unsigned i = 0; can && i < writer->kept_count; i++)
+        can = is_sent(&writer->kept[i]);
+    return can;
+}
+
+int writer_send_parts(struct writer *writer, bool copies, const struct limits *limits,
+                      struct error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
+        struct kept_part *part = &writer->kept[i];
+
         r = upload_wait_place(writer->upload, limits, err);
         if (r < 0)
             return r;
-        memory.data = part->block->data;
-        memory.size_bytes = part->size_bytes;
-        memory.crc32c = part->block->crc32c;
-        part->is_patched = false;
-        atomic_store(&part->block->sent, false);
-        r = upload_part_again(writer->upload, part->number, &memory, err);
+        r = copies ? upload_part_copy(writer->upload, part->offset, part->size_bytes, err)
+                   : send_kept(writer, part, err);
     }
     return r;
 }

@@ -1,5 +1,6 @@
 /* What the files of a writer share: writer.c (buffers, the calls), writer_append.c (what comes before
- * the first byte that is written), writer_keep.c (parts that can be changed once more). */
+ * the first byte that is written), writer_keep.c (parts that can be changed once more),
+ * writer_rename.c. */
 #ifndef S3DLIO_CORE_WRITER_PRIVATE_H
 #define S3DLIO_CORE_WRITER_PRIVATE_H
 
@@ -76,6 +77,12 @@ int writer_keep(struct writer *writer, struct buffer_block *block, struct upload
 bool writer_give_up_one(struct writer *writer);
 /* Sends what was patched once more; before completion. */
 int writer_send_patches(struct writer *writer, const struct limits *limits, struct error *err);
+/* Are they few, and all in memory? */
+bool writer_can_send_again(const struct writer *writer);
+/* Makes them parts of a new upload, in which the same came before them: by sending, or as copies of the
+ * same range of what it copies from. */
+int writer_send_parts(struct writer *writer, bool copies, const struct limits *limits,
+                      struct error *err);
 /* Nothing is in flight: frees them all. */
 void writer_forget_parts(struct writer *writer);
 /* 0, or -EOPNOTSUPP when bytes of a part are gone. */
@@ -90,7 +97,16 @@ int writer_each_part(struct writer *writer, writer_part_fn *function, void *arg,
 /* Looks for the base and makes the upload. */
 int writer_begin(struct writer *writer, const struct writer_options *options,
                  const struct limits *limits, struct error *err);
-/* An upload, from its beginning, for what the writer has; the one before is freed. */
+/* What was written so far, as an object of its own for a moment: writer_rename.c. */
+struct writer_staged {
+    struct uri uri;
+    struct attr attr;
+};
+/* An upload that takes the place of the base, or of whatever there is when there is none. Parts are
+ * copied from the base, or from what was staged (may be NULL). */
+int writer_make_upload(struct writer *writer, const struct writer_staged *staged,
+                       struct upload **ret_upload, struct error *err);
+/* The same in the place of the one that the writer has, from the beginning. */
 int writer_new_upload(struct writer *writer, struct error *err);
 /* Before the first byte: fetches the base where it cannot be copied. */
 int writer_fetch_base(struct writer *writer, struct limits *limits, struct error *err);
