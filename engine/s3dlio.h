@@ -128,7 +128,7 @@ struct s3dlio_attr {
 /* What a path means: the object of that key, else the directory of that prefix. Follows POSIX in
  * ENOENT and ENOTDIR; "…/" at the end demands a directory. Answers from the attribute cache within
  * S3DLIO_META_TTL_MS. No function here follows symbolic links: of one that ends a path this tells
- * S3DLIO_SYMLINK, one in the middle gives -ENOTDIR; s3dlio_readlink says where it leads. */
+ * S3DLIO_SYMLINK, one in the middle gives -ENOTDIR; s3dlio_find_link says where it leads. */
 S3DLIO_API int s3dlio_stat(const char *uri, const struct s3dlio_call *call,
                            struct s3dlio_attr *ret_attr, struct s3dlio_error *ret_error);
 
@@ -373,6 +373,15 @@ S3DLIO_API int s3dlio_symlink(const char *target, const char *uri, const struct 
 /* As readlink(2): the number of bytes put into `buffer`, no NUL. -EINVAL: not a link. */
 S3DLIO_API ssize_t s3dlio_readlink(const char *uri, char *buffer, size_t size_bytes,
                                    const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* After -ENOTDIR: the first symbolic link on the way to `uri`; with S3DLIO_LINK_LAST `uri` itself counts.
+ * Returns how many bytes of `uri` name it, with its target and a NUL in ret_target; 0: there is none.
+ * -ENAMETOOLONG, -EACCES, -EIO … */
+enum { S3DLIO_LINK_LAST = 1 };
+#define S3DLIO_TARGET_BYTES 4096
+S3DLIO_API ssize_t s3dlio_find_link(const char *uri, unsigned flags,
+                                    const struct s3dlio_call *call,
+                                    char ret_target[S3DLIO_TARGET_BYTES],
+                                    struct s3dlio_error *ret_error);
 
 /* As getxattr(2) and its kin, for names that begin with "user."; others give -EOPNOTSUPP. An object
  * holds 2 KiB of metadata: -ENOSPC. user.s3.etag, user.s3.content-type, user.s3.storage-class and

@@ -17,7 +17,8 @@
     F(draft_from_writer) F(draft_pread) F(draft_pwrite) F(draft_truncate) F(draft_zero)            \
     F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr) F(draft_publish)               \
     F(draft_abort) F(draft_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)          \
-    F(mkdir) F(rmdir) F(unlink) F(rename) F(set_attr) F(lock_open) F(lock_close)
+    F(mkdir) F(rmdir) F(unlink) F(rename) F(set_attr) F(lock_open) F(lock_close) F(symlink)        \
+    F(readlink) F(find_link)
 
 struct engine_calls {
 #define F(name) __typeof(s3dlio_##name) *name;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -206,6 +207,7 @@ static int resolve_from(const char *base, const char *path, struct vpath *ret_pa
 {
     struct walk walk = {.text = ret_path->path};
     ret_path->path[0] = '\0';
+    ret_path->links = 0;
     if (base) {
         int result = walk_along(&walk, base);
         if (result < 0)
@@ -265,9 +267,41 @@ int path_classify_follow(int dirfd, const char *path, struct vpath *ret_path)
     if (unlikely(path_filter.proc) && path_maybe(path) && path[0] == '/' &&
         proc_target(path, ret_path->path)) {
         ret_path->wants_directory = false;
+        ret_path->links = 0;
         return path_from_virtual(ret_path->path, ret_path);
     }
     return path_classify(dirfd, path, ret_path);
+}
+
+/* Puts a real path into a vpath. */
+static int path_become_real(struct vpath *path, const char *text)
+{
+    size_t length = strlen(text);
+    if (length >= sizeof path->path)
+        return -ENAMETOOLONG;
+    memcpy(path->path, text, length + 1);
+    return 0;
+}
+
+int path_through_link(struct vpath *path, size_t link_bytes, const char *target)
+{
+    char text[PATH_MAX], directory[PATH_VIRTUAL_MAX];
+    const char *prefix, *tail = path->uri + link_bytes;
+    size_t tail_length = strlen(tail), end = strlen(path->path);
+    unsigned links = path->links;
+    if (path->wants_directory) /* its slash is no part of path->path */
+        end++;
+    if (snprintf(text, sizeof text, "%s%s", target, tail) >= (int)sizeof text)
+        return -ENAMETOOLONG;
+    memcpy(directory, path->path, sizeof directory);
+    directory[end - tail_length] = '\0';
+    *strrchr(directory, '/') = '\0';
+
+    bool starts_anew = target[0] == '/' || uri_rest(target, &prefix);
+    int result = starts_anew ? path_resolve(AT_FDCWD, text, path)
+                             : resolve_from(directory, text, path);
+    path->links = links + 1;
+    return result ? result : path_become_real(path, text);
 }
 
 int path_join(const struct vpath *directory, const char *name, struct vpath *ret_path)
@@ -279,6 +313,7 @@ int path_join(const struct vpath *directory, const char *name, struct vpath *ret
     ret_path->path[length] = '/';
     memcpy(ret_path->path + length + 1, name, name_length + 1);
     ret_path->wants_directory = false;
+    ret_path->links = 0;
     int result = path_from_virtual(ret_path->path, ret_path);
     return result < 0 ? result : 0;
 }

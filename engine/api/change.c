@@ -78,6 +78,24 @@ ssize_t s3dlio_readlink(const char *uri_text, char *buffer, size_t size,
     return api_leave(&api, result);
 }
 
+ssize_t s3dlio_find_link(const char *uri_text, unsigned flags, const struct s3dlio_call *call,
+                         char ret_target[S3DLIO_TARGET_BYTES], struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+
+    _Static_assert(SYMLINK_TARGET_MAX < S3DLIO_TARGET_BYTES, "room for every target");
+    if (!result && flags & ~(unsigned)S3DLIO_LINK_LAST)
+        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
+    if (!result)
+        result = symlink_find(api.engine, &uri, flags & S3DLIO_LINK_LAST, ret_target, &api.limits,
+                              &api.error);
+    if (result > 0) /* keys are literal: what precedes this one in the text stays */
+        result += (ssize_t)(strlen(uri_text) - strlen(uri.key));
+    return api_leave(&api, result);
+}
+
 /* ---- extended attributes ------------------------------------------------------------------------ */
 
 ssize_t s3dlio_getxattr(const char *uri_text, const char *name, void *value, size_t size,

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/limits.h"
+#include "core/symlink_cache.h"
 
 static _Atomic(struct engine *) the_engine;
 static pthread_mutex_t making_mutex = PTHREAD_MUTEX_INITIALIZER; /* before every other leaf lock */
@@ -55,7 +56,8 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     pthread_mutex_init(&engine->stores_mutex, NULL);
     engine->attrs =
         attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);
-    if (!engine->attrs)
+    engine->links = symlink_cache_new();
+    if (!engine->attrs || !engine->links)
         return error_set(err, ERROR_NO_MEMORY, "making the attribute cache");
     return make_shards(engine, err);
 }
@@ -64,6 +66,7 @@ static void engine_free(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->shard_count; i++)
         shard_free(engine->shards[i]);
+    symlink_cache_free(engine->links);
     attr_cache_free(engine->attrs);
     options_fini(&engine->options);
     free(engine);

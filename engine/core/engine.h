@@ -37,6 +37,7 @@ struct engine {
     struct retry_policy retry;
     struct limiter gets, puts;
     struct attr_cache *attrs;
+    struct symlink_cache *links;
     struct stats stats;
     pthread_mutex_t stores_mutex;
     _Atomic(struct store *) stores[ENGINE_STORES_MAX]; /* filled from the front, never emptied */

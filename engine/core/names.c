@@ -327,9 +327,10 @@ int names_explain_missing(struct engine *engine, const struct uri *uri, const st
     struct names_question question = {.engine = engine, .limits = limits};
     struct uri name = *uri;
     struct names_answer answer = {0};
+    bool has_slash = names_strip_slash(&name);
     int r;
 
-    if (names_strip_slash(&name) || !name.key[0]) {
+    if (has_slash || !name.key[0]) {
         r = names_find(&question, uri, true, &answer, err);
     } else if (names_ask_is_plain(&question, &name)) {
         r = names_ask_in_turn(&question, &name, &answer, err);
@@ -343,6 +344,8 @@ int names_explain_missing(struct engine *engine, const struct uri *uri, const st
     }
     if (r == 0 && answer.attr.type == ATTR_DIRECTORY)
         r = error_set(err, ERROR_IS_DIRECTORY, "a directory");
+    else if (r == 0 && has_slash)
+        r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
     else if (r == 0)
         r = error_set(err, ERROR_NOT_FOUND, "it came a moment ago");
     names_error(uri, err);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/options.h"
+#include "shim/calls/link.h"
 #include "shim/calls/stat.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -30,12 +31,23 @@ static int access_path(const struct vpath *path, int mode, int flags)
     struct stat st;
     if (mode & ~(R_OK | W_OK | X_OK) || flags & ~(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
         return -EINVAL;
-    int result = stat_path(path, &st);
+    int result = stat_path(path, !(flags & AT_SYMLINK_NOFOLLOW), &st);
     if (result < 0 || mode == F_OK)
         return result;
     bool effective = flags & AT_EACCESS;
     return access_bits(&st, mode, effective ? geteuid() : getuid(),
                        effective ? getegid() : getgid());
+}
+
+static int access_any(int is_virtual, struct vpath *path, int mode, int flags)
+{
+    int saved = errno, result = is_virtual;
+    enum link_last last = flags & AT_SYMLINK_NOFOLLOW ? LINK_BY_SLASH : LINK_AT_END;
+    if (is_virtual > 0)
+        LINK_FOLLOW(path, last, result, access_path(path, mode, flags));
+    if (result == LINK_TO_REAL)
+        return REAL(faccessat)(AT_FDCWD, path->path, mode, flags);
+    return (int)entry_return(saved, result);
 }
 
 int access(const char *path, int mode)
@@ -44,8 +56,7 @@ int access(const char *path, int mode)
     int is_virtual = likely(!path_maybe(path)) ? 0 : path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!is_virtual))
         return REAL(access)(path, mode);
-    int saved = errno;
-    return (int)entry_return(saved, is_virtual < 0 ? is_virtual : access_path(&resolved, mode, 0));
+    return access_any(is_virtual, &resolved, mode, 0);
 }
 
 int eaccess(const char *path, int mode)
@@ -54,9 +65,7 @@ int eaccess(const char *path, int mode)
     int is_virtual = likely(!path_maybe(path)) ? 0 : path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!is_virtual))
         return REAL(eaccess)(path, mode);
-    int saved = errno;
-    return (int)entry_return(saved, is_virtual < 0 ? is_virtual
-                                                   : access_path(&resolved, mode, AT_EACCESS));
+    return access_any(is_virtual, &resolved, mode, AT_EACCESS);
 }
 
 int faccessat(int dirfd, const char *path, int mode, int flags)
@@ -65,9 +74,7 @@ int faccessat(int dirfd, const char *path, int mode, int flags)
     int is_virtual = path_classify_follow(dirfd, path, &resolved);
     if (likely(!is_virtual))
         return REAL(faccessat)(dirfd, path, mode, flags);
-    int saved = errno;
-    return (int)entry_return(saved,
-                             is_virtual < 0 ? is_virtual : access_path(&resolved, mode, flags));
+    return access_any(is_virtual, &resolved, mode, flags);
 }
 
 /* ---- the file system ---- */
@@ -102,21 +109,25 @@ static void statvfs_fill(struct statvfs *st)
     };
 }
 
-/* 0: real. 1: virtual and there; else -errno. */
-static int fs_path(const char *path)
+/* 0: real, *path it is. 1: virtual and there; else -errno. */
+static int fs_path(const char **path, struct vpath *resolved)
 {
-    struct vpath resolved;
     struct stat st;
-    int is_virtual = path_classify_follow(AT_FDCWD, path, &resolved);
-    if (is_virtual <= 0)
-        return is_virtual;
-    int result = stat_path(&resolved, &st);
+    int result = path_classify_follow(AT_FDCWD, *path, resolved);
+    if (result <= 0)
+        return result;
+    LINK_FOLLOW(resolved, LINK_AT_END, result, stat_path(resolved, true, &st));
+    if (result == LINK_TO_REAL) {
+        *path = resolved->path;
+        return 0;
+    }
     return result < 0 ? result : 1;
 }
 
 int statfs(const char *path, struct statfs *st)
 {
-    int saved = errno, result = fs_path(path);
+    struct vpath resolved;
+    int saved = errno, result = fs_path(&path, &resolved);
     if (likely(!result))
         return REAL(statfs)(path, st);
     if (result > 0)
@@ -134,7 +145,8 @@ int fstatfs(int fd, struct statfs *st)
 
 int statvfs(const char *path, struct statvfs *st)
 {
-    int saved = errno, result = fs_path(path);
+    struct vpath resolved;
+    int saved = errno, result = fs_path(&path, &resolved);
     if (likely(!result))
         return REAL(statvfs)(path, st);
     if (result > 0)
@@ -171,7 +183,7 @@ static long conf_value(int name)
     case _PC_ALLOC_SIZE_MIN:
         return 4096;
     case _PC_2_SYMLINKS:
-        return 0;
+        return 1;
     default:
         return -EINVAL;
     }
@@ -179,7 +191,8 @@ static long conf_value(int name)
 
 long pathconf(const char *path, int name)
 {
-    int saved = errno, result = fs_path(path);
+    struct vpath resolved;
+    int saved = errno, result = fs_path(&path, &resolved);
     if (likely(!result))
         return REAL(pathconf)(path, name);
     return entry_return(saved, result < 0 ? result : conf_value(name));

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -214,7 +215,9 @@ DIR *opendir(const char *path)
     int saved = errno;
     DIR *stream = NULL;
     if (result > 0)
-        result = dir_open(&resolved, &stream);
+        LINK_FOLLOW(&resolved, LINK_AT_END, result, dir_open(&resolved, &stream));
+    if (result == LINK_TO_REAL)
+        return REAL(opendir)(resolved.path);
     entry_return(saved, result);
     return stream;
 }

@@ -11,6 +11,7 @@
 #include "shim/calls/content.h"
 #include "shim/calls/extent.h"
 #include "shim/calls/io.h"
+#include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -106,7 +107,12 @@ int truncate(const char *path, off_t length)
     int is_virtual = path_classify_follow(AT_FDCWD, path, &resolved);
     if (likely(!is_virtual))
         return REAL(truncate)(path, length);
-    return (int)entry_return(saved, is_virtual < 0 ? is_virtual : truncate_path(&resolved, length));
+    int result = is_virtual;
+    if (is_virtual > 0)
+        LINK_FOLLOW(&resolved, LINK_AT_END, result, truncate_path(&resolved, length));
+    if (result == LINK_TO_REAL)
+        return REAL(truncate)(resolved.path, length);
+    return (int)entry_return(saved, result);
 }
 
 static int allocate_file(struct file *file, int mode, off_t offset, off_t length)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
@@ -116,7 +117,13 @@ static int remove_either(const struct vpath *resolved, const char *path)
     if (likely(!result))                                                                           \
         return real_call;                                                                          \
     int saved = errno;                                                                             \
-    return (int)entry_return(saved, result < 0 ? result : virtual_call)
+    if (result > 0)                                                                                \
+        LINK_FOLLOW(&resolved, LINK_IS_MEANT, result, virtual_call);                               \
+    if (result == LINK_TO_REAL) {                                                                  \
+        path = resolved.path;                                                                      \
+        return real_call;                                                                          \
+    }                                                                                              \
+    return (int)entry_return(saved, result)
 
 int mkdir(const char *path, mode_t mode)
 {
@@ -177,6 +184,19 @@ static char *template_letters(char *template, int suffix_length)
     return memcmp(at, "XXXXXX", TEMP_LETTERS) ? NULL : at;
 }
 
+#define TEMP_FLAGS(flags) (((flags) & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL)
+
+static int temp_try(const struct vpath *path, int flags)
+{
+    return flags < 0 ? name_mkdir(path, 0700) : open_fd(path, TEMP_FLAGS(flags), 0600);
+}
+
+static int temp_try_real(const char *path, int flags)
+{
+    return link_real(flags < 0 ? REAL(mkdir)(path, 0700)
+                               : REAL(open)(path, TEMP_FLAGS(flags), 0600));
+}
+
 /* Tries names until one is new; flags < 0 makes directories. A descriptor, 0, or -errno. */
 static int temp_make(char *template, int suffix_length, int flags)
 {
@@ -188,8 +208,9 @@ static int temp_make(char *template, int suffix_length, int flags)
         result = path_resolve(AT_FDCWD, template, &path);
         if (result <= 0)
             break;
-        result = flags < 0 ? name_mkdir(&path, 0700)
-                           : open_fd(&path, (flags & ~O_ACCMODE) | O_RDWR | O_CREAT | O_EXCL, 0600);
+        LINK_FOLLOW(&path, LINK_IS_MEANT, result, temp_try(&path, flags));
+        if (result == LINK_TO_REAL)
+            result = temp_try_real(path.path, flags);
     }
     if (result < 0 && letters)
         memcpy(letters, "XXXXXX", TEMP_LETTERS);

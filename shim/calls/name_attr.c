@@ -3,6 +3,7 @@
  * S3DLIO_METADATA=ignore drops them, refuse says so.
  */
 #include "config/options.h"
+#include "shim/calls/link.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -116,11 +117,13 @@ static bool is_ignored(void)
     return option_int(start_options(), METADATA) == METADATA_IGNORE;
 }
 
-static int change_path(const struct vpath *path, const struct change *change)
+static int change_path(const struct vpath *path, bool follows, const struct change *change)
 {
     struct stat st;
     struct s3dlio_attr attr;
-    int result = stat_path(path, &st);
+    int result = stat_path(path, follows, &st);
+    if (!result && S_ISLNK(st.st_mode) && change->has_mode) /* as chmod(2) has it */
+        result = -EOPNOTSUPP;
     if (result < 0 || is_ignored())
         return result;
     struct staged *staged = staged_any() ? staged_find(path->path) : NULL;
@@ -151,32 +154,53 @@ static int change_file(struct file *file, const struct change *change)
     return change_staged(file->staged, &attr);
 }
 
-/* A path or, with AT_EMPTY_PATH or no path at all, a descriptor. 0 with *ret_result set, or 1: the
- * real call has to. */
-static int change_any(int dirfd, const char *path, int flags, const struct change *change,
-                      int *ret_result)
+/* A descriptor: 0 with *ret_result set, or 1: the real call has to. */
+static int change_fd(int fd, const struct change *change, int *ret_result)
 {
-    struct vpath resolved;
-    bool by_fd = !path || (flags & AT_EMPTY_PATH && (uintptr_t)path >= PATH_UNREAD && !*path);
-    struct file *file = by_fd && dirfd != AT_FDCWD ? file_get(dirfd) : NULL;
-    if (file) {
+    struct file *file = file_get(fd);
+    if (file)
         *ret_result = change_file(file, change);
-        file_put(file);
-        return 0;
-    }
-    int result = by_fd ? 0 : path_classify(dirfd, path, &resolved);
+    file_put(file);
+    return file == NULL;
+}
+
+/* A path or, with AT_EMPTY_PATH or no path at all, a descriptor. 0 with *ret_result set, or 1: the
+ * real call has to, where *ret_resolved leads when *ret_result is LINK_TO_REAL. */
+static int change_any(int dirfd, const char *path, int flags, const struct change *change,
+                      struct vpath *ret_resolved, int *ret_result)
+{
+    bool by_fd = !path || (flags & AT_EMPTY_PATH && (uintptr_t)path >= PATH_UNREAD && !*path);
+    int result = *ret_result = 0;
+    if (by_fd)
+        return dirfd == AT_FDCWD || change_fd(dirfd, change, ret_result);
+    bool follows = !(flags & AT_SYMLINK_NOFOLLOW);
+    result = path_classify(dirfd, path, ret_resolved);
     if (likely(!result))
         return 1;
-    *ret_result = result < 0 ? result : change_path(&resolved, change);
-    return 0;
+    if (result > 0)
+        LINK_FOLLOW(ret_resolved, follows ? LINK_AT_END : LINK_BY_SLASH, result,
+                    change_path(ret_resolved, follows, change));
+    *ret_result = result;
+    return result == LINK_TO_REAL;
 }
 
 #define NOBODY .uid = (uid_t)-1, .gid = (gid_t)-1
 
 #define CHANGE_ENTRY(dirfd, path, flags, real_call, ...)                                           \
     int saved = errno, result;                                                                     \
+    struct vpath resolved;                                                                         \
     struct change change = {__VA_ARGS__};                                                          \
-    if (likely(change_any(dirfd, path, flags, &change, &result)))                                  \
+    if (likely(change_any(dirfd, path, flags, &change, &resolved, &result))) {                     \
+        if (result == LINK_TO_REAL)                                                                \
+            path = resolved.path;                                                                  \
+        return real_call;                                                                          \
+    }                                                                                              \
+    return (int)entry_return(saved, result)
+
+#define CHANGE_FD_ENTRY(fd, real_call, ...)                                                        \
+    int saved = errno, result;                                                                     \
+    struct change change = {__VA_ARGS__};                                                          \
+    if (likely(!fdtab_is_virtual(fd)) || change_fd(fd, &change, &result))                          \
         return real_call;                                                                          \
     return (int)entry_return(saved, result)
 
@@ -190,22 +214,19 @@ int chmod(const char *path, mode_t mode)
 
 int lchmod(const char *path, mode_t mode)
 {
-    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(lchmod)(path, mode), .has_mode = true,
+    CHANGE_ENTRY(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, REAL(lchmod)(path, mode), .has_mode = true,
                  .mode = mode & 07777, NOBODY);
 }
 
 int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
 {
-    CHANGE_ENTRY(dirfd, path, flags, REAL(fchmodat)(dirfd, path, mode, flags), 
+    CHANGE_ENTRY(dirfd, path, flags, REAL(fchmodat)(dirfd, path, mode, flags),
                  .has_mode = true, .mode = mode & 07777, NOBODY);
 }
 
 int fchmod(int fd, mode_t mode)
 {
-    if (likely(!fdtab_is_virtual(fd)))
-        return REAL(fchmod)(fd, mode);
-    CHANGE_ENTRY(fd, NULL, 0, REAL(fchmod)(fd, mode), .has_mode = true,
-                 .mode = mode & 07777, NOBODY);
+    CHANGE_FD_ENTRY(fd, REAL(fchmod)(fd, mode), .has_mode = true, .mode = mode & 07777, NOBODY);
 }
 
 /* ---- owner ---- */
@@ -217,7 +238,8 @@ int chown(const char *path, uid_t uid, gid_t gid)
 
 int lchown(const char *path, uid_t uid, gid_t gid)
 {
-    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(lchown)(path, uid, gid), .uid = uid, .gid = gid);
+    CHANGE_ENTRY(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, REAL(lchown)(path, uid, gid), .uid = uid,
+                 .gid = gid);
 }
 
 int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
@@ -228,9 +250,7 @@ int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 
 int fchown(int fd, uid_t uid, gid_t gid)
 {
-    if (likely(!fdtab_is_virtual(fd)))
-        return REAL(fchown)(fd, uid, gid);
-    CHANGE_ENTRY(fd, NULL, 0, REAL(fchown)(fd, uid, gid), .uid = uid, .gid = gid);
+    CHANGE_FD_ENTRY(fd, REAL(fchown)(fd, uid, gid), .uid = uid, .gid = gid);
 }
 
 /* ---- times ---- */
@@ -250,7 +270,7 @@ int utimes(const char *path, const struct timeval times[2])
 
 int lutimes(const char *path, const struct timeval times[2])
 {
-    TIMES_ENTRY(AT_FDCWD, path, 0, TIMES_VALS, REAL(lutimes)(path, times));
+    TIMES_ENTRY(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, TIMES_VALS, REAL(lutimes)(path, times));
 }
 
 int futimesat(int dirfd, const char *path, const struct timeval times[2])
@@ -265,14 +285,10 @@ int utimensat(int dirfd, const char *path, const struct timespec times[2], int f
 
 int futimens(int fd, const struct timespec times[2])
 {
-    if (likely(!fdtab_is_virtual(fd)))
-        return REAL(futimens)(fd, times);
-    TIMES_ENTRY(fd, NULL, 0, TIMES_SPECS, REAL(futimens)(fd, times));
+    CHANGE_FD_ENTRY(fd, REAL(futimens)(fd, times), NOBODY, .form = TIMES_SPECS, .times = times);
 }
 
 int futimes(int fd, const struct timeval times[2])
 {
-    if (likely(!fdtab_is_virtual(fd)))
-        return REAL(futimes)(fd, times);
-    TIMES_ENTRY(fd, NULL, 0, TIMES_VALS, REAL(futimes)(fd, times));
+    CHANGE_FD_ENTRY(fd, REAL(futimes)(fd, times), NOBODY, .form = TIMES_VALS, .times = times);
 }

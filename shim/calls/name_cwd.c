@@ -1,4 +1,4 @@
-/* Where a process stands and what a path is called: chdir, getcwd, realpath, readlink.
+/* Where a process stands and what a path is called: chdir, getcwd, realpath.
  *
  * When the working directory becomes virtual, the kernel's moves to a deleted empty directory, the
  * innermost of a chain of deleted ones, so that a relative name that is not intercepted, even one
@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "config/options.h"
+#include "shim/calls/link.h"
 #include "shim/calls/name.h"
 #include "shim/calls/stat.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
-#include "shim/proc.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/start.h"
@@ -98,7 +98,7 @@ static int cwd_become(const char *virtual_path)
 int name_chdir(const struct vpath *path)
 {
     struct s3dlio_attr attr;
-    int result = stat_attr(path, &attr);
+    int result = stat_followed(path, &attr);
     if (result < 0)
         return result;
     return attr.type == S3DLIO_DIRECTORY ? cwd_become(path->path) : -ENOTDIR;
@@ -126,7 +126,11 @@ int chdir(const char *path)
     if (likely(!result))
         return cwd_is_real(REAL(chdir)(path));
     int saved = errno;
-    return (int)entry_return(saved, result < 0 ? result : name_chdir(&resolved));
+    if (result > 0)
+        LINK_FOLLOW(&resolved, LINK_AT_END, result, name_chdir(&resolved));
+    if (result == LINK_TO_REAL)
+        return cwd_is_real(REAL(chdir)(resolved.path));
+    return (int)entry_return(saved, result);
 }
 
 int fchdir(int fd)
@@ -183,12 +187,14 @@ char *__getwd_chk(char *buffer, size_t room)
 
 /* ---- realpath ---- */
 
-static char *realpath_virtual(int result, const struct vpath *path, char *buffer)
+static char *realpath_virtual(int result, struct vpath *path, char *buffer)
 {
     struct s3dlio_attr attr;
     int saved = errno;
     if (result > 0)
-        result = stat_attr(path, &attr);
+        LINK_FOLLOW(path, LINK_AT_END, result, stat_followed(path, &attr));
+    if (result == LINK_TO_REAL)
+        return REAL(realpath)(path->path, buffer);
     if (entry_return(saved, result) < 0)
         return NULL;
     size_t size = strlen(path->path) + 1;
@@ -216,59 +222,4 @@ char *__realpath_chk(const char *path, char *buffer, size_t room)
 char *canonicalize_file_name(const char *path)
 {
     return realpath(path, NULL);
-}
-
-/* ---- readlink ---- */
-
-/* 1 with *ret_result set (a length or -errno), 0: the real call decides. */
-static int readlink_any(int dirfd, const char *path, char *buffer, size_t size, ssize_t *ret_result)
-{
-    struct vpath resolved;
-    struct s3dlio_attr attr;
-    int result = path_classify(dirfd, path, &resolved);
-    if (result) {
-        result = result < 0 ? result : stat_attr(&resolved, &attr);
-        *ret_result = result < 0 ? result : -EINVAL; /* no object of this version is a link */
-        return 1;
-    }
-    /* /dev/stdin is itself a link to /proc/self/fd/0. */
-    if (!size || !path_maybe(path) || !path_filter.proc || !strncmp(path, "/dev/std", 8) ||
-        !proc_target(path, resolved.path))
-        return 0;
-    size_t length = strlen(resolved.path);
-    length = length < size ? length : size;
-    memcpy(buffer, resolved.path, length);
-    *ret_result = (ssize_t)length;
-    return 1;
-}
-
-ssize_t readlink(const char *path, char *buffer, size_t size)
-{
-    ssize_t result;
-    int saved = errno;
-    if (likely(!path_maybe(path)) ||
-        !readlink_any(AT_FDCWD, path, buffer, size, &result))
-        return REAL(readlink)(path, buffer, size);
-    return entry_return(saved, result);
-}
-
-ssize_t readlinkat(int dirfd, const char *path, char *buffer, size_t size)
-{
-    ssize_t result;
-    int saved = errno;
-    if (!readlink_any(dirfd, path, buffer, size, &result))
-        return REAL(readlinkat)(dirfd, path, buffer, size);
-    return entry_return(saved, result);
-}
-
-ssize_t __readlink_chk(const char *path, char *buffer, size_t size, size_t room)
-{
-    return size > room ? REAL(__readlink_chk)(path, buffer, size, room)
-                       : readlink(path, buffer, size);
-}
-
-ssize_t __readlinkat_chk(int dirfd, const char *path, char *buffer, size_t size, size_t room)
-{
-    return size > room ? REAL(__readlinkat_chk)(dirfd, path, buffer, size, room)
-                       : readlinkat(dirfd, path, buffer, size);
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "shim/calls/io.h"
+#include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/entry.h"
 #include "shim/file.h"
@@ -148,10 +149,11 @@ static int library_fetch(struct file *file)
     return result;
 }
 
-static int library_open(const struct vpath *path)
+static int library_open(struct vpath *path)
 {
     struct file *file;
-    int result = open_file(path, O_RDONLY, 0, &file);
+    int result;
+    LINK_FOLLOW(path, LINK_AT_END, result, open_file(path, O_RDONLY, 0, &file));
     if (result < 0)
         return result;
     result = file->kind == FILE_READER ? library_fetch(file) : -EISDIR;
@@ -168,6 +170,8 @@ static void *dlopen_virtual(const char *path, int flags)
     if (fd > 0)
         fd = library_open(&resolved);
     snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    if (fd == LINK_TO_REAL)
+        path = resolved.path;
     void *library = REAL(dlopen)(fd < 0 ? path : name, flags);
     if (library)
         errno = saved;

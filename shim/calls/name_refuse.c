@@ -1,5 +1,4 @@
-/* Renames, and what an object store has no place for or this version does not do: links, special files,
- * watches, handles. Each says so with the errno that callers know how to take; where a program could
+/* Renames, and what an object store has no place for: hard links, special files, watches, handles. Each says so with the errno that callers know how to take; where a program could
  * be surprised, one line says it to people.
  *
  * The errors that a local file system would give first (a source that is not there, a target that
@@ -9,6 +8,7 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 
+#include "shim/calls/link.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -36,11 +36,13 @@ static int two_classify(int from_dirfd, const char *from, int to_dirfd, const ch
         return ret_two->from_is_virtual;
     struct s3dlio_attr attr;
     struct stat st;
-    int result = ret_two->from_is_virtual
-                     ? stat_attr(&ret_two->from, &attr)
-                     : (REAL(fstatat)(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0);
+    int result = 0;
+    if (ret_two->from_is_virtual)
+        LINK_FOLLOW(&ret_two->from, LINK_IS_MEANT, result, stat_attr(&ret_two->from, &attr));
+    else
+        result = link_real(REAL(fstatat)(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW));
     if (result < 0)
-        return result;
+        return result == LINK_TO_REAL ? -EXDEV : result;
     if (ret_two->to_is_virtual < 0)
         return ret_two->to_is_virtual;
     return ret_two->from_is_virtual && ret_two->to_is_virtual ? 1 : -EXDEV;
@@ -87,7 +89,8 @@ static int rename_any(int from_dirfd, const char *from, int to_dirfd, const char
     two.from.wants_directory = two.to.wants_directory = false; /* URIs without a slash at the end */
     path_from_virtual(two.from.path, &two.from);
     path_from_virtual(two.to.path, &two.to);
-    return rename_checked(&two, flags);
+    LINK_FOLLOW(&two.to, LINK_IS_MEANT, result, rename_checked(&two, flags));
+    return result == LINK_TO_REAL ? -EXDEV : result;
 }
 
 #define TWO_ENTRY(real_call, virtual_call)                                                         \
@@ -143,7 +146,13 @@ int linkat(int from_dirfd, const char *from, int to_dirfd, const char *to, int f
     if (likely(!result))                                                                           \
         return real_call;                                                                          \
     int saved = errno;                                                                             \
-    return (int)entry_return(saved, result < 0 ? result : virtual_call)
+    if (result > 0)                                                                                \
+        LINK_FOLLOW(&resolved, LINK_IS_MEANT, result, virtual_call);                               \
+    if (result == LINK_TO_REAL) {                                                                  \
+        path = resolved.path;                                                                      \
+        return real_call;                                                                          \
+    }                                                                                              \
+    return (int)entry_return(saved, result)
 
 /* -EEXIST when something has that name, otherwise `error`. */
 static int unless_taken(const struct vpath *path, int error)
@@ -151,23 +160,6 @@ static int unless_taken(const struct vpath *path, int error)
     struct s3dlio_attr attr;
     int result = stat_attr(path, &attr);
     return !result ? -EEXIST : result == -ENOENT ? error : result;
-}
-
-static int symlink_at(const struct vpath *path)
-{
-    int result = unless_taken(path, 0);
-    return result < 0 ? result : report_refusal("symlink", path->path);
-}
-
-/* The target is text; only the new name is resolved. */
-int symlink(const char *target, const char *path)
-{
-    ONE_ENTRY(AT_FDCWD, path, REAL(symlink)(target, path), symlink_at(&resolved));
-}
-
-int symlinkat(const char *target, int dirfd, const char *path)
-{
-    ONE_ENTRY(dirfd, path, REAL(symlinkat)(target, dirfd, path), symlink_at(&resolved));
 }
 
 int mknod(const char *path, mode_t mode, dev_t device)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/calls/link.h"
 #include "shim/calls/lock.h"
 #include "shim/calls/stat.h"
 #include "shim/calls/stdio.h"
@@ -57,13 +58,15 @@ static int open_reader(const struct vpath *path, int flags, struct file **ret_fi
         report_name_error(&error, path->uri);
         return result;
     }
-    result = file_for(path, FILE_READER, flags, ret_file);
+    struct s3dlio_attr attr;
+    engine_call(reader_attr)(reader, &attr);
+    result = attr.type == S3DLIO_SYMLINK ? -ELOOP : file_for(path, FILE_READER, flags, ret_file);
     if (result < 0) {
         engine_call(reader_close)(reader);
         return result;
     }
     (*ret_file)->reader = reader;
-    engine_call(reader_attr)(reader, &(*ret_file)->attr);
+    (*ret_file)->attr = attr;
     return 0;
 }
 
@@ -95,7 +98,7 @@ static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr
         return -EEXIST;
     if (ret_attr->type == S3DLIO_DIRECTORY)
         return -EISDIR;
-    return 1;
+    return ret_attr->type == S3DLIO_SYMLINK ? -ELOOP : 1;
 }
 
 /* What a new version starts with: the mode and owner of what it replaces, else of the call. */
@@ -243,6 +246,8 @@ static int open_path_only(const struct vpath *path, int flags, struct file **ret
     if (result < 0)
         return result;
     bool is_directory = attr.type == S3DLIO_DIRECTORY;
+    if (attr.type == S3DLIO_SYMLINK && !(flags & O_NOFOLLOW))
+        return -ELOOP;
     if (flags & O_DIRECTORY && !is_directory)
         return -ENOTDIR;
     result = file_for(path, is_directory ? FILE_DIRECTORY : FILE_PATH, flags, ret_file);
@@ -263,7 +268,9 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
     if (flags & O_DIRECTORY) {
         struct s3dlio_attr attr;
         result = flags & O_CREAT ? -EINVAL : stat_attr(path, &attr);
-        if (!result && attr.type != S3DLIO_DIRECTORY)
+        if (!result && attr.type == S3DLIO_SYMLINK && !(flags & O_NOFOLLOW))
+            result = -ELOOP;
+        else if (!result && attr.type != S3DLIO_DIRECTORY)
             result = -ENOTDIR;
         return result < 0 ? result : open_directory(path, flags, &attr, ret_file);
     }
@@ -294,6 +301,14 @@ int open_fd(const struct vpath *path, int flags, mode_t mode)
     return fd;
 }
 
+int open_followed(struct vpath *path, int flags, mode_t mode)
+{
+    enum link_last last = flags & O_NOFOLLOW ? LINK_BY_SLASH : LINK_AT_END;
+    int result;
+    LINK_FOLLOW(path, last, result, open_fd(path, flags, mode));
+    return result;
+}
+
 int close_fd(int fd)
 {
     struct file *file = file_detach(fd);
@@ -314,8 +329,10 @@ static int open_common(int dirfd, const char *path, int flags, mode_t mode)
                                         : path_classify_follow(dirfd, path, &resolved);
     if (!is_virtual)
         return REAL(openat)(dirfd, path, flags, mode);
-    return (int)entry_return(saved,
-                             is_virtual < 0 ? is_virtual : open_fd(&resolved, flags, mode));
+    int result = is_virtual < 0 ? is_virtual : open_followed(&resolved, flags, mode);
+    if (result == LINK_TO_REAL)
+        return REAL(openat)(AT_FDCWD, resolved.path, flags, mode);
+    return (int)entry_return(saved, result);
 }
 
 int open(const char *path, int flags, ...)

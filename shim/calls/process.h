@@ -35,7 +35,8 @@ int process_uploads_complete(void);
 
 /* A program or script in a bucket: what to give to the real execve instead. */
 struct image {
-    char path[PATH_MAX];     /* interpreter, or /proc/self/fd/N of a copy in memory */
+    char path[PATH_MAX];     /* interpreter, /proc/self/fd/N of a copy in memory, or what a link
+                              * in the bucket leads to outside of it */
     char head[256];          /* the script's first line; the next two point into it */
     const char *interpreter; /* NULL for a binary */
     const char *argument;    /* of the interpreter; NULL for none */

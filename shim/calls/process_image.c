@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 
 #include "shim/calls/io.h"
+#include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/calls/process.h"
 #include "shim/entry.h"
@@ -51,11 +52,15 @@ static bool may_execute(const struct file *file)
     return !(file->attr.has & S3DLIO_HAS_MODE) || file->attr.mode & 0111;
 }
 
-/* Fills head; copies a binary to image->fd. 0 or -errno. */
+/* Fills head; copies a binary to image->fd. 0, -errno, or LINK_TO_REAL with image->path. */
 static int fetch(const struct vpath *path, struct image *image)
 {
     struct file *file;
-    int result = open_file(path, O_RDONLY | O_CLOEXEC, 0, &file);
+    struct vpath at = *path;
+    int result;
+    LINK_FOLLOW(&at, LINK_AT_END, result, open_file(&at, O_RDONLY | O_CLOEXEC, 0, &file));
+    if (result == LINK_TO_REAL)
+        strcpy(image->path, at.path);
     if (result < 0)
         return result;
     ssize_t length = 0;
@@ -80,6 +85,7 @@ static int fetch(const struct vpath *path, struct image *image)
 struct fetched {
     int result;
     char head[sizeof((struct image *)NULL)->head];
+    char path[sizeof((struct image *)NULL)->path];
 };
 
 static int child_wait(pid_t pid)
@@ -106,6 +112,7 @@ static int fetch_apart(const struct vpath *path, struct image *image)
     if (!pid) {
         shared->result = fetch(path, image);
         memcpy(shared->head, image->head, sizeof shared->head);
+        memcpy(shared->path, image->path, sizeof shared->path);
         REAL(_exit)(0);
     }
     int result = pid < 0 ? -errno : child_wait(pid);
@@ -115,6 +122,7 @@ static int fetch_apart(const struct vpath *path, struct image *image)
     if (!result) {
         result = shared->result;
         memcpy(image->head, shared->head, sizeof image->head);
+        memcpy(image->path, shared->path, sizeof image->path);
     }
     munmap(shared, sizeof *shared);
     return result;
@@ -149,6 +157,10 @@ int image_init(const struct vpath *path, struct image *ret_image)
     if (image->fd < 0)
         return -errno;
     int result = process_is_vfork_child() ? fetch_apart(path, image) : fetch(path, image);
+    if (result == LINK_TO_REAL) { /* image->path it is */
+        image_fini(image);
+        return 0;
+    }
     if (!result && image->head[0] == '#') {
         image->script = path->path;
         result = parse_script(image);

@@ -11,6 +11,7 @@
 
 #include "config/options.h"
 #include "shim/calls/io.h"
+#include "shim/calls/link.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -31,16 +32,16 @@ static dev_t device_of(const char *path)
 
 void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct stat *ret_stat)
 {
-    bool is_directory = attr->type == S3DLIO_DIRECTORY;
+    bool is_directory = attr->type == S3DLIO_DIRECTORY, is_link = attr->type == S3DLIO_SYMLINK;
     mode_t bits = attr->has & S3DLIO_HAS_MODE ? attr->mode & 07777
                                               : (is_directory ? 0777u : 0666u) & ~start_umask();
+    if (is_link) /* nobody's permission (symlink(7)) */
+        bits = 0777;
     *ret_stat = (struct stat){
         .st_dev = device_of(path),
         .st_ino = attr->inode,
         .st_nlink = 1,
-        .st_mode = bits | (is_directory                      ? S_IFDIR
-                           : attr->type == S3DLIO_SYMLINK ? S_IFLNK
-                                                          : S_IFREG),
+        .st_mode = bits | (is_directory ? S_IFDIR : is_link ? S_IFLNK : S_IFREG),
         .st_uid = attr->has & S3DLIO_HAS_UID ? attr->uid : geteuid(),
         .st_gid = attr->has & S3DLIO_HAS_GID ? attr->gid : getegid(),
         .st_size = is_directory ? 0 : (off_t)attr->size_bytes,
@@ -68,10 +69,16 @@ int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr)
     return result;
 }
 
-int stat_path(const struct vpath *path, struct stat *ret_stat)
+int stat_followed(const struct vpath *path, struct s3dlio_attr *ret_attr)
+{
+    int result = stat_attr(path, ret_attr);
+    return !result && ret_attr->type == S3DLIO_SYMLINK ? -ELOOP : result;
+}
+
+int stat_path(const struct vpath *path, bool follows, struct stat *ret_stat)
 {
     struct s3dlio_attr attr;
-    int result = stat_attr(path, &attr);
+    int result = follows ? stat_followed(path, &attr) : stat_attr(path, &attr);
     if (result < 0)
         return result;
     struct stat st;
@@ -108,12 +115,16 @@ static int stat_any(int dirfd, const char *path, struct stat *st, int flags, int
         file_put(file);
         return file != NULL;
     }
-    int is_virtual = flags & AT_SYMLINK_NOFOLLOW ? path_classify(dirfd, path, &resolved)
-                                                 : path_classify_follow(dirfd, path, &resolved);
+    bool follows = !(flags & AT_SYMLINK_NOFOLLOW);
+    int is_virtual = follows ? path_classify_follow(dirfd, path, &resolved)
+                             : path_classify(dirfd, path, &resolved);
+    int result = is_virtual;
     if (is_virtual > 0)
-        *ret_result = stat_path(&resolved, st);
-    else if (is_virtual < 0)
-        *ret_result = is_virtual;
+        LINK_FOLLOW(&resolved, follows ? LINK_AT_END : LINK_BY_SLASH, result,
+                    stat_path(&resolved, follows, st));
+    if (result == LINK_TO_REAL)
+        result = link_real(REAL(fstatat)(AT_FDCWD, resolved.path, st, flags & AT_SYMLINK_NOFOLLOW));
+    *ret_result = result;
     return is_virtual != 0;
 }
 

@@ -10,9 +10,11 @@
 /* What POSIX programs see of an object's attributes: defaults 0644/0755 & ~umask, the caller's ids,
  * st_blksize, a device number of its own for each mount. */
 void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct stat *ret_stat);
-int stat_path(const struct vpath *path, struct stat *ret_stat);
+int stat_path(const struct vpath *path, bool follows, struct stat *ret_stat);
 int stat_file(struct file *file, struct stat *ret_stat);
-/* Engine attributes of a path. */
+/* Engine attributes of a path, of a link those of the link itself. */
 int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr);
+/* For calls that act on what a link leads to: -ELOOP for a link (link.h). */
+int stat_followed(const struct vpath *path, struct s3dlio_attr *ret_attr);
 
 #endif

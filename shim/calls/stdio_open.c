@@ -7,6 +7,7 @@
 #include <strings.h>
 #include <wchar.h>
 
+#include "shim/calls/link.h"
 #include "shim/calls/name.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stdio.h"
@@ -65,14 +66,16 @@ static void discard(int fd)
     close_fd(fd);
 }
 
-static FILE *open_virtual(const struct vpath *path, const char *mode)
+static FILE *open_virtual(struct vpath *path, const char *mode)
 {
     int saved = errno;
     int flags = stream_mode_flags(mode);
     bool wide;
     if (flags >= 0 && !character_set_fits(mode, &wide))
         flags = report_refusal("another character set than the locale's for", path->path);
-    int fd = flags < 0 ? flags : open_fd(path, flags, 0666);
+    int fd = flags < 0 ? flags : open_followed(path, flags, 0666);
+    if (fd == LINK_TO_REAL)
+        return REAL(fopen)(path->path, mode);
     if (fd < 0) {
         errno = -fd;
         return NULL;

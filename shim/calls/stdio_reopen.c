@@ -17,6 +17,7 @@
 
 #include "shim/calls/fd.h"
 #include "shim/calls/io.h"
+#include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stdio.h"
 #include "shim/entry.h"
@@ -39,18 +40,18 @@ struct target {
     const char *real;
 };
 
-static int target_open(const struct target *target, int flags)
+static int target_open(struct target *target, int flags)
 {
     if (flags < 0)
         return flags;
-    if (target->is_virtual)
-        return open_fd(&target->path, flags, 0666);
-    int fd = REAL(open)(target->real, flags, 0666);
-    return fd < 0 ? -errno : fd;
+    int fd = target->is_virtual ? open_followed(&target->path, flags, 0666) : LINK_TO_REAL;
+    if (fd != LINK_TO_REAL)
+        return fd;
+    return link_real(REAL(open)(target->is_virtual ? target->path.path : target->real, flags, 0666));
 }
 
 /* Opens on the number `fd`, whatever that is now; on failure closes it. */
-static int open_on(const struct target *target, int flags, int fd)
+static int open_on(struct target *target, int flags, int fd)
 {
     int opened = target_open(target, flags);
     if (opened < 0) {
@@ -69,7 +70,7 @@ static FILE *failed(int result)
     return NULL;
 }
 
-static FILE *reopen_ours(const struct target *target, const char *mode, FILE *file)
+static FILE *reopen_ours(struct target *target, const char *mode, FILE *file)
 {
     int flags = stream_mode_flags(mode);
     fflush(file);
@@ -80,7 +81,7 @@ static FILE *reopen_ours(const struct target *target, const char *mode, FILE *fi
     return file;
 }
 
-static FILE *standard_to_virtual(const struct target *target, const char *mode, int index)
+static FILE *standard_to_virtual(struct target *target, const char *mode, int index)
 {
     int flags = stream_mode_flags(mode);
     FILE *cookie = standard_cookie(index), *original = standard_original(index);
@@ -127,10 +128,13 @@ static int copy_all(struct file *from, int to)
 }
 
 /* A descriptor of a copy of the object in memory, or -errno. */
-static int copy_open(const struct vpath *path)
+static int copy_open(struct vpath *path)
 {
     struct file *file;
-    int result = open_file(path, O_RDONLY, 0, &file);
+    int result;
+    LINK_FOLLOW(path, LINK_AT_END, result, open_file(path, O_RDONLY, 0, &file));
+    if (result == LINK_TO_REAL)
+        return link_real(REAL(open)(path->path, O_RDONLY | O_CLOEXEC));
     if (result < 0)
         return result;
     int copy = memfd_create("s3dlio-stream", MFD_CLOEXEC);
@@ -141,7 +145,7 @@ static int copy_open(const struct vpath *path)
     return result < 0 ? result : copy;
 }
 
-static FILE *reopen_copy(const struct vpath *path, const char *mode, FILE *file)
+static FILE *reopen_copy(struct vpath *path, const char *mode, FILE *file)
 {
     int flags = stream_mode_flags(mode);
     int copy = flags;
@@ -172,7 +176,7 @@ static int same_target(FILE *file, struct vpath *ret_path)
     return path_from_virtual(ret_path->path, ret_path);
 }
 
-static FILE *reopen_virtual(const struct target *target, const char *mode, FILE *file)
+static FILE *reopen_virtual(struct target *target, const char *mode, FILE *file)
 {
     int index = standard_index(file);
     if (index >= 0)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "shim/calls/dir.h"
-#include "shim/calls/stat.h"
+#include "shim/calls/link.h"
 #include "shim/entry.h"
 #include "shim/real.h"
 
@@ -22,7 +22,9 @@ DIR *walk_opendir(const char *path)
         return REAL(opendir)(path);
     DIR *stream = NULL;
     if (result > 0)
-        result = dir_open(&resolved, &stream);
+        LINK_FOLLOW(&resolved, LINK_AT_END, result, dir_open(&resolved, &stream));
+    if (result == LINK_TO_REAL)
+        return REAL(opendir)(resolved.path);
     entry_return(errno, result);
     return stream;
 }
@@ -44,24 +46,6 @@ void walk_closedir(DIR *stream)
     else
         REAL(closedir)(stream);
     errno = saved;
-}
-
-int walk_stat(const char *path, struct stat *ret_stat)
-{
-    struct vpath resolved;
-    int result = path_classify(AT_FDCWD, path, &resolved);
-    if (!result)
-        return REAL(stat)(path, ret_stat);
-    return (int)entry_return(errno, result < 0 ? result : stat_path(&resolved, ret_stat));
-}
-
-int walk_lstat(const char *path, struct stat *ret_stat)
-{
-    struct vpath resolved;
-    int result = path_classify(AT_FDCWD, path, &resolved);
-    if (!result)
-        return REAL(lstat)(path, ret_stat);
-    return (int)entry_return(errno, result < 0 ? result : stat_path(&resolved, ret_stat));
 }
 
 bool walk_is_virtual(const char *path)
@@ -151,19 +135,18 @@ int scandirat(int dirfd, const char *path, struct dirent ***ret_list, choose_fn 
     if (likely(!result))
         return REAL(scandirat)(dirfd, path, ret_list, choose, compare);
     int saved = errno;
-    return (int)entry_return(saved,
-                             result < 0 ? result : scan_path(&resolved, ret_list, choose, compare));
+    if (result > 0)
+        LINK_FOLLOW(&resolved, LINK_AT_END, result,
+                    scan_path(&resolved, ret_list, choose, compare));
+    if (result == LINK_TO_REAL)
+        return REAL(scandir)(resolved.path, ret_list, choose, compare);
+    return (int)entry_return(saved, result);
 }
 
 int scandir(const char *path, struct dirent ***ret_list, choose_fn *choose, compare_fn *compare)
 {
-    struct vpath resolved;
-    int result = path_classify(AT_FDCWD, path, &resolved);
-    if (likely(!result))
-        return REAL(scandir)(path, ret_list, choose, compare);
-    int saved = errno;
-    return (int)entry_return(saved,
-                             result < 0 ? result : scan_path(&resolved, ret_list, choose, compare));
+    return likely(!path_maybe(path)) ? REAL(scandir)(path, ret_list, choose, compare)
+                                     : scandirat(AT_FDCWD, path, ret_list, choose, compare);
 }
 
 /* ---- glob ---- */
@@ -201,8 +184,8 @@ int glob(const char *pattern, int flags, int (*on_error)(const char *path, int e
     found->gl_opendir = glob_opendir;
     found->gl_readdir = glob_readdir;
     found->gl_closedir = glob_closedir;
-    found->gl_stat = walk_stat;
-    found->gl_lstat = walk_lstat;
+    found->gl_stat = stat;
+    found->gl_lstat = lstat;
     int result = REAL(glob)(pattern, flags | GLOB_ALTDIRFUNC, on_error, found);
     found->gl_flags &= ~GLOB_ALTDIRFUNC;
     found->gl_opendir = before.gl_opendir;

@@ -109,15 +109,15 @@ static unsigned short entry_stat(const FTS *fts, FTSENT *entry, bool follow)
 {
     struct stat *st = entry->fts_statp;
     if (fts->fts_options & FTS_LOGICAL || follow) {
-        if (walk_stat(entry->fts_accpath, st) < 0) {
+        if (stat(entry->fts_accpath, st) < 0) {
             int error = errno;
-            if (!walk_lstat(entry->fts_accpath, st)) {
+            if (!lstat(entry->fts_accpath, st)) {
                 errno = 0;
                 return FTS_SLNONE;
             }
             entry->fts_errno = error;
         }
-    } else if (walk_lstat(entry->fts_accpath, st) < 0) {
+    } else if (lstat(entry->fts_accpath, st) < 0) {
         entry->fts_errno = errno;
     }
     if (entry->fts_errno) {

@@ -1,11 +1,14 @@
 /* nftw and ftw of a virtual tree; a real root goes to libc, whose trees hold no virtual ones.
  *
  * Order, flags and return values are those of nftw(3) as glibc does it. Directories are read without
- * descriptors, so the limit on open ones is kept by itself.
+ * descriptors, so the limit on open ones is kept by itself. Where links are followed a directory is
+ * visited once; one outside the mounts is told (FTW_DNR) and not entered.
  */
+#include <search.h>
 #include <string.h>
 
 #include "shim/calls/dir.h"
+#include "shim/calls/link.h"
 #include "shim/calls/name.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stat.h"
@@ -23,6 +26,7 @@ struct ftw_walk {
     ftw_fn *visit_old;
     int flags;
     dev_t device; /* of the root, for FTW_MOUNT */
+    void *seen;   /* directories, a tree of tsearch(3): where links are followed */
     char *path;   /* as the program wrote the root, and on; owned */
     size_t room;
     struct FTW position;
@@ -41,7 +45,10 @@ struct level {
 static int walk_visit(struct ftw_walk *walk, const struct stat *st, int type)
 {
     if (!walk->visit)
-        return walk->visit_old(walk->path, st, type == FTW_SL || type == FTW_SLN ? FTW_F : type);
+        return walk->visit_old(walk->path, st,
+                               type == FTW_SL    ? FTW_F
+                               : type == FTW_SLN ? FTW_NS
+                                                 : type);
     return walk->visit(walk->path, st, type, &walk->position);
 }
 
@@ -90,6 +97,56 @@ static int level_next(struct level *level, const struct dirent **ret_entry)
 static int walk_directory(struct ftw_walk *walk, const struct vpath *path, const struct stat *st,
                           const struct vpath *parent);
 
+/* ---- what a name is ---- */
+
+/* One of FTW_F, FTW_D, FTW_SL, FTW_SLN, FTW_DNR, FTW_NS, or -errno. Follows links as the flags say; *path
+ * is where they lead. */
+static int entry_type(const struct ftw_walk *walk, struct vpath *path, struct stat *ret_stat)
+{
+    bool follows = !(walk->flags & FTW_PHYS);
+    struct vpath link = *path;
+    int result;
+    LINK_FOLLOW(path, follows ? LINK_AT_END : LINK_BY_SLASH, result,
+                stat_path(path, follows, ret_stat));
+    bool is_real = result == LINK_TO_REAL;
+    if (is_real)
+        result = link_real(REAL(stat)(path->path, ret_stat));
+    if (result == -ENOENT && follows && !stat_path(&link, false, ret_stat) &&
+        S_ISLNK(ret_stat->st_mode))
+        return FTW_SLN;
+    if (result < 0)
+        return result;
+    if (S_ISDIR(ret_stat->st_mode))
+        return is_real ? FTW_DNR : FTW_D;
+    return S_ISLNK(ret_stat->st_mode) ? FTW_SL : FTW_F;
+}
+
+struct seen {
+    dev_t device;
+    ino_t inode;
+};
+
+static int seen_compare(const void *a, const void *b)
+{
+    const struct seen *x = a, *y = b;
+    return x->device != y->device ? (x->device > y->device) - (x->device < y->device)
+                                  : (x->inode > y->inode) - (x->inode < y->inode);
+}
+
+/* Met for the first time? 1, 0 or -ENOMEM. */
+static int is_new(struct ftw_walk *walk, const struct stat *st)
+{
+    struct seen *seen = malloc(sizeof *seen);
+    if (!seen)
+        return -ENOMEM;
+    *seen = (struct seen){st->st_dev, st->st_ino};
+    struct seen **found = tsearch(seen, &walk->seen, seen_compare);
+    int result = !found ? -ENOMEM : *found == seen;
+    if (result <= 0)
+        free(seen);
+    return result;
+}
+
 /* One entry of `level`, whose name is appended already. 0 goes on; anything else is the function's
  * answer or -errno in *ret_error. */
 static int walk_entry(struct ftw_walk *walk, struct level *level, const char *name, int *ret_error)
@@ -97,14 +154,17 @@ static int walk_entry(struct ftw_walk *walk, struct level *level, const char *na
     struct vpath path;
     struct stat st = {0};
     int result = path_join(&level->path, name, &path);
-    if (!result)
-        result = stat_path(&path, &st);
-    if (result < 0 && result != -EACCES && result != -ENOENT) {
-        *ret_error = result;
+    int type = result < 0 ? result : entry_type(walk, &path, &st);
+    if (type == -EACCES || type == -ENOENT)
+        type = FTW_NS;
+    if (type >= 0 && type != FTW_NS && walk->flags & FTW_MOUNT && st.st_dev != walk->device)
+        return 0;
+    int enters = type == FTW_D && !(walk->flags & FTW_PHYS) ? is_new(walk, &st) : 1;
+    if (type < 0 || enters < 0) {
+        *ret_error = type < 0 ? type : enters;
         return -1;
     }
-    int type = result < 0 ? FTW_NS : S_ISDIR(st.st_mode) ? FTW_D : FTW_F;
-    if (type != FTW_NS && walk->flags & FTW_MOUNT && st.st_dev != walk->device)
+    if (!enters)
         return 0;
     if (type == FTW_D)
         result = walk_directory(walk, &path, &st, &level->path);
@@ -207,21 +267,23 @@ static bool parent_of(const struct vpath *path, struct vpath *ret_parent)
     return path_from_virtual(ret_parent->path, ret_parent) > 0;
 }
 
-static int walk_root(struct ftw_walk *walk, const struct vpath *path)
+static int walk_root(struct ftw_walk *walk, struct vpath *path)
 {
     struct stat st;
     struct vpath parent;
+    int type = entry_type(walk, path, &st), result = type < 0 ? type : 0;
     bool has_parent = parent_of(path, &parent);
-    int result = stat_path(path, &st);
     if (!result && has_parent)
         result = walk_enter(walk, &parent);
+    if (!result && type == FTW_D && !(walk->flags & FTW_PHYS) && is_new(walk, &st) < 0)
+        result = -ENOMEM;
     if (result < 0) {
         errno = -result;
         return -1;
     }
     walk->device = st.st_dev;
-    result = S_ISDIR(st.st_mode) ? walk_directory(walk, path, &st, has_parent ? &parent : NULL)
-                                 : walk_visit(walk, &st, FTW_F);
+    result = type == FTW_D ? walk_directory(walk, path, &st, has_parent ? &parent : NULL)
+                           : walk_visit(walk, &st, type);
     if (walk->flags & FTW_ACTIONRETVAL &&
         (result == FTW_SKIP_SUBTREE || result == FTW_SKIP_SIBLINGS))
         result = 0;
@@ -260,6 +322,7 @@ static int walk_start(const char *root, nftw_fn *visit, ftw_fn *visit_old, int f
             path_set_cwd(NULL);
         REAL(close)(home);
     }
+    tdestroy(walk.seen, free);
     errno = saved;
     free(walk.path);
     return result;

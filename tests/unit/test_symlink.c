@@ -100,12 +100,67 @@ static void test_links_stay_links(void **state)
     assert_int_equal(attr.uid, 5);
 }
 
+static ssize_t find(const char *uri, unsigned flags, char *ret_target)
+{
+    strcpy(ret_target, "untouched");
+    return s3dlio_find_link(uri, flags, NULL, ret_target, NULL);
+}
+
+/* The first link on the way; after that its target is known without a request. */
+static void test_the_way(void **state)
+{
+    char target[S3DLIO_TARGET_BYTES];
+    struct s3dlio_attr attr;
+
+    core_run_put(B "way/real/file", 3);
+    assert_int_equal(link_("real", B "way/first"), 0);
+    assert_int_equal(link_("first", B "way/second"), 0);
+    assert_int_equal(s3dlio_stat(B "way/first/sub/x", NULL, &attr, NULL), -ENOTDIR);
+    assert_int_equal(find(B "way/first/sub/x", 0, target), strlen(B "way/first"));
+    assert_string_equal(target, "real");
+    usleep(21000);
+    assert_int_equal(find(B "way/first/sub/x", 0, target), strlen(B "way/first"));
+    assert_int_equal(find(B "way/second", S3DLIO_LINK_LAST, target), strlen(B "way/second"));
+    assert_string_equal(target, "first");
+    assert_int_equal(find(B "way/second/", S3DLIO_LINK_LAST, target), strlen(B "way/second"));
+    assert_int_equal(find(B "way/second", 0, target), 0);
+    assert_int_equal(find(B "way/second/", 0, target), 0);
+    assert_int_equal(find(B "way/real/file/x", 0, target), 0);
+    assert_int_equal(find(B "way/none/x", 0, target), 0);
+    assert_int_equal(find(B "way/real/file", S3DLIO_LINK_LAST, target), 0);
+    assert_string_equal(target, "untouched");
+    assert_int_equal(find("fault://links", S3DLIO_LINK_LAST, target), 0);
+    assert_int_equal(find("fault://nowhere/a/b", 0, target), -ENOENT);
+}
+
+/* What a link says is read once for each version of it. */
+static void test_target_is_read_once(void **state)
+{
+    char target[S3DLIO_TARGET_BYTES];
+    uint64_t before;
+
+    assert_int_equal(link_("old", B "kept"), 0);
+    assert_int_equal(find(B "kept/x", 0, target), strlen(B "kept"));
+    before = core_run_count(STORE_GET);
+    usleep(21000);
+    assert_int_equal(find(B "kept/x", 0, target), strlen(B "kept"));
+    assert_string_equal(target, "old");
+    assert_int_equal(core_run_count(STORE_GET), before);
+    assert_int_equal(s3dlio_unlink(B "kept", NULL, NULL), 0);
+    assert_int_equal(link_("new", B "kept"), 0);
+    assert_int_equal(find(B "kept/x", 0, target), strlen(B "kept"));
+    assert_string_equal(target, "new");
+    assert_int_equal(core_run_count(STORE_GET), before + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_link, clear),
         cmocka_unit_test_setup(test_errors, clear),
         cmocka_unit_test_setup(test_links_stay_links, clear),
+        cmocka_unit_test_setup(test_the_way, clear),
+        cmocka_unit_test_setup(test_target_is_read_once, clear),
     };
 
     return cmocka_run_group_tests_name("symlink", tests, set_up, NULL);
