@@ -341,7 +341,7 @@ static void *dialer_main(void *arg)
         gate_sleep_end(1);
         for (int i = 0; i < count; i++)
             dialer_event(&events[i]);
-    } while (count != 0 || dialer.dials || !dialer_leave());
+    } while (count != 0 || dialer.dials || dialer.later || !dialer_leave());
     gate_leave(&scope);
     return NULL;
 }

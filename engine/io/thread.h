@@ -1,7 +1,8 @@
 /* Threads of the engine: all signals blocked, a small stack, a name. They never run program code.
  *
  * None stays without work: each ends when it had nothing to do for thread_idle_ns(), or when its
- * one piece of work is done, and is started again when there is more. So the program decides when
+ * one piece of work is done, and is started again when there is more. To close idle connections in
+ * time (http/sweep.c) is work. So the program decides when
  * the process ends, by pthread_exit of its last thread too (io/keeper.h). */
 #ifndef S3DLIO_IO_THREAD_H
 #define S3DLIO_IO_THREAD_H
