@@ -182,7 +182,11 @@ struct s3dlio_write_options {
     const char *content_type;  /* NULL: application/octet-stream */
 };
 
-enum { S3DLIO_RENAME_NOREPLACE = 1 }; /* -EEXIST when something has the new name */
+enum {
+    S3DLIO_RENAME_NOREPLACE = 1, /* -EEXIST when something has the new name */
+    S3DLIO_RENAME_FOLLOW = 2,    /* of what is being written: its directory was renamed, and with it
+                                  * what stood there under the old name. Nothing else is looked at. */
+};
 
 /* Nothing is visible before close succeeds; the old object stays until then. */
 S3DLIO_API int s3dlio_writer_open(const char *uri, const struct s3dlio_write_options *options,

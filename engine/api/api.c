@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/rename.h"
 
 static int64_t timeout_of(const struct engine *engine, const struct s3dlio_call *call)
 {
@@ -124,4 +125,10 @@ struct attr api_import_changes(const struct s3dlio_attr *attr)
         .gid = attr->gid,
         .mtime = attr->mtime,
     };
+}
+
+unsigned api_import_rename_flags(unsigned flags)
+{
+    return (flags & S3DLIO_RENAME_NOREPLACE ? RENAME_NO_REPLACE : 0) |
+           (flags & S3DLIO_RENAME_FOLLOW ? RENAME_FOLLOW : 0);
 }

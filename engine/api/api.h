@@ -42,5 +42,7 @@ struct attr api_import_attr(const struct s3dlio_write_options *options);
 
 /* What set_attr calls may change of an object: mode, owner, time, as `has` says. */
 struct attr api_import_changes(const struct s3dlio_attr *attr);
+/* S3DLIO_RENAME_… of files being written, as core/rename.h has them. */
+unsigned api_import_rename_flags(unsigned flags);
 
 #endif

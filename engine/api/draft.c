@@ -142,10 +142,10 @@ int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_text, unsigne
     struct uri to;
     int result = api_enter_uri(&api, to_text, call, ret_error, &to);
 
-    if (!result && flags & ~(unsigned)S3DLIO_RENAME_NOREPLACE)
+    if (!result && flags & ~(unsigned)(S3DLIO_RENAME_NOREPLACE | S3DLIO_RENAME_FOLLOW))
         result = error_set(&api.error, ERROR_INVALID, "unknown flags");
     if (!result)
-        result = draft_rename(draft_of(draft), &to, flags & S3DLIO_RENAME_NOREPLACE, &api.limits,
+        result = draft_rename(draft_of(draft), &to, api_import_rename_flags(flags), &api.limits,
                               &api.error);
     return (int)api_leave(&api, result);
 }

@@ -168,11 +168,11 @@ int s3dlio_writer_rename(struct s3dlio_writer *writer, const char *to_text, unsi
     struct uri to;
     int result = api_enter_uri(&api, to_text, call, ret_error, &to);
 
-    if (!result && flags & ~(unsigned)S3DLIO_RENAME_NOREPLACE)
+    if (!result && flags & ~(unsigned)(S3DLIO_RENAME_NOREPLACE | S3DLIO_RENAME_FOLLOW))
         result = error_set(&api.error, ERROR_INVALID, "unknown flags");
     if (!result)
-        result = writer_rename(writer_of(writer), &to, flags & S3DLIO_RENAME_NOREPLACE, &api.limits,
-                               &api.error);
+        result = writer_rename(writer_of(writer), &to, api_import_rename_flags(flags), &api.limits,
+                              &api.error);
     return (int)api_leave(&api, result);
 }
 

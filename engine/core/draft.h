@@ -69,8 +69,8 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
                     uint64_t length_bytes, const struct limits *limits, struct error *err);
 /* As rename(2) of a file that is open: what stands under the old name is renamed at once, and the draft
  * goes on from that; otherwise nothing is sent, the next publish replaces what is at `to`, or with
- * no_replace says ERROR_EXISTS. On failure the draft has its old name. */
-int draft_rename(struct draft *draft, const struct uri *to, bool no_replace,
+ * RENAME_NO_REPLACE says ERROR_EXISTS. On failure the draft has its old name. */
+int draft_rename(struct draft *draft, const struct uri *to, unsigned flags,
                  const struct limits *limits, struct error *err);
 /* This process lets go of it; NULL is fine. What was not published is gone with the last that has it. */
 void draft_free(struct draft *draft);

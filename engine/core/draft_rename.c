@@ -17,21 +17,25 @@ static void take_name(struct draft *draft, const struct rename_open *open)
 
     if (open->moved && facts->base_exists && strcmp(facts->base.etag, rename->before.etag) == 0)
         facts->base = rename->after;
-    facts->exclusive = rename->no_replace && !open->moved;
+    if (!open->follows)
+        facts->exclusive = rename->no_replace && !open->moved;
     facts->is_unnamed = false;
     facts->uri = *rename->to;
     facts->source_serial++;
     draft_facts_commit(draft);
 }
 
-static int take_other_name(struct draft *draft, const struct uri *to, bool no_replace,
+static int take_other_name(struct draft *draft, const struct uri *to, unsigned flags,
                            const struct limits *limits, struct error *err)
 {
     const struct draft_facts *facts = draft_facts(draft);
     struct uri from = facts->uri;
+    struct attr base = facts->base;
     struct rename_open open = {
-        .rename = {.from = &from, .to = to, .no_replace = no_replace},
+        .rename = {.from = &from, .to = to, .no_replace = flags & RENAME_NO_REPLACE},
         .is_absent = facts->is_unnamed || facts->exclusive,
+        .base = facts->base_exists ? &base : NULL,
+        .follows = flags & RENAME_FOLLOW,
     };
     int r = rename_open_file(draft->engine, &open, limits, err);
 
@@ -42,7 +46,7 @@ static int take_other_name(struct draft *draft, const struct uri *to, bool no_re
     return r;
 }
 
-int draft_rename(struct draft *draft, const struct uri *to, bool no_replace,
+int draft_rename(struct draft *draft, const struct uri *to, unsigned flags,
                  const struct limits *limits, struct error *err)
 {
     int r = draft_enter(draft, false, limits, err);
@@ -50,7 +54,7 @@ int draft_rename(struct draft *draft, const struct uri *to, bool no_replace,
     if (r < 0)
         return r;
     if (!rename_is_same(&draft_facts(draft)->uri, to))
-        r = take_other_name(draft, to, no_replace, limits, err);
+        r = take_other_name(draft, to, flags, limits, err);
     else if (draft_facts(draft)->is_unnamed)
         r = error_set(err, ERROR_INVALID, "the name that stands for none");
     draft_leave(draft);

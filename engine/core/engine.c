@@ -54,6 +54,7 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     limiter_init(&engine->gets, engine->plan.get_inflight);
     limiter_init(&engine->puts, (unsigned)option_int(options, PUT_INFLIGHT));
     pthread_mutex_init(&engine->stores_mutex, NULL);
+    rename_moves_init(&engine->moves);
     engine->attrs =
         attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);
     engine->links = symlink_cache_new();
@@ -68,6 +69,7 @@ static void engine_free(struct engine *engine)
         shard_free(engine->shards[i]);
     symlink_cache_free(engine->links);
     attr_cache_free(engine->attrs);
+    rename_moves_fini(&engine->moves);
     options_fini(&engine->options);
     free(engine);
 }

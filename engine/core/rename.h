@@ -35,9 +35,16 @@ int rename_check_target(struct engine *engine, const struct rename *rename,
 
 /* ---- files that are being written: rename_open.c ------------------------------------------------ */
 
+enum {
+    RENAME_NO_REPLACE = 1,
+    RENAME_FOLLOW = 2, /* with its directory, which was renamed: it has moved already */
+};
+
 struct rename_open {
     struct rename rename; /* `from` and `to` differ; before and after are told for every store */
     bool is_absent;       /* nothing of the file is at the store: nobody looks for it */
+    const struct attr *base; /* the version that the file starts from, or NULL */
+    bool follows;         /* RENAME_FOLLOW */
     bool moved;           /* out: something was there, and was renamed */
 };
 

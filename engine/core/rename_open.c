@@ -50,6 +50,25 @@ static int find(struct engine *engine, const struct uri *uri, const struct limit
     return 0;
 }
 
+/* What has moved is the file's version, or another one that somebody put in its place: then publishing
+ * will say so, as it would have under the old name. */
+static int follow(struct engine *engine, struct rename_open *open, const struct limits *limits,
+                  struct error *err)
+{
+    struct rename *rename = &open->rename;
+    int r;
+
+    open->moved = open->base != NULL;
+    if (!open->base)
+        return 0;
+    r = look(engine, rename->to, limits, &rename->after, err);
+    if (r < 0)
+        return err->class == ERROR_NOT_FOUND ? 0 : r;
+    if (rename_moves_has(&engine->moves, rename->from, open->base, &rename->after))
+        rename->before = *open->base;
+    return 0;
+}
+
 int rename_open_file(struct engine *engine, struct rename_open *open, const struct limits *limits,
                      struct error *err)
 {
@@ -58,6 +77,8 @@ int rename_open_file(struct engine *engine, struct rename_open *open, const stru
     bool is_there = false;
     int r = engine_store(engine, rename->from->scheme, &store, err);
 
+    if (r == 0 && open->follows)
+        return follow(engine, open, limits, err);
     if (r == 0 && !open->is_absent && strcmp(rename->from->scheme, rename->to->scheme) == 0)
         r = find(engine, rename->from, limits, &is_there, err);
     if (r < 0)

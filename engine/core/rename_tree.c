@@ -294,6 +294,8 @@ int rename_tree(struct engine *engine, const struct uri *from, const struct uri 
         r = delete_source(moving, err);
     if (r == 0 && has_entries(&moving->source))
         r = end(moving, err);
+    if (r == 0)
+        rename_moves_note(&engine->moves, &moving->from, &moving->source);
     moving_fini(moving);
     free(moving);
     return r;

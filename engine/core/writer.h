@@ -50,7 +50,7 @@ int writer_finish(struct writer *writer, const struct limits *limits, struct att
 int writer_publish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
                    struct error *err);
 /* As draft_rename (core/draft.h). */
-int writer_rename(struct writer *writer, const struct uri *to, bool no_replace,
+int writer_rename(struct writer *writer, const struct uri *to, unsigned flags,
                   const struct limits *limits, struct error *err);
 void writer_abort(struct writer *writer, const struct limits *limits);
 void writer_free(struct writer *writer);

@@ -134,13 +134,15 @@ static int move_upload(struct moving *moving, struct error *err)
 
 /* ---- the name ----------------------------------------------------------------------------------- */
 
-static int take_other_name(struct writer *writer, const struct uri *to, bool no_replace,
+static int take_other_name(struct writer *writer, const struct uri *to, unsigned flags,
                            const struct limits *limits, struct error *err)
 {
     struct moving moving = {.writer = writer, .from = writer->uri, .limits = limits};
     struct rename_open open = {
-        .rename = {.from = &moving.from, .to = to, .no_replace = no_replace},
+        .rename = {.from = &moving.from, .to = to, .no_replace = flags & RENAME_NO_REPLACE},
         .is_absent = writer->exclusive,
+        .base = writer->base.exists ? &writer->base.attr : NULL,
+        .follows = flags & RENAME_FOLLOW,
     };
     int r = rename_open_file(writer->engine, &open, limits, err);
 
@@ -150,7 +152,8 @@ static int take_other_name(struct writer *writer, const struct uri *to, bool no_
         return r;
     if (writer->base.exists && strcmp(writer->base.attr.etag, open.rename.before.etag) == 0)
         writer->base.attr = open.rename.after;
-    writer->exclusive = no_replace && !open.moved;
+    if (!open.follows)
+        writer->exclusive = open.rename.no_replace && !open.moved;
     writer->uri = *to;
     if (upload_has_begun(writer->upload))
         return move_upload(&moving, err);
@@ -169,7 +172,7 @@ static int check(const struct writer *writer, struct error *err)
                      "parts were sent under the old name, and the store cannot copy them");
 }
 
-int writer_rename(struct writer *writer, const struct uri *to, bool no_replace,
+int writer_rename(struct writer *writer, const struct uri *to, unsigned flags,
                   const struct limits *limits, struct error *err)
 {
     int r = writer_enter(writer, false, limits, err);
@@ -181,7 +184,7 @@ int writer_rename(struct writer *writer, const struct uri *to, bool no_replace,
     if (r == 0 && !rename_is_same(&writer->uri, to)) {
         r = check(writer, err);
         if (r == 0)
-            r = take_other_name(writer, to, no_replace, limits, err);
+            r = take_other_name(writer, to, flags, limits, err);
     }
     writer->finishing = false;
     writer_leave(writer);

@@ -357,6 +357,67 @@ static void test_unnamed_gets_a_name(void **state)
     assert_int_equal(changes(), 1);
 }
 
+/* ---- directories -------------------------------------------------------------------------------- */
+
+/* The version that it starts from moved with the directory; no request but one look at it. */
+static void test_follows_its_directory(void **state)
+{
+    struct s3dlio_draft *kept, *fresh, *replaced;
+    char byte;
+
+    put(B "dir/kept", "before");
+    put(B "dir/replaced", "before");
+    kept = open_with(B "dir/kept", S3DLIO_DRAFT_KEEP, 0);
+    fresh = open_with(B "dir/fresh", S3DLIO_DRAFT_EMPTY, S3DLIO_WRITE_EXCLUSIVE);
+    replaced = open_with(B "dir/replaced", S3DLIO_DRAFT_EMPTY, 0);
+    write_at(kept, "A", 5);
+    write_at(fresh, "new", 0);
+    write_at(replaced, "after", 0);
+    assert_int_equal(s3dlio_rename(B "dir", B "moved", 0, NULL, NULL), 0);
+    core_run_reset_counts();
+    assert_int_equal(rename_to(kept, B "moved/kept", S3DLIO_RENAME_FOLLOW), 0);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(rename_to(fresh, B "moved/fresh", S3DLIO_RENAME_FOLLOW), 0);
+    assert_int_equal(rename_to(replaced, B "moved/replaced", S3DLIO_RENAME_FOLLOW), 0);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(s3dlio_draft_pread(kept, &byte, 1, 3, NULL), 1);
+    assert_int_equal(byte, 'o');
+    assert_int_equal(s3dlio_draft_close(kept, NULL, NULL), 0);
+    assert_int_equal(s3dlio_draft_close(fresh, NULL, NULL), 0);
+    assert_int_equal(s3dlio_draft_close(replaced, NULL, NULL), 0);
+    assert_true(holds(B "moved/kept", "beforA") && holds(B "moved/fresh", "new"));
+    assert_true(holds(B "moved/replaced", "after") && holds(B "dir/replaced", NULL));
+}
+
+/* What somebody else put there meanwhile is not overwritten, nor what has another name already. */
+static void test_follows_no_other_version(void **state)
+{
+    struct s3dlio_draft *draft;
+
+    put(B "dir/file", "before");
+    draft = open_with(B "dir/file", S3DLIO_DRAFT_KEEP, 0);
+    write_at(draft, "A", 5);
+    put(B "dir/file", "another's");
+    assert_int_equal(s3dlio_rename(B "dir", B "other", 0, NULL, NULL), 0);
+    assert_int_equal(rename_to(draft, B "other/file", S3DLIO_RENAME_FOLLOW), 0);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), -ESTALE);
+    assert_true(holds(B "other/file", "another's"));
+}
+
+static void test_streams_follow_too(void **state)
+{
+    struct s3dlio_write_options options = {.flags = S3DLIO_WRITE_APPEND};
+    struct s3dlio_writer *writer;
+
+    put(B "dir/log", "one ");
+    assert_int_equal(s3dlio_writer_open(B "dir/log", &options, NULL, &writer, NULL), 0);
+    assert_int_equal(s3dlio_writer_write(writer, "two", 3, NULL), 3);
+    assert_int_equal(s3dlio_rename(B "dir", B "logs", 0, NULL, NULL), 0);
+    assert_int_equal(s3dlio_writer_rename(writer, B "logs/log", S3DLIO_RENAME_FOLLOW, NULL, NULL), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_true(holds(B "logs/log", "one two") && holds(B "dir/log", NULL));
+}
+
 /* ---- stores that rename by themselves ----------------------------------------------------------- */
 
 static void test_a_store_that_renames(void **state)
@@ -402,6 +463,9 @@ int main(void)
         cmocka_unit_test_setup(test_stopped_anywhere, clear),
         cmocka_unit_test_setup(test_unnamed_sends_nothing, clear),
         cmocka_unit_test_setup(test_unnamed_gets_a_name, clear),
+        cmocka_unit_test_setup(test_follows_its_directory, clear),
+        cmocka_unit_test_setup(test_follows_no_other_version, clear),
+        cmocka_unit_test_setup(test_streams_follow_too, clear),
         cmocka_unit_test_setup(test_a_store_that_renames, clear),
     };
 
