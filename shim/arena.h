@@ -39,6 +39,7 @@ struct arena_node {
     struct shared_lock order; /* writes that move the end, and what changes their target: one by one */
     _Atomic int32_t error;    /* sticky negative errno of a failed write */
     _Atomic bool is_discarded; /* unlinked, or never to be: nothing is published any more */
+    _Atomic bool is_nameless;  /* discarded so far, but linkat(2) may give it its first name */
     _Atomic bool is_due;       /* has what no publish has tried yet */
     _Atomic uint32_t has, mode, uid, gid; /* as of struct s3dlio_attr */
     _Atomic int64_t mtime_ns;             /* since the epoch */

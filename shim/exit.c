@@ -54,7 +54,7 @@ static int close_one(int fd)
     if (!file)
         return 0;
     char path[PATH_VIRTUAL_MAX];
-    snprintf(path, sizeof path, "%s", file->path);
+    file_path(file, path);
     int result = file_close(file);
     if (result < 0)
         report_line("%s was not stored: %s", path, strerrordesc_np(-result));

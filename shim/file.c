@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -124,6 +125,14 @@ struct file *file_get(int fd)
 void file_ref(struct file *file)
 {
     atomic_fetch_add(&file->refs, 1);
+}
+
+void file_path(struct file *file, char ret_path[PATH_VIRTUAL_MAX])
+{
+    if (file->staged)
+        staged_path(file->staged, ret_path);
+    else
+        snprintf(ret_path, PATH_VIRTUAL_MAX, "%s", file->path);
 }
 
 void file_discard(struct file *file)

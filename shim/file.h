@@ -19,6 +19,7 @@
 
 #include "s3dlio.h"
 #include "shim/arena.h"
+#include "shim/path.h"
 
 enum file_kind { FILE_READER = 1, FILE_STAGED, FILE_DIRECTORY, FILE_PATH };
 
@@ -41,7 +42,7 @@ struct file {
     struct backing *backing;     /* what its memory maps share */
     _Atomic int lock_fd;         /* calls/lock.c's, plus one; 0: no lock was asked for yet */
     struct s3dlio_attr attr;     /* as of open */
-    char *path;                  /* canonical virtual path; owned */
+    char *path;                  /* canonical virtual path, as it was opened; owned */
     char *uri;                   /* owned */
 };
 
@@ -49,6 +50,8 @@ struct file {
 struct file *file_get(int fd);
 void file_put(struct file *file); /* NULL is fine; errors of a last close are reported once */
 void file_ref(struct file *file);
+/* The path as it is now. */
+void file_path(struct file *file, char ret_path[PATH_VIRTUAL_MAX]);
 
 /* A file with one reference, owned by the caller; path and uri copied. 0, -ENOMEM, -ENFILE. */
 int file_new(enum file_kind kind, int flags, const char *path, const char *uri,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "shim/file.h"
+#include "shim/staged.h"
 
 static const char *after(const char *path, const char *prefix)
 {
@@ -52,6 +53,12 @@ static int proc_fd(const char *path)
     return *end || fd > INT_MAX ? -1 : (int)fd;
 }
 
+struct file *proc_file(const char *path)
+{
+    int fd = proc_fd(path);
+    return fd < 0 ? NULL : file_get(fd);
+}
+
 int proc_target(const char *path, char ret_target[PATH_VIRTUAL_MAX])
 {
     const char *self = proc_self(path);
@@ -59,11 +66,12 @@ int proc_target(const char *path, char ret_target[PATH_VIRTUAL_MAX])
         snprintf(ret_target, PATH_VIRTUAL_MAX, "%s", path_cwd());
         return 1;
     }
-    int fd = proc_fd(path);
-    struct file *file = fd < 0 ? NULL : file_get(fd);
+    struct file *file = proc_file(path);
     if (!file)
         return 0;
-    snprintf(ret_target, PATH_VIRTUAL_MAX, "%s", file->path);
+    file_path(file, ret_target);
+    if (file->staged && file->staged->node->is_discarded)
+        strncat(ret_target, " (deleted)", PATH_VIRTUAL_MAX - 1 - strlen(ret_target));
     file_put(file);
     return 1;
 }

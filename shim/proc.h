@@ -6,8 +6,13 @@
 
 #include "shim/path.h"
 
-/* 1 with the canonical virtual path that the link stands for; 0 when it is no such link, or real. The
- * path must be readable. */
+struct file;
+
+/* 1 with the canonical virtual path that the link stands for, " (deleted)" behind the last name of an
+ * unlinked file; 0 when it is no such link, or real. The path must be readable. */
 int proc_target(const char *path, char ret_target[PATH_VIRTUAL_MAX]);
+
+/* The open file that the link stands for, with a reference; NULL when it is no such link, or real. */
+struct file *proc_file(const char *path);
 
 #endif

@@ -195,6 +195,22 @@ int staged_new(const char *path, const char *uri, const struct s3dlio_attr *attr
     return result;
 }
 
+int staged_new_nameless(const struct vpath *path, const struct s3dlio_attr *attr, bool is_secret,
+                        struct s3dlio_draft *draft, struct staged **ret_staged)
+{
+    int result = arena_need();
+    if (result < 0)
+        return result;
+    int locked = arena_table_lock();
+    result = staged_new(path->path, path->uri, attr, draft, NULL, ret_staged);
+    if (!result) {
+        arena_node_discard((*ret_staged)->node);
+        (*ret_staged)->node->is_nameless = !is_secret;
+    }
+    arena_table_unlock(locked);
+    return result;
+}
+
 void staged_ref(struct staged *staged)
 {
     int locked = arena_table_lock();
@@ -245,6 +261,20 @@ bool staged_unlink(const char *path)
         arena_node_discard(node);
     arena_table_unlock(locked);
     return any;
+}
+
+void staged_take_name(struct staged *staged, const struct vpath *path)
+{
+    struct arena_node *node = staged->node;
+    int locked = arena_table_lock();
+    for (struct arena_node *at = arena_node_next(0, path->path); at;
+         at = arena_node_next(arena_node_index(at) + 1, path->path))
+        if (at != node)
+            arena_node_discard(at);
+    node->inode = inode_of(path->uri);
+    node->is_nameless = node->is_discarded = false;
+    arena_node_rename(node, path->path);
+    arena_table_unlock(locked);
 }
 
 void staged_discard_new(struct staged *staged)

@@ -23,6 +23,7 @@
 
 #include "s3dlio.h"
 #include "shim/arena.h"
+#include "shim/path.h"
 
 struct staged {
     unsigned refs;
@@ -55,6 +56,10 @@ static inline bool staged_any(void)
 int staged_new(const char *path, const char *uri, const struct s3dlio_attr *attr,
                struct s3dlio_draft *draft, struct s3dlio_writer *writer,
                struct staged **ret_staged);
+/* The same for a draft that is not found by its name, and not published while it has no other one:
+ * which it may have, or never (`is_secret`). */
+int staged_new_nameless(const struct vpath *path, const struct s3dlio_attr *attr, bool is_secret,
+                        struct s3dlio_draft *draft, struct staged **ret_staged);
 /* The one of that path whose content this process has a part in, with a reference; or NULL. */
 struct staged *staged_find(const char *path);
 void staged_ref(struct staged *staged);
@@ -103,6 +108,8 @@ int staged_end_stream(struct staged *staged);
 /* The name is being removed: nothing written under it is published, by no process. True if there was
  * something. */
 bool staged_unlink(const char *path);
+/* It has this name from now on, and the file number of that; what had the name before is unlinked. */
+void staged_take_name(struct staged *staged, const struct vpath *path);
 /* Opening it did not succeed: if nobody else has it, nothing is published. */
 void staged_discard_new(struct staged *staged);
 

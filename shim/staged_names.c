@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/engine.h"
+#include "shim/report.h"
 #include "shim/staged.h"
 
 /* What follows `directory` and a slash in the path, or NULL. */
@@ -18,6 +20,7 @@ static const char *below(const char *path, const char *directory)
 
 struct collection {
     const char *directory;
+    bool recursive; /* names may have slashes */
     struct staged_names names;
     unsigned room;
     bool is_short; /* memory ran out */
@@ -28,7 +31,7 @@ static bool collect(const struct staged_view *view, void *arg)
     struct collection *collection = arg;
     struct staged_names *names = &collection->names;
     const char *name = below(view->path, collection->directory);
-    if (!name || strchr(name, '/'))
+    if (!name || (!collection->recursive && strchr(name, '/')))
         return true;
     if (names->count == collection->room) {
         unsigned room = collection->room ? collection->room * 2 : 16;
@@ -51,9 +54,9 @@ static int compare(const void *a, const void *b)
     return strcmp(((const struct staged_name *)a)->name, ((const struct staged_name *)b)->name);
 }
 
-int staged_names_in(const char *directory, struct staged_names *ret_names)
+static int names_find(const char *directory, bool recursive, struct staged_names *ret_names)
 {
-    struct collection collection = {.directory = directory};
+    struct collection collection = {.directory = directory, .recursive = recursive};
     struct staged_names *names = &collection.names;
     staged_each(collect, &collection);
     if (collection.is_short) {
@@ -72,6 +75,11 @@ int staged_names_in(const char *directory, struct staged_names *ret_names)
     names->count = kept;
     *ret_names = *names;
     return 0;
+}
+
+int staged_names_in(const char *directory, struct staged_names *ret_names)
+{
+    return names_find(directory, false, ret_names);
 }
 
 bool staged_names_has(const struct staged_names *names, const char *name)
@@ -123,4 +131,77 @@ int staged_explain(const char *path, int result)
     if (result == -ENOENT)
         staged_each(search_above, &search);
     return search.found ? -ENOTDIR : result;
+}
+
+/* ---- other names ---- */
+
+static int rename_ordered(struct staged *staged, const struct vpath *to, unsigned flags)
+{
+    struct s3dlio_error error = {0};
+    int result = -EBUSY; /* a stream that has just come to its end */
+    if (staged->draft)
+        result = engine_call(draft_rename)(staged->draft, to->uri, flags, NULL, &error);
+    else if (staged->writer)
+        result = engine_call(writer_rename)(staged->writer, to->uri, flags, NULL, &error);
+    result = staged_explain(to->path, result);
+    if (result < 0)
+        report_error(&error);
+    else
+        staged_take_name(staged, to);
+    return result;
+}
+
+int staged_rename(struct staged *staged, const struct vpath *to, unsigned flags)
+{
+    int locked = staged_order(staged);
+    int result = rename_ordered(staged, to, flags);
+    staged_unorder(staged, locked);
+    return result;
+}
+
+static int follow(const struct vpath *from, const struct vpath *to)
+{
+    struct staged *staged = staged_find(from->path);
+    int result = staged ? staged_rename(staged, to, S3DLIO_RENAME_FOLLOW) : 0;
+    staged_put(staged, true);
+    return result;
+}
+
+int staged_rename_below(const char *from, const char *to)
+{
+    struct staged_names names;
+    struct vpath old_directory, new_directory, old_path, new_path;
+    int first = names_find(from, true, &names);
+    if (first < 0 || !names.count)
+        return first;
+    strcpy(old_directory.path, from);
+    strcpy(new_directory.path, to);
+    for (unsigned i = 0; i < names.count; i++) {
+        int result = path_join(&old_directory, names.items[i].name, &old_path);
+        if (!result)
+            result = path_join(&new_directory, names.items[i].name, &new_path);
+        if (!result)
+            result = follow(&old_path, &new_path);
+        first = first ? first : result;
+    }
+    staged_names_free(&names);
+    return first;
+}
+
+int staged_name_first(struct staged *staged, const struct vpath *to)
+{
+    struct arena_node *node = staged->node;
+    int locked = staged_order(staged), result;
+    if (!node->is_nameless) {
+        result = node->is_discarded ? -ENOENT : -EPERM;
+    } else {
+        result = rename_ordered(staged, to, S3DLIO_RENAME_NOREPLACE);
+        result = result ? result : staged_publish(staged);
+        if (result < 0) {
+            arena_node_discard(node);
+            node->is_nameless = true;
+        }
+    }
+    staged_unorder(staged, locked);
+    return result;
 }

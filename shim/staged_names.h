@@ -8,6 +8,9 @@
 #include <stdbool.h>
 
 #include "s3dlio.h"
+#include "shim/path.h"
+
+struct staged;
 
 struct staged_name {
     char *name; /* owned; no slash in it */
@@ -30,5 +33,15 @@ bool staged_is_below(const char *directory);
 /* What a look-up of the path came to: its -ENOENT is -ENOTDIR when one of the directories in the path
  * is a file that is being written. */
 int staged_explain(const char *path, int result);
+
+/* As rename(2) of a file that is being written, to a name that is not its own. flags: S3DLIO_RENAME_…
+ * What was being written under the new name is unlinked. With S3DLIO_RENAME_FOLLOW its directory was
+ * renamed before. */
+int staged_rename(struct staged *staged, const struct vpath *to, unsigned flags);
+/* A directory was renamed: what is being written below it goes with it. */
+int staged_rename_below(const char *from, const char *to);
+/* The first name of a file that was opened without one: published under it. -EEXIST; -ENOENT when it
+ * is not to have a name; -EPERM when it has one already. After a failure it is without a name. */
+int staged_name_first(struct staged *staged, const struct vpath *to);
 
 #endif

@@ -70,20 +70,6 @@ static int open_reader(const struct vpath *path, int flags, struct file **ret_fi
     return 0;
 }
 
-/* A new file needs a directory to be in: 0, -ENOENT, -ENOTDIR. */
-static int parent_exists(const struct vpath *path)
-{
-    struct vpath parent = {0};
-    struct s3dlio_attr attr;
-    size_t length = (size_t)(strrchr(path->path, '/') - path->path);
-    memcpy(parent.path, path->path, length);
-    int is_virtual = path_from_virtual(parent.path, &parent);
-    if (is_virtual <= 0) /* the mount's root itself */
-        return is_virtual;
-    int result = stat_attr(&parent, &attr);
-    return result < 0 || attr.type == S3DLIO_DIRECTORY ? result : -ENOTDIR;
-}
-
 /* What stands there now, as far as creating needs it: 1 exists, 0 free, or -errno. */
 static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr *ret_attr)
 {
@@ -91,7 +77,7 @@ static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr
         return -EISDIR;
     int result = stat_attr(path, ret_attr);
     if (result == -ENOENT)
-        return flags & O_CREAT ? parent_exists(path) : -ENOENT;
+        return flags & O_CREAT ? stat_parent(path) : -ENOENT;
     if (result < 0)
         return result;
     if (flags & O_CREAT && flags & O_EXCL)
@@ -101,6 +87,11 @@ static int writer_target(const struct vpath *path, int flags, struct s3dlio_attr
     return ret_attr->type == S3DLIO_SYMLINK ? -ELOOP : 1;
 }
 
+static bool is_nameless(int flags)
+{
+    return (flags & O_TMPFILE) == O_TMPFILE;
+}
+
 /* What a new version starts with: the mode and owner of what it replaces, else of the call. */
 static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
                           struct s3dlio_write_options *ret_options, struct s3dlio_attr *ret_attr)
@@ -108,7 +99,9 @@ static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
     mode_t mask = umask(0);
     umask(mask);
     *ret_options = (struct s3dlio_write_options){
-        .flags = flags & O_EXCL ? S3DLIO_WRITE_EXCLUSIVE : 0,
+        .flags = is_nameless(flags) ? S3DLIO_WRITE_UNNAMED
+                 : flags & O_EXCL   ? S3DLIO_WRITE_EXCLUSIVE
+                                    : 0,
         .mode = mode & ~mask & 07777,
     };
     *ret_attr = (struct s3dlio_attr){.type = S3DLIO_FILE, .has = S3DLIO_HAS_MODE};
@@ -187,12 +180,32 @@ static int open_draft(const struct vpath *path, int flags, mode_t mode,
         report_name_error(&error, path->uri);
         return result;
     }
-    result = staged_new(path->path, path->uri, &attr, draft, NULL, &staged);
+    result = is_nameless(flags)
+                 ? staged_new_nameless(path, &attr, flags & O_EXCL, draft, &staged)
+                 : staged_new(path->path, path->uri, &attr, draft, NULL, &staged);
     if (result < 0) {
         engine_call(draft_abort)(draft);
         return result;
     }
     return open_on(path, flags, staged, true, ret_file);
+}
+
+/* open(2), O_TMPFILE. The file has a name that nobody else has, but is not found by it. */
+static int open_nameless(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)
+{
+    static _Atomic unsigned count;
+    struct s3dlio_attr attr;
+    struct vpath unique;
+    char name[48];
+    if (flags & O_CREAT || (flags & O_ACCMODE) == O_RDONLY)
+        return -EINVAL;
+    int result = stat_followed(path, &attr);
+    if (!result && attr.type != S3DLIO_DIRECTORY)
+        result = -ENOTDIR;
+    snprintf(name, sizeof name, "#%d.%u", getpid(), atomic_fetch_add(&count, 1));
+    if (!result)
+        result = path_join(path, name, &unique);
+    return result < 0 ? result : open_draft(&unique, flags, mode, NULL, ret_file);
 }
 
 /* Does the program begin with an empty file and write it from its beginning to its end? */
@@ -263,8 +276,8 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
         return result;
     if (flags & O_PATH)
         return open_path_only(path, flags, ret_file);
-    if ((flags & O_TMPFILE) == O_TMPFILE)
-        return report_refusal("O_TMPFILE in", path->path);
+    if (is_nameless(flags))
+        return open_nameless(path, flags, mode, ret_file);
     if (flags & O_DIRECTORY) {
         struct s3dlio_attr attr;
         result = flags & O_CREAT ? -EINVAL : stat_attr(path, &attr);

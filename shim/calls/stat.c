@@ -69,6 +69,19 @@ int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr)
     return result;
 }
 
+int stat_parent(const struct vpath *path)
+{
+    struct vpath parent = {0};
+    struct s3dlio_attr attr;
+    size_t length = (size_t)(strrchr(path->path, '/') - path->path);
+    memcpy(parent.path, path->path, length);
+    int is_virtual = path_from_virtual(parent.path, &parent);
+    if (is_virtual <= 0) /* the mount's root itself */
+        return is_virtual;
+    int result = stat_attr(&parent, &attr);
+    return result < 0 || attr.type == S3DLIO_DIRECTORY ? result : -ENOTDIR;
+}
+
 int stat_followed(const struct vpath *path, struct s3dlio_attr *ret_attr)
 {
     int result = stat_attr(path, ret_attr);

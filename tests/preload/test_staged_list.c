@@ -90,6 +90,25 @@ static void overwritten_ones(void **state)
     assert_int_equal(entries_of("over"), 3);
 }
 
+static void renamed_ones(void **state)
+{
+    text_directory("moving");
+    text_put("moving/old", "old");
+    int fd = text_begin("moving/a", O_WRONLY, "x"), over = text_begin("moving/old", O_RDWR, "x");
+    assert_int_equal(text_move("moving/a", "moving/b"), 0);
+    assert_int_equal(text_move("moving/old", "moving/c"), 0);
+    assert_int_equal(listed("moving", "a"), 0);
+    assert_int_equal(listed("moving", "old"), 0);
+    assert_int_equal(listed("moving", "b"), 1);
+    assert_int_equal(listed("moving", "c"), 1);
+    assert_int_equal(entries_of("moving"), 2);
+    assert_int_equal(text_move("moving", "moved"), 0);
+    assert_int_equal(entries_of("moved"), 2);
+    close(fd);
+    close(over);
+    assert_int_equal(entries_of("moved"), 2);
+}
+
 static void unlinked_ones(void **state)
 {
     text_directory("gone");
@@ -300,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(new_ones),
         cmocka_unit_test(overwritten_ones),
+        cmocka_unit_test(renamed_ones),
         cmocka_unit_test(unlinked_ones),
         cmocka_unit_test(published_meanwhile),
         cmocka_unit_test(among_many),
