@@ -70,6 +70,8 @@ uint32_t arena_node_index(const struct arena_node *node); /* below ARENA_NODES *
 struct arena_node *arena_node_next(uint32_t index, const char *path);
 /* Has it a living holder? One whose holders were all killed is free afterwards. Under the table's lock. */
 bool arena_node_lives(struct arena_node *node);
+/* Does no other living process hold it? */
+bool arena_node_is_alone(struct arena_node *node);
 /* Gives the node another name; the table's lock is taken. */
 void arena_node_rename(struct arena_node *node, const char *path);
 /* It is found by its name no more. */

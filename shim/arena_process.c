@@ -66,13 +66,8 @@ static bool has(const struct arena_process *process, uint32_t index)
     return atomic_load_explicit(&process->holds[index / 64], memory_order_relaxed) >> index % 64 & 1;
 }
 
-static bool anyone_has(const struct arena *arena, uint32_t index)
-{
-    for (uint32_t i = 0; i < arena->process_end; i++)
-        if (arena->processes[i].pid && has(&arena->processes[i], index))
-            return true;
-    return false;
-}
+static bool is_held(struct arena *arena, const struct arena_process *except, uint32_t index,
+                    bool sweeps);
 
 /* Words of the bitmap that can be anything but 0, in two runs. */
 static uint32_t word_next(const struct arena *arena, uint32_t word)
@@ -90,7 +85,7 @@ static void process_free(struct arena *arena, struct arena_process *process)
         uint64_t bits = atomic_exchange(&process->holds[i], 0);
         for (; bits; bits &= bits - 1) {
             uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(bits);
-            if (!anyone_has(arena, index))
+            if (!is_held(arena, NULL, index, false))
                 arena_forget(index);
         }
     }
@@ -102,6 +97,28 @@ void arena_hold_take(uint32_t index)
     atomic_fetch_or(&self->holds[index / 64], UINT64_C(1) << index % 64);
 }
 
+/* Takes everything from a dead process, but not the thing that the caller is about to have alone. */
+static void bury(struct arena *arena, struct arena_process *process, uint32_t kept)
+{
+    atomic_fetch_and(&process->holds[kept / 64], ~(UINT64_C(1) << kept % 64));
+    process_free(arena, process);
+}
+
+/* Does a process besides `except` (NULL: any) hold it? `sweeps`: only living ones count. */
+static bool is_held(struct arena *arena, const struct arena_process *except, uint32_t index,
+                    bool sweeps)
+{
+    for (uint32_t i = 0; i < arena->process_end; i++) {
+        struct arena_process *process = &arena->processes[i];
+        if (process == except || !process->pid || !has(process, index))
+            continue;
+        if (!sweeps || !is_dead(process))
+            return true;
+        bury(arena, process, index);
+    }
+    return false;
+}
+
 bool arena_hold_drop(uint32_t index, bool sweeps)
 {
     struct arena *arena = arena_mapped();
@@ -109,20 +126,27 @@ bool arena_hold_drop(uint32_t index, bool sweeps)
     if (!self || self->pid != getpid() || !has(self, index))
         return false;
     atomic_fetch_and(&self->holds[index / 64], ~(UINT64_C(1) << index % 64));
-    bool others = false;
-    for (uint32_t i = 0; i < arena->process_end; i++) {
-        struct arena_process *process = &arena->processes[i];
-        if (!process->pid || !has(process, index))
-            continue;
-        others = true;
-        if (!sweeps || !is_dead(process))
-            return false;
-        /* Not through process_free: what we are about to have alone is not to be forgotten. */
-        atomic_fetch_and(&process->holds[index / 64], ~(UINT64_C(1) << index % 64));
-        process_free(arena, process);
-        others = false;
-    }
-    return !others;
+    return !is_held(arena, NULL, index, sweeps);
+}
+
+bool arena_node_is_alone(struct arena_node *node)
+{
+    struct arena *arena = arena_mapped();
+    int locked = arena_table_lock();
+    const struct arena_process *self = own == NONE ? NULL : &arena->processes[own];
+    bool is_alone = !is_held(arena, self, ARENA_SLOTS + arena_node_index(node), true);
+    arena_table_unlock(locked);
+    return is_alone;
+}
+
+bool arena_node_lives(struct arena_node *node)
+{
+    struct arena *arena = arena_mapped();
+    uint32_t index = ARENA_SLOTS + arena_node_index(node);
+    if (is_held(arena, NULL, index, true))
+        return true;
+    arena_forget(index);
+    return false;
 }
 
 void arena_sweep_all(void)
@@ -132,24 +156,12 @@ void arena_sweep_all(void)
         if (arena->processes[i].pid && is_dead(&arena->processes[i]))
             process_free(arena, &arena->processes[i]);
     /* What a process that was killed between two steps had in its hands. */
+    for (uint32_t i = 0; i < arena->node_end; i++)
+        if (arena->nodes[i].used && !is_held(arena, NULL, ARENA_SLOTS + i, false))
+            arena_forget(ARENA_SLOTS + i);
     for (uint32_t i = 0; i < arena->slot_end; i++)
-        if (arena->slots[i].used && !anyone_has(arena, i))
+        if (arena->slots[i].used && !is_held(arena, NULL, i, false))
             arena_forget(i);
-}
-
-bool arena_node_lives(struct arena_node *node)
-{
-    struct arena *arena = arena_mapped();
-    uint32_t index = ARENA_SLOTS + arena_node_index(node);
-    for (uint32_t i = 0; i < arena->process_end; i++) {
-        struct arena_process *process = &arena->processes[i];
-        if (!process->pid || !has(process, index))
-            continue;
-        if (!is_dead(process))
-            return true;
-        process_free(arena, process);
-    }
-    return false;
 }
 
 /* ---- records ---- */

@@ -68,7 +68,7 @@ static int close_all(void)
         int result = close_one(fd);
         first = first ? first : result;
     }
-    int result = staged_publish_maps();
+    int result = staged_publish_rest();
     arena_leave();
     return first ? first : result;
 }

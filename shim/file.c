@@ -248,8 +248,11 @@ void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg)
 
 int file_fork_prepare(void)
 {
+    int result = engine_is_loaded() ? arena_need() : 0;
+    if (result < 0)
+        return result;
     pthread_mutex_lock(&files.lock);
-    int result = arena_fork_prepare();
+    result = arena_fork_prepare();
     if (result < 0)
         pthread_mutex_unlock(&files.lock);
     return result;

@@ -296,33 +296,38 @@ void staged_map(struct staged *staged)
 
 int staged_unmap(struct staged *staged)
 {
-    atomic_fetch_sub(&staged->maps, 1);
-    return staged_put(staged, true);
+    bool was_last = atomic_fetch_sub(&staged->maps, 1) == 1;
+    int result = was_last && staged->refs == 1 && staged->node->is_due ? staged_publish(staged) : 0;
+    int last = staged_put(staged, !result);
+    return result ? result : last;
 }
 
-/* The next mapped one at or behind `index`, with a reference. */
-static struct staged *next_mapped(uint32_t index)
+/* The next one at or behind `index`, with a reference. */
+static struct staged *next_own(uint32_t index)
 {
     struct staged *found = NULL;
     int locked = arena_table_lock();
     for (; index < ARENA_NODES && !found; index++)
-        found = own[index] && own[index]->maps ? own[index] : NULL;
+        found = own[index];
     if (found)
         found->refs++;
     arena_table_unlock(locked);
     return found;
 }
 
-int staged_publish_maps(void)
+int staged_publish_rest(void)
 {
     int first = 0;
-    struct staged *staged = staged_any_own() ? next_mapped(0) : NULL;
+    struct staged *staged = staged_any_own() ? next_own(0) : NULL;
     while (staged) {
         uint32_t index = arena_node_index(staged->node);
-        int result = staged_publish(staged);
+        bool is_due = staged->draft && staged->node->is_due;
+        int result = is_due && (staged->maps || arena_node_is_alone(staged->node))
+                         ? staged_publish(staged)
+                         : 0;
         first = first ? first : result;
-        staged_put(staged, false);
-        staged = next_mapped(index + 1);
+        staged_put(staged, !result);
+        staged = next_own(index + 1);
     }
     return first;
 }
@@ -331,4 +336,8 @@ int staged_publish_maps(void)
 
 void staged_fork_child(void)
 {
+    pid_t pid = getpid();
+    for (uint32_t i = 0; staged_any_own() && i < ARENA_NODES; i++)
+        if (own[i] && own[i]->draft)
+            own[i]->pid = pid;
 }

@@ -115,16 +115,20 @@ void staged_discard_new(struct staged *staged);
 
 /* ---- mappings, and the end of a process ---- */
 
-/* A writable mapping takes a reference, or gives it back: the error of a publish that this brings
- * about, or 0. */
+/* A writable mapping takes a reference, or gives it back: when nothing else of this process has the
+ * file, what was written is published. 0 or its error. */
 void staged_map(struct staged *staged);
 int staged_unmap(struct staged *staged);
-/* Publishes what mappings wrote to: at the end of the process, exec. The first error or 0. */
-int staged_publish_maps(void);
+/* At the end of the process, and before exec: publishes what mappings wrote to, and what is still open
+ * in calls that another thread never came back from, or that fork copied. The first error or 0. */
+int staged_publish_rest(void);
 
 /* ---- fork ---- */
 
-/* In the child, which the arena knows: streams stay the parent's. */
+/* Before it: children are to have a part in this. A stream of which nothing was sent becomes a draft; any
+ * other stays this process's. */
+void staged_share(struct staged *staged);
+/* In the child, which the arena knows. */
 void staged_fork_child(void);
 
 #endif

@@ -52,6 +52,16 @@ int staged_make_draft(struct staged *staged)
     return result;
 }
 
+void staged_share(struct staged *staged)
+{
+    if (staged->draft || !staged_is_ours(staged))
+        return;
+    int locked = staged_order(staged);
+    if (staged->writer)
+        convert(staged);
+    staged_unorder(staged, locked);
+}
+
 /* A stream begins anew as an empty draft: what it has sent is given up. */
 static int begin_anew(struct staged *staged)
 {

@@ -85,7 +85,7 @@ int process_uploads_complete(void)
         first = first ? first : result;
         count++;
     }
-    int mapped = staged_publish_maps();
+    int mapped = staged_publish_rest();
     first = first ? first : mapped;
     return first ? first : count;
 }

@@ -2,9 +2,10 @@
  *
  * Everything of ours that has a lock is taken before glibc runs the program's atfork handlers, so
  * that a handler that takes an allocator's locks (jemalloc's does) finds no thread of the engine
- * that waits for them. In the child the engine has no threads and no connections; uploads stay the
- * parent's. fork called inside glibc does not come through here: forkpty and daemon are wrapped;
- * the children of popen, system and posix_spawn run none of our code before their exec.
+ * that waits for them. In the child the engine has no threads and no connections; what is being
+ * written is shared, but for streams of which something was sent. fork called inside glibc does not
+ * come through here: forkpty and daemon are wrapped; the children of popen, system and posix_spawn
+ * run none of our code before their exec.
  *
  * Locking: `forks.lock` first, then the engine's, the files', the streams'.
  */
@@ -56,6 +57,21 @@ static void pipes_close(int keep_fd)
     forks.count = 0;
 }
 
+/* What is being written becomes the child's, too: through any descriptor, or those that are left after
+ * exec. Streams are changed for that while their writers may still be waited for. */
+static void share(int fd, struct file *file, void *all)
+{
+    int flags = *(bool *)all ? 0 : REAL(fcntl)(fd, F_GETFD);
+    if (file_is_staged(file) && flags >= 0 && !(flags & FD_CLOEXEC))
+        staged_share(file->staged);
+}
+
+static void streams_share(bool all)
+{
+    if (staged_any_own())
+        file_each(share, &all);
+}
+
 /* Signals wait meanwhile: a handler that reads a virtual file would wait for us. -EAGAIN, and nothing
  * is to be undone. */
 static int fork_prepare(sigset_t *ret_signals)
@@ -96,6 +112,7 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
 pid_t process_fork(pid_t (*real)(void), int keep_fd)
 {
     sigset_t signals;
+    streams_share(keep_fd < 0);
     int prepared = fork_prepare(&signals);
     if (prepared < 0) {
         errno = -prepared;
@@ -125,6 +142,7 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
               const struct winsize *size)
 {
     sigset_t signals;
+    streams_share(true);
     int prepared = fork_prepare(&signals);
     if (prepared < 0) {
         errno = -prepared;
@@ -143,9 +161,9 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
 
 /* ---- daemon ---- */
 
-static void find_upload(int fd, struct file *file, void *found)
+static void find_stream(int fd, struct file *file, void *found)
 {
-    if (file_is_staged(file) && staged_is_ours(file->staged))
+    if (file_is_staged(file) && staged_is_ours(file->staged) && !file->staged->draft)
         *(bool *)found = true;
 }
 
@@ -179,9 +197,10 @@ int daemon(int keep_directory, int keep_streams)
     if (!process_has_virtual() && !engine_is_loaded())
         return REAL(daemon)(keep_directory, keep_streams);
     int saved = errno;
-    bool uploads = false;
-    file_each(find_upload, &uploads);
-    if (uploads)
+    bool stays = false;
+    streams_share(true);
+    file_each(find_stream, &stays);
+    if (stays)
         return (int)entry_return(saved, report_refusal("daemon with an upload in progress", NULL));
     pid_t pid = fork();
     if (pid < 0)
