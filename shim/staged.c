@@ -2,6 +2,7 @@
 #include "shim/staged.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -261,6 +262,34 @@ bool staged_unlink(const char *path)
         arena_node_discard(node);
     arena_table_unlock(locked);
     return any;
+}
+
+/* A stream that has no writer any more, with a reference. */
+static struct staged *ending_find(const char *path)
+{
+    struct staged *found = NULL;
+    int locked = arena_table_lock();
+    struct arena_node *node = arena_node_next(0, path);
+    for (; node && !found; node = arena_node_next(arena_node_index(node) + 1, path)) {
+        struct staged *staged = own[arena_node_index(node)];
+        if (staged && staged->pid == getpid() && !staged_is_ours(staged))
+            found = staged;
+    }
+    if (found)
+        found->refs++;
+    arena_table_unlock(locked);
+    return found;
+}
+
+/* Not for ever: it may be this thread's own, interrupted by a signal. */
+void staged_settle(const char *path)
+{
+    struct staged *staged;
+    for (unsigned i = 0; i < 1000 && staged_any_own() && (staged = ending_find(path)); i++) {
+        staged_unorder(staged, staged_order(staged));
+        staged_put(staged, true);
+        sched_yield();
+    }
 }
 
 void staged_take_name(struct staged *staged, const struct vpath *path)

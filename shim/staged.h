@@ -105,9 +105,11 @@ int staged_end_stream(struct staged *staged);
 
 /* ---- names ---- */
 
-/* The name is being removed: nothing written under it is published, by no process. True if there was
- * something. */
+/* The name was removed: nothing written under it is published, by no process. True if there was
+ * something. Order is held of what this process has of it, so that nothing is on its way. */
 bool staged_unlink(const char *path);
+/* Waits until streams of that name which other threads are closing are at their end. */
+void staged_settle(const char *path);
 /* It has this name from now on, and the file number of that; what had the name before is unlinked. */
 void staged_take_name(struct staged *staged, const struct vpath *path);
 /* Opening it did not succeed: if nobody else has it, nothing is published. */

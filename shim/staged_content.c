@@ -112,30 +112,31 @@ int staged_empty(struct staged *staged)
 
 /* ---- to the object ---- */
 
-static int publish_stream(struct staged *staged, struct s3dlio_error *error)
-{
-    int locked = staged_order(staged), result = 0;
-    if (staged->writer)
-        result = engine_call(writer_publish)(staged->writer, NULL, error);
-    if (result < 0)
-        staged->node->error = result;
-    staged_unorder(staged, locked);
-    return result;
-}
-
-int staged_publish(struct staged *staged)
+static int publish_ordered(struct staged *staged)
 {
     struct arena_node *node = staged->node;
     struct s3dlio_error error = {0};
+    int result = 0;
     if (!staged_is_ours(staged) || node->is_discarded || node->error)
         return node->error;
     node->is_due = staged->maps != 0;
-    int result = staged->draft ? engine_call(draft_publish)(staged->draft, NULL, &error)
-                               : publish_stream(staged, &error);
+    if (staged->draft)
+        result = engine_call(draft_publish)(staged->draft, NULL, &error);
+    else if (staged->writer)
+        node->error = result = engine_call(writer_publish)(staged->writer, NULL, &error);
     if (result < 0) {
         node->is_due = true;
         report_error(&error);
     }
+    return result;
+}
+
+/* In order, so that whoever removes or changes the name knows that nothing is on its way there. */
+int staged_publish(struct staged *staged)
+{
+    int locked = staged_order(staged);
+    int result = publish_ordered(staged);
+    staged_unorder(staged, locked);
     return result;
 }
 

@@ -59,6 +59,7 @@ static int names_find(const char *directory, bool recursive, struct staged_names
     struct collection collection = {.directory = directory, .recursive = recursive};
     struct staged_names *names = &collection.names;
     staged_each(collect, &collection);
+    *ret_names = (struct staged_names){0};
     if (collection.is_short) {
         staged_names_free(names);
         return -ENOMEM;
@@ -133,7 +134,24 @@ int staged_explain(const char *path, int result)
     return search.found ? -ENOTDIR : result;
 }
 
-/* ---- other names ---- */
+/* ---- other names, and none ---- */
+
+int staged_unlink_all(const struct vpath *path)
+{
+    struct s3dlio_error error = {0};
+    staged_settle(path->path);
+    struct staged *staged = staged_find(path->path);
+    int locked = staged ? staged_order(staged) : 0;
+    int result = staged_explain(path->path, engine_call(unlink)(path->uri, NULL, &error));
+    if ((!result || result == -ENOENT) && staged_unlink(path->path))
+        result = 0;
+    if (staged)
+        staged_unorder(staged, locked);
+    staged_put(staged, true);
+    if (result < 0)
+        report_error(&error);
+    return result;
+}
 
 static int rename_ordered(struct staged *staged, const struct vpath *to, unsigned flags)
 {
@@ -164,6 +182,25 @@ static int follow(const struct vpath *from, const struct vpath *to)
     struct staged *staged = staged_find(from->path);
     int result = staged ? staged_rename(staged, to, S3DLIO_RENAME_FOLLOW) : 0;
     staged_put(staged, true);
+    return result;
+}
+
+int staged_can_follow(const char *directory)
+{
+    struct staged_names names;
+    struct vpath top, path;
+    int result = names_find(directory, true, &names);
+    strcpy(top.path, directory);
+    for (unsigned i = 0; i < names.count && !result; i++) {
+        result = path_join(&top, names.items[i].name, &path);
+        if (!result)
+            staged_settle(path.path);
+        struct staged *staged = result ? NULL : staged_find(path.path);
+        if (!staged && !result && staged_stat(path.path, &names.items[i].attr))
+            result = report_refusal(STAGED_ELSEWHERE, path.path);
+        staged_put(staged, true);
+    }
+    staged_names_free(&names);
     return result;
 }
 

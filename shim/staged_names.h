@@ -12,6 +12,9 @@
 
 struct staged;
 
+/* What is refused of files that only another process can get at. */
+#define STAGED_ELSEWHERE "rename, while another process writes it,"
+
 struct staged_name {
     char *name; /* owned; no slash in it */
     struct s3dlio_attr attr;
@@ -34,10 +37,16 @@ bool staged_is_below(const char *directory);
  * is a file that is being written. */
 int staged_explain(const char *path, int result);
 
+/* As unlink(2), at the store and of what is being written: of that nothing is published any more. What
+ * went wrong is reported. */
+int staged_unlink_all(const struct vpath *path);
 /* As rename(2) of a file that is being written, to a name that is not its own. flags: S3DLIO_RENAME_…
  * What was being written under the new name is unlinked. With S3DLIO_RENAME_FOLLOW its directory was
  * renamed before. */
 int staged_rename(struct staged *staged, const struct vpath *to, unsigned flags);
+/* Can everything that is being written below the directory go with it? 0, or a refusal with one line:
+ * not what only another process can get at. */
+int staged_can_follow(const char *directory);
 /* A directory was renamed: what is being written below it goes with it. */
 int staged_rename_below(const char *from, const char *to);
 /* The first name of a file that was opened without one: published under it. -EEXIST; -ENOENT when it

@@ -73,11 +73,7 @@ int name_unlink(const struct vpath *path)
         result = stat_attr(path, &attr);
         result = result < 0 ? result : -EISDIR;
     }
-    struct s3dlio_error error = {0};
-    bool was_staged = !result && staged_unlink(path->path);
-    if (!result)
-        result = engine_call(unlink)(path->uri, NULL, &error);
-    return was_staged && result == -ENOENT ? 0 : told(path, result, &error);
+    return result < 0 ? result : staged_unlink_all(path);
 }
 
 /* rmdir(2): EINVAL for a last component of ".", ENOTEMPTY for "..". */

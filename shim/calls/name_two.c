@@ -85,7 +85,9 @@ static int rename_directory(const struct two *two, unsigned flags)
         return flags & S3DLIO_RENAME_NOREPLACE ? -EEXIST : -ENOTDIR;
     if (!is_below(two->to.path, two->from.path) && staged_is_below(two->to.path))
         return flags & S3DLIO_RENAME_NOREPLACE ? -EEXIST : -ENOTEMPTY;
-    int result = rename_at_store(two, flags);
+    int result = staged_can_follow(two->from.path);
+    if (!result)
+        result = rename_at_store(two, flags);
     return result < 0 ? result : staged_rename_below(two->from.path, two->to.path);
 }
 
@@ -95,7 +97,10 @@ static int rename_file(const struct two *two, unsigned flags)
     struct s3dlio_attr attr;
     if (flags & S3DLIO_RENAME_NOREPLACE && staged_stat(two->to.path, &attr))
         return -EEXIST;
+    staged_settle(two->from.path);
     struct staged *staged = staged_find(two->from.path);
+    if (!staged && staged_stat(two->from.path, &attr))
+        return report_refusal(STAGED_ELSEWHERE, two->from.path);
     int result = staged ? staged_rename(staged, &two->to, flags) : rename_at_store(two, flags);
     if (!staged && !result)
         staged_unlink(two->to.path);

@@ -2,6 +2,7 @@
 #include "tests/preload/text.h"
 
 #include <linux/fs.h>
+#include <pthread.h>
 
 /* What two kinds of writing there are: from beginning to end, and where one likes. */
 static const int accesses[] = {O_WRONLY, O_RDWR};
@@ -458,6 +459,32 @@ static void name_used_again(void **state)
     }
 }
 
+static void *closes(void *fd)
+{
+    return (void *)(intptr_t)close((int)(intptr_t)fd);
+}
+
+/* While another thread closes the file: whoever comes first, the name is what the call made of it. */
+static void beside_a_close(void **state)
+{
+    char name[32], other[32];
+    for (int i = 0; i < 40; i++) {
+        pthread_t thread;
+        void *closed;
+        snprintf(name, sizeof name, "beside.%d", i);
+        snprintf(other, sizeof other, "beside.other.%d", i);
+        int fd = text_begin(name, accesses[i % 2], name);
+        assert_int_equal(pthread_create(&thread, NULL, closes, (void *)(intptr_t)fd), 0);
+        int result = i / 2 % 2 ? text_remove(name) : text_move(name, other);
+        assert_int_equal(pthread_join(thread, &closed), 0);
+        assert_int_equal(result, 0);
+        assert_null(closed);
+        assert_false(text_exists(name));
+        if (!(i / 2 % 2))
+            text_is(other, name);
+    }
+}
+
 /* Every descriptor of a file knows what became of its name. */
 static void by_another_descriptor(void **state)
 {
@@ -539,6 +566,7 @@ int main(void)
         cmocka_unit_test(moved_and_back),
         cmocka_unit_test(unlinked),
         cmocka_unit_test(name_used_again),
+        cmocka_unit_test(beside_a_close),
         cmocka_unit_test(by_another_descriptor),
         cmocka_unit_test(shown_by_proc),
         cmocka_unit_test(attributes_after_it),
