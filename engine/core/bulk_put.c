@@ -1,7 +1,8 @@
 /* Storing many objects at once, from the caller's memory. See bulk.h.
  *
  * Objects of one request each are kept under way together, driven by the calling thread; those that
- * need parts follow one after the other, as each is concurrent by itself. Under the shard's lock, on
+ * need parts follow one after the other, as each is concurrent by itself, and so do those that this
+ * process has open for reading, whose readers keep what they have. Under the shard's lock, on
  * the heap, as bulk_get.c.
  */
 #include <errno.h>
@@ -26,7 +27,7 @@ struct putting {
 
 struct outcome {
     struct error error;
-    bool failed, later; /* later: needs parts */
+    bool failed, later; /* later: needs more than one request */
 };
 
 struct bulk {
@@ -98,6 +99,11 @@ static void start(struct bulk *bulk, size_t index)
         prepare(bulk, index, &uri, &store, &error);
     else
         error_set(&error, ERROR_NO_MEMORY, "storing an object");
+    if (store && reader_registry_has(bulk->engine, &uri)) {
+        bulk->outcomes[index].later = true;
+        free(putting);
+        return;
+    }
     if (!store) {
         free(putting);
         fail_item(bulk, index, &error);

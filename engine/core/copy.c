@@ -67,6 +67,29 @@ static void keep_target(const struct copying *copying, const struct call *call)
     target->size_bytes = copying->source->size_bytes;
 }
 
+/* The request that makes the copy, and takes away what was there. A copy of an object onto itself is
+ * the same bytes under another ETag. */
+static int run_last(const struct copying *copying, struct call *call, struct error *err)
+{
+    const struct copy *copy = copying->copy;
+    bool in_place = strcmp(copy->from->bucket, copy->to->bucket) == 0 &&
+                    strcmp(copy->from->key, copy->to->key) == 0;
+    struct reader_change_options options = {
+        .names[0] = {.uri = copy->to, .keeps = !in_place},
+    };
+    struct reader_change *change;
+    int r = reader_change_begin(copying->engine, &options, copying->limits, &change, err);
+
+    if (r < 0)
+        return r;
+    r = call_run(call, copying->limits, err);
+    if (r == 0 && in_place)
+        reader_change_moved(change, copy->from, copying->source->etag, copy->to,
+                            call->request.object.etag);
+    reader_change_end(change);
+    return r;
+}
+
 static int copy_whole(const struct copying *copying, struct error *err)
 {
     struct call *call = new_copy(copying, STORE_COPY, err);
@@ -79,7 +102,7 @@ static int copy_whole(const struct copying *copying, struct error *err)
     call->request.drop_tags = copying->copy->drops_tags;
     call->request.storage_class =
         store_metadata_get(&copying->source->metadata, ":x-amz-storage-class");
-    r = call_run(call, copying->limits, err);
+    r = run_last(copying, call, err);
     if (r == 0)
         keep_target(copying, call);
     call_delete(call);
@@ -200,7 +223,7 @@ static int complete(struct parts *parts, struct error *err)
     call->request.parts = parts->results;
     call->request.part_count = parts->count;
     call->request.if_none_match = copying->copy->exclusive;
-    r = call_run(call, copying->limits, err);
+    r = run_last(copying, call, err);
     if (r == 0)
         keep_target(copying, call);
     r = settle(copying, call, r);

@@ -18,6 +18,14 @@
 #include "core/marked.h"
 #include "core/rename.h"
 
+/* The version that bytes come from, and what else is known of it. */
+struct source {
+    struct uri uri;
+    struct attr attr;
+    const char *content_type;
+    bool is_tagged;
+};
+
 /* ---- taking ------------------------------------------------------------------------------------- */
 
 static int refuse(struct error *err, const char *why)
@@ -45,11 +53,11 @@ static bool has_base_outside(const struct draft *draft, uint64_t start, uint64_t
            (end < length && extents_sum(&draft->extents, end, length, 1u << EXTENT_BASE));
 }
 
-static int check(const struct draft *draft, const struct reader *from, uint64_t start, uint64_t end,
+static int check(const struct draft *draft, const struct source *from, uint64_t start, uint64_t end,
                  struct error *err)
 {
-    const struct uri *uri = reader_uri(from);
-    const struct attr *attr = reader_attr(from);
+    const struct uri *uri = &from->uri;
+    const struct attr *attr = &from->attr;
     const struct draft_facts *facts = draft_facts(draft);
 
     if (strcmp(uri->scheme, facts->uri.scheme) != 0)
@@ -79,17 +87,17 @@ static void own_fetched(struct draft *draft)
     }
 }
 
-static int take_source(struct draft *draft, const struct reader *from, struct error *err)
+static int take_source(struct draft *draft, const struct source *from, struct error *err)
 {
     struct draft_facts *facts = draft_facts_begin(draft);
-    const char *type = facts->content_type[0] ? facts->content_type : reader_content_type(from);
+    const char *type = facts->content_type[0] ? facts->content_type : from->content_type;
 
     if (draft_facts_set_type(facts, type) < 0)
         return error_set(err, ERROR_TOO_LONG, "the content type is too long");
     facts->is_cloned = true;
-    facts->source.uri = *reader_uri(from);
-    facts->source.attr = *reader_attr(from);
-    facts->source.is_tagged = reader_is_tagged(from);
+    facts->source.uri = from->uri;
+    facts->source.attr = from->attr;
+    facts->source.is_tagged = from->is_tagged;
     facts->source_serial++;
     draft_facts_commit(draft);
     return 0;
@@ -112,10 +120,10 @@ static int take_range(struct draft *draft, uint64_t start, uint64_t end, struct 
     return 0;
 }
 
-static int take(struct draft *draft, const struct reader *from, uint64_t start, uint64_t end,
+static int take(struct draft *draft, const struct source *from, uint64_t start, uint64_t end,
                 struct error *err)
 {
-    bool is_other = !is_source(draft_facts(draft), reader_uri(from), reader_attr(from));
+    bool is_other = !is_source(draft_facts(draft), &from->uri, &from->attr);
     int r = check(draft, from, start, end, err);
 
     if (r == 0 && start > draft->extents.length_bytes)
@@ -135,15 +143,20 @@ static int take(struct draft *draft, const struct reader *from, uint64_t start, 
 ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t offset,
                     uint64_t length_bytes, const struct limits *limits, struct error *err)
 {
+    struct source source = {.content_type = reader_content_type(from),
+                            .is_tagged = reader_is_tagged(from)};
     uint64_t size_bytes = reader_attr(from)->size_bytes, end = size_bytes;
-    int r = draft_enter(draft, false, limits, err);
+    int r;
 
+    if (!reader_locate(from, &source.uri, &source.attr))
+        return refuse(err, "the store does not have these bytes any more");
+    r = draft_enter(draft, false, limits, err);
     if (r < 0)
         return r;
     if (offset < size_bytes && length_bytes < size_bytes - offset)
         end = offset + length_bytes;
     if (offset < end)
-        r = take(draft, from, offset, end, err);
+        r = take(draft, &source, offset, end, err);
     draft_leave(draft);
     if (r < 0)
         return r;

@@ -30,7 +30,7 @@ int draft_reader(struct draft *draft, struct reader **ret_reader, struct error *
         draft->reader = NULL;
     }
     if (!draft->reader)
-        r = reader_open_version(draft->engine, uri, attr, &draft->reader, err);
+        r = reader_open_version(draft->engine, uri, attr, draft, &draft->reader, err);
     if (r < 0)
         return r;
     draft->reader_serial = facts->source_serial;

@@ -275,6 +275,8 @@ static void adopt(const struct publication *publication, const struct attr *attr
     struct draft *draft = publication->draft;
     struct draft_facts *facts = draft_facts_begin(draft);
 
+    if (draft->reader)
+        reader_registry_remove(draft->reader); /* of what was replaced */
     facts->base_exists = true;
     facts->base = *attr;
     facts->is_cloned = facts->exclusive = false;
@@ -315,6 +317,7 @@ static int upload(struct publication *publication, struct attr *ret_attr, struct
         .base_etag = facts->base_exists ? facts->base.etag : NULL,
         .copy_uri = facts->is_cloned ? &facts->source.uri : NULL,
         .copy_etag = facts->is_cloned ? facts->source.attr.etag : NULL,
+        .owner = publication->draft,
     };
     int r = make_plan(publication, err);
 

@@ -55,6 +55,7 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     limiter_init(&engine->puts, (unsigned)option_int(options, PUT_INFLIGHT));
     pthread_mutex_init(&engine->stores_mutex, NULL);
     rename_moves_init(&engine->moves);
+    reader_registry_init(&engine->readers);
     engine->attrs =
         attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);
     engine->links = symlink_cache_new();

@@ -3,7 +3,7 @@
  * Made by the first call that needs it; no thread and no socket comes with it. Never freed: calls may
  * come from destructors and exit handlers. What changes after the start has its own lock or atomics;
  * the array of stores is guarded by stores_mutex, a leaf that is not held over a sleep.
- * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, moves).
+ * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, moves, readers).
  */
 #ifndef S3DLIO_CORE_ENGINE_H
 #define S3DLIO_CORE_ENGINE_H
@@ -18,6 +18,7 @@
 #include "core/limiter.h"
 #include "core/pool.h"
 #include "core/range_plan.h"
+#include "core/reader_registry.h"
 #include "core/rename_moves.h"
 #include "core/retry.h"
 #include "core/stats.h"
@@ -40,6 +41,7 @@ struct engine {
     struct attr_cache *attrs;
     struct symlink_cache *links;
     struct rename_moves moves;
+    struct reader_registry readers;
     struct stats stats;
     pthread_mutex_t stores_mutex;
     _Atomic(struct store *) stores[ENGINE_STORES_MAX]; /* filled from the front, never emptied */

@@ -175,9 +175,15 @@ int names_rmdir(struct engine *engine, const struct uri *uri, const struct limit
 int names_delete(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct error *err)
 {
+    struct reader_change_options options = {.names[0] = {.uri = uri, .keeps = true}};
     char text[ATTR_URI_BYTES];
-    int r = simple_call(engine, STORE_DELETE, uri, limits, err);
+    struct reader_change *change;
+    int r = reader_change_begin(engine, &options, limits, &change, err);
 
+    if (r < 0)
+        return r;
+    r = simple_call(engine, STORE_DELETE, uri, limits, err);
+    reader_change_end(change);
     if (r < 0)
         return r;
     attr_uri_text(uri, text);

@@ -214,15 +214,16 @@ struct range *range_new(struct engine *engine, const struct uri *uri, struct sto
     return range;
 }
 
-void range_start(struct range *range, uint64_t offset, uint64_t end, const struct attr *attr)
+void range_start(struct range *range, uint64_t offset, uint64_t end, uint64_t size_bytes,
+                 const char *etag)
 {
     range->offset = range->valid = range->taken = range->arrived = offset;
     range->end = end;
-    if (attr) {
-        range->fetch.object_size_bytes = attr->size_bytes;
+    if (etag) {
+        range->fetch.object_size_bytes = size_bytes;
         range->fetch.size_known = true;
     }
-    fetch_start(&range->fetch, offset, end - offset, attr ? attr->etag : "");
+    fetch_start(&range->fetch, offset, end - offset, etag ? etag : "");
 }
 
 /* The rest of a range that nobody wants comes in on the side, if it is short. */

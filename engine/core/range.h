@@ -55,8 +55,9 @@ struct range_read {
 /* A range on `shard`, not started; the deadline is the configured one. NULL without memory. */
 struct range *range_new(struct engine *engine, const struct uri *uri, struct store *store,
                         struct shard *shard);
-/* [offset, end) of the version `attr` tells of (NULL: whatever is there). */
-void range_start(struct range *range, uint64_t offset, uint64_t end, const struct attr *attr);
+/* [offset, end) of the version of that size and ETag (NULL: whatever is there). */
+void range_start(struct range *range, uint64_t offset, uint64_t end, uint64_t size_bytes,
+                 const char *etag);
 /* Takes the memory for the whole range from the budget; false when refused. */
 bool range_reserve(struct range *range, enum budget_class class, uint64_t bytes);
 

@@ -38,6 +38,7 @@ struct reader *reader_new(struct engine *engine, const struct uri *uri, struct e
     reader->is_inline = reader->store->capabilities & STORE_CAP_INLINE;
     if (reader->store->ops->describe)
         reader->store->ops->describe(reader->store, &description);
+    reader->entry.references = 1;
     reader->kernel_writes = strncmp(description.endpoint, "http://", 7) == 0;
     reader->generation = gate_generation();
     stream_init(reader);
@@ -48,6 +49,7 @@ struct reader *reader_new(struct engine *engine, const struct uri *uri, struct e
 static void learn(struct reader *reader, const struct store_object *object)
 {
     attr_from_object(object, &reader->uri, &reader->attr);
+    memcpy(reader->etag, reader->attr.etag, sizeof reader->etag);
     memcpy(reader->content_type, object->content_type, sizeof reader->content_type);
     reader->is_tagged = store_metadata_get(&object->metadata, ":x-amz-tagging-count");
 }
@@ -89,7 +91,7 @@ int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
     range->buffered_only = !limits->work; /* headers are read more than once */
     wait.arg = range;
     shard_lock(reader->shard);
-    range_start(range, offset, end, NULL);
+    range_start(range, offset, end, 0, NULL);
     r = limits_wait(reader->shard, limits, &wait, err);
     if (r < 0)
         call_name_error(&range->fetch.call, err);
@@ -120,7 +122,7 @@ int reader_get_attributes(struct reader *reader, const struct limits *limits, st
     return r;
 }
 
-static int reader_begin(struct reader *reader, const struct limits *limits, struct error *err)
+static int begin_once(struct reader *reader, const struct limits *limits, struct error *err)
 {
     uint64_t window_bytes = reader->engine->plan.first_window_bytes;
     int r;
@@ -138,6 +140,22 @@ static int reader_begin(struct reader *reader, const struct limits *limits, stru
             return r;
     }
     return error_set(err, ERROR_CHANGED, "the object changes all the time");
+}
+
+/* A version that this process was changing meanwhile is not the one to stay with. */
+static int reader_begin(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    for (;;) {
+        int r = reader_registry_add(reader, limits, err);
+
+        if (r == 0)
+            r = begin_once(reader, limits, err);
+        if (r < 0 || reader_registry_settle(reader))
+            return r;
+        shard_lock(reader->shard);
+        stream_drop(reader);
+        shard_unlock(reader->shard);
+    }
 }
 
 static int refuse_known(struct engine *engine, const struct uri *uri, struct error *err)
@@ -201,7 +219,7 @@ const struct attr *reader_attr(const struct reader *reader)
 /* ---- fork and failure --------------------------------------------------------------------------- */
 
 /* What another process of the same memory had in flight is gone; what had arrived is here. */
-static void adopt(struct reader *reader)
+void reader_adopt(struct reader *reader)
 {
     struct range *range, *next;
 
@@ -218,18 +236,39 @@ static void adopt(struct reader *reader)
     block_adopt(reader);
 }
 
+static bool is_gone(const struct error *err)
+{
+    return err->class == ERROR_CHANGED || err->class == ERROR_NOT_FOUND ||
+           err->class == ERROR_RANGE;
+}
+
+int reader_outlive(struct reader *reader, uint64_t epoch, const struct limits *limits,
+                   struct error *err)
+{
+    struct error reason;
+    int r = 0;
+
+    if (reader->epoch == epoch) {
+        shard_unlock(reader->shard);
+        r = reader_registry_wait(reader, limits, &reason);
+        shard_lock(reader->shard);
+    }
+    if (r < 0)
+        *err = reason;
+    return r < 0 ? r : reader->epoch != epoch;
+}
+
 /* Makes another version a lasting error. Returns what the caller gets. */
-static int note_failure(struct reader *reader, int r, struct error *err)
+static int note_gone(struct reader *reader, struct error *err)
 {
     char text[ATTR_URI_BYTES];
 
-    if (err->class != ERROR_CHANGED && err->class != ERROR_NOT_FOUND && err->class != ERROR_RANGE)
-        return r;
     if (err->class != ERROR_CHANGED) {
         err->class = ERROR_CHANGED;
         err->errnum = 0;
     }
     reader->stale = *err;
+    reader_registry_remove(reader);
     attr_uri_text(&reader->uri, text);
     attr_cache_forget(reader->engine->attrs, text);
     return -error_errno(err);
@@ -279,13 +318,47 @@ static int take_piece(struct reader *reader, struct range_read *read, bool strea
     return exact_take(reader, read, limits, err);
 }
 
+/* From the copy, without the lock: the disk may be slow. */
+static int take_copied(struct reader *reader, struct range_read *read, struct error *err)
+{
+    struct reader_copy *copy = reader_copy_ref(reader->copy);
+    int r;
+
+    shard_unlock(reader->shard);
+    r = reader_copy_take(copy, read, err);
+    reader_copy_unref(copy);
+    shard_lock(reader->shard);
+    return r;
+}
+
+/* One piece, from wherever the version is. */
+static int take_somehow(struct reader *reader, struct range_read *read, bool stream, bool window,
+                        const struct limits *limits, struct error *err)
+{
+    uint64_t before = read->position, epoch = reader->epoch;
+    int r;
+
+    if (reader->copy)
+        return take_copied(reader, read, err);
+    r = take_piece(reader, read, stream, window, limits, err);
+    if (reader->generation != gate_generation())
+        return error_set(err, ERROR_IO, "the process was forked in the middle of a read");
+    if (r == 0 && read->position == before)
+        r = error_set(err, ERROR_PROTOCOL, "the store sent less than it announced");
+    if (r < 0 && is_gone(err)) {
+        r = reader_outlive(reader, epoch, limits, err);
+        return r == 0 ? note_gone(reader, err) : r < 0 ? r : 0;
+    }
+    return r;
+}
+
 int reader_fill(struct reader *reader, struct range_read *read, const struct limits *limits,
                 struct error *err)
 {
     bool stream, window;
     int r = 0;
 
-    adopt(reader);
+    reader_adopt(reader);
     if (reader->stale.class != ERROR_NONE) {
         *err = reader->stale;
         return -error_errno(err);
@@ -294,18 +367,10 @@ int reader_fill(struct reader *reader, struct range_read *read, const struct lim
     stream = !reader->is_inline && stream_note_read(reader, read->start, read->end);
     window = stream || (is_large(reader, read) && !reader->is_inline);
     while (r == 0 && read->position < read->end) {
-        uint64_t before = read->position;
-
-        r = take_piece(reader, read, stream, window, limits, err);
-        if (reader->generation != gate_generation())
-            return error_set(err, ERROR_IO, "the process was forked in the middle of a read");
-        if (r == 0 && read->position == before)
-            r = error_set(err, ERROR_PROTOCOL, "the store sent less than it announced");
+        r = take_somehow(reader, read, stream, window, limits, err);
         if (window)
             stream_retire(reader, read->position);
     }
-    if (r < 0)
-        r = note_failure(reader, r, err);
     stream_arm_drain(reader);
     return r;
 }
@@ -365,7 +430,9 @@ void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length
     if (reader->is_inline || left == 0)
         return;
     shard_lock(reader->shard);
-    adopt(reader);
+    reader_adopt(reader);
+    if (reader->copy)
+        advice = READER_NORMAL; /* there is nothing to fetch or to give back */
     switch (advice) {
     case READER_NORMAL: reader->advised_random = reader->advised_sequential = false; break;
     case READER_SEQUENTIAL:
@@ -386,14 +453,12 @@ void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length
     shard_unlock(reader->shard);
 }
 
-void reader_close(struct reader *reader)
+void reader_free(struct reader *reader)
 {
     struct range *range, *next;
 
-    if (!reader)
-        return;
     shard_lock(reader->shard);
-    adopt(reader);
+    reader_adopt(reader);
     shard_timer_clear(reader->shard, &reader->drain_timer);
     for (range = reader->window; range; range = next) {
         next = range->next;
@@ -401,5 +466,17 @@ void reader_close(struct reader *reader)
     }
     block_drop_all(reader);
     shard_unlock(reader->shard);
+    reader_copy_unref(reader->copy);
     free(reader);
+}
+
+void reader_close(struct reader *reader)
+{
+    if (!reader)
+        return;
+    reader_registry_remove(reader);
+    shard_lock(reader->shard);
+    reader->closed = true;
+    shard_unlock(reader->shard);
+    reader_registry_release(reader);
 }

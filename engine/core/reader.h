@@ -1,7 +1,8 @@
 /* An object open for reading: sequential streams with read-ahead, random reads without.
  *
  * Opening is one ranged GET, which also brings the first bytes. Every later range carries If-Match:
- * a reader never mixes two versions, and once another was seen every read says ESTALE.
+ * a reader never mixes two versions, and once another was seen every read says ESTALE. Changes that
+ * this process makes to the object do not disturb it (core/reader_registry.h).
  *
  * Any number of threads may read at once. The reader's shard's lock guards the window of ranges and
  * the blocks; reads that fetch exactly what was asked run on other shards. In a fork child the first
@@ -36,15 +37,18 @@ enum reader_advice {
 
 int reader_open(struct engine *engine, const struct uri *uri, const struct limits *limits,
                 struct reader **ret_reader, struct error *err);
-/* The same for the version that `attr` tells of (ETag and size), without a request. */
+/* The same for the version that `attr` tells of (ETag and size), without a request. `owner` (may be
+ * NULL) is who reads it in order to replace it: that replacement does not mind this reader. */
 int reader_open_version(struct engine *engine, const struct uri *uri, const struct attr *attr,
-                        struct reader **ret_reader, struct error *err);
+                        const void *owner, struct reader **ret_reader, struct error *err);
 /* Opens, reads once and closes, in as few requests: what exists of the target's bytes. */
 ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct reader_target *target,
                    struct limits *limits, struct error *err);
 const struct attr *reader_attr(const struct reader *reader);
-/* The object, and of the version that is open: "" when unknown, and whether tags belong to it. */
-const struct uri *reader_uri(const struct reader *reader);
+/* Under which name and ETag the store has the version that is open. False: it has it no more, for this
+ * process has removed or replaced it. */
+bool reader_locate(const struct reader *reader, struct uri *ret_uri, struct attr *ret_attr);
+/* Of the version that is open: "" when unknown, and whether tags belong to it. */
 const char *reader_content_type(const struct reader *reader);
 bool reader_is_tagged(const struct reader *reader);
 ssize_t reader_pread(struct reader *reader, const struct reader_target *target,

@@ -107,7 +107,7 @@ static struct range *obtain_block(struct reader *reader, uint64_t offset, bool m
     }
     block->offset = offset;
     insert_block(reader, block);
-    range_start(block, offset, end, &reader->attr);
+    range_start(block, offset, end, reader->attr.size_bytes, reader->etag);
     return block;
 }
 
@@ -154,16 +154,18 @@ int exact_take(struct reader *reader, struct range_read *read, const struct limi
 {
     struct shard *shard = own_shard(reader, read->position);
     struct range *range = range_new(reader->engine, &reader->uri, reader->store, shard);
+    char etag[STORE_ETAG_MAX];
     int r;
 
     if (!range)
         return error_set(err, ERROR_NO_MEMORY, "reading a range");
+    memcpy(etag, reader->etag, sizeof etag);
     shard_unlock(reader->shard);
     shard_lock(shard);
     range->owner = reader;
     range->only_call = read->call_id;
     range->fetch.call.deadline_ns = limits->deadline_ns;
-    range_start(range, read->position, read->end, &reader->attr);
+    range_start(range, read->position, read->end, reader->attr.size_bytes, etag);
     r = range_take(range, read, limits, err);
     range_drop(range);
     shard_unlock(shard);

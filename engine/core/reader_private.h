@@ -1,27 +1,46 @@
 /* What the files of the reader share: reader.c (life, the read call), reader_stream.c (the window of
- * a sequential reader), reader_block.c (blocks and exact reads). */
+ * a sequential reader), reader_block.c (blocks and exact reads), reader_registry.c, reader_move.c and
+ * reader_keep.c (what this process's own changes mean for it). */
 #ifndef S3DLIO_CORE_READER_PRIVATE_H
 #define S3DLIO_CORE_READER_PRIVATE_H
 
 #include "core/engine.h"
 #include "core/range.h"
 #include "core/reader.h"
+#include "core/reader_copy.h"
 
-/* Everything from `generation` on is guarded by the shard's lock; what is before never changes once
- * the reader is open. */
+/* Guarded by the registry's mutex. */
+struct reader_entry {
+    struct reader_place *place; /* NULL: no change concerns it */
+    struct reader *prev, *next; /* in its place */
+    unsigned references;        /* of the owner, and of threads that change its object */
+    bool opening;               /* its version is not known yet */
+    bool disturbed;             /* and a change has begun since */
+};
+
+/* Everything from `generation` on is guarded by the shard's lock; what is before `entry` never changes
+ * once the reader is open. */
 struct reader {
     struct engine *engine;
     struct store *store;
     struct shard *shard;
-    struct uri uri;
-    struct attr attr;
+    struct attr attr; /* as it was opened */
     char content_type[128];
     bool is_tagged;
+    const void *owner;  /* see reader_open_version */
     bool is_inline;     /* STORE_CAP_INLINE: every read goes straight */
     bool kernel_writes; /* bytes reach the caller's buffer by a system call: it checks */
 
+    struct reader_entry entry;
+
     uint64_t generation;
-    struct error stale; /* sticky once the version is gone */
+    struct uri
+        uri; /* where the version is now, and what it is called: see core/reader_registry.h */
+    char etag[STORE_ETAG_MAX];
+    uint64_t epoch;           /* counts the changes of these and of `copy` */
+    struct reader_copy *copy; /* the whole of it; NULL: at the store */
+    bool closed;              /* a thread that changes its object still looks at it */
+    struct error stale;       /* sticky once the version is gone */
     bool advised_random, advised_sequential;
 
     /* Where the program reads: see reader_stream.c. */
@@ -78,6 +97,13 @@ struct reader *reader_new(struct engine *engine, const struct uri *uri, struct e
 int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
                      const struct limits *limits, struct error *err);
 int reader_get_attributes(struct reader *reader, const struct limits *limits, struct error *err);
+/* In a fork child: drops what was in flight. The lock is held. */
+void reader_adopt(struct reader *reader);
+/* The version was not where it was at `epoch`: has it moved? Waits, with the lock released, for a change
+ * of this process that is under way. 1: ask there; 0: it is gone; -errno. */
+int reader_outlive(struct reader *reader, uint64_t epoch, const struct limits *limits,
+                   struct error *err);
+void reader_free(struct reader *reader); /* nobody has a reference */
 /* The lock is held, limits->work is the read. */
 int reader_fill(struct reader *reader, struct range_read *read, const struct limits *limits,
                 struct error *err);

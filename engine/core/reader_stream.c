@@ -180,7 +180,7 @@ static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end
         return NULL;
     }
     DL_APPEND(reader->window, range);
-    range_start(range, offset, end, &reader->attr);
+    range_start(range, offset, end, reader->attr.size_bytes, reader->etag);
     return range;
 }
 

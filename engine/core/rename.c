@@ -256,16 +256,33 @@ int rename_delete(struct engine *engine, const struct uri *uri, const char *etag
     return r < 0 && err->class == ERROR_NOT_FOUND ? 0 : r;
 }
 
+/* Readers of the source go over to the copy before that is all there is. */
+static int take_over(struct renaming *renaming, const struct copy *copy, struct error *err)
+{
+    struct reader_change_options options = {.names = {{&renaming->from}, {&renaming->to}}};
+    struct reader_change *change;
+    int r = reader_change_begin(renaming->engine, &options, renaming->limits, &change, err);
+
+    if (r < 0)
+        return r;
+    r = check_copy(renaming, copy, err);
+    if (r == 0) {
+        reader_change_moved(change, &renaming->from, copy->known->etag, &renaming->to,
+                            renaming->target.etag);
+        r = rename_delete(renaming->engine, &renaming->from, copy->known->etag, renaming->limits,
+                          err);
+    }
+    reader_change_end(change);
+    return r;
+}
+
 static int rename_file_once(struct renaming *renaming, struct error *err)
 {
     struct copy copy = {0};
     int r = copy_file(renaming, &copy, err);
 
     if (r == 0)
-        r = check_copy(renaming, &copy, err);
-    if (r == 0)
-        r = rename_delete(renaming->engine, &renaming->from, copy.known->etag, renaming->limits,
-                          err);
+        r = take_over(renaming, &copy, err);
     if (r == 0)
         attr_from_object(copy.known, &renaming->from, &renaming->source);
     call_delete(renaming->head);
@@ -320,6 +337,25 @@ static void remember_target(struct renaming *renaming, int result)
 
 /* ---- stores that can ---------------------------------------------------------------------------- */
 
+static int run_native(const struct renaming *renaming, struct call *call, struct error *err)
+{
+    struct reader_change_options options = {
+        .names = {{.uri = &renaming->from, .below = true},
+                  {.uri = &renaming->to, .keeps = !rename_is_same(&renaming->from, &renaming->to)}},
+    };
+    struct reader_move move = {.from = &renaming->from, .to = &renaming->to};
+    struct error ignored;
+    int r = reader_change_begin(renaming->engine, &options, renaming->limits, &move.change, err);
+
+    if (r < 0)
+        return r;
+    r = call_run(call, renaming->limits, err);
+    if (r == 0)
+        reader_change_move_all(&move, renaming->limits, &ignored);
+    reader_change_end(move.change);
+    return r;
+}
+
 static int rename_native(struct renaming *renaming, const struct uri *from, const struct uri *to,
                          struct error *err)
 {
@@ -333,7 +369,7 @@ static int rename_native(struct renaming *renaming, const struct uri *from, cons
     call->request.source_bucket = from->bucket;
     call->request.source_key = from->key;
     call->request.if_none_match = renaming->no_replace;
-    r = call_run(call, renaming->limits, err);
+    r = run_native(renaming, call, err);
     call_delete(call);
     if (r == 0 && !rename_is_same(&renaming->from, &renaming->to)) {
         rename_forget(renaming->engine, &renaming->from);

@@ -225,7 +225,29 @@ static int copy_rounds(struct moving *moving, struct error *err)
                      "the store says that it copies, but what it has copied is not there");
 }
 
-static int delete_source(struct moving *moving, struct error *err)
+/* Is that reader's version the one that was copied? */
+static bool is_copy(void *arg, const char *name, const char *from_etag, const char *to_etag)
+{
+    const struct moving *moving = arg;
+    const struct tree *tree = &moving->source;
+    size_t low = 0, high = tree->count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(tree_name(tree, middle), name);
+
+        if (order == 0)
+            return tree->items[middle].etag_hash == tree_etag_hash(from_etag) &&
+                   tree->items[middle].copy_hash == tree_etag_hash(to_etag);
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+static int delete_all(struct moving *moving, struct error *err)
 {
     struct rename_work work = {
         .engine = moving->engine,
@@ -236,6 +258,25 @@ static int delete_source(struct moving *moving, struct error *err)
     };
 
     return rename_work_delete(&work, err);
+}
+
+/* Readers of what is deleted go over to the copies. */
+static int delete_source(struct moving *moving, struct error *err)
+{
+    struct reader_change_options options = {
+        .names = {{.uri = &moving->from, .below = true}, {.uri = &moving->to, .below = true}},
+    };
+    struct reader_move move = {
+        .from = &moving->from, .to = &moving->to, .fits = is_copy, .arg = moving};
+    int r = reader_change_begin(moving->engine, &options, moving->limits, &move.change, err);
+
+    if (r < 0)
+        return r;
+    r = reader_change_move_all(&move, moving->limits, err);
+    if (r == 0)
+        r = delete_all(moving, err);
+    reader_change_end(move.change);
+    return r;
 }
 
 /* ---- from the beginning, or from where it stopped ----------------------------------------------- */

@@ -68,6 +68,7 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
     if (options->attr)
         upload->attr = *options->attr;
     upload->plain = options->has_copies;
+    upload->owner = options->owner;
     if (options->base_etag)
         snprintf(upload->base_etag, sizeof upload->base_etag, "%s", options->base_etag);
     upload->copy_uri = options->copy_uri ? *options->copy_uri : *uri;
@@ -172,6 +173,31 @@ static void describe_write(const struct upload *upload, struct store_request *re
         upload->content_type ? upload->content_type : "application/octet-stream";
 }
 
+/* The request that makes the object, and takes away the one that was there: this process's readers of
+ * that keep it. */
+static int run_last(struct upload *upload, struct call *call, const struct limits *limits,
+                    struct error *err)
+{
+    struct reader_change_options options = {
+        .names[0] = {.uri = &upload->uri, .keeps = !upload->exclusive},
+        .owner = upload->owner,
+    };
+    struct reader_change *change;
+    int r = upload_check_base(upload, limits, err);
+
+    if (r == 0)
+        r = reader_change_begin(upload->engine, &options, limits, &change, err);
+    if (r < 0)
+        return r;
+    r = call_run(call, limits, err);
+    if (r == 0)
+        upload_keep_object(upload, &call->request.object);
+    else
+        r = upload_settle(upload, call, r, limits);
+    reader_change_end(change);
+    return r;
+}
+
 /* ---- one request -------------------------------------------------------------------------------- */
 
 int upload_put(struct upload *upload, const struct upload_memory *memory,
@@ -193,13 +219,7 @@ int upload_put(struct upload *upload, const struct upload_memory *memory,
         call->request.if_none_match = upload->exclusive;
         call->request.if_match = upload_if_match(upload);
         describe_write(upload, &call->request);
-        r = upload_check_base(upload, limits, err);
-        if (r == 0)
-            r = call_run(call, limits, err);
-        if (r == 0)
-            upload_keep_object(upload, &call->request.object);
-        else
-            r = upload_settle(upload, call, r, limits);
+        r = run_last(upload, call, limits, err);
     }
     call_delete(call);
     free(body);
@@ -494,13 +514,7 @@ int upload_complete(struct upload *upload, const struct limits *limits, struct e
     call->request.total_crc32c = total_crc32c(upload);
     call->request.if_none_match = upload->exclusive;
     call->request.if_match = upload_if_match(upload);
-    r = upload_check_base(upload, limits, err);
-    if (r == 0)
-        r = call_run(call, limits, err);
-    if (r == 0)
-        upload_keep_object(upload, &call->request.object);
-    else
-        r = upload_settle(upload, call, r, limits);
+    r = run_last(upload, call, limits, err);
     call_delete(call);
     if (r < 0)
         return fail(upload, r, err);

@@ -32,6 +32,7 @@ struct upload_options {
     bool has_copies;            /* parts will be copied */
     const struct uri *copy_uri; /* from this object and version; NULL: from that of base_etag */
     const char *copy_etag;
+    const void *owner; /* whose readers of that version are not kept: see reader_open_version */
 };
 
 struct upload_memory {

@@ -17,6 +17,7 @@ struct upload {
     struct store *store;
     struct uri uri;
     bool exclusive;                 /* and the store can do it */
+    const void *owner;
     bool plain;                     /* parts may be copies: no checksum of the whole is declared */
     char base_etag[STORE_ETAG_MAX]; /* the version it takes the place of; "": any, or none */
     struct uri copy_uri;            /* what parts are copied from */

@@ -110,7 +110,7 @@ int writer_fetch_base(struct writer *writer, struct limits *limits, struct error
     if (!piece)
         return error_set(err, ERROR_NO_MEMORY, "fetching what is appended to");
     writer->fetching = true;
-    r = reader_open_version(writer->engine, &writer->uri, &writer->base.attr, &reader, err);
+    r = reader_open_version(writer->engine, &writer->uri, &writer->base.attr, NULL, &reader, err);
     if (r == 0)
         r = fetch_pieces(writer, reader, piece, limits, err);
     reader_close(reader);

@@ -51,6 +51,21 @@ static int stage(struct moving *moving, struct error *err)
     return 0;
 }
 
+/* Who has opened meanwhile what was staged keeps it. */
+static int unstage(struct moving *moving, struct error *err)
+{
+    struct reader_change_options options = {.names[0] = {.uri = &moving->from, .keeps = true}};
+    struct engine *engine = moving->writer->engine;
+    struct reader_change *change;
+    int r = reader_change_begin(engine, &options, moving->limits, &change, err);
+
+    if (r < 0)
+        return r;
+    r = rename_delete(engine, &moving->from, moving->staged.attr.etag, moving->limits, err);
+    reader_change_end(change);
+    return r;
+}
+
 static bool sends_again(const struct writer *writer)
 {
     return !writer->copies_base && writer_can_send_again(writer);
@@ -68,8 +83,7 @@ static int fill(struct moving *moving, struct error *err)
     if (r == 0)
         r = wait_for_parts(writer->upload, moving->limits, err);
     if (r == 0 && moving->is_staged)
-        r = rename_delete(writer->engine, &moving->from, moving->staged.attr.etag, moving->limits,
-                          err);
+        r = unstage(moving, err);
     return r;
 }
 

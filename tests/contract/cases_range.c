@@ -85,11 +85,52 @@ static void changed_between_ranges(void **state)
     assert_class(try_delete("range"), ERROR_NONE);
 }
 
+static enum error_class get_first(const char *if_match)
+{
+    enum error_class class;
+    struct call call;
+
+    call_init(&call, STORE_GET, "copied");
+    call.request.length = 1000;
+    call.request.if_match = if_match;
+    class = call_do(&call);
+    call_fini(&call);
+    return class;
+}
+
+/* What a reader goes on with after its object's metadata was changed. */
+static void copied_onto_itself(void **state)
+{
+    struct store_metadata metadata = {0};
+    char etag[STORE_ETAG_MAX], answered[STORE_ETAG_MAX];
+    struct call call;
+
+    (void)state;
+    if (!run.traits->has_metadata)
+        return;
+    assert_int_equal(store_metadata_add(&metadata, "mode", "33188"), 0);
+    put_pattern("copied", 1, SIZE, etag);
+    call_init(&call, STORE_COPY, "copied");
+    call.request.source_bucket = run.bucket;
+    call.request.source_key = "copied";
+    call.request.if_match = etag;
+    call.request.metadata = &metadata;
+    assert_class(call_do(&call), ERROR_NONE);
+    strcpy(answered, call.request.object.etag);
+    call_fini(&call);
+    assert_true(answered[0] != '\0');
+    assert_class(get_first(answered), ERROR_NONE);
+    assert_class(get_first(etag), strcmp(etag, answered) == 0 ? ERROR_NONE : ERROR_CHANGED);
+    store_metadata_fini(&metadata);
+    assert_class(try_delete("copied"), ERROR_NONE);
+}
+
 int cases_range(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ranges),
         cmocka_unit_test(changed_between_ranges),
+        cmocka_unit_test(copied_onto_itself),
     };
 
     return cmocka_run_group_tests_name("ranges", tests, NULL, NULL);

@@ -120,3 +120,52 @@ void core_run_put(const char *uri, size_t length)
         fail_msg("%s", error.message);
     free(data);
 }
+
+static struct call *new_call(enum store_operation operation, const char *uri_text,
+                             const struct limits *limits)
+{
+    struct error error;
+    struct call *call;
+    struct uri uri;
+
+    assert_int_equal(uri_parse(uri_text, &uri), 0);
+    call = call_new(core_run_engine(), operation, &uri, limits, &error);
+    assert_non_null(call);
+    return call;
+}
+
+static void run(struct call *call, const struct limits *limits)
+{
+    struct error error;
+
+    if (call_run(call, limits, &error) < 0)
+        fail_msg("%s", error.message);
+    call_delete(call);
+}
+
+void core_run_put_elsewhere(const char *uri, size_t length, uint64_t offset)
+{
+    unsigned char *data = malloc(length + 1);
+    struct iovec body = {data, length};
+    struct core_run_scope scope;
+    struct call *call;
+
+    assert_non_null(data);
+    core_run_fill(data, length, offset);
+    core_run_enter(&scope);
+    call = new_call(STORE_PUT, uri, &scope.limits);
+    call->request.body = &body;
+    call->request.body_count = 1;
+    run(call, &scope.limits);
+    core_run_leave(&scope);
+    free(data);
+}
+
+void core_run_delete_elsewhere(const char *uri)
+{
+    struct core_run_scope scope;
+
+    core_run_enter(&scope);
+    run(new_call(STORE_DELETE, uri, &scope.limits), &scope.limits);
+    core_run_leave(&scope);
+}

@@ -43,5 +43,9 @@ void core_run_fill(unsigned char *buffer, size_t length, uint64_t offset);
 /* Is it the pattern? Names the first byte that is not. */
 void core_run_check(const unsigned char *buffer, size_t length, uint64_t offset);
 void core_run_put(const char *uri, size_t length);
+/* What another process would do to the object, unknown to this one's engine: puts the pattern from
+ * `offset` on there, or deletes it. */
+void core_run_put_elsewhere(const char *uri, size_t length, uint64_t offset);
+void core_run_delete_elsewhere(const char *uri);
 
 #endif

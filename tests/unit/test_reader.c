@@ -188,7 +188,7 @@ static void test_replaced_object_is_stale(void **state)
     core_run_put("fault://reader/replaced", 4 * MIB);
     reader = open_reader("fault://reader/replaced");
     assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 0, NULL, &error), 1000);
-    core_run_put("fault://reader/replaced", 4 * MIB);
+    core_run_put_elsewhere("fault://reader/replaced", 4 * MIB, 1);
     assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 3 * MIB, NULL, &error), -ESTALE);
     assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 0, NULL, &error), -ESTALE);
     s3dlio_reader_close(reader);
@@ -202,7 +202,7 @@ static void test_deleted_object_is_stale(void **state)
 
     core_run_put("fault://reader/deleted", 4 * MIB);
     reader = open_reader("fault://reader/deleted");
-    assert_int_equal(s3dlio_delete("fault://reader/deleted", NULL, &error), 0);
+    core_run_delete_elsewhere("fault://reader/deleted");
     assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 3 * MIB, NULL, &error), -ESTALE);
     s3dlio_reader_close(reader);
 }
