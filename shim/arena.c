@@ -27,7 +27,7 @@ static int arena_map(void)
     if (memory == MAP_FAILED)
         return -errno;
     if (!atomic_compare_exchange_strong(&mapped, &none, (struct arena *)memory))
-        munmap(memory, sizeof *none);
+        REAL(munmap)(memory, sizeof *none);
     return 0;
 }
 

@@ -16,7 +16,7 @@ static fdtab_entry *leaf_make(unsigned leaf)
         return NULL;
     fdtab_entry *expected = NULL;
     if (!atomic_compare_exchange_strong(&fdtab_leaves[leaf], &expected, (fdtab_entry *)memory)) {
-        munmap(memory, FDTAB_LEAF_SIZE * sizeof(fdtab_entry));
+        REAL(munmap)(memory, FDTAB_LEAF_SIZE * sizeof(fdtab_entry));
         return expected;
     }
     return memory;

@@ -75,6 +75,20 @@ static void *raw_mmap(void *address, size_t length, int protection, int flags, i
     return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
 }
 
+static int raw_munmap(void *address, size_t length)
+{
+    return (int)syscall(SYS_munmap, address, length);
+}
+
+static void *raw_mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    void *target = va_arg(args, void *);
+    va_end(args);
+    return (void *)syscall(SYS_mremap, old, old_length, new_length, flags, target);
+}
+
 static ssize_t raw_readlink(const char *path, char *buffer, size_t size)
 {
     return syscall(SYS_readlinkat, AT_FDCWD, path, buffer, size);
@@ -92,6 +106,8 @@ struct real_calls real_calls = {
     .access = raw_access,
     .lseek = raw_lseek,
     .mmap = raw_mmap,
+    .munmap = raw_munmap,
+    .mremap = raw_mremap,
     .readlink = raw_readlink,
 };
 

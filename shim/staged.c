@@ -320,13 +320,15 @@ void staged_map(struct staged *staged)
 {
     staged_ref(staged);
     atomic_fetch_add(&staged->maps, 1);
+    staged->mapper = getpid();
     staged->node->is_due = true;
 }
 
 int staged_unmap(struct staged *staged)
 {
     bool was_last = atomic_fetch_sub(&staged->maps, 1) == 1;
-    int result = was_last && staged->refs == 1 && staged->node->is_due ? staged_publish(staged) : 0;
+    bool publishes = was_last && staged->refs == 1 && staged->mapper == getpid();
+    int result = publishes && staged->node->is_due ? staged_publish(staged) : 0;
     int last = staged_put(staged, !result);
     return result ? result : last;
 }
@@ -351,7 +353,8 @@ int staged_publish_rest(void)
     while (staged) {
         uint32_t index = arena_node_index(staged->node);
         bool is_due = staged->draft && staged->node->is_due;
-        int result = is_due && (staged->maps || arena_node_is_alone(staged->node))
+        bool is_mapper = staged->maps && staged->mapper == getpid();
+        int result = is_due && (is_mapper || arena_node_is_alone(staged->node))
                          ? staged_publish(staged)
                          : 0;
         first = first ? first : result;

@@ -28,6 +28,7 @@
 struct staged {
     unsigned refs;
     _Atomic unsigned maps; /* how many of them are those of writable mappings */
+    pid_t mapper;          /* the process that mapped it last */
     struct arena_node *node;
     pid_t pid;                              /* whose handles these are */
     _Atomic(struct s3dlio_draft *) draft;   /* once there, it stays */

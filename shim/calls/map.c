@@ -196,7 +196,7 @@ static int window_fill(struct file *file, struct backing *backing, uint64_t firs
         else
             done += (uint64_t)got;
     }
-    munmap(window, length);
+    REAL(munmap)(window, length);
     for (uint64_t block = first; !result && block < end; block++)
         backing->filled[block / 8] |= (uint8_t)(1u << block % 8);
     return result;
@@ -296,6 +296,8 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
 {
     struct file *file =
         likely(flags & MAP_ANONYMOUS || !fdtab_is_virtual(fd)) ? NULL : file_get(fd);
+    if (unlikely(flags & MAP_FIXED))
+        map_end(address, length);
     if (likely(!file))
         return REAL(mmap)(address, length, protection, flags, fd, offset);
     void *memory = map_file(file, address, length, protection, flags, offset);

@@ -15,4 +15,11 @@ void map_backing_free(struct backing *backing);
 int map_staged(struct file *file, void *address, size_t length, int protection, int flags,
               off_t offset, void **ret_memory);
 
+/* Another map is about to take the place of what is mapped there. */
+void map_end(const void *address, size_t length);
+
+/* Around fork. */
+void map_fork_prepare(void);
+void map_fork_done(void);
+
 #endif

@@ -65,7 +65,7 @@ static int copy_into(struct file *file, int fd)
         done += got > 0 ? (uint64_t)got : 0;
     }
     if (memory)
-        munmap(memory, size);
+        REAL(munmap)(memory, size);
     return result;
 }
 

@@ -7,7 +7,8 @@
  * come through here: forkpty and daemon are wrapped; the children of popen, system and posix_spawn
  * run none of our code before their exec.
  *
- * Locking: `forks.lock` first, then the engine's, the files', the streams'.
+ * Locking: `forks.lock` first, then the engine's, the maps', the files', the
+ * streams'.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +17,7 @@
 #include <sys/syscall.h>
 
 #include "shim/calls/fd.h"
+#include "shim/calls/map.h"
 #include "shim/calls/process.h"
 #include "shim/calls/stdio.h"
 #include "shim/engine.h"
@@ -81,11 +83,13 @@ static int fork_prepare(sigset_t *ret_signals)
     pthread_sigmask(SIG_BLOCK, &all, ret_signals);
     pthread_mutex_lock(&forks.lock);
     engine_fork_prepare();
+    map_fork_prepare();
     int result = file_fork_prepare();
     if (!result) {
         stdio_fork_prepare();
         return 0;
     }
+    map_fork_done();
     engine_fork_parent();
     pthread_mutex_unlock(&forks.lock);
     pthread_sigmask(SIG_SETMASK, ret_signals, NULL);
@@ -97,9 +101,11 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
     stdio_fork_done();
     if (pid) {
         file_fork_parent(pid);
+        map_fork_done();
         engine_fork_parent();
     } else {
         file_fork_child();
+        map_fork_done();
         engine_fork_child();
         vfork_parent = 0;
         exit_fork_child();

@@ -43,7 +43,7 @@ static int copy_to(struct file *file, int fd)
         if (count < 0)
             break;
     }
-    munmap(buffer, COPY_BYTES);
+    REAL(munmap)(buffer, COPY_BYTES);
     return (int)count;
 }
 
@@ -124,7 +124,7 @@ static int fetch_apart(const struct vpath *path, struct image *image)
         memcpy(image->head, shared->head, sizeof image->head);
         memcpy(image->path, shared->path, sizeof image->path);
     }
-    munmap(shared, sizeof *shared);
+    REAL(munmap)(shared, sizeof *shared);
     return result;
 }
 

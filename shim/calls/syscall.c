@@ -161,6 +161,8 @@ static long ring_call(unsigned entries, void *parameters)
     ROW(sendfile, FDS(0, 1), sendfile(I(0), I(1), P(2), U(3)))                                     \
     ROW(splice, FDS(0, 2), splice(I(0), P(1), I(2), P(3), U(4), (unsigned)a[5]))                   \
     ROW(mmap, FD(4), map_call(a[0], U(1), I(2), I(3), I(4), a[5]))                                 \
+    ROW(munmap, USED, munmap(P(0), U(1)))                                                          \
+    ROW(mremap, USED, (long)mremap(P(0), U(1), U(2), I(3), P(4)))                                  \
     ROW(getxattr, PATH(0), getxattr(P(0), P(1), P(2), U(3)))                                       \
     ROW(lgetxattr, PATH(0), lgetxattr(P(0), P(1), P(2), U(3)))                                     \
     ROW(fgetxattr, FD(0), fgetxattr(I(0), P(1), P(2), U(3)))                                       \
