@@ -208,6 +208,9 @@ S3DLIO_API ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void 
 S3DLIO_API int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_attr *attr,
                                       struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
+/* Has nothing of it been sent yet, or since the last publish? Then s3dlio_draft_from_writer costs a copy of
+ * one part at most: before fork(), which shares drafts and not writers. Asks nobody, waits for nobody. */
+S3DLIO_API bool s3dlio_writer_is_unsent(const struct s3dlio_writer *writer);
 /* Gives what is being written another name: as s3dlio_draft_rename. Parts that were sent already move
  * with it, as far as they are in memory by being sent once more, else by copies of the store. */
 S3DLIO_API int s3dlio_writer_rename(struct s3dlio_writer *writer, const char *to_uri,
@@ -263,6 +266,11 @@ S3DLIO_API ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer,
 /* As pwrite(2). -ENOSPC when the spool has no room, -EFBIG; what was written before is safe. */
 S3DLIO_API ssize_t s3dlio_draft_pwrite(struct s3dlio_draft *draft, const void *buffer,
                                        size_t length_bytes, uint64_t offset_bytes,
+                                       struct s3dlio_error *ret_error);
+/* As write(2) with O_APPEND: behind what is there by then, whoever else appends. *ret_offset_bytes (may be
+ * NULL) is where it went. */
+S3DLIO_API ssize_t s3dlio_draft_append(struct s3dlio_draft *draft, const void *buffer,
+                                       size_t length_bytes, uint64_t *ret_offset_bytes,
                                        struct s3dlio_error *ret_error);
 /* As ftruncate(2), in both directions. */
 S3DLIO_API int s3dlio_draft_truncate(struct s3dlio_draft *draft, uint64_t length_bytes,

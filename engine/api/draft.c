@@ -72,6 +72,21 @@ ssize_t s3dlio_draft_pwrite(struct s3dlio_draft *draft, const void *buffer, size
     return api_leave(&api, result);
 }
 
+ssize_t s3dlio_draft_append(struct s3dlio_draft *draft, const void *buffer, size_t length_bytes,
+                            uint64_t *ret_offset_bytes, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    uint64_t offset = 0;
+    ssize_t result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_append(draft_of(draft), buffer, length_bytes, &api.limits, &offset,
+                              &api.error);
+    if (result >= 0 && ret_offset_bytes)
+        *ret_offset_bytes = offset;
+    return api_leave(&api, result);
+}
+
 int s3dlio_draft_truncate(struct s3dlio_draft *draft, uint64_t length_bytes,
                           struct s3dlio_error *ret_error)
 {

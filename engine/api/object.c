@@ -132,6 +132,11 @@ uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer)
     return writer_length(writer_of(writer));
 }
 
+bool s3dlio_writer_is_unsent(const struct s3dlio_writer *writer)
+{
+    return writer_is_unsent(writer_of(writer));
+}
+
 int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
                         struct s3dlio_error *ret_error)
 {

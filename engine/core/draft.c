@@ -216,19 +216,43 @@ ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint
     return r;
 }
 
+static int check_range(uint64_t offset, uint64_t length_bytes, struct error *err)
+{
+    if (offset <= DRAFT_LENGTH_MAX && length_bytes <= DRAFT_LENGTH_MAX - offset)
+        return 0;
+    return error_set(err, ERROR_TOO_LARGE, "no object can be that long");
+}
+
 ssize_t draft_pwrite(struct draft *draft, const void *buffer, size_t length_bytes, uint64_t offset,
                      const struct limits *limits, struct error *err)
 {
-    ssize_t r;
+    ssize_t r = check_range(offset, length_bytes, err);
 
-    if (offset > DRAFT_LENGTH_MAX || length_bytes > DRAFT_LENGTH_MAX - offset)
-        return error_set(err, ERROR_TOO_LARGE, "no object can be that long");
-    r = draft_enter(draft, true, limits, err);
+    if (r == 0)
+        r = draft_enter(draft, true, limits, err);
     if (r < 0)
         return r;
     if (length_bytes > 0)
         r = draft_data_write(draft, buffer, length_bytes, offset, err);
     draft_leave(draft);
+    return r;
+}
+
+ssize_t draft_append(struct draft *draft, const void *buffer, size_t length_bytes,
+                     const struct limits *limits, uint64_t *ret_offset, struct error *err)
+{
+    ssize_t r = draft_enter(draft, true, limits, err);
+    uint64_t offset;
+
+    if (r < 0)
+        return r;
+    offset = draft->extents.length_bytes;
+    r = check_range(offset, length_bytes, err);
+    if (r == 0 && length_bytes > 0)
+        r = draft_data_write(draft, buffer, length_bytes, offset, err);
+    draft_leave(draft);
+    if (r >= 0)
+        *ret_offset = offset;
     return r;
 }
 

@@ -43,6 +43,9 @@ ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint
 /* May write less when the spool has no room for all of it, as write(2). */
 ssize_t draft_pwrite(struct draft *draft, const void *buffer, size_t length_bytes, uint64_t offset,
                      const struct limits *limits, struct error *err);
+/* The same behind the end, wherever that is by then: *ret_offset is where it went. */
+ssize_t draft_append(struct draft *draft, const void *buffer, size_t length_bytes,
+                     const struct limits *limits, uint64_t *ret_offset, struct error *err);
 int draft_truncate(struct draft *draft, uint64_t length_bytes, const struct limits *limits,
                    struct error *err);
 /* Zeros in the place of what is in the range; the length stays. */

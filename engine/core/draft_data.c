@@ -63,7 +63,8 @@ static void chunk_put(struct draft *draft, const struct chunk *chunk)
     budget_release(&draft->engine->budget, BUDGET_BLOCKS, chunk->size_bytes);
 }
 
-/* Bytes of the base; -EAGAIN when the draft was changed meanwhile by a signal handler's call. */
+/* Bytes of the base; -EAGAIN when the draft was changed meanwhile by a signal handler's call, or the base
+ * turns out to be another. */
 static int base_read(struct draft *draft, unsigned char *to, uint64_t start, uint64_t end,
                      struct limits *limits, struct error *err)
 {
@@ -74,6 +75,8 @@ static int base_read(struct draft *draft, unsigned char *to, uint64_t start, uin
 
     if (n == 0)
         n = reader_pread(reader, &target, limits, err);
+    if (n == -ESTALE && draft_settle(draft, limits))
+        return -EAGAIN;
     if (n < 0)
         return (int)n;
     if (serial != draft->shared->serial)

@@ -56,6 +56,12 @@ bool draft_is_whole_clone(const struct draft *draft, const struct draft_facts *f
 int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
                      const struct limits *limits, struct attr *ret_attr, struct error *err);
 
+/* draft_publish.c */
+
+/* Is what is there what this draft has published, though nobody was told so: the answer was lost, or
+ * the process died? Then that is the base: 1. 0 otherwise, also where it cannot be known. */
+int draft_settle(struct draft *draft, const struct limits *limits);
+
 /* draft_spool.c */
 
 /* Checks and mends what a process that died, or a call that failed, has left behind. */

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -280,12 +281,44 @@ static void adopt(const struct publication *publication, const struct attr *attr
     facts->base_exists = true;
     facts->base = *attr;
     facts->is_cloned = facts->exclusive = false;
+    facts->write_id[0] = '\0';
     facts->source_serial++;
     draft_facts_commit(draft);
     if (publication->serial != draft->shared->serial)
         return;
     draft_rebase_extents(draft);
     draft->shared->changed = false;
+}
+
+/* From here on the end is not known until it is told. */
+static void note_write(struct draft *draft, const char *write_id)
+{
+    struct draft_facts *facts = draft_facts_begin(draft);
+
+    snprintf(facts->write_id, sizeof facts->write_id, "%s", write_id);
+    draft_facts_commit(draft);
+}
+
+int draft_settle(struct draft *draft, const struct limits *limits)
+{
+    struct draft_facts *facts;
+    struct error ignored;
+    struct attr attr;
+    char write_id[DRAFT_WRITE_ID_MAX];
+    struct uri uri = draft_facts(draft)->uri;
+
+    snprintf(write_id, sizeof write_id, "%.*s", (int)sizeof write_id - 1,
+             draft_facts(draft)->write_id);
+    if (!write_id[0] || upload_find(draft->engine, &uri, write_id, limits, &attr, &ignored) <= 0)
+        return 0;
+    facts = draft_facts_begin(draft); /* what was changed since is marked; a clone has its source */
+    facts->base_exists = true;
+    facts->base = attr;
+    facts->exclusive = false;
+    facts->write_id[0] = '\0';
+    facts->source_serial++;
+    draft_facts_commit(draft);
+    return 1;
 }
 
 static int send(struct publication *publication, const struct upload_options *options,
@@ -296,6 +329,7 @@ static int send(struct publication *publication, const struct upload_options *op
 
     if (r < 0)
         return r;
+    note_write(publication->draft, upload_write_id(publication->upload));
     r = publication->plan.is_single ? send_whole(publication, err) : send_parts(publication, err);
     if (r < 0)
         upload_abort(publication->upload);
@@ -335,6 +369,7 @@ static int attempt(struct publication *publication, struct error *err)
     struct attr attr;
     int r;
 
+    draft_settle(draft, publication->limits);
     publication->serial = draft->shared->serial;
     publication->facts = *draft_facts(draft);
     r = draft_is_whole_clone(draft, &publication->facts)

@@ -53,6 +53,7 @@ int draft_rename(struct draft *draft, const struct uri *to, unsigned flags,
 
     if (r < 0)
         return r;
+    draft_settle(draft, limits);
     if (!rename_is_same(&draft_facts(draft)->uri, to))
         r = take_other_name(draft, to, flags, limits, err);
     else if (draft_facts(draft)->is_unnamed)

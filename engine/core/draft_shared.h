@@ -24,6 +24,8 @@
 #define DRAFT_MARKS_MAX ((uint64_t)1 << 22) /* changes that touch nowhere: two million */
 #define DRAFT_MAPS_MAX  64u
 
+#define DRAFT_WRITE_ID_MAX 40
+
 struct draft_source {
     struct uri uri;
     struct attr attr; /* ETag, size */
@@ -44,6 +46,7 @@ struct draft_facts {
     struct attr attr;                  /* has, mode, uid, gid, mtime: what is to be stored */
     char content_type[DRAFT_TYPE_MAX]; /* empty: the default */
     bool exclusive;                    /* nothing was published yet, and nothing may be there */
+    char write_id[DRAFT_WRITE_ID_MAX]; /* of a publication whose end is not known; "": none */
 };
 
 struct draft_range {

@@ -81,6 +81,11 @@ void upload_expect_nothing(struct upload *upload);
 /* Does the store know of it, or may it? */
 bool upload_has_begun(const struct upload *upload);
 unsigned upload_part_count(const struct upload *upload);
+/* Identifies this write among all, "" where the store keeps no metadata; as long as the upload. */
+const char *upload_write_id(const struct upload *upload);
+/* Is what is there of the write with this id? 1, with *ret_attr, or 0; -errno. */
+int upload_find(struct engine *engine, const struct uri *uri, const char *write_id,
+                const struct limits *limits, struct attr *ret_attr, struct error *err);
 /* Gives up parts in flight, then removes what the store has of them; at most half a minute. */
 void upload_abort(struct upload *upload);
 void upload_free(struct upload *upload);   /* nothing in flight; NULL is fine */

@@ -65,6 +65,30 @@ int upload_settle(struct upload *upload, const struct call *call, int r,
     return r;
 }
 
+const char *upload_write_id(const struct upload *upload)
+{
+    return upload->write_id;
+}
+
+int upload_find(struct engine *engine, const struct uri *uri, const char *write_id,
+                const struct limits *limits, struct attr *ret_attr, struct error *err)
+{
+    struct call *head = call_new(engine, STORE_HEAD, uri, limits, err);
+    int r = head ? call_run(head, limits, err) : -error_errno(err);
+    const char *found;
+
+    if (r < 0) {
+        call_delete(head);
+        return r;
+    }
+    found = store_metadata_get(&head->request.object.metadata, UPLOAD_ID_NAME);
+    r = found && strcmp(found, write_id) == 0;
+    if (r)
+        attr_from_object(&head->request.object, uri, ret_attr);
+    call_delete(head);
+    return r;
+}
+
 /* ---- the base ----------------------------------------------------------------------------------- */
 
 const char *upload_if_match(const struct upload *upload)

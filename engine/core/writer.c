@@ -89,7 +89,10 @@ static int send_block(struct writer *writer, const struct limits *limits, struct
 {
     uint64_t serial = writer->block_serial;
     struct upload_memory memory;
-    int r = writer_send_base(writer, limits, err);
+    int r;
+
+    atomic_store(&writer->is_sent, true);
+    r = writer_send_base(writer, limits, err);
 
     if (r == 0)
         r = upload_wait_place(writer->upload, limits, err);
@@ -328,6 +331,11 @@ uint64_t writer_length(const struct writer *writer)
     return writer->base_bytes + writer->length_bytes;
 }
 
+bool writer_is_unsent(const struct writer *writer)
+{
+    return !atomic_load(&writer->is_sent);
+}
+
 /* All of it in one request. The block stays when the writer goes on. */
 static int put_whole(struct writer *writer, bool goes_on, const struct limits *limits,
                      struct error *err)
@@ -377,6 +385,7 @@ static int complete(struct writer *writer, bool goes_on, const struct limits *li
     int r;
 
     writer->finishing = true;
+    atomic_store(&writer->is_sent, true);
     r = writer->changed ? finish(writer, goes_on, limits, err) : upload_check(writer->upload, err);
     if (r < 0)
         upload_abort(writer->upload);
@@ -441,8 +450,12 @@ int writer_publish(struct writer *writer, const struct limits *limits, struct at
     was_changed = writer->changed;
     r = check_not_finishing(writer, err);
     if (r == 0) {
+        bool was_sent = atomic_load(&writer->is_sent);
+
         r = complete(writer, true, limits, &attr, err);
         writer->finishing = false; /* after a failure the upload tells it again */
+        if (r == 0 && !was_changed)
+            atomic_store(&writer->is_sent, was_sent);
     }
     if (r == 0 && was_changed)
         r = writer_continue(writer, &attr, err);

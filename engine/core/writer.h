@@ -42,6 +42,9 @@ ssize_t writer_patch(struct writer *writer, const void *data, size_t length_byte
 int writer_set_attr(struct writer *writer, const struct attr *attr, const struct limits *limits,
                     struct error *err);
 uint64_t writer_length(const struct writer *writer);
+/* Has nothing of it been sent since it was opened or published last, so that making a draft of it costs
+ * a copy of one part at most? Any thread; what another thread's write does meanwhile counts or not. */
+bool writer_is_unsent(const struct writer *writer);
 /* Uploads the rest and completes. The writer is to be freed whatever it says. */
 int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
                   struct error *err);

@@ -110,11 +110,14 @@ int writer_fetch_base(struct writer *writer, struct limits *limits, struct error
     if (!piece)
         return error_set(err, ERROR_NO_MEMORY, "fetching what is appended to");
     writer->fetching = true;
+    atomic_store(&writer->is_sent, true);
     r = reader_open_version(writer->engine, &writer->uri, &writer->base.attr, NULL, &reader, err);
     if (r == 0)
         r = fetch_pieces(writer, reader, piece, limits, err);
     reader_close(reader);
     writer->fetching = false;
+    if (r == 0)
+        atomic_store(&writer->is_sent, upload_part_count(writer->upload) > 0);
     free(piece);
     return r;
 }
@@ -152,6 +155,7 @@ int writer_continue(struct writer *writer, const struct attr *attr, struct error
     writer->base.exists = true;
     writer->base.attr = *attr;
     writer->changed = writer->exclusive = false;
+    atomic_store(&writer->is_sent, false);
     writer->size_hint_bytes = 0;
     writer->length_bytes = is_here ? attr->size_bytes : 0;
     writer->base_bytes = is_here ? 0 : attr->size_bytes;

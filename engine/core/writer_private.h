@@ -48,6 +48,7 @@ struct writer {
     uint64_t base_bytes;      /* of it, what went through no buffer */
     bool copies_base;         /* the store copies these bytes; else they are to be fetched */
     bool base_sent, fetching;
+    atomic_bool is_sent; /* of this upload something is at the store, or on its way in either direction */
     bool changed;       /* there is something to store */
     struct attr attr;   /* what is stored with it, now and after a publish */
     struct attr late;   /* of it, what came too late to travel with the upload */
