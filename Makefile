@@ -38,7 +38,6 @@ UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
 PRELOAD_SRC  := $(wildcard tests/preload/*.c)
 BENCH_SRC    := $(wildcard bench/*.c)
-FUZZ_SRC     := $(wildcard tests/fuzz/*.c)
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 

@@ -10,10 +10,12 @@
 
 #include "measure.h"
 
+static char *buffer;
+
 int main(int argc, char **argv)
 {
     size_t block = argc > 2 ? strtoull(argv[2], NULL, 10) : 1 << 20;
-    char *buffer = malloc(block);
+    buffer = malloc(block);
     double start = measure_now(CLOCK_MONOTONIC);
     int fd = argc > 1 ? open(argv[1], O_RDONLY) : -1;
     if (fd < 0 || !buffer) {

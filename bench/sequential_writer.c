@@ -12,6 +12,8 @@
 
 #include "measure.h"
 
+static char *buffer;
+
 int main(int argc, char **argv)
 {
     if (argc < 3) {
@@ -20,7 +22,7 @@ int main(int argc, char **argv)
     }
     unsigned long long size = strtoull(argv[2], NULL, 10), total = 0;
     size_t block = argc > 3 ? strtoull(argv[3], NULL, 10) : 1 << 20;
-    char *buffer = malloc(block);
+    buffer = malloc(block);
     double start = measure_now(CLOCK_MONOTONIC);
     int fd = open(argv[1], O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (fd < 0 || !buffer) {

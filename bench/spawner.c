@@ -37,6 +37,8 @@ static double median(double *values, long count)
     return values[count / 2];
 }
 
+static double *without, *with, *added; /* us, a row for each round */
+
 int main(int argc, char **argv)
 {
     if (argc != 4)
@@ -45,9 +47,9 @@ int main(int argc, char **argv)
     char preload[4096];
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s", argv[2]);
     char *plain[] = {"PATH=/usr/bin:/bin", NULL}, *shimmed[] = {"PATH=/usr/bin:/bin", preload, NULL};
-    double *without = calloc((size_t)rounds, sizeof *without);
-    double *with = calloc((size_t)rounds, sizeof *with);
-    double *added = calloc((size_t)rounds, sizeof *added);
+    without = calloc((size_t)rounds, sizeof *without);
+    with = calloc((size_t)rounds, sizeof *with);
+    added = calloc((size_t)rounds, sizeof *added);
     if (rounds < 1 || !without || !with || !added)
         return 2;
     for (long i = 0; i < rounds; i++) {

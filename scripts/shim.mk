@@ -6,6 +6,7 @@ $(B)/gen/alias_%.h: shim/interpose.def scripts/generate-interpose
 	$(Q)mkdir -p $(@D) && scripts/generate-interpose alias $* <$< >$@
 
 # The compiler must neither replace our functions by its own ideas of libc, nor trust `nonnull`.
-$(SHIM_OBJ): CFLAGS_ALL += -fno-builtin -fno-delete-null-pointer-checks -Wno-nonnull-compare \
+$(SHIM_OBJ): CFLAGS_ALL += -fno-builtin -fno-delete-null-pointer-checks \
+                           $(if $(findstring clang,$(CC)),,-Wno-nonnull-compare) \
                            -U_FORTIFY_SOURCE
 $(call obj,$(SHIM_SRC)): | $(ALIAS_HEADERS)

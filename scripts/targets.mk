@@ -23,7 +23,7 @@ GET_SERVERS = scripts/servers install versitygw minio || [ $$? -eq 3 ]
 $(call obj,$(PRELOAD_SRC)): CFLAGS_ALL += $(if $(findstring undefined,$(SAN)),-fno-sanitize=nonnull-attribute)
 
 .PHONY: quickstart bootstrap check check-unit check-server check-contract check-preload check-bats \
-        check-python check-fresh lint format install clean
+        check-python check-fresh format install clean
 
 quickstart: ## everything from nothing: install, build, serve a bucket, train from it
 	$(Q)scripts/bootstrap build quickstart
@@ -74,42 +74,10 @@ check-fresh: ## run quickstart and check inside a new minimal Debian 12 (needs r
 	$(Q)scripts/bootstrap fresh
 	$(Q)scripts/check-fresh
 
-# ---- checking without running --------------------------------------------------------------------
-LINT_DIRS   := $(wildcard config engine shim cli tests bench)
-C_SOURCES    = $(shell find $(LINT_DIRS) -name '*.c')
-C_FILES      = $(shell find $(LINT_DIRS) -name '*.[ch]')
-SHELL_FILES  = $(shell grep -lE '^\#!.*\<(bash|sh)$$' scripts/* .ci/run) $(wildcard tests/bats/lib/*.bash)
-
-# Left out of cppcheck: uninitialised variables (it does not see through uthash's loops; the others
-# look), alloca (used where malloc must not be), and leaks of tests that end at once.
-CPPCHECK_OFF := missingIncludeSystem uninitvar uninitStructMember allocaCalled \
-                resourceLeak:tests/* leakReturnValNotUsed:tests/*
-
-.PHONY: lint-tools lint-layers lint-shell lint-cppcheck lint-tidy
-lint: lint-layers lint-shell lint-cppcheck lint-tidy ## clang-tidy, cppcheck, shellcheck, layers
-lint-layers lint-shell lint-cppcheck lint-tidy: lint-tools
-
-lint-tools:
-	$(Q)scripts/bootstrap build test lint
-
-lint-layers:
-	$(Q)scripts/check-layers
-
-lint-shell:
-	$(Q)shellcheck --severity=warning $(SHELL_FILES)
-
-lint-cppcheck:
-	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr -j $(JOBS) \
-	    --enable=warning,performance $(CPPCHECK_OFF:%='--suppress=%') $(C_SOURCES) -I. -Iengine
-
-# One file a process: clang-tidy 14 takes the va_lists of a second one for uninitialised.
-lint-tidy: $(ALIAS_HEADERS) $(B)/gen/profiles.inc
-	$(Q)printf '%s\n' $(C_SOURCES) | xargs -P $(JOBS) -n 1 sh -c \
-	    'clang-tidy --quiet "$$1" -- -std=c11 $(subst ','\'',$(CPPFLAGS_ALL)) 2>&1' clang-tidy
-
+# ---- the layout of sources ------------------------------------------------------------------------
 format: ## rewrite C sources in the house layout
 	$(Q)scripts/bootstrap lint
-	$(Q)clang-format -i $(C_FILES)
+	$(Q)clang-format -i $(shell find $(LINT_DIRS) -name '*.[ch]')
 
 # ---- installing ----------------------------------------------------------------------------------
 define PKG_CONFIG_FILE

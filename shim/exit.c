@@ -100,8 +100,8 @@ static void on_main_left(void *unused)
 
 void exit_init(void)
 {
-    on_exit(last_handler, NULL);
-    at_quick_exit(last_quick_handler);
+    if (on_exit(last_handler, NULL) || at_quick_exit(last_quick_handler))
+        report_line("no memory at start: files that are open at exit will not be stored");
     if (!pthread_key_create(&main_key, on_main_left))
         pthread_setspecific(main_key, &main_key);
 }

@@ -1,6 +1,6 @@
 /* A libc whose file calls do nothing, to be preloaded behind the shim: what is left of a call's time
  * is the shim's own, to a fraction of a nanosecond, where a system call's noise would hide it. */
-#include <stdarg.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>

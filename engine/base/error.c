@@ -149,7 +149,8 @@ static void error_fill(struct error *err, enum error_class class, const char *fo
     errno = saved_errno;
 }
 
-int error_set(struct error *err, enum error_class class, const char *format, ...)
+/* Defined in brackets: for the analyzer they are macros (error.h). */
+int(error_set)(struct error *err, enum error_class class, const char *format, ...)
 {
     va_list args;
 
@@ -161,7 +162,7 @@ int error_set(struct error *err, enum error_class class, const char *format, ...
     return -error_class_row(class)->errnum;
 }
 
-int error_set_errno(struct error *err, int errnum, const char *format, ...)
+int(error_set_errno)(struct error *err, int errnum, const char *format, ...)
 {
     enum error_class class = ERROR_IO;
     va_list args;

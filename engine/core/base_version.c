@@ -54,7 +54,7 @@ int base_version_look(struct engine *engine, const struct uri *uri, const struct
     struct call *head = call_new(engine, STORE_HEAD, uri, limits, err);
     int r = head ? call_run(head, limits, err) : -error_errno(err);
 
-    if (r == 0)
+    if (head && r == 0)
         r = take(&head->request.object, uri, ret_base, err);
     else if (head && err->class == ERROR_NOT_FOUND)
         r = names_explain_missing(engine, uri, limits, err);

@@ -82,7 +82,7 @@ static int convert(struct writer *writer, const struct limits *limits, struct dr
 {
     bool mid_fetch = !writer->copies_base && writer->base_bytes > 0 &&
                      writer->base_bytes < writer->base.attr.size_bytes;
-    struct draft *draft;
+    struct draft *draft = NULL;
     int r = writer->finishing || mid_fetch || writer->fetching
                 ? error_set(err, ERROR_BUSY, "the writer is in the middle of something")
                 : upload_check(writer->upload, err);

@@ -132,17 +132,18 @@ int draft_fetch(struct draft *draft, uint64_t start, uint64_t end, struct limits
 
 /* Bytes of the base for a caller, the aligned block around them, kept for the next time if there is
  * room. Returns how many were copied; 0: look again. */
-static ssize_t read_block(struct draft *draft, const struct extent *extent, unsigned char *buffer,
-                          uint64_t start, uint64_t end, struct limits *limits, struct error *err)
+static ssize_t read_block(struct draft *draft, unsigned char *buffer, uint64_t start, uint64_t end,
+                          struct limits *limits, struct error *err)
 {
+    struct extent extent = extents_at(&draft->extents, start);
     uint64_t block = draft->engine->plan.block_bytes;
-    uint64_t from = larger(extent->start, start - start % block);
+    uint64_t from = larger(extent.start, start - start % block);
     uint64_t stop = end + block - 1 - (end + block - 1) % block;
     struct error ignored;
     struct chunk chunk = {0};
     int r;
 
-    stop = smaller(smaller(stop, extent->end), from + larger(CHUNK_BYTES, block));
+    stop = smaller(smaller(stop, extent.end), from + larger(CHUNK_BYTES, block));
     r = chunk_get(draft, stop - from, &chunk, err);
     if (r < 0)
         return r;
@@ -173,7 +174,7 @@ ssize_t draft_data_read(struct draft *draft, unsigned char *buffer, uint64_t sta
         if (extent.kind == EXTENT_ZERO)
             memset(to, 0, stop - at);
         else if (extent.kind == EXTENT_BASE)
-            n = read_block(draft, &extent, to, at, stop, limits, err);
+            n = read_block(draft, to, at, stop, limits, err);
         else if (draft_spool_read(draft, to, at, stop, err) < 0)
             n = -error_errno(err);
         if (n < 0)

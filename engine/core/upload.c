@@ -319,7 +319,8 @@ static void note_part(struct upload *upload, struct part *part)
     }
 }
 
-/* Takes a part out: what it brought, or that it is given up. Whoever sleeps on it frees it. */
+/* Takes a part out: what it brought, or that it is given up. Who sleeps on it, and wakes last,
+ * frees it. */
 static void reap(struct upload *upload, struct part *part)
 {
     struct shard *shard = part->call.request.shard;
@@ -356,24 +357,25 @@ int upload_wait_part(struct upload *upload, const struct limits *limits, struct 
     struct part *part = upload->in_flight;
     struct limits_wait wait = {.done = has_ended_or_gone, .arg = part};
     struct shard *shard;
-    bool reaped;
+    bool reaped, last;
     int r;
 
     if (!part)
         return upload_check(upload, err);
-    shard = part->call.request.shard;
+    shard = part->call.request.shard; /* NOLINT(*-unix.Malloc): a reaped part left in_flight */
     shard_lock(shard);
     part->waiters++;
     r = limits_wait(shard, limits, &wait, err);
     part->waiters--;
     reaped = part->reaped; /* by a signal handler's call */
+    last = part->waiters == 0;
     if (r < 0)
         call_name_error(&part->call, err);
     shard_unlock(shard);
-    if (reaped)
-        free(part);
-    else if (r == 0)
+    if (!reaped && r == 0)
         reap(upload, part);
+    else if (reaped && last)
+        free(part);
     return r < 0 ? r : upload_check(upload, err);
 }
 

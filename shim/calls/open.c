@@ -301,7 +301,7 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
 
 int open_fd(const struct vpath *path, int flags, mode_t mode)
 {
-    struct file *file;
+    struct file *file = NULL;
     int result = open_file(path, flags, mode, &file);
     if (result < 0)
         return result;

@@ -156,7 +156,7 @@ static void listed_by_copies(void **state)
 static void positions(void **state)
 {
     DIR *stream = opendir(many);
-    long at[FILES + 3];
+    static long at[FILES + 3];
     static char names[FILES + 3][256];
     int count = 0;
     for (;; count++) {

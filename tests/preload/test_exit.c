@@ -391,7 +391,6 @@ static int play(const char *name, const char *path)
 
 /* ---- tests ---- */
 
-extern char **environ;
 static char output[256]; /* of the last role, stdout and stderr */
 
 /* Ends at the end of the output, after the role's first line if a signal is to be sent then, or when

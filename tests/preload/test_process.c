@@ -5,8 +5,6 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-extern char **environ;
-
 static const char *data;
 static char said[2048]; /* by the last child, on stdout and stderr */
 

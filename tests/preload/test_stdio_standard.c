@@ -143,7 +143,8 @@ static void input_body(void)
     check(fgets(line, sizeof line, stdin) && !strcmp(line, "three\n"));
     int last = 0;
     check(scanf("%d", &last) == 1 && last == 4);
-    check(getchar() == '\n' && getchar() == EOF && feof(stdin));
+    check(getchar() == '\n');
+    check(getchar() == EOF && feof(stdin));
     check(freopen(preload_path("input"), "r", stdin) == stdin && !feof(stdin));
     check(getchar() == 't');
     check(fflush(stdin) == 0 && lseek(0, 0, SEEK_CUR) == 1);
