@@ -171,6 +171,16 @@ bool arena_node_drop(struct arena_node *node)
     return last;
 }
 
+void arena_node_hold(struct arena_node *node)
+{
+    arena_hold_take(ARENA_SLOTS + arena_node_index(node));
+}
+
+void arena_node_hide(struct arena_node *node)
+{
+    arena_mapped()->node_hashes[arena_node_index(node)] = 0;
+}
+
 void arena_node_free(struct arena_node *node)
 {
     int locked = arena_table_lock();

@@ -62,6 +62,9 @@ void arena_free(struct arena_slot *slot);
 /* A node of that name, which this process holds; all else is the caller's to fill in. */
 int arena_node_alloc(const char *path, struct arena_node **ret_node);
 bool arena_node_drop(struct arena_node *node);
+void arena_node_hold(struct arena_node *node); /* takes back what was just dropped */
+/* About to be freed: it is found by its name no more. */
+void arena_node_hide(struct arena_node *node);
 void arena_node_free(struct arena_node *node);
 uint32_t arena_node_index(const struct arena_node *node); /* below ARENA_NODES */
 

@@ -11,6 +11,8 @@
 #include "shim/engine.h"
 #include "shim/report.h"
 
+#define TAKE_TRIES 1000
+
 _Atomic unsigned staged_count;
 
 /* By the index of their nodes; under the table's lock. */
@@ -219,12 +221,22 @@ void staged_ref(struct staged *staged)
     arena_table_unlock(locked);
 }
 
-/* No longer to be found in this process. */
-static int end(struct staged *staged, bool publishes)
+/* Publishes what is due, while it is still found by its name: who finds it waits for that. Under the
+ * table's lock, which is given up meanwhile. */
+static int end_publish(struct staged *staged, int *locked)
+{
+    arena_node_hold(staged->node);
+    staged->refs = 1;
+    arena_table_unlock(*locked);
+    int result = staged_publish(staged);
+    *locked = arena_table_lock();
+    return result;
+}
+
+/* No longer to be found. */
+static void end(struct staged *staged, bool is_last)
 {
     struct s3dlio_draft *draft = staged->draft;
-    bool is_last = arena_node_drop(staged->node);
-    int result = is_last && publishes && staged->node->is_due ? staged_publish(staged) : 0;
     if (staged->writer)
         staged_end_stream(staged);
     if (draft && is_last)
@@ -234,22 +246,30 @@ static int end(struct staged *staged, bool publishes)
     if (is_last)
         arena_node_free(staged->node);
     free(staged);
-    return result;
 }
 
 int staged_put(struct staged *staged, bool publishes)
 {
+    int result = 0;
     if (!staged)
         return 0;
     int locked = arena_table_lock();
-    bool is_last = --staged->refs == 0;
-    if (is_last)
+    bool is_last = --staged->refs == 0 && arena_node_drop(staged->node);
+    if (is_last && publishes && staged->node->is_due && !staged->node->is_discarded) {
+        result = end_publish(staged, &locked);
+        is_last = --staged->refs == 0 && arena_node_drop(staged->node);
+    }
+    bool ends = staged->refs == 0;
+    if (ends) {
         own[arena_node_index(staged->node)] = NULL;
+        if (is_last)
+            arena_node_hide(staged->node);
+        atomic_fetch_sub(&staged_count, 1);
+    }
     arena_table_unlock(locked);
-    if (!is_last)
-        return 0;
-    atomic_fetch_sub(&staged_count, 1);
-    return end(staged, publishes);
+    if (ends)
+        end(staged, is_last);
+    return result;
 }
 
 bool staged_unlink(const char *path)
@@ -264,32 +284,41 @@ bool staged_unlink(const char *path)
     return any;
 }
 
-/* A stream that has no writer any more, with a reference. */
-static struct staged *ending_find(const char *path)
+/* Any part of this process in a file of that name, with a reference. */
+static struct staged *own_take(const char *path)
 {
     struct staged *found = NULL;
     int locked = arena_table_lock();
     struct arena_node *node = arena_node_next(0, path);
-    for (; node && !found; node = arena_node_next(arena_node_index(node) + 1, path)) {
-        struct staged *staged = own[arena_node_index(node)];
-        if (staged && staged->pid == getpid() && !staged_is_ours(staged))
-            found = staged;
-    }
+    for (; node && !found; node = arena_node_next(arena_node_index(node) + 1, path))
+        found = own[arena_node_index(node)];
     if (found)
         found->refs++;
     arena_table_unlock(locked);
     return found;
 }
 
-/* Not for ever: it may be this thread's own, interrupted by a signal. */
-void staged_settle(const char *path)
+/* What is found without a handle comes to its end in another thread. Not for ever: it may be this thread's
+ * own, interrupted by a signal, or a stream of the parent's. */
+struct staged *staged_take(const char *path, int *ret_locked)
 {
     struct staged *staged;
-    for (unsigned i = 0; i < 1000 && staged_any_own() && (staged = ending_find(path)); i++) {
-        staged_unorder(staged, staged_order(staged));
-        staged_put(staged, true);
+    for (unsigned i = 0; i < TAKE_TRIES && staged_any_own() && (staged = own_take(path)); i++) {
+        *ret_locked = staged_order(staged);
+        if (staged_is_ours(staged) && !staged->node->is_discarded)
+            return staged;
+        staged_give(staged, *ret_locked);
         sched_yield();
     }
+    return NULL;
+}
+
+void staged_give(struct staged *staged, int locked)
+{
+    if (!staged)
+        return;
+    staged_unorder(staged, locked);
+    staged_put(staged, true);
 }
 
 void staged_take_name(struct staged *staged, const struct vpath *path)

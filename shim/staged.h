@@ -109,8 +109,10 @@ int staged_end_stream(struct staged *staged);
 /* The name was removed: nothing written under it is published, by no process. True if there was
  * something. Order is held of what this process has of it, so that nothing is on its way. */
 bool staged_unlink(const char *path);
-/* Waits until streams of that name which other threads are closing are at their end. */
-void staged_settle(const char *path);
+/* As staged_find, with its order held, so that nothing of it is on its way to the store: what other
+ * threads are closing is at its end, and not found any more. Give it back with what is in *ret_locked. */
+struct staged *staged_take(const char *path, int *ret_locked);
+void staged_give(struct staged *staged, int locked); /* NULL is fine */
 /* It has this name from now on, and the file number of that; what had the name before is unlinked. */
 void staged_take_name(struct staged *staged, const struct vpath *path);
 /* Opening it did not succeed: if nobody else has it, nothing is published. */

@@ -136,18 +136,17 @@ int staged_explain(const char *path, int result)
 
 /* ---- other names, and none ---- */
 
+#define STAGED_ELSEWHERE "rename, while another process writes it,"
+
 int staged_unlink_all(const struct vpath *path)
 {
     struct s3dlio_error error = {0};
-    staged_settle(path->path);
-    struct staged *staged = staged_find(path->path);
-    int locked = staged ? staged_order(staged) : 0;
+    int locked = 0;
+    struct staged *staged = staged_take(path->path, &locked);
     int result = staged_explain(path->path, engine_call(unlink)(path->uri, NULL, &error));
     if ((!result || result == -ENOENT) && staged_unlink(path->path))
         result = 0;
-    if (staged)
-        staged_unorder(staged, locked);
-    staged_put(staged, true);
+    staged_give(staged, locked);
     if (result < 0)
         report_error(&error);
     return result;
@@ -156,11 +155,9 @@ int staged_unlink_all(const struct vpath *path)
 static int rename_ordered(struct staged *staged, const struct vpath *to, unsigned flags)
 {
     struct s3dlio_error error = {0};
-    int result = -EBUSY; /* a stream that has just come to its end */
-    if (staged->draft)
-        result = engine_call(draft_rename)(staged->draft, to->uri, flags, NULL, &error);
-    else if (staged->writer)
-        result = engine_call(writer_rename)(staged->writer, to->uri, flags, NULL, &error);
+    int result = staged->draft
+                     ? engine_call(draft_rename)(staged->draft, to->uri, flags, NULL, &error)
+                     : engine_call(writer_rename)(staged->writer, to->uri, flags, NULL, &error);
     result = staged_explain(to->path, result);
     if (result < 0)
         report_error(&error);
@@ -169,20 +166,16 @@ static int rename_ordered(struct staged *staged, const struct vpath *to, unsigne
     return result;
 }
 
-int staged_rename(struct staged *staged, const struct vpath *to, unsigned flags)
+int staged_rename(const char *from, const struct vpath *to, unsigned flags)
 {
-    int locked = staged_order(staged);
+    int locked;
+    struct s3dlio_attr attr;
+    struct staged *staged = staged_take(from, &locked);
+    if (!staged)
+        return staged_stat(from, &attr) ? report_refusal(STAGED_ELSEWHERE, from) : 0;
     int result = rename_ordered(staged, to, flags);
-    staged_unorder(staged, locked);
-    return result;
-}
-
-static int follow(const struct vpath *from, const struct vpath *to)
-{
-    struct staged *staged = staged_find(from->path);
-    int result = staged ? staged_rename(staged, to, S3DLIO_RENAME_FOLLOW) : 0;
-    staged_put(staged, true);
-    return result;
+    staged_give(staged, locked);
+    return result < 0 ? result : 1;
 }
 
 int staged_can_follow(const char *directory)
@@ -193,12 +186,11 @@ int staged_can_follow(const char *directory)
     strcpy(top.path, directory);
     for (unsigned i = 0; i < names.count && !result; i++) {
         result = path_join(&top, names.items[i].name, &path);
-        if (!result)
-            staged_settle(path.path);
-        struct staged *staged = result ? NULL : staged_find(path.path);
+        int locked = 0;
+        struct staged *staged = result ? NULL : staged_take(path.path, &locked);
         if (!staged && !result && staged_stat(path.path, &names.items[i].attr))
             result = report_refusal(STAGED_ELSEWHERE, path.path);
-        staged_put(staged, true);
+        staged_give(staged, locked);
     }
     staged_names_free(&names);
     return result;
@@ -218,8 +210,8 @@ int staged_rename_below(const char *from, const char *to)
         if (!result)
             result = path_join(&new_directory, names.items[i].name, &new_path);
         if (!result)
-            result = follow(&old_path, &new_path);
-        first = first ? first : result;
+            result = staged_rename(old_path.path, &new_path, S3DLIO_RENAME_FOLLOW);
+        first = first < 0 || result >= 0 ? first : result;
     }
     staged_names_free(&names);
     return first;
@@ -233,7 +225,7 @@ int staged_name_first(struct staged *staged, const struct vpath *to)
         result = node->is_discarded ? -ENOENT : -EPERM;
     } else {
         result = rename_ordered(staged, to, S3DLIO_RENAME_NOREPLACE);
-        result = result ? result : staged_publish(staged);
+        result = result < 0 ? result : staged_publish(staged);
         if (result < 0) {
             arena_node_discard(node);
             node->is_nameless = true;

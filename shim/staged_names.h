@@ -12,9 +12,6 @@
 
 struct staged;
 
-/* What is refused of files that only another process can get at. */
-#define STAGED_ELSEWHERE "rename, while another process writes it,"
-
 struct staged_name {
     char *name; /* owned; no slash in it */
     struct s3dlio_attr attr;
@@ -40,10 +37,11 @@ int staged_explain(const char *path, int result);
 /* As unlink(2), at the store and of what is being written: of that nothing is published any more. What
  * went wrong is reported. */
 int staged_unlink_all(const struct vpath *path);
-/* As rename(2) of a file that is being written, to a name that is not its own. flags: S3DLIO_RENAME_…
- * What was being written under the new name is unlinked. With S3DLIO_RENAME_FOLLOW its directory was
- * renamed before. */
-int staged_rename(struct staged *staged, const struct vpath *to, unsigned flags);
+/* As rename(2) of a file that is being written, to a name that is not its own: 1, or 0 when none of that
+ * name is. flags: S3DLIO_RENAME_… What was being written under the new name is unlinked. With
+ * S3DLIO_RENAME_FOLLOW its directory was renamed before. -EOPNOTSUPP, said to people, when only another
+ * process can get at it. */
+int staged_rename(const char *from, const struct vpath *to, unsigned flags);
 /* Can everything that is being written below the directory go with it? 0, or a refusal with one line:
  * not what only another process can get at. */
 int staged_can_follow(const char *directory);

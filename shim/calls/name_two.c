@@ -97,14 +97,12 @@ static int rename_file(const struct two *two, unsigned flags)
     struct s3dlio_attr attr;
     if (flags & S3DLIO_RENAME_NOREPLACE && staged_stat(two->to.path, &attr))
         return -EEXIST;
-    staged_settle(two->from.path);
-    struct staged *staged = staged_find(two->from.path);
-    if (!staged && staged_stat(two->from.path, &attr))
-        return report_refusal(STAGED_ELSEWHERE, two->from.path);
-    int result = staged ? staged_rename(staged, &two->to, flags) : rename_at_store(two, flags);
-    if (!staged && !result)
+    int result = staged_rename(two->from.path, &two->to, flags);
+    if (result)
+        return result;
+    result = rename_at_store(two, flags);
+    if (!result)
         staged_unlink(two->to.path);
-    staged_put(staged, true);
     return result;
 }
 
