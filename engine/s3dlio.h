@@ -207,6 +207,15 @@ S3DLIO_API ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void 
  * been sent, by one copy in place after the upload otherwise. A later write takes the time back. */
 S3DLIO_API int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_attr *attr,
                                       struct s3dlio_error *ret_error);
+/* As fgetxattr(2) and its kin: s3dlio_getxattr says which names. They travel with the upload. Of setxattr a
+ * `value` of NULL removes the attribute. */
+S3DLIO_API ssize_t s3dlio_writer_getxattr(struct s3dlio_writer *writer, const char *name, void *value,
+                                          size_t size_bytes, struct s3dlio_error *ret_error);
+S3DLIO_API ssize_t s3dlio_writer_listxattr(struct s3dlio_writer *writer, char *names,
+                                           size_t size_bytes, struct s3dlio_error *ret_error);
+S3DLIO_API int s3dlio_writer_setxattr(struct s3dlio_writer *writer, const char *name,
+                                      const void *value, size_t size_bytes, int flags,
+                                      struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
 /* Has nothing of it been sent yet, or since the last publish? Then s3dlio_draft_from_writer costs a copy of
  * one part at most: before fork(), which shares drafts and not writers. Asks nobody, waits for nobody. */
@@ -313,6 +322,15 @@ S3DLIO_API int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_ur
 S3DLIO_API ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_reader *from,
                                       uint64_t from_offset_bytes, uint64_t length_bytes,
                                       uint64_t to_offset_bytes, const struct s3dlio_call *call,
+                                      struct s3dlio_error *ret_error);
+/* As fgetxattr(2) and its kin: s3dlio_getxattr says which names. They travel with the next publish. Of setxattr a
+ * `value` of NULL removes the attribute. */
+S3DLIO_API ssize_t s3dlio_draft_getxattr(struct s3dlio_draft *draft, const char *name, void *value,
+                                          size_t size_bytes, struct s3dlio_error *ret_error);
+S3DLIO_API ssize_t s3dlio_draft_listxattr(struct s3dlio_draft *draft, char *names,
+                                           size_t size_bytes, struct s3dlio_error *ret_error);
+S3DLIO_API int s3dlio_draft_setxattr(struct s3dlio_draft *draft, const char *name,
+                                      const void *value, size_t size_bytes, int flags,
                                       struct s3dlio_error *ret_error);
 /* fsync: makes what is written so far the object; nothing is sent when nothing has changed. Writing
  * may go on, from this version. On failure nothing has changed and it may be tried again. ret_attr

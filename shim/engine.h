@@ -19,7 +19,9 @@
     F(draft_rename)\
     F(draft_abort) F(draft_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)          \
     F(mkdir) F(rmdir) F(unlink) F(rename) F(set_attr) F(lock_open) F(lock_close) F(symlink)        \
-    F(readlink) F(find_link)
+    F(readlink) F(find_link) F(getxattr) F(listxattr) F(setxattr) F(removexattr)                   \
+    F(writer_getxattr) F(writer_listxattr) F(writer_setxattr) F(draft_getxattr)                    \
+    F(draft_listxattr) F(draft_setxattr)
 
 struct engine_calls {
 #define F(name) __typeof(s3dlio_##name) *name;

@@ -1,5 +1,5 @@
 /* The public functions that change names and what is stored with them: rename, attributes, links,
- * extended attributes, abandoned uploads. */
+ * abandoned uploads. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,6 @@
 #include "core/rename.h"
 #include "core/symlink.h"
 #include "core/uploads.h"
-#include "core/xattr.h"
 
 int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
                   const struct s3dlio_call *call, struct s3dlio_error *ret_error)
@@ -94,64 +93,6 @@ ssize_t s3dlio_find_link(const char *uri_text, unsigned flags, const struct s3dl
     if (result > 0) /* keys are literal: what precedes this one in the text stays */
         result += (ssize_t)(strlen(uri_text) - strlen(uri.key));
     return api_leave(&api, result);
-}
-
-/* ---- extended attributes ------------------------------------------------------------------------ */
-
-ssize_t s3dlio_getxattr(const char *uri_text, const char *name, void *value, size_t size,
-                        const struct s3dlio_call *call, struct s3dlio_error *ret_error)
-{
-    struct api api;
-    struct uri uri;
-    struct xattr_room room = {name, value, size};
-    ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
-
-    if (!result)
-        result = xattr_get(api.engine, &uri, &room, &api.limits, &api.error);
-    return api_leave(&api, result);
-}
-
-ssize_t s3dlio_listxattr(const char *uri_text, char *names, size_t size,
-                         const struct s3dlio_call *call, struct s3dlio_error *ret_error)
-{
-    struct api api;
-    struct uri uri;
-    ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
-
-    if (!result)
-        result = xattr_list(api.engine, &uri, names, size, &api.limits, &api.error);
-    return api_leave(&api, result);
-}
-
-static int change_xattr(const char *uri_text, const struct xattr_value *value,
-                        const struct s3dlio_call *call, struct s3dlio_error *ret_error)
-{
-    struct api api;
-    struct uri uri;
-    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
-
-    if (!result && value->flags & ~(unsigned)(XATTR_SET_CREATE | XATTR_SET_REPLACE))
-        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
-    if (!result)
-        result = xattr_set(api.engine, &uri, value, &api.limits, &api.error);
-    return (int)api_leave(&api, result);
-}
-
-/* NOLINTNEXTLINE(readability-function-size): as the public header has it */
-int s3dlio_setxattr(const char *uri_text, const char *name, const void *value, size_t size,
-                    int flags, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
-{
-    struct xattr_value xattr = {name, size ? value : "", size, (unsigned)flags};
-
-    return change_xattr(uri_text, &xattr, call, ret_error);
-}
-
-int s3dlio_removexattr(const char *uri_text, const char *name, const struct s3dlio_call *call,
-                       struct s3dlio_error *ret_error)
-{
-    struct xattr_value xattr = {.name = name};
-
-    return change_xattr(uri_text, &xattr, call, ret_error);
 }
 
 /* ---- uploads ------------------------------------------------------------------------------------ */

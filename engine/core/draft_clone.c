@@ -179,11 +179,17 @@ static int store_attr(const struct draft *draft, const struct draft_facts *facts
                       struct store_metadata *metadata, const struct limits *limits,
                       struct error *err)
 {
-    int r;
+    const struct store_metadata kept = draft_facts_metadata(facts);
+    int r = 0;
 
-    if (!facts->attr.has || !(draft->store->capabilities & STORE_CAP_METADATA))
+    if (!(draft->store->capabilities & STORE_CAP_METADATA))
         return 0;
-    r = attr_to_metadata(&facts->attr, metadata);
+    if (kept.length)
+        r = store_metadata_copy(&kept, metadata);
+    if (r == 0 && !facts->attr.has)
+        return 0;
+    if (r == 0)
+        r = attr_to_metadata(&facts->attr, metadata);
     if (r < 0)
         return error_set_errno(err, -r, "storing attributes");
     return marked_require(draft->engine, &facts->uri, limits, err);

@@ -238,6 +238,16 @@ bool draft_facts_have_source(const struct draft_facts *facts)
     return facts->base_exists || facts->is_cloned;
 }
 
+int draft_facts_set_metadata(struct draft_facts *facts, const struct store_metadata *metadata)
+{
+    if (metadata->length > sizeof facts->metadata)
+        return -E2BIG;
+    facts->metadata_length = (uint32_t)metadata->length;
+    if (metadata->length)
+        memcpy(facts->metadata, metadata->data, metadata->length);
+    return 0;
+}
+
 struct store_metadata draft_facts_metadata(const struct draft_facts *facts)
 {
     uint32_t length = facts->metadata_length;

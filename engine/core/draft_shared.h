@@ -38,7 +38,7 @@ struct draft_facts {
     bool is_unnamed;          /* that stands for no name: nothing is published */
     bool base_exists;         /* false: none, and what follows of it is empty */
     struct attr base;         /* its etag, size, and mode, uid, gid where `has` says so */
-    uint32_t metadata_length; /* of it, what is not in attr; published again */
+    uint32_t metadata_length; /* of it, what is not in attr, and what was set; published again */
     char metadata[STORE_METADATA_MAX];
     bool is_cloned;                    /* BASE and CLEAN bytes are of `source`, not of the base */
     struct draft_source source;        /* another object's version */
@@ -112,7 +112,8 @@ int draft_facts_set_type(struct draft_facts *facts, const char *content_type);
 void draft_facts_set_base(struct draft_facts *facts, const struct base_version *base);
 /* Is there a version that BASE bytes are of? */
 bool draft_facts_have_source(const struct draft_facts *facts);
-/* The base's metadata, as long as the facts are there. */
+int draft_facts_set_metadata(struct draft_facts *facts, const struct store_metadata *metadata); /* -E2BIG */
+/* The metadata, as long as the facts are there. */
 struct store_metadata draft_facts_metadata(const struct draft_facts *facts);
 
 #endif

@@ -135,6 +135,13 @@ int upload_set_attr(struct upload *upload, const struct attr *attr)
     return attr_to_metadata(&upload->attr, &upload->metadata);
 }
 
+int upload_set_metadata(struct upload *upload, const char *name, const struct store_metadata *from)
+{
+    if (upload_has_begun(upload))
+        return 1;
+    return store_metadata_set(&upload->metadata, name, store_metadata_get(from, name));
+}
+
 void upload_drop_mtime(struct upload *upload)
 {
     upload->attr.has &= ~(unsigned)ATTR_HAS_MTIME;

@@ -62,6 +62,8 @@ int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_byt
 /* What `attr->has` says is stored with the object as well. 0; 1 when the upload has begun already, and
  * it is to be set after (core/metadata_change.h); -ENOMEM, -E2BIG. */
 int upload_set_attr(struct upload *upload, const struct attr *attr);
+/* The metadata of that name is as `from` has it, or gone: the same answers. */
+int upload_set_metadata(struct upload *upload, const char *name, const struct store_metadata *from);
 /* The time that was set is overtaken by a write. */
 void upload_drop_mtime(struct upload *upload);
 /* Are parts under way, so that waiting for one frees memory? */

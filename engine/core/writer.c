@@ -16,6 +16,7 @@
 #include "core/names.h"
 #include "core/spool.h"
 #include "core/writer_private.h"
+#include "core/xattr.h"
 #include "io/gate.h"
 
 #define FIRST_BYTES ((uint64_t)64 << 10)
@@ -398,6 +399,10 @@ static int complete(struct writer *writer, bool goes_on, const struct limits *li
     if (r == 0 && writer->late.has)
         r = metadata_set_attr(writer->engine, &writer->uri, &writer->late, limits, ret_attr, err);
     writer->late.has = 0;
+    if (r == 0 && writer->late_xattr)
+        r = xattr_store_all(writer->engine, &writer->uri, &writer->base.metadata, limits, ret_attr,
+                            err);
+    writer->late_xattr = false;
     return r;
 }
 

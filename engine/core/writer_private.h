@@ -9,6 +9,7 @@
 #include "core/base_version.h"
 #include "core/engine.h"
 #include "core/turn.h"
+#include "core/upload.h"
 #include "core/writer.h"
 
 struct buffer_block {
@@ -44,7 +45,7 @@ struct writer {
     uint64_t spooled_bytes;
 
     bool exclusive;           /* nothing may be there at the first publish */
-    struct base_version base; /* what is appended to, or was published last */
+    struct base_version base; /* what is appended to, or was published last; its metadata goes on */
     uint64_t base_bytes;      /* of it, what went through no buffer */
     bool copies_base;         /* the store copies these bytes; else they are to be fetched */
     bool base_sent, fetching;
@@ -52,6 +53,7 @@ struct writer {
     bool changed;       /* there is something to store */
     struct attr attr;   /* what is stored with it, now and after a publish */
     struct attr late;   /* of it, what came too late to travel with the upload */
+    bool late_xattr;    /* the extended attributes, too */
     char *content_type; /* NULL: the default */
 
     struct turn turn;

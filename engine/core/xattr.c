@@ -14,7 +14,6 @@
 #include "core/metadata_change.h"
 #include "core/names.h"
 
-#define METADATA_NAME  "xattr"
 #define NAME_MAX_BYTES 255u
 #define USER           "user."
 #define VIRTUAL        "user.s3."
@@ -53,7 +52,7 @@ static bool next_pair(const char **at, struct pair *ret_pair)
 /* The stored text, decoded; on the heap. NULL without any, or without memory. */
 static char *stored_text(const struct store_metadata *metadata)
 {
-    const char *stored = store_metadata_get(metadata, METADATA_NAME);
+    const char *stored = store_metadata_get(metadata, XATTR_METADATA);
     char *text = stored ? strdup(stored) : NULL;
 
     if (text && percent_decode(text, strlen(text), false) < 0)
@@ -203,14 +202,33 @@ static ssize_t no_data(struct error *err)
     return error_set_errno(err, ENODATA, "there is no attribute of that name");
 }
 
+static ssize_t get_stored(const struct store_metadata *metadata, const struct xattr_room *room,
+                          struct error *err)
+{
+    char *stored = stored_text(metadata);
+    struct pair pair;
+    ssize_t r = find_pair(stored, room->name, &pair)
+                    ? give_pair(&pair, room->value, room->size, err)
+                    : no_data(err);
+
+    free(stored);
+    return r;
+}
+
+ssize_t xattr_get_in(const struct store_metadata *metadata, const struct xattr_room *room,
+                     struct error *err)
+{
+    ssize_t r = check_name(room->name, err);
+
+    return r < 0 ? r : get_stored(metadata, room, err);
+}
+
 ssize_t xattr_get(struct engine *engine, const struct uri *uri, const struct xattr_room *room,
                   const struct limits *limits, struct error *err)
 {
     char uri_text[ATTR_URI_BYTES];
     struct call *head = NULL;
     const char *text;
-    struct pair pair;
-    char *stored;
     ssize_t r = check_name(room->name, err);
 
     if (r == 0)
@@ -224,10 +242,7 @@ ssize_t xattr_get(struct engine *engine, const struct uri *uri, const struct xat
         text = virtual_value(room->name, &head->request.object, uri_text);
         r = text ? give(text, strlen(text), room->value, room->size, err) : no_data(err);
     } else {
-        stored = stored_text(&head->request.object.metadata);
-        r = find_pair(stored, room->name, &pair) ? give_pair(&pair, room->value, room->size, err)
-                                                 : no_data(err);
-        free(stored);
+        r = get_stored(&head->request.object.metadata, room, err);
     }
     call_delete(head);
     return r;
@@ -255,18 +270,25 @@ static ssize_t list_names(const char *text, char *names, size_t size, struct err
     return (ssize_t)total;
 }
 
+ssize_t xattr_list_in(const struct store_metadata *metadata, char *names, size_t size,
+                      struct error *err)
+{
+    char *text = stored_text(metadata);
+    ssize_t r = list_names(text, names, size, err);
+
+    free(text);
+    return r;
+}
+
 ssize_t xattr_list(struct engine *engine, const struct uri *uri, char *names, size_t size,
                    const struct limits *limits, struct error *err)
 {
     struct call *head;
-    char *text;
     ssize_t r = look(engine, uri, limits, &head, err);
 
     if (r < 0 || !head)
         return r;
-    text = stored_text(&head->request.object.metadata);
-    r = list_names(text, names, size, err);
-    free(text);
+    r = xattr_list_in(&head->request.object.metadata, names, size, err);
     call_delete(head);
     return r;
 }
@@ -311,13 +333,13 @@ static int store_text(const struct buffer *json, struct store_metadata *metadata
     int r;
 
     if (json->length == 1) /* nothing is left */
-        return store_metadata_set(metadata, METADATA_NAME, NULL);
+        return store_metadata_set(metadata, XATTR_METADATA, NULL);
     buffer_init(&encoded, STORE_METADATA_MAX);
     r = percent_encode(&encoded, buffer_str(json), json->length, false);
     if (r == 0)
         r = buffer_append_str(&encoded, "%7D");
     if (r == 0)
-        r = store_metadata_set(metadata, METADATA_NAME, buffer_str(&encoded));
+        r = store_metadata_set(metadata, XATTR_METADATA, buffer_str(&encoded));
     buffer_fini(&encoded);
     return r;
 }
@@ -353,16 +375,23 @@ static int edit_xattr(void *arg, const struct store_object *object, struct store
     return r < 0 ? r : 1;
 }
 
+static int check_change(const struct xattr_value *value, struct error *err)
+{
+    int r = check_name(value->name, err);
+
+    if (r == 0 && is_virtual(value->name))
+        r = error_set_errno(err, EPERM, "the attributes %s* are the store's own", VIRTUAL);
+    return r;
+}
+
 int xattr_set(struct engine *engine, const struct uri *uri, const struct xattr_value *value,
               const struct limits *limits, struct error *err)
 {
     struct metadata_edit edit = {.edit = edit_xattr, .arg = (void *)value};
     struct attr attr;
     struct uri key;
-    int r = check_name(value->name, err);
+    int r = check_change(value, err);
 
-    if (r == 0 && is_virtual(value->name))
-        r = error_set_errno(err, EPERM, "the attributes %s* are the store's own", VIRTUAL);
     if (r == 0)
         r = names_lookup(engine, uri, limits, &attr, err);
     if (r == 0 && attr.type == ATTR_SYMLINK)
@@ -373,4 +402,50 @@ int xattr_set(struct engine *engine, const struct uri *uri, const struct xattr_v
         return r;
     r = metadata_key(uri, &attr, &key, err);
     return r < 0 ? r : metadata_change(engine, &key, &edit, limits, NULL, err);
+}
+
+/* ---- of what is being written ------------------------------------------------------------------- */
+
+int xattr_set_in(struct engine *engine, struct store_metadata *metadata,
+                 const struct xattr_value *value, struct error *err)
+{
+    struct store_metadata edited = {0};
+    int r = check_change(value, err);
+
+    if (r == 0)
+        r = metadata_permitted(engine, err);
+    if (r <= 0)
+        return r;
+    if (store_metadata_copy(metadata, &edited) < 0)
+        return error_set(err, ERROR_NO_MEMORY, "storing an attribute");
+    r = edit_xattr((void *)value, NULL, &edited, err);
+    if (r > 0 && value->data &&
+        metadata_bytes(&edited) > XATTR_METADATA_MAX - XATTR_METADATA_KEPT)
+        r = error_set_errno(err, ENOSPC, "an object has room for %u bytes of metadata",
+                            XATTR_METADATA_MAX);
+    if (r > 0) {
+        store_metadata_fini(metadata);
+        *metadata = edited;
+    } else {
+        store_metadata_fini(&edited);
+    }
+    return r;
+}
+
+static int edit_all(void *arg, const struct store_object *object, struct store_metadata *metadata,
+                    struct error *err)
+{
+    int r = store_metadata_set(metadata, XATTR_METADATA, store_metadata_get(arg, XATTR_METADATA));
+
+    (void)object;
+    return r < 0 ? error_set_errno(err, -r, "storing attributes") : 1;
+}
+
+int xattr_store_all(struct engine *engine, const struct uri *uri,
+                    const struct store_metadata *metadata, const struct limits *limits,
+                    struct attr *ret_attr, struct error *err)
+{
+    struct metadata_edit edit = {.edit = edit_all, .arg = (void *)metadata};
+
+    return metadata_change(engine, uri, &edit, limits, ret_attr, err);
 }

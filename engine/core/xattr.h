@@ -15,10 +15,14 @@
 
 #include "core/limits.h"
 
+struct attr;
 struct engine;
+struct store_metadata;
 struct uri;
 
-#define XATTR_METADATA_MAX 2048u
+#define XATTR_METADATA      "xattr" /* the name of that metadata */
+#define XATTR_METADATA_MAX  2048u
+#define XATTR_METADATA_KEPT 200u /* of that, what modes, owners, times and ids of writes may take */
 
 enum { XATTR_SET_CREATE = 1, XATTR_SET_REPLACE = 2 }; /* as in <sys/xattr.h> */
 
@@ -43,5 +47,20 @@ struct xattr_value {
 /* -ENODATA, -EEXIST, -ENOSPC, -EPERM, -EOPNOTSUPP. */
 int xattr_set(struct engine *engine, const struct uri *uri, const struct xattr_value *value,
               const struct limits *limits, struct error *err);
+
+/* ---- metadata that is to be stored, of an object that is being written ---- */
+
+/* The same on that, without a request; the store's own attributes are -ENODATA there. */
+ssize_t xattr_get_in(const struct store_metadata *metadata, const struct xattr_room *room,
+                     struct error *err);
+ssize_t xattr_list_in(const struct store_metadata *metadata, char *names, size_t size,
+                      struct error *err);
+/* 1: *metadata has changed; 0: S3DLIO_METADATA drops it. */
+int xattr_set_in(struct engine *engine, struct store_metadata *metadata,
+                 const struct xattr_value *value, struct error *err);
+/* The object gets the attributes that `metadata` has, all of them. */
+int xattr_store_all(struct engine *engine, const struct uri *uri,
+                    const struct store_metadata *metadata, const struct limits *limits,
+                    struct attr *ret_attr, struct error *err);
 
 #endif

@@ -1,142 +1,251 @@
-/* Extended attributes: user.s3.etag and user.s3.uri can be read, nothing can be stored yet.
+/* Extended attributes: those of the kind user.* are stored with the object; of a file that is being written
+ * they travel with the upload.
  *
- * Other name spaces do not exist here (EOPNOTSUPP, which ls and cp remember for the whole device), and
- * listings show nothing, so that copying tools do not carry the store's own attributes along.
+ * Other kinds do not exist here (EOPNOTSUPP, which ls and cp remember for the whole device). Links have
+ * none, as on a local file system. user.s3.* are the store's own: readable, not listed.
  */
 #include <string.h>
 #include <sys/xattr.h>
 
+#include "shim/calls/link.h"
 #include "shim/calls/stat.h"
+#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/real.h"
+#include "shim/report.h"
+#include "shim/staged.h"
 
-/* What is meant: attributes and URI, of a path or of a descriptor. */
-struct subject {
-    struct s3dlio_attr attr;
-    char uri[PATH_URI_MAX];
+#define VALUE_MAX 65536u /* XATTR_SIZE_MAX of Linux */
+
+enum operation { GET, LIST, SET, REMOVE };
+
+struct request {
+    enum operation operation;
+    const char *name;
+    void *buffer; /* GET, LIST */
+    const void *value;
+    size_t size; /* of either */
+    int flags;
 };
 
-/* 1 with *ret_subject filled, 0: not ours, -errno. */
-static int subject_of_path(const char *path, struct subject *ret_subject)
+/* What the kernel looks at before it asks a file system. */
+static int request_check(const struct request *request)
 {
-    struct vpath resolved;
-    int result = likely(!path_maybe(path)) ? 0 : path_classify(AT_FDCWD, path, &resolved);
-    if (result <= 0)
-        return result;
-    result = stat_attr(&resolved, &ret_subject->attr);
-    memcpy(ret_subject->uri, resolved.uri, sizeof resolved.uri);
-    return result < 0 ? result : 1;
+    if (request->operation == LIST)
+        return 0;
+    if ((uintptr_t)request->name < PATH_UNREAD)
+        return -EFAULT;
+    size_t length = strnlen(request->name, XATTR_NAME_MAX + 1);
+    if (!length || length > XATTR_NAME_MAX)
+        return -ERANGE;
+    if (request->operation != SET)
+        return 0;
+    if (request->flags & ~(XATTR_CREATE | XATTR_REPLACE))
+        return -EINVAL;
+    if (request->size > VALUE_MAX)
+        return -E2BIG;
+    return request->size && (uintptr_t)request->value < PATH_UNREAD ? -EFAULT : 0;
 }
 
-static int subject_of_fd(int fd, struct subject *ret_subject)
+static bool is_user(const struct request *request)
 {
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
-        return 0;
-    int result = file->kind == FILE_PATH || file->slot->flags & O_PATH ? -EBADF : 1;
-    ret_subject->attr = file->attr;
-    strncpy(ret_subject->uri, file->uri, sizeof ret_subject->uri - 1);
-    ret_subject->uri[sizeof ret_subject->uri - 1] = '\0';
-    file_put(file);
+    return request->operation == LIST || !strncmp(request->name, "user.", 5);
+}
+
+static ssize_t told(ssize_t result, const struct s3dlio_error *error)
+{
+    if (result < 0 && result != -ENODATA && result != -ERANGE && result != -EOPNOTSUPP)
+        report_error(error);
     return result;
 }
 
-static bool has_prefix(const char *text, const char *prefix)
+/* ---- by name, and of what is being written ---- */
+
+static ssize_t run_on_name(const char *uri, const struct request *request)
 {
-    return !strncmp(text, prefix, strlen(prefix));
+    struct s3dlio_error error = {0};
+    ssize_t result = 0;
+    switch (request->operation) {
+    case GET:
+        result = engine_call(getxattr)(uri, request->name, request->buffer, request->size, NULL,
+                                       &error);
+        break;
+    case LIST:
+        result = engine_call(listxattr)(uri, request->buffer, request->size, NULL, &error);
+        break;
+    case SET:
+        result = engine_call(setxattr)(uri, request->name, request->value, request->size,
+                                       request->flags, NULL, &error);
+        break;
+    case REMOVE: result = engine_call(removexattr)(uri, request->name, NULL, &error); break;
+    }
+    return told(result, &error);
 }
 
-static ssize_t value_get(const struct subject *subject, const char *name, void *value, size_t size)
+/* A value of no bytes is one all the same; to the engine none removes the attribute. */
+static const void *value_of(const struct request *request)
 {
-    if ((uintptr_t)name < PATH_UNREAD)
-        return -EFAULT;
-    if (!has_prefix(name, "user."))
-        return -EOPNOTSUPP;
-    const char *text = !strcmp(name, "user.s3.etag")  ? subject->attr.etag
-                       : !strcmp(name, "user.s3.uri") ? subject->uri
-                                                      : "";
-    size_t length = strlen(text);
-    if (!length)
-        return -ENODATA;
-    if (size && size < length)
-        return -ERANGE;
-    if (size)
-        memcpy(value, text, length);
-    return (ssize_t)length;
+    return request->operation == REMOVE ? NULL : request->size ? request->value : "";
 }
 
-#define XATTR_ENTRY(type, subject_call, real_call, virtual_call)                                   \
-    struct subject subject;                                                                        \
-    int found = subject_call;                                                                      \
-    if (likely(!found))                                                                            \
+#define ON_STAGED(kind, handle)                                                                    \
+    (request->operation == GET                                                                     \
+         ? engine_call(kind##_getxattr)(handle, request->name, request->buffer, request->size,     \
+                                        &error)                                                    \
+     : request->operation == LIST                                                                  \
+         ? engine_call(kind##_listxattr)(handle, request->buffer, request->size, &error)           \
+         : engine_call(kind##_setxattr)(handle, request->name, value_of(request), request->size,   \
+                                        request->flags, &error))
+
+static ssize_t run_on_staged(struct staged *staged, const struct request *request)
+{
+    struct s3dlio_error error = {0};
+    ssize_t result = -EBADF;
+    int locked = staged_order(staged);
+    if (staged->draft)
+        result = ON_STAGED(draft, staged->draft);
+    else if (staged->writer)
+        result = ON_STAGED(writer, staged->writer);
+    staged_unorder(staged, locked);
+    return told(result, &error);
+}
+
+/* Of a link, user.* cannot be (xattr(7)). */
+static ssize_t run_on_link(const struct request *request)
+{
+    static const int answers[] = {
+        [GET] = -ENODATA, [LIST] = 0, [SET] = -EPERM, [REMOVE] = -EPERM};
+    return answers[request->operation];
+}
+
+/* ---- paths and descriptors ---- */
+
+static ssize_t run_on_path(const struct vpath *path, bool follows, const struct request *request)
+{
+    struct s3dlio_attr attr;
+    ssize_t result = request_check(request);
+    if (!result)
+        result = follows ? stat_followed(path, &attr) : stat_attr(path, &attr);
+    if (!result && !is_user(request))
+        result = -EOPNOTSUPP;
+    if (result < 0)
+        return result;
+    if (attr.type == S3DLIO_SYMLINK)
+        return run_on_link(request);
+    struct staged *staged = staged_any() ? staged_find(path->path) : NULL;
+    if (!staged)
+        return run_on_name(path->uri, request);
+    result = run_on_staged(staged, request);
+    staged_put(staged, true);
+    return result;
+}
+
+static ssize_t run_on_file(struct file *file, const struct request *request)
+{
+    ssize_t result = request_check(request);
+    if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
+        return -EBADF;
+    if (!result && !is_user(request))
+        result = -EOPNOTSUPP;
+    if (result < 0)
+        return result;
+    if (!file_is_staged(file))
+        return run_on_name(file->uri, request);
+    if (!staged_is_ours(file->staged))
+        return report_refusal("extended attributes, in a forked child, of", file->path);
+    return run_on_staged(file->staged, request);
+}
+
+#define PATH_ENTRY(type, follows, real_call, ...)                                                  \
+    struct vpath resolved;                                                                         \
+    int is_virtual = path_classify(AT_FDCWD, path, &resolved);                                     \
+    if (likely(!is_virtual))                                                                       \
         return real_call;                                                                          \
     int saved = errno;                                                                             \
-    return (type)entry_return(saved, found < 0 ? found : virtual_call)
+    ssize_t result = is_virtual;                                                                   \
+    struct request request = {__VA_ARGS__};                                                        \
+    if (is_virtual > 0)                                                                            \
+        LINK_FOLLOW(&resolved, (follows) ? LINK_AT_END : LINK_BY_SLASH, result,                    \
+                    run_on_path(&resolved, follows, &request));                                    \
+    if (result == LINK_TO_REAL) {                                                                  \
+        path = resolved.path;                                                                      \
+        return real_call;                                                                          \
+    }                                                                                              \
+    return (type)entry_return(saved, result)
+
+#define FD_ENTRY(type, real_call, ...)                                                             \
+    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);                       \
+    if (likely(!file))                                                                             \
+        return real_call;                                                                          \
+    int saved = errno;                                                                             \
+    struct request request = {__VA_ARGS__};                                                        \
+    type result = (type)entry_return(saved, run_on_file(file, &request));                          \
+    file_put(file);                                                                                \
+    return result
+
+#define GET_REQUEST    GET, .name = name, .buffer = value, .size = size
+#define LIST_REQUEST   LIST, .buffer = list, .size = size
+#define SET_REQUEST    SET, .name = name, .value = value, .size = size, .flags = flags
+#define REMOVE_REQUEST REMOVE, .name = name
 
 ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
 {
-    XATTR_ENTRY(ssize_t, subject_of_path(path, &subject), REAL(getxattr)(path, name, value, size),
-                value_get(&subject, name, value, size));
+    PATH_ENTRY(ssize_t, true, REAL(getxattr)(path, name, value, size), GET_REQUEST);
 }
 
 ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)
 {
-    XATTR_ENTRY(ssize_t, subject_of_path(path, &subject), REAL(lgetxattr)(path, name, value, size),
-                value_get(&subject, name, value, size));
+    PATH_ENTRY(ssize_t, false, REAL(lgetxattr)(path, name, value, size), GET_REQUEST);
 }
 
 ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)
 {
-    XATTR_ENTRY(ssize_t, subject_of_fd(fd, &subject), REAL(fgetxattr)(fd, name, value, size),
-                value_get(&subject, name, value, size));
+    FD_ENTRY(ssize_t, REAL(fgetxattr)(fd, name, value, size), GET_REQUEST);
 }
 
 ssize_t listxattr(const char *path, char *list, size_t size)
 {
-    XATTR_ENTRY(ssize_t, subject_of_path(path, &subject), REAL(listxattr)(path, list, size), 0);
+    PATH_ENTRY(ssize_t, true, REAL(listxattr)(path, list, size), LIST_REQUEST);
 }
 
 ssize_t llistxattr(const char *path, char *list, size_t size)
 {
-    XATTR_ENTRY(ssize_t, subject_of_path(path, &subject), REAL(llistxattr)(path, list, size), 0);
+    PATH_ENTRY(ssize_t, false, REAL(llistxattr)(path, list, size), LIST_REQUEST);
 }
 
 ssize_t flistxattr(int fd, char *list, size_t size)
 {
-    XATTR_ENTRY(ssize_t, subject_of_fd(fd, &subject), REAL(flistxattr)(fd, list, size), 0);
+    FD_ENTRY(ssize_t, REAL(flistxattr)(fd, list, size), LIST_REQUEST);
 }
 
 int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
 {
-    XATTR_ENTRY(int, subject_of_path(path, &subject),
-                REAL(setxattr)(path, name, value, size, flags), -EOPNOTSUPP);
+    PATH_ENTRY(int, true, REAL(setxattr)(path, name, value, size, flags), SET_REQUEST);
 }
 
 int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
 {
-    XATTR_ENTRY(int, subject_of_path(path, &subject),
-                REAL(lsetxattr)(path, name, value, size, flags), -EOPNOTSUPP);
+    PATH_ENTRY(int, false, REAL(lsetxattr)(path, name, value, size, flags), SET_REQUEST);
 }
 
 int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
-    XATTR_ENTRY(int, subject_of_fd(fd, &subject), REAL(fsetxattr)(fd, name, value, size, flags),
-                -EOPNOTSUPP);
+    FD_ENTRY(int, REAL(fsetxattr)(fd, name, value, size, flags), SET_REQUEST);
 }
 
 int removexattr(const char *path, const char *name)
 {
-    XATTR_ENTRY(int, subject_of_path(path, &subject), REAL(removexattr)(path, name), -EOPNOTSUPP);
+    PATH_ENTRY(int, true, REAL(removexattr)(path, name), REMOVE_REQUEST);
 }
 
 int lremovexattr(const char *path, const char *name)
 {
-    XATTR_ENTRY(int, subject_of_path(path, &subject), REAL(lremovexattr)(path, name), -EOPNOTSUPP);
+    PATH_ENTRY(int, false, REAL(lremovexattr)(path, name), REMOVE_REQUEST);
 }
 
 int fremovexattr(int fd, const char *name)
 {
-    XATTR_ENTRY(int, subject_of_fd(fd, &subject), REAL(fremovexattr)(fd, name), -EOPNOTSUPP);
+    FD_ENTRY(int, REAL(fremovexattr)(fd, name), REMOVE_REQUEST);
 }

@@ -171,6 +171,10 @@ static long ring_call(unsigned entries, void *parameters)
     ROW(flistxattr, FD(0), flistxattr(I(0), P(1), U(2)))                                           \
     ROW(setxattr, PATH(0), setxattr(P(0), P(1), P(2), U(3), I(4)))                                 \
     ROW(fsetxattr, FD(0), fsetxattr(I(0), P(1), P(2), U(3), I(4)))                                 \
+    ROW(lsetxattr, PATH(0), lsetxattr(P(0), P(1), P(2), U(3), I(4)))                               \
+    ROW(removexattr, PATH(0), removexattr(P(0), P(1)))                                             \
+    ROW(lremovexattr, PATH(0), lremovexattr(P(0), P(1)))                                           \
+    ROW(fremovexattr, FD(0), fremovexattr(I(0), P(1)))                                             \
     ROW(epoll_ctl, FD(2), epoll_ctl(I(0), I(1), I(2), P(3)))                                       \
     ROW(ppoll, USED, ppoll(P(0), U(1), P(2), P(3)))                                                \
     ROW(name_to_handle_at, AT(0, 1), name_to_handle_at(I(0), P(1), P(2), P(3), I(4)))              \

@@ -1,0 +1,70 @@
+/* Extended attributes of a draft: they are part of the metadata that the next publish stores. */
+#include <errno.h>
+
+#include "core/draft_private.h"
+#include "core/xattr.h"
+
+ssize_t draft_get_xattr(struct draft *draft, const struct xattr_room *room,
+                        const struct limits *limits, struct error *err)
+{
+    struct store_metadata metadata;
+    ssize_t r = draft_enter(draft, true, limits, err);
+
+    if (r < 0)
+        return r;
+    metadata = draft_facts_metadata(draft_facts(draft));
+    r = xattr_get_in(&metadata, room, err);
+    draft_leave(draft);
+    return r;
+}
+
+ssize_t draft_list_xattr(struct draft *draft, char *names, size_t size,
+                         const struct limits *limits, struct error *err)
+{
+    struct store_metadata metadata;
+    ssize_t r = draft_enter(draft, true, limits, err);
+
+    if (r < 0)
+        return r;
+    metadata = draft_facts_metadata(draft_facts(draft));
+    r = xattr_list_in(&metadata, names, size, err);
+    draft_leave(draft);
+    return r;
+}
+
+/* Whoever has the turn keeps the data as old as it is, unless it has changed as well. */
+static void commit(struct draft *draft, const struct store_metadata *metadata)
+{
+    struct draft_facts *facts = draft_facts_begin(draft);
+
+    draft_facts_set_metadata(facts, metadata);
+    if (!draft->shared->changed && !(facts->attr.has & ATTR_HAS_MTIME)) {
+        facts->attr.mtime = facts->base.mtime;
+        facts->attr.has |= ATTR_HAS_MTIME;
+    }
+    draft->shared->changed = true;
+    draft->shared->serial++;
+    draft_facts_commit(draft);
+}
+
+int draft_set_xattr(struct draft *draft, const struct xattr_value *value,
+                    const struct limits *limits, struct error *err)
+{
+    struct store_metadata kept, metadata = {0};
+    int r = draft_enter(draft, true, limits, err);
+
+    if (r < 0)
+        return r;
+    kept = draft_facts_metadata(draft_facts(draft));
+    if (!(draft->store->capabilities & STORE_CAP_METADATA))
+        r = error_set_errno(err, EOPNOTSUPP, "the store keeps no metadata");
+    else if (store_metadata_copy(&kept, &metadata) < 0)
+        r = error_set(err, ERROR_NO_MEMORY, "storing an attribute");
+    else
+        r = xattr_set_in(draft->engine, &metadata, value, err);
+    if (r > 0)
+        commit(draft, &metadata);
+    store_metadata_fini(&metadata);
+    draft_leave(draft);
+    return r < 0 ? r : 0;
+}

@@ -1,0 +1,56 @@
+/* Extended attributes of what is being written: part of the metadata that the upload takes along, or,
+ * when that has begun already, stored right after it. */
+#include <errno.h>
+
+#include "core/writer_private.h"
+#include "core/xattr.h"
+
+ssize_t writer_get_xattr(struct writer *writer, const struct xattr_room *room,
+                         const struct limits *limits, struct error *err)
+{
+    ssize_t r = writer_enter(writer, true, limits, err);
+
+    if (r < 0)
+        return r;
+    r = xattr_get_in(&writer->base.metadata, room, err);
+    writer_leave(writer);
+    return r;
+}
+
+ssize_t writer_list_xattr(struct writer *writer, char *names, size_t size,
+                          const struct limits *limits, struct error *err)
+{
+    ssize_t r = writer_enter(writer, true, limits, err);
+
+    if (r < 0)
+        return r;
+    r = xattr_list_in(&writer->base.metadata, names, size, err);
+    writer_leave(writer);
+    return r;
+}
+
+int writer_set_xattr(struct writer *writer, const struct xattr_value *value,
+                     const struct limits *limits, struct error *err)
+{
+    int r = writer_enter(writer, true, limits, err);
+
+    if (r < 0)
+        return r;
+    if (writer->finishing)
+        r = error_set(err, ERROR_BUSY, "the writer is being closed already");
+    else if (!(writer->store->capabilities & STORE_CAP_METADATA))
+        r = error_set_errno(err, EOPNOTSUPP, "the store keeps no metadata");
+    else
+        r = xattr_set_in(writer->engine, &writer->base.metadata, value, err);
+    if (r > 0) {
+        r = writer->changed ? upload_set_metadata(writer->upload, XATTR_METADATA,
+                                                  &writer->base.metadata)
+                            : 1;
+        if (r > 0)
+            writer->late_xattr = true;
+        else if (r < 0)
+            error_set_errno(err, -r, "storing an attribute");
+    }
+    writer_leave(writer);
+    return r < 0 ? r : 0;
+}
