@@ -20,6 +20,7 @@ struct attr {
     unsigned has;
     uint32_t mode, uid, gid;
     bool marked; /* a directory: in it is stored what listings do not show */
+    bool mark_unknown; /* a directory in a listing, which does not show its mark */
     uint64_t size_bytes;
     struct timespec mtime;
     uint64_t inode;

@@ -221,6 +221,7 @@ static void entry_attr(const struct store_entry *entry, const char *text, struct
     ret_attr->type = entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE;
     ret_attr->inode = attr_inode(text);
     ret_attr->mtime = entry->mtime;
+    ret_attr->mark_unknown = entry->is_prefix;
     if (!entry->is_prefix) {
         ret_attr->size_bytes = entry->size_bytes;
         memcpy(ret_attr->etag, entry->etag, sizeof ret_attr->etag);

@@ -143,7 +143,8 @@ bool marked_ask(struct engine *engine, const struct uri *directory, const struct
     default: break;
     }
     attr_uri_text(directory, text);
-    if (attr_cache_get(engine->attrs, text, &attr) == ATTR_CACHE_FOUND && directory->key[0])
+    if (attr_cache_get(engine->attrs, text, &attr) == ATTR_CACHE_FOUND && directory->key[0] &&
+        !attr.mark_unknown)
         return attr.marked;
     return mark_key(directory, &key, &ignored) == 0 && shows(page, key.key) &&
            look(engine, directory, &key, limits);

@@ -183,6 +183,26 @@ static void test_marks_survive_changes_of_the_directory(void **state)
 }
 
 /* Entries are asked for many at a time, ahead of the reader; one that has gone shows as listed. */
+/* A directory that its parent's listing showed is looked at before its own listing is believed. */
+static void test_marked_below_unmarked(void **state)
+{
+    struct s3dlio_entry entry;
+    struct s3dlio_list *list;
+
+    assert_int_equal(s3dlio_mkdir(B "top", NULL, NULL, NULL), 0);
+    assert_int_equal(s3dlio_mkdir(B "top/sub", NULL, NULL, NULL), 0);
+    assert_int_equal(s3dlio_symlink("x", B "top/sub/link", NULL, NULL), 0);
+    usleep(21000);
+    assert_int_equal(s3dlio_list_open(B "top", 0, NULL, &list, NULL), 0);
+    assert_int_equal(s3dlio_list_next(list, &entry, NULL), 1);
+    assert_int_equal(entry.attr.type, S3DLIO_DIRECTORY);
+    s3dlio_list_close(list);
+    assert_int_equal(s3dlio_list_open(B "top/sub", 0, NULL, &list, NULL), 0);
+    assert_int_equal(s3dlio_list_next(list, &entry, NULL), 1);
+    assert_int_equal(entry.attr.type, S3DLIO_SYMLINK);
+    s3dlio_list_close(list);
+}
+
 static void test_ahead(void **state)
 {
     struct s3dlio_list *list;
@@ -232,6 +252,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_bucket_itself, clear),
         cmocka_unit_test_setup(test_a_renamed_directory_stays_marked, clear),
         cmocka_unit_test_setup(test_marks_survive_changes_of_the_directory, clear),
+        cmocka_unit_test_setup(test_marked_below_unmarked, clear),
         cmocka_unit_test_setup(test_ahead, clear),
     };
 
