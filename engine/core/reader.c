@@ -341,6 +341,9 @@ static int take_somehow(struct reader *reader, struct range_read *read, bool str
     if (reader->copy)
         return take_copied(reader, read, err);
     r = take_piece(reader, read, stream, window, limits, err);
+    /* A range that was asked for before the version moved says nothing about where it is now. */
+    if (r < 0 && is_gone(err) && epoch > 0 && reader->epoch == epoch)
+        r = exact_take(reader, read, limits, err);
     if (reader->generation != gate_generation())
         return error_set(err, ERROR_IO, "the process was forked in the middle of a read");
     if (r == 0 && read->position == before)

@@ -162,13 +162,41 @@ static void replaced_often(void **state)
     unlink(path);
 }
 
+/* What a request asks for may have another name or ETag by the time it arrives. */
+static void *change_often(void *arg)
+{
+    char path[PATH_MAX], other[PATH_MAX];
+    strcpy(path, preload_path("changing"));
+    strcpy(other, preload_path("changed"));
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(chmod(path, i % 2 ? 0600 : 0644), 0);
+        assert_int_equal(rename(path, other), 0);
+        assert_int_equal(rename(other, path), 0);
+    }
+    return NULL;
+}
+
+static void changed_while_read(void **state)
+{
+    preload_make(preload_path("changing"), LARGE);
+    int fd = open(preload_path("changing"), O_RDONLY);
+    assert_true(fd >= 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, change_often, NULL), 0);
+    do {
+        assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+        read_on(fd, LARGE, 0, LARGE);
+    } while (pthread_tryjoin_np(thread, NULL));
+    close(fd);
+    unlink(preload_path("changing"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_on),
-        cmocka_unit_test(on_a_stream),
-        cmocka_unit_test(mapped_afterwards),
-        cmocka_unit_test(replaced_often),
+        cmocka_unit_test(reads_on),           cmocka_unit_test(on_a_stream),
+        cmocka_unit_test(mapped_afterwards),  cmocka_unit_test(replaced_often),
+        cmocka_unit_test(changed_while_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

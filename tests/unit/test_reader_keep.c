@@ -21,8 +21,16 @@
 #define NAME         "fault://keep/dir/object"
 #define OTHER        "fault://keep/other/name"
 
+static char file_root[] = "/tmp/reader-keep-XXXXXX";
+
 static int set_up(void **state)
 {
+    static char file_option[100];
+
+    if (!mkdtemp(file_root))
+        return -1;
+    snprintf(file_option, sizeof file_option, "S3DLIO_FILE_ROOT=%s", file_root);
+    core_run_set_option(file_option);
     core_run_set_option("S3DLIO_MEMORY_BUDGET=64M");
     core_run_set_option("S3DLIO_SPOOL_LIMIT=16M");
     core_run_set_option("S3DLIO_RETRY_MAX=1");
@@ -314,6 +322,32 @@ static void test_every_change_of_small_objects(void **state)
 {
     try_all(SMALL_BYTES, NULL);
     try_all(SMALL_BYTES, "op=GetObject delay=1");
+}
+
+/* The file store renames by itself; what is renamed has another ETag there. */
+static void test_a_store_that_renames(void **state)
+{
+    static const char *const names[] = {"file://b/d/f", "file://b/d/g", "file://b/e/g"};
+    struct s3dlio_reader *readers[2];
+    char command[100];
+    struct s3dlio_error error;
+
+    must(s3dlio_mkdir("file://b", NULL, NULL, &error), &error);
+    core_run_put(names[0], LARGE_BYTES);
+    readers[0] = open_reader(names[0]);
+    must(s3dlio_rename(names[0], names[1], 0, NULL, &error), &error);
+    must(s3dlio_rename("file://b/d", "file://b/e", 0, NULL, &error), &error);
+    read_all(readers[0], LARGE_BYTES);
+    readers[1] = open_reader(names[2]);
+    put_other("file://b/other", 10);
+    must(s3dlio_rename("file://b/other", names[2], 0, NULL, &error), &error);
+    must(s3dlio_unlink(names[2], NULL, &error), &error);
+    for (size_t i = 0; i < 2; i++) {
+        read_all(readers[i], LARGE_BYTES);
+        s3dlio_reader_close(readers[i]);
+    }
+    snprintf(command, sizeof command, "rm -r %s", file_root);
+    assert_int_equal(system(command), 0);
 }
 
 /* ---- what it costs ------------------------------------------------------------------------------ */
@@ -750,6 +784,7 @@ int main(void)
         cmocka_unit_test_setup(test_every_change, clear),
         cmocka_unit_test_setup(test_every_change_on_a_slow_store, clear),
         cmocka_unit_test_setup(test_every_change_of_small_objects, clear),
+        cmocka_unit_test_setup(test_a_store_that_renames, clear),
         cmocka_unit_test_setup(test_small_costs_nothing, clear),
         cmocka_unit_test_setup(test_only_the_rest_is_fetched, clear),
         cmocka_unit_test_setup(test_closed_readers_cost_nothing, clear),
