@@ -20,6 +20,7 @@
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/proc.h"
+#include "shim/real.h"
 
 struct path_filter path_filter;
 
@@ -195,6 +196,27 @@ static const char *uri_rest(const char *path, const char **ret_prefix)
     return NULL;
 }
 
+/* Does it begin with the name of a mount that is right below the root? */
+static bool begins_with_mount(const char *path)
+{
+    size_t length = strcspn(path, "/");
+    for (unsigned i = 0; i < paths.count; i++) {
+        const struct mount *mount = &paths.mounts[i];
+        if (mount->prefix_length == length + 1 && !strncmp(mount->prefix + 1, path, length))
+            return true;
+    }
+    return false;
+}
+
+/* Some programs open "/" and go down from there by names, so that nobody can lead them astray. */
+static bool is_root(int dirfd)
+{
+    struct stat st, root;
+    return !REAL(fstatat)(dirfd, "", &st, AT_EMPTY_PATH) &&
+           !REAL(fstatat)(AT_FDCWD, "/", &root, 0) && st.st_dev == root.st_dev &&
+           st.st_ino == root.st_ino;
+}
+
 /* Where a relative path starts: NULL when that is a real directory. */
 static const char *base_of(int dirfd, const struct file *directory)
 {
@@ -241,6 +263,8 @@ int path_resolve(int dirfd, const char *path, struct vpath *ret_path)
         result = -ENOTDIR;
     else if (base)
         result = resolve_from(base, path, ret_path);
+    else if (begins_with_mount(path) && is_root(dirfd))
+        result = resolve_from(NULL, path, ret_path);
     file_put(directory);
     return result;
 }

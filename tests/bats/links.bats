@@ -57,9 +57,11 @@ tree() { same "${TREE//TREE/$1} $2"; }
     tree rmr 'rm -r $T && ls $T; echo $?'
 }
 
-@test "cp -a, tar carry links" {
+@test "cp -a, tar, rsync carry links" {
     tree cpa 'cp -a $T {}/cpa2 && find {}/cpa2 -mindepth 1 ! -type d -printf "%P %y %l %s\n" | sort && cat {}/cpa2/chain/deep'
     tree tar 'tar -C {} -cf - tar | tar -C {}/text -xf - && find {}/text/tar -type l -printf "%P %l\n" | sort && cat {}/text/tar/to-dir/file'
+    tree rsync 'rsync -a $T/ {}/rsync2/ && find {}/rsync2 -type l -printf "%P %l\n" | sort && cat {}/rsync2/to-file &&
+                rsync -a -i $T/ {}/rsync2/'
 }
 
 @test "git: a working tree with links" {
@@ -75,14 +77,15 @@ tree() { same "${TREE//TREE/$1} $2"; }
     [[ $(shim bash -c "cat \"\$(readlink '$BATS_TEST_TMPDIR/in')\"") == there ]]
 }
 
-@test "extended attributes: setfattr, getfattr, cp keeps them" {
+@test "extended attributes: setfattr, getfattr, cp and rsync keep them" {
     setfattr -n user.probe -v x "$NATIVE/text/short.txt" 2>/dev/null || skip "no user.* in this folder"
     setfattr -x user.probe "$NATIVE/text/short.txt"
     same 'f={}/text/short.txt; setfattr -n user.a -v one $f; setfattr -n user.b -v two $f; getfattr --absolute-names -d $f
           setfattr -x user.a $f; getfattr --absolute-names -d $f; getfattr -n user.none $f; echo $?'
     same 'f={}/text/short.txt; cp --preserve=xattr $f {}/kept && getfattr --absolute-names -d {}/kept
           cp $f {}/bare && getfattr --absolute-names -d {}/bare; echo'
-    same 'cp -a {}/text {}/y && getfattr --absolute-names -d {}/y/short.txt'
+    same 'f={}/text/short.txt; mkdir {}/x; rsync -aX $f {}/x/ && getfattr --absolute-names -d {}/x/short.txt
+          cp -a {}/text {}/y && getfattr --absolute-names -d {}/y/short.txt'
 }
 
 # What must not cost more than before there were links.

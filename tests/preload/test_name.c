@@ -355,6 +355,26 @@ static void no_socket(void **state)
     close(fd);
 }
 
+/* From "/" downwards, a name at a time. */
+static void from_the_root(void **state)
+{
+    char path[PATH_MAX], *rest = NULL;
+    struct stat st, direct;
+    snprintf(path, sizeof path, "%s", preload_root() + 1);
+    int directory = open("/", O_PATH | O_DIRECTORY);
+    assert_int_equal(fstatat(directory, path, &st, 0), 0);
+    for (char *name = strtok_r(path, "/", &rest); name; name = strtok_r(NULL, "/", &rest)) {
+        int next = openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+        assert_true(next >= 0);
+        close(directory);
+        directory = next;
+    }
+    assert_int_equal(fstat(directory, &st), 0);
+    assert_int_equal(stat(preload_root(), &direct), 0);
+    assert_true(st.st_ino == direct.st_ino && st.st_dev == direct.st_dev);
+    close(directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,7 +384,7 @@ int main(void)
         cmocka_unit_test(of_descriptors),
         cmocka_unit_test(standing),
         cmocka_unit_test(temporary),
-        cmocka_unit_test(refused),
+        cmocka_unit_test(refused), cmocka_unit_test(from_the_root),
         cmocka_unit_test(attributes),
         cmocka_unit_test(refused_as_locally),
         cmocka_unit_test(touched),
