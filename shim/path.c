@@ -72,6 +72,8 @@ static int mount_add(const char *prefix, size_t length, const char *uri, size_t 
     paths.mounts[at] = (struct mount){prefix_copy, length, uri_copy};
     paths.count++;
     path_filter.second[(unsigned char)prefix_copy[1]] = true;
+    for (const char *slash = prefix_copy; slash; slash = strchr(slash + 1, '/'))
+        path_filter.first[(unsigned char)slash[1]] = true; /* from a directory above it */
     return 0;
 }
 
@@ -101,6 +103,7 @@ int path_init(const struct options *options)
                   strlen(schemes[i].uri));
         path_filter.first[(unsigned char)schemes[i].scheme[0]] = true;
     }
+    path_filter.first['.'] = true;  /* "../s3/…" */
     path_filter.second['/'] = true; /* "//s3/…" */
     path_filter.second['.'] = true; /* "/./s3/…" */
     return result;
@@ -196,33 +199,41 @@ static const char *uri_rest(const char *path, const char **ret_prefix)
     return NULL;
 }
 
-/* Does it begin with the name of a mount that is right below the root? */
-static bool begins_with_mount(const char *path)
-{
-    size_t length = strcspn(path, "/");
-    for (unsigned i = 0; i < paths.count; i++) {
-        const struct mount *mount = &paths.mounts[i];
-        if (mount->prefix_length == length + 1 && !strncmp(mount->prefix + 1, path, length))
-            return true;
-    }
-    return false;
-}
-
-/* Some programs open "/" and go down from there by names, so that nobody can lead them astray. */
-static bool is_root(int dirfd)
-{
-    struct stat st, root;
-    return !REAL(fstatat)(dirfd, "", &st, AT_EMPTY_PATH) &&
-           !REAL(fstatat)(AT_FDCWD, "/", &root, 0) && st.st_dev == root.st_dev &&
-           st.st_ino == root.st_ino;
-}
-
 /* Where a relative path starts: NULL when that is a real directory. */
 static const char *base_of(int dirfd, const struct file *directory)
 {
     if (dirfd == AT_FDCWD)
         return path_cwd()[0] ? path_cwd() : NULL;
     return directory ? directory->path : NULL;
+}
+
+/* Might the path lead from a real directory to a mount? Then it begins, behind dots, with the mount's
+ * last components. */
+static bool leads_to_mount(const char *path)
+{
+    while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == '.')))
+        path++;
+    for (unsigned i = 0; i < paths.count; i++)
+        for (const char *tail = paths.mounts[i].prefix; tail; tail = strchr(tail, '/')) {
+            size_t length = strlen(++tail);
+            if (!strncmp(path, tail, length) && (!path[length] || path[length] == '/'))
+                return true;
+        }
+    return false;
+}
+
+/* The name of a real directory; false when it has none, or none that is short enough to lie above a
+ * mount. */
+static bool real_directory(int dirfd, char ret_path[PATH_VIRTUAL_MAX])
+{
+    char link[32] = "/proc/self/cwd";
+    if (dirfd != AT_FDCWD)
+        snprintf(link, sizeof link, "/proc/self/fd/%d", dirfd);
+    ssize_t length = REAL(readlink)(link, ret_path, PATH_VIRTUAL_MAX - 1);
+    if (length <= 0 || ret_path[0] != '/')
+        return false;
+    ret_path[length] = '\0';
+    return true;
 }
 
 static int resolve_from(const char *base, const char *path, struct vpath *ret_path)
@@ -245,6 +256,15 @@ static int resolve_from(const char *base, const char *path, struct vpath *ret_pa
     return path_from_virtual(ret_path->path, ret_path);
 }
 
+static int resolve_from_real(int dirfd, const char *path, struct vpath *ret_path)
+{
+    char base[PATH_VIRTUAL_MAX];
+    int saved = errno;
+    bool found = real_directory(dirfd, base);
+    errno = saved;
+    return found ? resolve_from(base, path, ret_path) : 0;
+}
+
 int path_resolve(int dirfd, const char *path, struct vpath *ret_path)
 {
     const char *prefix = NULL;
@@ -263,8 +283,8 @@ int path_resolve(int dirfd, const char *path, struct vpath *ret_path)
         result = -ENOTDIR;
     else if (base)
         result = resolve_from(base, path, ret_path);
-    else if (begins_with_mount(path) && is_root(dirfd))
-        result = resolve_from(NULL, path, ret_path);
+    else if (unlikely(leads_to_mount(path)))
+        result = resolve_from_real(dirfd, path, ret_path);
     file_put(directory);
     return result;
 }

@@ -29,7 +29,8 @@ struct vpath {
 int path_init(const struct options *options);
 
 struct path_filter {
-    bool first[256];  /* first byte of a relative path that may start a URI ("s3:/…") */
+    bool first[256];  /* first byte of a relative path that may be a URI ("s3:/…") or lead from a
+                       * directory above a mount into it ("s3/…", "../s3/…") */
     bool second[256]; /* second byte of an absolute path */
     bool relative;    /* the working directory is virtual */
     bool proc;        /* "/proc/self/fd/N" and "/dev/fd/N" may be ours */

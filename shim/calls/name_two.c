@@ -27,6 +27,14 @@ struct two {
     int from_is_virtual, to_is_virtual; /* as path_classify answers */
 };
 
+/* The kernel walks to both directories before it looks for the source: a file in the middle of the
+ * target's path comes first. */
+static int source_missing(const struct two *two)
+{
+    struct s3dlio_attr attr;
+    return two->to_is_virtual > 0 && stat_attr(&two->to, &attr) == -ENOTDIR ? -ENOTDIR : -ENOENT;
+}
+
 /* 0: neither is ours. 1: both are, the source exists. -errno otherwise, -EXDEV for one of each. */
 static int two_classify(int from_dirfd, const char *from, int to_dirfd, const char *to,
                         struct two *ret_two)
@@ -44,6 +52,8 @@ static int two_classify(int from_dirfd, const char *from, int to_dirfd, const ch
                     stat_attr(&ret_two->from, &ret_two->attr));
     else
         result = link_real(REAL(fstatat)(from_dirfd, from, &st, AT_SYMLINK_NOFOLLOW));
+    if (result == -ENOENT)
+        return source_missing(ret_two);
     if (result < 0)
         return result == LINK_TO_REAL ? -EXDEV : result;
     if (ret_two->to_is_virtual < 0)
@@ -73,7 +83,7 @@ static int rename_at_store(const struct two *two, unsigned flags)
     struct s3dlio_error error = {0};
     int result = engine_call(rename)(two->from.uri, two->to.uri, flags, NULL, &error);
     result = staged_explain(two->to.path, result);
-    if (result < 0)
+    if (result < 0 && result != -EINVAL) /* into itself: the program's mistake, not the store's */
         report_error(&error);
     return result;
 }

@@ -375,6 +375,40 @@ static void from_the_root(void **state)
     close(directory);
 }
 
+/* Names that lead from a real directory above the tested one into it. */
+static void from_above(void **state)
+{
+    const char *below = preload_root() + 1;
+    char path[PATH_MAX + 32], old[PATH_MAX];
+    int top = open("/", O_PATH | O_DIRECTORY), usr = open("/usr/bin", O_RDONLY | O_DIRECTORY);
+    struct stat above, direct;
+    assert_non_null(getcwd(old, sizeof old));
+    assert_int_equal(stat(preload_root(), &direct), 0);
+
+    snprintf(path, sizeof path, "%s/above", below);
+    int fd = openat(top, path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "x", 1), 1);
+    assert_int_equal(close(fd), 0);
+    snprintf(path, sizeof path, "../.././%s/above", below);
+    assert_int_equal(fstatat(usr, path, &above, 0), 0);
+    assert_int_equal(above.st_size, 1);
+    assert_int_equal(fstatat(top, below, &above, 0), 0);
+    assert_int_equal(above.st_ino, direct.st_ino);
+
+    assert_int_equal(chdir("/"), 0);
+    assert_int_equal(stat(below, &above), 0);
+    assert_int_equal(above.st_ino, direct.st_ino);
+    assert_int_equal(chdir("/usr/bin"), 0);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_errno(access("../above", F_OK), ENOENT);
+    assert_errno(access("s3/nothing", F_OK), ENOENT);
+    assert_int_equal(chdir(old), 0);
+    assert_int_equal(unlink(preload_path("above")), 0);
+    close(top);
+    close(usr);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +424,7 @@ int main(void)
         cmocka_unit_test(touched),
         cmocka_unit_test(inherited),
         cmocka_unit_test(loading),
+        cmocka_unit_test(from_above),
         cmocka_unit_test(no_socket),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
