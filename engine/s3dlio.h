@@ -136,14 +136,17 @@ S3DLIO_API int s3dlio_stat(const char *uri, const struct s3dlio_call *call,
 
 struct s3dlio_reader;
 
-/* Opens the object and pins the version seen: one request, which also brings the first bytes.
+/* Opens the object and pins the version seen: one request, which also brings the first bytes. What
+ * this process renames, removes or replaces meanwhile the reader keeps: what it lacks is fetched into
+ * a spool file before, and without room for that the call that would take it away gives -ENOSPC.
  * -ENOENT, -EISDIR (a directory is there), -ENOTDIR, -EACCES, -EIO … */
 S3DLIO_API int s3dlio_reader_open(const char *uri, const struct s3dlio_call *call,
                                   struct s3dlio_reader **ret_reader,
                                   struct s3dlio_error *ret_error);
 S3DLIO_API void s3dlio_reader_attr(const struct s3dlio_reader *reader,
                                    struct s3dlio_attr *ret_attr);
-/* As pread(2): short only at the end of the object. -ESTALE when another version is there now.
+/* As pread(2): short only at the end of the object. -ESTALE when another process has put
+ * another version there.
  * `buffer` may be any memory; a range that is not writable gives -EFAULT. */
 S3DLIO_API ssize_t s3dlio_reader_pread(struct s3dlio_reader *reader, void *buffer,
                                        size_t length_bytes, uint64_t offset_bytes,
