@@ -54,9 +54,14 @@ static bool is_user(const struct request *request)
     return request->operation == LIST || !strncmp(request->name, "user.", 5);
 }
 
+/* What an attribute's name or size is to blame for, the errno says. */
 static ssize_t told(ssize_t result, const struct s3dlio_error *error)
 {
-    if (result < 0 && result != -ENODATA && result != -ERANGE && result != -EOPNOTSUPP)
+    static const int expected[] = {ENODATA, ERANGE, EOPNOTSUPP, EPERM, ENOSPC};
+    for (unsigned i = 0; i < sizeof expected / sizeof *expected; i++)
+        if (result == -expected[i])
+            return result;
+    if (result < 0)
         report_error(error);
     return result;
 }

@@ -6,7 +6,9 @@
 #include <fts.h>
 #include <ftw.h>
 #include <glob.h>
+#include <spawn.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 
 static char real_file[64]; /* outside of every mount, natively as well */
 static char real_dir[64];
@@ -481,6 +483,27 @@ static void walked_by_fts(void **state)
     assert_int_equal(infos[FTS_F], 3);
 }
 
+/* A program that a link in the bucket leads to, as in a virtual environment of Python. */
+static void programs(void **state)
+{
+    link_to("/bin/true", "program");
+    const char *path = preload_path("program");
+    char *argv[] = {"true", NULL};
+    int status = -1;
+    pid_t pid;
+    assert_int_equal(posix_spawn(&pid, path, NULL, NULL, argv, environ), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    pid = fork();
+    if (!pid) {
+        execv(path, argv);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,7 +514,7 @@ int main(void)
         cmocka_unit_test(the_link_itself),     cmocka_unit_test(attributes),
         cmocka_unit_test(standing_there),      cmocka_unit_test(out_of_the_mount),
         cmocka_unit_test(listed),              cmocka_unit_test(walked_by_nftw),
-        cmocka_unit_test(walked_by_fts),
+        cmocka_unit_test(walked_by_fts),       cmocka_unit_test(programs),
     };
     return cmocka_run_group_tests_name("symlink", tests, setup, teardown);
 }

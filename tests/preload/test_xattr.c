@@ -105,7 +105,7 @@ static void mistakes(void **state)
     assert_errno(setxattr(file, "nothing", "x", 1, 0), EOPNOTSUPP);
     assert_errno(getxattr(preload_path("absent"), "user.here", value, sizeof value), ENOENT);
     assert_errno(listxattr(preload_path("file/below"), value, sizeof value), ENOTDIR);
-    assert_errno(getxattr(file, preload_bad(8), value, sizeof value), EFAULT);
+    assert_errno(setxattr(file, preload_bad(8), "x", 1, 0), EFAULT);
     memset(name, 'n', sizeof name);
     memcpy(name, "user.", 5);
     name[299] = '\0';
