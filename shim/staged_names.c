@@ -86,8 +86,7 @@ int staged_names_in(const char *directory, struct staged_names *ret_names)
 bool staged_names_has(const struct staged_names *names, const char *name)
 {
     const struct staged_name key = {.name = (char *)(uintptr_t)name};
-    return names->count &&
-           bsearch(&key, names->items, names->count, sizeof *names->items, compare);
+    return names->count && bsearch(&key, names->items, names->count, sizeof *names->items, compare);
 }
 
 void staged_names_free(struct staged_names *names)

@@ -45,8 +45,8 @@ void rename_moves_note(struct rename_moves *moves, const struct uri *directory,
     pthread_mutex_unlock(&moves->lock);
 }
 
-bool rename_moves_has(struct rename_moves *moves, const struct uri *from,
-                      const struct attr *before, const struct attr *after)
+bool rename_moves_has(struct rename_moves *moves, const struct uri *from, const struct attr *before,
+                      const struct attr *after)
 {
     struct rename_move wanted = {hash_key(from, ""), tree_etag_hash(before->etag),
                                  tree_etag_hash(after->etag)};

@@ -34,7 +34,7 @@ void rename_moves_fini(struct rename_moves *moves);
 void rename_moves_note(struct rename_moves *moves, const struct uri *directory,
                        const struct tree *source);
 /* Is `after` what a directory's rename made of the version `before`, that was at `from`? */
-bool rename_moves_has(struct rename_moves *moves, const struct uri *from,
-                      const struct attr *before, const struct attr *after);
+bool rename_moves_has(struct rename_moves *moves, const struct uri *from, const struct attr *before,
+                      const struct attr *after);
 
 #endif

@@ -4,10 +4,6 @@
 
 #define DENIED " action=status:403:AccessDenied\n"
 
-static const int accesses[] = {O_WRONLY, O_RDWR};
-
-#define FOR_EACH_ACCESS(name) for (unsigned name = 0; name < 2; name++)
-
 static int clear(void **state)
 {
     faults_end();
@@ -42,8 +38,8 @@ static void truncating(void **state)
 static void opening_to_truncate(void **state)
 {
     text_put("file", "0123456789");
-    FOR_EACH_ACCESS(i) {
-        int fd = text_open("file", accesses[i] | O_TRUNC);
+    FOR_EACH_ACCESS (i) {
+        int fd = text_open("file", text_access(i) | O_TRUNC);
         text_add(fd, "new");
         deny_writing();
         assert_errno(close(fd), EACCES);
@@ -54,9 +50,9 @@ static void opening_to_truncate(void **state)
 
 static void unlinking(void **state)
 {
-    FOR_EACH_ACCESS(i) {
+    FOR_EACH_ACCESS (i) {
         text_put("file", "old");
-        int fd = text_begin("file", accesses[i], "new");
+        int fd = text_begin("file", text_access(i), "new");
         faults_add("op=DeleteObject" DENIED "op=DeleteObjects" DENIED);
         assert_errno(text_remove("file"), EACCES);
         faults_end();
@@ -69,10 +65,10 @@ static void unlinking(void **state)
 /* It goes on under its old name. */
 static void renaming(void **state)
 {
-    FOR_EACH_ACCESS(i) {
+    FOR_EACH_ACCESS (i) {
         text_put("file", "old");
         text_put("target", "target");
-        int fd = text_begin("file", accesses[i], "new");
+        int fd = text_begin("file", text_access(i), "new");
         deny_writing();
         assert_errno(text_move("file", "target"), EACCES);
         faults_end();
@@ -86,9 +82,9 @@ static void renaming(void **state)
 
 static void closing_after_a_rename(void **state)
 {
-    FOR_EACH_ACCESS(i) {
+    FOR_EACH_ACCESS (i) {
         text_put("target", "target");
-        int fd = text_begin("fresh", accesses[i], "new");
+        int fd = text_begin("fresh", text_access(i), "new");
         assert_int_equal(text_move("fresh", "target"), 0);
         deny_writing();
         assert_errno(close(fd), EACCES);

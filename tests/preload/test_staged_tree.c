@@ -3,10 +3,6 @@
 
 #include <sys/wait.h>
 
-static const int accesses[] = {O_WRONLY, O_RDWR};
-
-#define FOR_EACH_ACCESS(name) for (unsigned name = 0; name < 2; name++)
-
 static void in_a_child(void (*act)(int fd), int fd)
 {
     pid_t pid = fork();
@@ -38,8 +34,8 @@ static void child_renames(int fd)
 
 static void renamed_by_a_child(void **state)
 {
-    FOR_EACH_ACCESS(i) {
-        int fd = text_begin("family", accesses[i], "abc");
+    FOR_EACH_ACCESS (i) {
+        int fd = text_begin("family", text_access(i), "abc");
         in_a_child(child_renames, fd);
         assert_false(text_exists("family"));
         assert_int_equal(text_size("family.2"), 6);
@@ -61,8 +57,8 @@ static void child_replaces(int fd)
 
 static void replaced_by_a_child(void **state)
 {
-    FOR_EACH_ACCESS(i) {
-        int fd = text_begin("family", accesses[i], "parent's");
+    FOR_EACH_ACCESS (i) {
+        int fd = text_begin("family", text_access(i), "parent's");
         in_a_child(child_replaces, fd);
         assert_int_equal(text_links(fd), 0);
         text_is("family", "child's");
@@ -81,9 +77,9 @@ static void child_moves_directory(int fd)
 
 static void directory_moved_by_a_child(void **state)
 {
-    FOR_EACH_ACCESS(i) {
+    FOR_EACH_ACCESS (i) {
         text_directory("nest");
-        int fd = text_begin("nest/file", accesses[i], "abc");
+        int fd = text_begin("nest/file", text_access(i), "abc");
         in_a_child(child_moves_directory, fd);
         assert_int_equal(text_size("nest.2/file"), 6);
         assert_int_equal(close(fd), 0);

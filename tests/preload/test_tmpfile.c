@@ -212,14 +212,10 @@ int main(void)
 {
     umask(022);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(never_named),
-        cmocka_unit_test(named),
-        cmocka_unit_test(named_by_descriptor),
-        cmocka_unit_test(refused),
-        cmocka_unit_test(kept_to_itself),
-        cmocka_unit_test(then_as_any_other),
-        cmocka_unit_test(several_at_once),
-        cmocka_unit_test(hard_links),
+        cmocka_unit_test(never_named),         cmocka_unit_test(named),
+        cmocka_unit_test(named_by_descriptor), cmocka_unit_test(refused),
+        cmocka_unit_test(kept_to_itself),      cmocka_unit_test(then_as_any_other),
+        cmocka_unit_test(several_at_once),     cmocka_unit_test(hard_links),
         cmocka_unit_test(temporary_kin),
     };
     return cmocka_run_group_tests_name("tmpfile", tests, NULL, NULL);

@@ -4,6 +4,14 @@
 
 #include "tests/preload/preload.h"
 
+/* What two kinds of writing there are: from beginning to end, and where one likes. */
+static inline int text_access(unsigned kind)
+{
+    return kind % 2 ? O_RDWR : O_WRONLY;
+}
+
+#define FOR_EACH_ACCESS(name) for (unsigned name = 0; name < 2; name++)
+
 static inline int text_open(const char *name, int flags)
 {
     int fd = open(preload_path(name), flags, 0644);
