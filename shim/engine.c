@@ -14,6 +14,7 @@
 #include "shim/calls/stdio.h"
 #include "shim/exit.h"
 #include "shim/report.h"
+#include "shim/stack.h"
 #include "shim/start.h"
 #include "shim/stats.h"
 
@@ -47,14 +48,16 @@ static int symbols_load(void *library)
         ENGINE_FUNCTIONS(F)
 #undef F
     };
+    _Static_assert(sizeof names / sizeof *names < STACK_CALLS_MAX, "an entry for each");
     void **slots = (void **)&engine_calls;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        slots[i] = dlsym(library, names[i]);
-        if (!slots[i]) {
+        void *function = dlsym(library, names[i]);
+        if (!function) {
             report_line("the engine library lacks %s: shim and engine are of different versions",
                         names[i]);
             return -ELIBACC;
         }
+        slots[i] = stack_wrap((unsigned)i + 1, function);
     }
     return 0;
 }
@@ -89,7 +92,8 @@ int engine_require(void)
     pthread_mutex_lock(&loading);
     now = state;
     if (!now) {
-        int result = engine_load();
+        int (*load)(void) = (int (*)(void))stack_wrap(0, (void *)engine_load);
+        int result = load();
         now = result < 0 ? result : 1;
         atomic_store_explicit(&state, now, memory_order_release);
         if (now == 1 && main_left)

@@ -10,7 +10,8 @@ GB=1000000000
 
 setup_file() {
     start_server bundled --discard --synthetic test/small=3M --synthetic test/large=24M
-    gcc -o "$BATS_FILE_TMPDIR/store" -I"$REPO/engine" "$REPO/tests/bats/programs/store.c" \
+    # shellcheck disable=SC2046 # a flag or none
+    gcc $(sanitizer_flags) -o "$BATS_FILE_TMPDIR/store" -I"$REPO/engine" "$REPO/tests/bats/programs/store.c" \
         -L"$B" -ls3dlio -Wl,-rpath,"$(realpath "$B")"
 }
 

@@ -161,7 +161,7 @@ teardown_file() { stop_server; }
 @test "dd: blocks, skips, counts" {
     same 'dd if={}/big.bin bs=64k status=none | sha256sum'
     same 'dd if={}/big.bin bs=4096 skip=1000 count=3 status=none | sha256sum'
-    same 'dd if={}/big.bin bs=1 skip=11999999 status=none | xxd'
+    same_odd 'dd if={}/big.bin bs=1 skip=11999999 status=none | xxd'
     same 'dd if={}/big.bin bs=1M iflag=fullblock status=none | wc -c'
     same 'dd if={}/big.bin bs=1M skip=100 status=none | wc -c'
     same 'dd if={}/absent status=none'
@@ -185,7 +185,7 @@ teardown_file() { stop_server; }
     same 'file {}/text/long.txt {}/big.bin {}/data.json {}/text'
     same 'jq -c ".rows[] | .id" {}/data.json'
     same 'jq . {}/text/short.txt'
-    same 'd=$(mktemp -d); cd $d; split -b 5M {}/big.bin; sha256sum x*; rm -r $d'
+    same_odd 'd=$(mktemp -d); cd $d; split -b 5M {}/big.bin; sha256sum x*; rm -r $d'
 }
 
 @test "paths: dot, dot-dot, double slash, trailing slash" {

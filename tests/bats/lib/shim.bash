@@ -62,6 +62,9 @@ add_data() {
 }
 
 # ---- running -------------------------------------------------------------------------------------
+# What a C program needs that is linked with a library of the build folder.
+sanitizer_flags() { [[ -z ${SAN:-} ]] || echo "-fsanitize=$SAN"; }
+
 preload_list() {
     local list=$B/libs3dlio_shim.so
     case ${SAN:-} in
@@ -110,6 +113,10 @@ same() {
         [[ ! -s $dir/virtual.err ]] || explain "stderr only under the shim: $(<"$dir/virtual.err")"
     fi
 }
+
+# same_odd TEMPLATE: the same, for dd and split with sizes that are no multiple of a page. These ask
+# aligned_alloc for them, which glibc grants and for which AddressSanitizer ends the program.
+same_odd() { [[ ${SAN:-} == *address* ]] || same "$1"; }
 
 # same_script INTERPRETER...: the same for a program on stdin; the folder is its only argument.
 same_script() {
