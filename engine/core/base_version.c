@@ -7,10 +7,12 @@
 #include "core/call.h"
 #include "core/engine.h"
 #include "core/names.h"
+#include "core/tags.h"
 
 static bool is_carried_on(const char *name)
 {
-    static const char *const others[] = {"mode", "uid", "gid", "mtime", "s3dlio-write-id"};
+    static const char *const others[] = {"mode",         "uid", "gid", "mtime", "s3dlio-write-id",
+                                         STORE_TAG_COUNT};
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(name, others[i]) == 0)
@@ -48,16 +50,32 @@ static int take(const struct store_object *object, const struct uri *uri,
     return 0;
 }
 
+static int take_tags(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                     struct base_version *base, struct error *err)
+{
+    int r = tags_fetch(engine, uri, limits, &base->metadata, err);
+
+    if (r < 0)
+        base_version_fini(base);
+    return r;
+}
+
 int base_version_look(struct engine *engine, const struct uri *uri, const struct limits *limits,
                       struct base_version *ret_base, struct error *err)
 {
     struct call *head = call_new(engine, STORE_HEAD, uri, limits, err);
+    struct base_version base;
     int r = head ? call_run(head, limits, err) : -error_errno(err);
 
-    if (head && r == 0)
-        r = take(&head->request.object, uri, ret_base, err);
-    else if (head && err->class == ERROR_NOT_FOUND)
+    if (head && r == 0) {
+        r = take(&head->request.object, uri, &base, err);
+        if (r == 0 && tags_exist(&head->request.object.metadata))
+            r = take_tags(engine, uri, limits, &base, err);
+        if (r == 0)
+            *ret_base = base;
+    } else if (head && err->class == ERROR_NOT_FOUND) {
         r = names_explain_missing(engine, uri, limits, err);
+    }
     call_delete(head);
     return r;
 }

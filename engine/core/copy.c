@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "core/call.h"
 #include "core/engine.h"
+#include "core/tags.h"
 
 #define PARTS_IN_FLIGHT 8u
 #define WRITE_ID_NAME   "s3dlio-write-id"
@@ -26,7 +27,8 @@ struct copying {
     struct copy *copy;
     struct call *head; /* of the source; NULL: the caller had it */
     const struct store_object *source;
-    struct store_metadata metadata;     /* of an exclusive copy: with an id of its own */
+    struct store_metadata metadata;     /* with an id of its own, with tags */
+    bool has_metadata;                  /* that is what is stored */
     char write_id[WRITE_ID_DIGITS + 1]; /* "" without */
     const struct limits *limits;
 };
@@ -34,7 +36,7 @@ struct copying {
 /* What is stored with the copy when the request has to say it. */
 static const struct store_metadata *metadata_of(const struct copying *copying)
 {
-    if (copying->write_id[0])
+    if (copying->has_metadata)
         return &copying->metadata;
     return copying->copy->metadata ? copying->copy->metadata : &copying->source->metadata;
 }
@@ -111,15 +113,31 @@ static int copy_whole(const struct copying *copying, struct error *err)
 
 /* ---- copies that replace nothing ---------------------------------------------------------------- */
 
-static int make_id(struct copying *copying, struct error *err)
+static int make_id(struct copying *copying)
 {
-    int r = store_metadata_copy(metadata_of(copying), &copying->metadata);
+    random_hex(copying->write_id, WRITE_ID_DIGITS);
+    return store_metadata_set(&copying->metadata, WRITE_ID_NAME, copying->write_id);
+}
 
-    if (r == 0) {
-        random_hex(copying->write_id, WRITE_ID_DIGITS);
-        r = store_metadata_set(&copying->metadata, WRITE_ID_NAME, copying->write_id);
-    }
-    return r < 0 ? error_set_errno(err, -r, "copying an object") : 0;
+/* What only a plain copy takes along by itself, and the id of one that has to be found again. */
+static int prepare_metadata(struct copying *copying, struct error *err)
+{
+    const struct copy *copy = copying->copy;
+    bool has_tags = tags_exist(&copying->source->metadata) && !copy->drops_tags;
+    bool has_id = copy->exclusive && copying->store->capabilities & STORE_CAP_METADATA;
+    int r;
+
+    if (!has_tags && !has_id)
+        return 0;
+    r = store_metadata_copy(metadata_of(copying), &copying->metadata);
+    copying->has_metadata = true;
+    if (r == 0 && has_id)
+        r = make_id(copying);
+    if (r < 0)
+        return error_set_errno(err, -r, "copying an object");
+    return has_tags
+               ? tags_fetch(copying->engine, copy->from, copying->limits, &copying->metadata, err)
+               : 0;
 }
 
 /* The last request has failed with r. If it may have worked all the same, the id in the metadata of
@@ -277,13 +295,23 @@ static void abort_upload(const struct copying *copying, const char *upload_id)
     limits_end(&limits);
 }
 
+static uint64_t part_bytes(const struct copying *copying)
+{
+    uint64_t bytes = range_plan_copy_part_bytes(copying->source->size_bytes);
+    uint64_t most = store_copy_max(copying->store);
+
+    if (most < STORE_PART_MIN)
+        most = STORE_PART_MIN;
+    return bytes < most ? bytes : most;
+}
+
 static int copy_parts(const struct copying *copying, struct error *err)
 {
     uint64_t size_bytes = copying->source->size_bytes;
     struct call *create = new_call(copying, STORE_UPLOAD_CREATE, err);
     struct parts parts = {
         .copying = copying,
-        .part_bytes = range_plan_copy_part_bytes(size_bytes),
+        .part_bytes = part_bytes(copying),
     };
     int r;
 
@@ -331,15 +359,14 @@ static int copy_run(struct copying *copying, struct error *err)
     bool exclusive = copying->copy->exclusive && (copying->store->capabilities & wanted) == wanted;
     int r = look_at_source(copying, err);
 
-    if (r == 0 && exclusive && (copying->store->capabilities & STORE_CAP_METADATA))
-        r = make_id(copying, err);
     if (r < 0)
         return r;
-    if (exclusive && copying->source->size_bytes == 0)
-        return put_empty(copying, err);
-    if (exclusive || copying->source->size_bytes > STORE_PART_MAX)
-        return copy_parts(copying, err);
-    return copy_whole(copying, err);
+    if (!exclusive && copying->source->size_bytes <= store_copy_max(copying->store))
+        return copy_whole(copying, err);
+    r = prepare_metadata(copying, err);
+    if (r < 0)
+        return r;
+    return copying->source->size_bytes == 0 ? put_empty(copying, err) : copy_parts(copying, err);
 }
 
 int copy_version(struct engine *engine, struct copy *copy, const struct limits *limits,

@@ -19,12 +19,12 @@ struct copy {
 };
 
 /* One version of `from`: the known one, else the one that is there at the beginning; by parts above
- * STORE_PART_MAX. ERROR_CHANGED when another one takes its place meanwhile. */
+ * store_copy_max. ERROR_CHANGED when another one takes its place meanwhile. */
 int copy_version(struct engine *engine, struct copy *copy, const struct limits *limits,
                  struct error *err);
 
 /* The version of `from` that is there at the beginning, with its metadata; by parts above
- * STORE_PART_MAX. -EXDEV between stores, or when the store cannot copy. */
+ * store_copy_max. -EXDEV between stores, or when the store cannot copy. */
 int copy_object(struct engine *engine, const struct uri *from, const struct uri *to,
                 const struct limits *limits, struct error *err);
 

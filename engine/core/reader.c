@@ -51,7 +51,7 @@ static void learn(struct reader *reader, const struct store_object *object)
     attr_from_object(object, &reader->uri, &reader->attr);
     memcpy(reader->etag, reader->attr.etag, sizeof reader->etag);
     memcpy(reader->content_type, object->content_type, sizeof reader->content_type);
-    reader->is_tagged = store_metadata_get(&object->metadata, ":x-amz-tagging-count");
+    reader->is_tagged = store_metadata_get(&object->metadata, STORE_TAG_COUNT);
 }
 
 static void on_first_object(struct range *range)

@@ -194,9 +194,12 @@ static int end_copy(struct ring *ring, struct error *err)
 
 static int copy_one(struct ring *ring, size_t index, struct error *err)
 {
-    int r = 0;
+    struct store *store;
+    int r = engine_store(ring->work->engine, ring->work->from->scheme, &store, err);
 
-    if (ring->work->tree->items[index].size_bytes > STORE_PART_MAX)
+    if (r < 0)
+        return r;
+    if (ring->work->tree->items[index].size_bytes > store_copy_max(store))
         return copy_large(ring->work, index, err);
     if (ring->begun - ring->ended == ring->width)
         r = end_copy(ring, err);

@@ -300,7 +300,8 @@ int fault_store_wrap(struct store *inner, struct store **ret_store, struct error
 
     if (!store)
         return error_set(err, ERROR_NO_MEMORY, "no memory for a store");
-    store->base = (struct store){&store_fault_ops, inner->capabilities & ~STORE_CAP_INLINE};
+    store->base = (struct store){.ops = &store_fault_ops,
+                                 .capabilities = inner->capabilities & ~STORE_CAP_INLINE};
     store->inner = inner;
     pthread_mutex_init(&store->lock, NULL);
     *ret_store = &store->base;

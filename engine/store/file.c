@@ -195,6 +195,14 @@ static int file_delete_bucket(struct file_store *store, struct store_request *re
     return r;
 }
 
+static int file_get_tags(struct file_store *store, struct store_request *request,
+                         struct error *err)
+{
+    (void)store;
+    (void)request;
+    return error_set(err, ERROR_UNSUPPORTED, "files have no tags");
+}
+
 static file_operation_fn *const file_operations[STORE_OPERATION_COUNT] = {
     [STORE_HEAD] = file_head,
     [STORE_PUT] = file_put,
@@ -211,6 +219,7 @@ static file_operation_fn *const file_operations[STORE_OPERATION_COUNT] = {
     [STORE_UPLOAD_PART_COPY] = file_upload_part_copy,
     [STORE_UPLOAD_COMPLETE] = file_upload_complete,
     [STORE_UPLOAD_ABORT] = file_upload_abort,
+    [STORE_GET_TAGS] = file_get_tags,
     [STORE_UPLOAD_LIST] = file_upload_list,
 };
 
@@ -246,7 +255,7 @@ static int file_open(const struct options *options, struct store **ret_store, st
 
     if (!store)
         return error_set(err, ERROR_NO_MEMORY, "no memory for a store");
-    store->base = (struct store){&store_file_ops, store_file_ops.capabilities};
+    store->base = (struct store){.ops = &store_file_ops, .capabilities = store_file_ops.capabilities};
     length = snprintf(store->root, sizeof store->root, "%s", root && root[0] ? root : "/");
     if (length >= (int)sizeof store->root || store->root[0] != '/') {
         free(store);

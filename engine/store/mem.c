@@ -66,7 +66,7 @@ int mem_describe_object(struct mem_object *object, const struct store_request *r
         return error_set(err, ERROR_NO_MEMORY, "no memory for metadata");
     memcpy(attributes->metadata.data, request->metadata->data, request->metadata->length);
     attributes->metadata.length = request->metadata->length;
-    return 0;
+    return store_metadata_set(&attributes->metadata, STORE_TAG_COUNT, NULL);
 }
 
 struct mem_object *mem_object_from_body(const struct store_request *request, struct error *err)
@@ -105,6 +105,10 @@ static int answer_object(struct store_request *request, const struct mem_object 
             return error_set(err, ERROR_NO_MEMORY, "no memory for metadata");
         memcpy(metadata.data, object->attributes.metadata.data, object->attributes.metadata.length);
         metadata.length = object->attributes.metadata.length;
+    }
+    if (store_metadata_get(&metadata, STORE_TAGS)) {
+        store_metadata_set(&metadata, STORE_TAGS, NULL);
+        store_metadata_set(&metadata, STORE_TAG_COUNT, "1");
     }
     request->object = object->attributes;
     request->object.metadata = metadata;
@@ -194,6 +198,19 @@ static int mem_head(struct mem_store *store, struct store_request *request, stru
     return object ? answer_object(request, object, err) : -error_errno(err);
 }
 
+static int mem_get_tags(struct mem_store *store, struct store_request *request, struct error *err)
+{
+    struct mem_object *object = find_object(store, request->bucket, request->key, NULL, err);
+    const char *tags;
+
+    if (!object)
+        return -error_errno(err);
+    tags = store_metadata_get(&object->attributes.metadata, STORE_TAGS);
+    if (tags && store_metadata_set(&request->object.metadata, STORE_TAGS, tags) < 0)
+        return error_set(err, ERROR_NO_MEMORY, "no memory for tags");
+    return 0;
+}
+
 /* Inserts an object that is complete, and answers with its ETag. */
 static int insert_object(struct mem_bucket *bucket, struct store_request *request,
                          struct mem_object *object, struct error *err)
@@ -222,11 +239,23 @@ static int mem_put(struct mem_store *store, struct store_request *request, struc
     return object ? insert_object(bucket, request, object, err) : -error_errno(err);
 }
 
+/* The source's or the request's; tags have a will of their own. */
+static int copied_metadata(const struct store_request *request, const struct store_metadata *source,
+                           struct store_metadata *ret_metadata)
+{
+    const char *tags = request->drop_tags ? NULL : store_metadata_get(source, STORE_TAGS);
+    int r = store_metadata_copy(request->metadata ? request->metadata : source, ret_metadata);
+
+    return r < 0 ? r : store_metadata_set(ret_metadata, STORE_TAGS, tags);
+}
+
 static int mem_copy(struct mem_store *store, struct store_request *request, struct error *err)
 {
     struct mem_bucket *bucket = mem_find_bucket(store, request->bucket, err);
     struct mem_object *source, *object;
     struct store_request as_source = *request;
+    struct store_metadata metadata = {0};
+    int r;
 
     if (!bucket)
         return -error_errno(err);
@@ -241,14 +270,20 @@ static int mem_copy(struct mem_store *store, struct store_request *request, stru
     object->crc32c = source->crc32c;
     /* As a store whose ETags come from the content. */
     memcpy(object->attributes.etag, source->attributes.etag, sizeof object->attributes.etag);
-    if (!request->metadata) {
-        as_source.metadata = &source->attributes.metadata;
+    if (!request->metadata)
         as_source.content_type = source->attributes.content_type;
+    as_source.metadata = &metadata;
+    r = copied_metadata(request, &source->attributes.metadata, &metadata);
+    if (r < 0) {
+        mem_object_unref(object);
+        store_metadata_fini(&metadata);
+        return error_set_errno(err, -r, "no memory for the copy");
     }
-    if (insert_object(bucket, &as_source, object, err) < 0)
-        return -error_errno(err);
-    request->object = as_source.object;
-    return 0;
+    r = insert_object(bucket, &as_source, object, err);
+    store_metadata_fini(&metadata);
+    if (r == 0)
+        request->object = as_source.object;
+    return r;
 }
 
 static int mem_delete(struct mem_store *store, struct store_request *request, struct error *err)
@@ -333,6 +368,7 @@ static mem_operation_fn *const mem_operations[STORE_OPERATION_COUNT] = {
     [STORE_UPLOAD_PART_COPY] = mem_upload_copy,
     [STORE_UPLOAD_COMPLETE] = mem_upload_complete,
     [STORE_UPLOAD_ABORT] = mem_upload_abort,
+    [STORE_GET_TAGS] = mem_get_tags,
     [STORE_UPLOAD_LIST] = mem_upload_list,
 };
 
@@ -370,7 +406,7 @@ static int mem_open(const struct options *options, struct store **ret_store, str
     (void)options;
     if (!store)
         return error_set(err, ERROR_NO_MEMORY, "no memory for a store");
-    store->base = (struct store){&store_mem_ops, store_mem_ops.capabilities};
+    store->base = (struct store){.ops = &store_mem_ops, .capabilities = store_mem_ops.capabilities};
     pthread_mutex_init(&store->lock, NULL);
     *ret_store = &store->base;
     return 0;

@@ -34,6 +34,7 @@ static const struct s3_operation *const s3_rows[STORE_OPERATION_COUNT] = {
     [STORE_UPLOAD_PART_COPY] = &s3_upload_part_copy,
     [STORE_UPLOAD_COMPLETE] = &s3_upload_complete,
     [STORE_UPLOAD_ABORT] = &s3_upload_abort,
+    [STORE_GET_TAGS] = &s3_get_tags,
     [STORE_UPLOAD_LIST] = &s3_upload_list,
 };
 
@@ -267,7 +268,7 @@ static int s3_open(const struct options *options, struct store **ret_store, stru
 
     if (!store)
         return error_set(err, ERROR_NO_MEMORY, "no memory for a store");
-    store->base = (struct store){&store_s3_ops, store_s3_ops.capabilities};
+    store->base = (struct store){.ops = &store_s3_ops, .capabilities = store_s3_ops.capabilities};
     pthread_mutex_init(&store->lock, NULL);
     r = credential_chain_new(options, &store->chain, err);
     if (r == 0)

@@ -170,7 +170,7 @@ void s3_call_free(struct s3_call *call);
 extern const struct s3_operation s3_get, s3_head, s3_put, s3_delete, s3_delete_many, s3_copy;
 extern const struct s3_operation s3_list, s3_list_buckets, s3_create_bucket, s3_delete_bucket;
 extern const struct s3_operation s3_upload_create, s3_upload_part, s3_upload_part_copy,
-    s3_upload_complete, s3_upload_abort, s3_upload_list;
+    s3_upload_complete, s3_upload_abort, s3_upload_list, s3_get_tags;
 
 /* Copies an ETag, XML's quotes already undone. 0, or -errno with *err when it is too long. */
 int s3_copy_etag(char ret_etag[STORE_ETAG_MAX], const char *value, struct error *err);

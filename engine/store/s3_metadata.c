@@ -69,11 +69,9 @@ static const char *const own_headers[] = {
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-storage-class",
+    &STORE_TAGS[1],
     "x-amz-website-redirect-location",
 };
-
-/* What HEAD tells besides, and is not to be sent. */
-#define TAGGING_COUNT "x-amz-tagging-count"
 
 static bool is_own_header(const char *name)
 {
@@ -261,7 +259,7 @@ int s3_metadata_read(const struct http_head *head, struct store_metadata *ret_me
         char *value;
         int r;
 
-        if (is_own_header(header->name) || strcmp(header->name, TAGGING_COUNT) == 0) {
+        if (is_own_header(header->name) || strcmp(header->name, &STORE_TAG_COUNT[1]) == 0) {
             if (read_own_header(header, ret_metadata) == -ENOMEM)
                 return -ENOMEM;
             continue;

@@ -39,6 +39,7 @@ static const char *const operation_names[STORE_OPERATION_COUNT] = {
     [STORE_UPLOAD_PART_COPY] = "UploadPartCopy",
     [STORE_UPLOAD_COMPLETE] = "CompleteMultipartUpload",
     [STORE_UPLOAD_ABORT] = "AbortMultipartUpload",
+    [STORE_GET_TAGS] = "GetObjectTagging",
     [STORE_UPLOAD_LIST] = "ListMultipartUploads",
 };
 

@@ -57,6 +57,8 @@ enum store_capability {
 /* Object metadata (x-amz-meta-*): pairs "name\0value\0" in a row, names in lower case. A name that
  * begins with ':' is one of the object's own headers (":cache-control"), kept here so that whoever
  * writes an object anew under its old metadata keeps those, too. */
+#define STORE_TAGS      ":x-amz-tagging"       /* k=v&…: put, create; answer to STORE_GET_TAGS */
+#define STORE_TAG_COUNT ":x-amz-tagging-count" /* get, head: there are tags; not stored */
 struct store_metadata {
     char *data; /* owned; NULL when empty */
     size_t length;
@@ -137,6 +139,7 @@ enum store_operation {
     STORE_UPLOAD_PART_COPY, /* source_*, offset, length → part */
     STORE_UPLOAD_COMPLETE,  /* parts */
     STORE_UPLOAD_ABORT,
+    STORE_GET_TAGS,    /* → object.metadata has STORE_TAGS, if there are any */
     STORE_UPLOAD_LIST, /* uploads in flight below prefix, token → page; mtime is the beginning */
     STORE_OPERATION_COUNT,
 };
@@ -242,8 +245,13 @@ struct store_ops {
 /* First member of every store's own struct. */
 struct store {
     const struct store_ops *ops;
-    unsigned capabilities; /* of this instance: may be less than the table's */
+    unsigned capabilities;   /* of this instance: may be less than the table's */
+    uint64_t copy_max_bytes; /* what STORE_COPY copies at most; 0: STORE_PART_MAX */
 };
+static inline uint64_t store_copy_max(const struct store *store)
+{
+    return store->copy_max_bytes ? store->copy_max_bytes : STORE_PART_MAX;
+}
 
 /* The row for a scheme, or NULL. */
 const struct store_ops *store_find(const char *scheme);

@@ -120,6 +120,72 @@ static void copy_keeps_or_replaces(void **state)
     assert_class(try_delete("to"), ERROR_NONE);
 }
 
+/* The tags of the object; NULL: HEAD tells of none. */
+static void assert_tags(const char *key, const char *tags)
+{
+    struct call call;
+    bool told;
+
+    call_init(&call, STORE_HEAD, key);
+    assert_class(call_do(&call), ERROR_NONE);
+    told = store_metadata_get(&call.request.object.metadata, STORE_TAG_COUNT);
+    assert_null(store_metadata_get(&call.request.object.metadata, STORE_TAGS));
+    call_fini(&call);
+    assert_int_equal(told, tags != NULL);
+    call_init(&call, STORE_GET_TAGS, key);
+    assert_class(call_do(&call), ERROR_NONE);
+    if (tags)
+        assert_string_equal(store_metadata_get(&call.request.object.metadata, STORE_TAGS), tags);
+    else
+        assert_null(store_metadata_get(&call.request.object.metadata, STORE_TAGS));
+    call_fini(&call);
+}
+
+static void copy_tagged(bool replace, bool drop)
+{
+    struct store_metadata metadata = {0};
+    struct call call;
+
+    assert_int_equal(store_metadata_add(&metadata, "mode", "other"), 0);
+    call_init(&call, STORE_COPY, "to");
+    call.request.source_bucket = run.bucket;
+    call.request.source_key = "tagged";
+    call.request.metadata = replace ? &metadata : NULL;
+    call.request.drop_tags = drop;
+    assert_class(call_do(&call), ERROR_NONE);
+    call_fini(&call);
+    store_metadata_fini(&metadata);
+}
+
+static void tags(void **state)
+{
+    static const char text[] = "team=a%20b%2Fc%3D";
+    struct store_metadata metadata = {0};
+    struct call call;
+
+    (void)state;
+    if (!run.traits->has_tags) {
+        put_text("tagged", "x");
+        call_init(&call, STORE_GET_TAGS, "tagged");
+        assert_class(call_do(&call), ERROR_UNSUPPORTED);
+        call_fini(&call);
+        assert_class(try_delete("tagged"), ERROR_NONE);
+        return;
+    }
+    assert_int_equal(store_metadata_add(&metadata, STORE_TAGS, text), 0);
+    put_described("tagged", &metadata, "text/plain");
+    assert_tags("tagged", text);
+    copy_tagged(false, false);
+    assert_tags("to", text);
+    copy_tagged(true, false);
+    assert_tags("to", text);
+    copy_tagged(true, true);
+    assert_tags("to", NULL);
+    store_metadata_fini(&metadata);
+    assert_class(try_delete("tagged"), ERROR_NONE);
+    assert_class(try_delete("to"), ERROR_NONE);
+}
+
 /* Names become header names, values header lines: neither may smuggle one in. */
 static void names_are_checked(void **state)
 {
@@ -160,6 +226,7 @@ int cases_metadata(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(copy_keeps_or_replaces),
+        cmocka_unit_test(tags),
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(header_values_are_checked),
     };

@@ -262,6 +262,39 @@ static void copied_parts(void **state)
     assert_object("mp/whole", 2 * PART);
 }
 
+/* What was sent under one key becomes parts of an upload to another, and the first key is free before
+ * that is complete: how a stream is renamed. */
+static void moved_parts(void **state)
+{
+    char etag[STORE_ETAG_MAX];
+    struct upload upload;
+    struct call call;
+
+    (void)state;
+    put_text("mp/replaced", "as before");
+    upload_begin(&upload, "mp/old", true, NULL);
+    assert_class(upload_part(&upload, 1, 0, PART), ERROR_NONE);
+    assert_class(upload_part(&upload, 2, PART, PART), ERROR_NONE);
+    complete_init(&call, &upload, 2);
+    call.request.if_none_match = true;
+    assert_class(call_do(&call), ERROR_NONE);
+    strcpy(etag, call.request.object.etag);
+    call_fini(&call);
+
+    upload_begin(&upload, "mp/replaced", false, NULL);
+    assert_class(upload_copy(&upload, 1, "mp/old", 0, PART, etag), ERROR_NONE);
+    assert_class(upload_copy(&upload, 2, "mp/old", PART, PART, etag), ERROR_NONE);
+    call_init(&call, STORE_DELETE, "mp/old");
+    call.request.if_match = etag;
+    assert_class(call_do(&call), ERROR_NONE);
+    call_fini(&call);
+    assert_class(try_head("mp/old"), ERROR_NOT_FOUND);
+    put_text("mp/old", "another's");
+    assert_class(upload_part(&upload, 3, 2 * PART, 77), ERROR_NONE);
+    assert_class(upload_complete(&upload, 3), ERROR_NONE);
+    assert_object("mp/replaced", 2 * PART + 77);
+}
+
 static void copied_parts_with_checksum(void **state)
 {
     struct upload upload;
@@ -410,6 +443,7 @@ int cases_multipart(void)
         cmocka_unit_test(small_parts),
         cmocka_unit_test(wrong_total),
         cmocka_unit_test(copied_parts),
+        cmocka_unit_test(moved_parts),
         cmocka_unit_test(copied_parts_with_checksum),
         cmocka_unit_test(conditions_of_complete),
         cmocka_unit_test(aborting),

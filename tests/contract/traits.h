@@ -19,6 +19,7 @@ struct traits {
     const char *scheme;
     bool is_server; /* reached by HTTP: credentials and regions matter */
     bool has_metadata;
+    bool has_tags;                /* and HEAD tells of them */
     bool has_real_directories;    /* "dir/" shows up by itself in listings */
     bool checks_crc;              /* a wrong checksum of a body is refused */
     bool checks_total_crc;        /* of an upload at its completion */

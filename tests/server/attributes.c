@@ -4,17 +4,21 @@
 #include "attributes.h"
 
 #include "encode.h"
+#include "handlers.h"
 #include "request.h"
 #include "server.h"
+#include "xml.h"
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define META_PREFIX       "x-amz-meta-"
 #define META_PREFIX_BYTES (sizeof(META_PREFIX) - 1)
 #define META_MAX_BYTES    2048
+#define TAGGING           "x-amz-tagging" /* kept as the request says it: k=v&... */
 
 static const char *const STORED[] = {
     "cache-control",
@@ -24,6 +28,7 @@ static const char *const STORED[] = {
     "expires",
     "x-amz-server-side-encryption",
     "x-amz-storage-class",
+    TAGGING,
     "x-amz-website-redirect-location",
 };
 
@@ -87,8 +92,7 @@ static unsigned count_tags(const char *tagging)
     return count;
 }
 
-enum s3_error attributes_read(struct request *request, struct headers *ret_headers,
-                              unsigned *ret_tag_count)
+enum s3_error attributes_read(struct request *request, struct headers *ret_headers)
 {
     struct collect collect = {0};
     for (size_t i = 0; i < sizeof(STORED) / sizeof(STORED[0]); i++) {
@@ -104,7 +108,55 @@ enum s3_error attributes_read(struct request *request, struct headers *ret_heade
         return collect.failed ? S3_InternalError : S3_MetadataTooLarge;
     }
     *ret_headers = collect.headers;
-    *ret_tag_count = count_tags(request_header(request, "x-amz-tagging"));
+    return S3_OK;
+}
+
+int attributes_take_tags(const struct headers *from, struct headers *headers)
+{
+    const char *tags = from ? headers_get(from, TAGGING) : NULL;
+    headers_remove(headers, TAGGING);
+    return tags ? headers_add(headers, TAGGING, tags) : 0;
+}
+
+/* One Tag of "key=value", percent-encoded. */
+static bool answer_tag(struct buf *out, const char *pair, size_t length)
+{
+    size_t name_length = strcspn(pair, "=&");
+    size_t value_at = name_length + (name_length < length);
+    char *name = encode_uri_decode(pair, name_length, true);
+    char *value = encode_uri_decode(pair + value_at, length - value_at, true);
+    bool ok = name && value;
+    if (ok) {
+        buf_add(out, "<Tag>");
+        xml_element(out, "Key", name);
+        xml_element(out, "Value", value);
+        buf_add(out, "</Tag>");
+    }
+    free(name);
+    free(value);
+    return ok;
+}
+
+enum s3_error attributes_tags_run(struct request *request)
+{
+    struct object *object;
+    struct buf *out = &request->answer.text;
+    bool ok = true;
+    enum s3_error error =
+        store_get(&request->server->store, request->bucket, request->key, &object);
+    if (error)
+        return error;
+    buf_add(out, XML_HEADER "<Tagging" XML_NAMESPACE "><TagSet>");
+    const char *tags = headers_get(&object->headers, TAGGING);
+    for (size_t length; ok && tags && *tags; tags += length + (tags[length] == '&')) {
+        length = strcspn(tags, "&");
+        ok = length == 0 || answer_tag(out, tags, length);
+    }
+    buf_add(out, "</TagSet></Tagging>");
+    object_unref(object);
+    if (!ok)
+        return S3_InvalidArgument;
+    answer_xml(request, 200);
     return S3_OK;
 }
 
@@ -133,13 +185,13 @@ void attributes_answer(struct request *request, const struct object *object, boo
     for (const char *name = headers_first(&object->headers, &value); name;
          name = headers_next(&object->headers, &value)) {
         has_type |= !strcmp(name, "content-type");
-        if (strcmp(name, "x-amz-storage-class") || strcmp(value, "STANDARD"))
+        if (!strcmp(name, TAGGING))
+            answer_header_u64(request, TAGGING "-count", count_tags(value));
+        else if (strcmp(name, "x-amz-storage-class") || strcmp(value, "STANDARD"))
             answer_header(request, name, value);
     }
     if (!has_type)
         answer_header(request, "content-type", "binary/octet-stream");
-    if (object->tag_count)
-        answer_header_u64(request, "x-amz-tagging-count", object->tag_count);
     if (with_checksum)
         attributes_answer_checksum(request, object->checksum_kind, object->checksum,
                                    object->checksum_parts);

@@ -15,8 +15,9 @@ struct request;
 struct server;
 
 /* The storable headers of a request. MetadataTooLarge, InternalError. */
-enum s3_error attributes_read(struct request *request, struct headers *ret_headers,
-                              unsigned *ret_tag_count);
+enum s3_error attributes_read(struct request *request, struct headers *ret_headers);
+/* The tags become those among the other headers (NULL: none). 0 or -ENOMEM. */
+int attributes_take_tags(const struct headers *from, struct headers *headers);
 /* Last-Modified, ETag, the stored headers, and the checksum when asked for. */
 void attributes_answer(struct request *request, const struct object *object, bool with_checksum);
 void attributes_answer_checksum(struct request *request, enum checksum_kind kind,

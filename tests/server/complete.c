@@ -177,7 +177,6 @@ static enum s3_error build(struct request *request, const struct upload *upload,
         error = check_declared(request, object);
     if (!error && headers_copy(&upload->headers, &object->headers))
         error = S3_InternalError;
-    object->tag_count = upload->tag_count;
     object->modified = server_now(request->server);
     return error;
 }

@@ -64,10 +64,27 @@ static enum s3_error open_source(struct request *request, struct source *source)
     return error == S3_NotModified ? S3_PreconditionFailed : error;
 }
 
-static bool is_replace(struct request *request)
+static bool is_replace(struct request *request, const char *name)
 {
-    const char *directive = request_header(request, "x-amz-metadata-directive");
+    const char *directive = request_header(request, name);
     return directive && !strcmp(directive, "REPLACE");
+}
+
+/* The source's, or those of the request. */
+static enum s3_error take_tags(struct request *request, const struct object *from,
+                               struct headers *headers)
+{
+    struct headers own = {0};
+    const struct headers *tagged = &from->headers;
+    enum s3_error error = S3_OK;
+    if (is_replace(request, "x-amz-tagging-directive")) {
+        error = attributes_read(request, &own);
+        tagged = &own;
+    }
+    if (!error && attributes_take_tags(tagged, headers))
+        error = S3_InternalError;
+    headers_fini(&own);
+    return error;
 }
 
 /* MD5 or another checksum over a body, wherever it lies. */
@@ -95,13 +112,12 @@ static enum s3_error fill_copy(struct request *request, const struct object *fro
     struct server *server = request->server;
     uint8_t md5[CHECKSUM_MAX_BYTES];
     enum s3_error error = S3_OK;
-    if (is_replace(request)) {
-        error = attributes_read(request, &object->headers, &object->tag_count);
-    } else {
-        object->tag_count = from->tag_count;
-        if (headers_copy(&from->headers, &object->headers))
-            error = S3_InternalError;
-    }
+    if (is_replace(request, "x-amz-metadata-directive"))
+        error = attributes_read(request, &object->headers);
+    else if (headers_copy(&from->headers, &object->headers))
+        error = S3_InternalError;
+    if (!error)
+        error = take_tags(request, from, &object->headers);
     if (!error && body_append(&object->body, &from->body))
         error = S3_InternalError;
     if (!error && server->config.etag_md5)
@@ -163,8 +179,8 @@ enum s3_error copy_run(struct request *request)
     enum s3_error error = open_source(request, &source);
     if (!error && source.object->body.size > MAX_COPY_BYTES)
         error = S3_InvalidRequest;
-    if (!error && !is_replace(request) && !strcmp(source.bucket, request->bucket) &&
-        !strcmp(source.key, request->key))
+    if (!error && !is_replace(request, "x-amz-metadata-directive") &&
+        !strcmp(source.bucket, request->bucket) && !strcmp(source.key, request->key))
         error = S3_InvalidRequest; /* onto itself, changing nothing */
     if (!error && request->fault.action == FAULT_ERROR200)
         answer_result(request, "", "", 0);

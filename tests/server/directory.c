@@ -165,8 +165,8 @@ static void write_attributes(const struct object *object, struct buf *text)
 {
     buf_add(text, "key ");
     encode_uri(text, object->key, true);
-    buf_printf(text, "\netag %s\nmodified %lld\ntags %u\n", object->etag,
-               (long long)object->modified, object->tag_count);
+    buf_printf(text, "\netag %s\nmodified %lld\n", object->etag,
+               (long long)object->modified);
     if (object->checksum_kind) {
         char hex[2 * CHECKSUM_MAX_BYTES + 1];
         encode_hex(hex, object->checksum, CHECKSUM_MAX_BYTES);

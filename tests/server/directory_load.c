@@ -164,8 +164,6 @@ static bool load_line(const struct loader *loader, struct object *object, char *
         return snprintf(object->etag, sizeof(object->etag), "%s", rest) > 0;
     if (!strcmp(line, "modified"))
         object->modified = (time_t)strtoll(rest, NULL, 10);
-    else if (!strcmp(line, "tags"))
-        object->tag_count = (unsigned)strtoul(rest, NULL, 10);
     else if (!strcmp(line, "checksum"))
         return load_checksum(object, rest);
     else if (!strcmp(line, "header"))

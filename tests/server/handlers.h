@@ -17,6 +17,9 @@ enum s3_error bucket_delete(struct request *request);
 enum s3_error bucket_location(struct request *request);
 enum s3_error bucket_versioning(struct request *request);
 
+/* attributes.c: GetObjectTagging */
+enum s3_error attributes_tags_run(struct request *request);
+
 /* get.c: GetObject and HeadObject */
 enum s3_error get_run(struct request *request);
 

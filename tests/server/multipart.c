@@ -52,7 +52,7 @@ enum s3_error multipart_create_run(struct request *request)
         return S3_InternalError;
     enum s3_error error = read_checksum(request, upload);
     if (!error)
-        error = attributes_read(request, &upload->headers, &upload->tag_count);
+        error = attributes_read(request, &upload->headers);
     char id[UPLOAD_ID_BYTES];
     attributes_new_id(request->server, id);
     memcpy(upload->id, id, sizeof(id));

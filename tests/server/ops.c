@@ -31,6 +31,8 @@ static const struct op OPS[] = {
     {"DeleteObjects", "POST", LEVEL_BUCKET, "delete", NULL, true, TEXT, NULL, delete_many_run},
 
     {"ListParts", "GET", LEVEL_OBJECT, "uploadId", NULL, false, NONE, NULL, uploads_parts_run},
+    {"GetObjectTagging", "GET", LEVEL_OBJECT, "tagging", NULL, false, NONE, NULL,
+     attributes_tags_run},
     {"GetObject", "GET", LEVEL_OBJECT, NULL, NULL, false, NONE, NULL, get_run},
     {"HeadObject", "HEAD", LEVEL_OBJECT, NULL, NULL, false, NONE, NULL, get_run},
     {"UploadPartCopy", "PUT", LEVEL_OBJECT, "uploadId", "x-amz-copy-source", true, NONE, NULL,
@@ -50,7 +52,7 @@ static const struct op OPS[] = {
 
 enum { OP_COUNT = sizeof(OPS) / sizeof(OPS[0]) };
 
-/* Functions of S3 that a plain GET or PUT must not be taken for. */
+/* Functions of S3 that a plain GET or PUT must not be taken for, where no row asks for them. */
 static const char *const ABSENT[] = {
     "accelerate",
     "acl",
@@ -97,19 +99,27 @@ static bool fits(struct request *request, const struct op *op, enum op_level lev
            (!op->header || request_header(request, op->header));
 }
 
+static bool is_absent(struct request *request)
+{
+    for (size_t i = 0; i < sizeof(ABSENT) / sizeof(ABSENT[0]); i++)
+        if (request_has_query(request, ABSENT[i]))
+            return true;
+    return false;
+}
+
 enum s3_error ops_route(struct request *request)
 {
     enum op_level level = level_of(request);
-    for (size_t i = 0; i < sizeof(ABSENT) / sizeof(ABSENT[0]); i++)
-        if (request_has_query(request, ABSENT[i]))
-            return S3_NotImplemented;
+    bool absent = is_absent(request);
     for (size_t i = 0; i < OP_COUNT; i++) {
         if (!fits(request, &OPS[i], level))
             continue;
+        if (absent && !OPS[i].query)
+            return S3_NotImplemented;
         request->op = &OPS[i];
         return S3_OK;
     }
-    return S3_MethodNotAllowed;
+    return absent ? S3_NotImplemented : S3_MethodNotAllowed;
 }
 
 unsigned ops_number(const struct op *op)

@@ -13,11 +13,10 @@
 enum s3_error put_begin(struct request *request)
 {
     struct headers headers;
-    unsigned tag_count;
     char region[STORE_REGION_BYTES];
     if (!store_bucket_region(&request->server->store, request->bucket, region))
         return S3_NoSuchBucket;
-    enum s3_error error = attributes_read(request, &headers, &tag_count);
+    enum s3_error error = attributes_read(request, &headers);
     if (error)
         return error;
     headers_fini(&headers);
@@ -42,7 +41,7 @@ enum s3_error put_run(struct request *request)
     struct object *object = object_new(request->key);
     if (!object)
         return S3_InternalError;
-    enum s3_error error = attributes_read(request, &object->headers, &object->tag_count);
+    enum s3_error error = attributes_read(request, &object->headers);
     object->generation = next_generation(request);
     uint64_t position = pattern_start(object->key) + (uint64_t)object->generation * PATTERN_STEP;
     if (!error)

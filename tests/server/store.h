@@ -39,7 +39,6 @@ struct object {
     struct body body;
     struct headers headers; /* content-type, x-amz-meta-* …, lower case */
     time_t modified;
-    unsigned tag_count;
     enum checksum_kind checksum_kind;
     unsigned checksum_parts; /* > 0: a checksum of checksums of that many parts */
     uint8_t checksum[CHECKSUM_MAX_BYTES];

@@ -30,7 +30,6 @@ struct upload {
     char id[UPLOAD_ID_BYTES];
     char *key;
     time_t started;
-    unsigned tag_count;
     struct headers headers;
     enum checksum_kind checksum_kind;
     bool full_object;            /* x-amz-checksum-type FULL_OBJECT */

@@ -218,6 +218,9 @@ empty=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
     head_has 'content-type: text/odd'
     head_has 'cache-control: no-store'
     head_has 'x-amz-tagging-count: 2'
+    [ "$(s3 "$U/demo/a%20b/%C3%A9?tagging=")" = 200 ]
+    body_has '<Tag><Key>b</Key><Value>2</Value></Tag>'
+    [ "$(s3 -X PUT -d '' "$U/demo/a%20b/%C3%A9?tagging=")" = 501 ]
     [ "$(s3 -I "$U/demo/a%20b/%C3%A9")" = 200 ]
     head_has 'content-length: 10'
     for range in 2-4:234 7-:789 -2:89 5-99:56789; do
