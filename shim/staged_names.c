@@ -165,16 +165,44 @@ static int rename_ordered(struct staged *staged, const struct vpath *to, unsigne
     return result;
 }
 
-int staged_rename(const char *from, const struct vpath *to, unsigned flags)
+static int rename_taken(struct staged *staged, const char *from, const struct vpath *to,
+                        unsigned flags)
 {
-    int locked;
     struct s3dlio_attr attr;
-    struct staged *staged = staged_take(from, &locked);
     if (!staged)
         return staged_stat(from, &attr) ? report_refusal(STAGED_ELSEWHERE, from) : 0;
     int result = rename_ordered(staged, to, flags);
-    staged_give(staged, locked);
     return result < 0 ? result : 1;
+}
+
+/* Two at a time are taken in the order of their names, so that renames do not wait for each other. */
+int staged_rename(const struct vpath *from, const struct vpath *to, unsigned flags,
+                  int (*otherwise)(const void *arg), const void *arg)
+{
+    int locked = 0, victim_locked = 0;
+    bool victim_first = strcmp(to->path, from->path) < 0;
+    struct staged *victim = victim_first ? staged_take(to->path, &victim_locked) : NULL;
+    struct staged *staged = staged_take(from->path, &locked);
+    if (!victim_first)
+        victim = staged_take(to->path, &victim_locked);
+    int result = rename_taken(staged, from->path, to, flags);
+    if (!result) {
+        result = otherwise(arg);
+        if (!result)
+            staged_unlink(to->path);
+    }
+    staged_give(staged, locked);
+    staged_give(victim, victim_locked);
+    return result < 0 ? result : 0;
+}
+
+static int follow(const struct vpath *from, const struct vpath *to)
+{
+    int locked = 0;
+    struct staged *staged = staged_take(from->path, &locked);
+    int result = rename_taken(staged, from->path, to, S3DLIO_RENAME_FOLLOW);
+    staged_give(staged, locked);
+    return result < 0 ? result : 0;
 }
 
 int staged_can_follow(const char *directory)
@@ -209,8 +237,8 @@ int staged_rename_below(const char *from, const char *to)
         if (!result)
             result = path_join(&new_directory, names.items[i].name, &new_path);
         if (!result)
-            result = staged_rename(old_path.path, &new_path, S3DLIO_RENAME_FOLLOW);
-        first = first < 0 || result >= 0 ? first : result;
+            result = follow(&old_path, &new_path);
+        first = first ? first : result;
     }
     staged_names_free(&names);
     return first;

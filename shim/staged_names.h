@@ -37,11 +37,12 @@ int staged_explain(const char *path, int result);
 /* As unlink(2), at the store and of what is being written: of that nothing is published any more. What
  * went wrong is reported. */
 int staged_unlink_all(const struct vpath *path);
-/* As rename(2) of a file that is being written, to a name that is not its own: 1, or 0 when none of that
- * name is. flags: S3DLIO_RENAME_… What was being written under the new name is unlinked. With
- * S3DLIO_RENAME_FOLLOW its directory was renamed before. -EOPNOTSUPP, said to people, when only another
+/* As rename(2) of a file that may be written just now, to a name that is not its own. flags:
+ * S3DLIO_RENAME_… When nothing of it is being written, `otherwise` renames it: 0 or -errno. Then what was
+ * being written under the new name is unlinked. -EOPNOTSUPP, said to people, when only another
  * process can get at it. */
-int staged_rename(const char *from, const struct vpath *to, unsigned flags);
+int staged_rename(const struct vpath *from, const struct vpath *to, unsigned flags,
+                  int (*otherwise)(const void *arg), const void *arg);
 /* Can everything that is being written below the directory go with it? 0, or a refusal with one line:
  * not what only another process can get at. */
 int staged_can_follow(const char *directory);

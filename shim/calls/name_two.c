@@ -101,19 +101,25 @@ static int rename_directory(const struct two *two, unsigned flags)
     return result < 0 ? result : staged_rename_below(two->from.path, two->to.path);
 }
 
+struct closed {
+    const struct two *two;
+    unsigned flags;
+};
+
+static int rename_closed(const void *arg)
+{
+    const struct closed *closed = arg;
+    return rename_at_store(closed->two, closed->flags);
+}
+
 /* Of a file that is being written at the new name its last name goes: nothing of it is published. */
 static int rename_file(const struct two *two, unsigned flags)
 {
     struct s3dlio_attr attr;
     if (flags & S3DLIO_RENAME_NOREPLACE && staged_stat(two->to.path, &attr))
         return -EEXIST;
-    int result = staged_rename(two->from.path, &two->to, flags);
-    if (result)
-        return result;
-    result = rename_at_store(two, flags);
-    if (!result)
-        staged_unlink(two->to.path);
-    return result;
+    const struct closed closed = {two, flags};
+    return staged_rename(&two->from, &two->to, flags, rename_closed, &closed);
 }
 
 /* RENAME_EXCHANGE and _WHITEOUT: EINVAL, as from file systems that do not have them (rename(2)). */

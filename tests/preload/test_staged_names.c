@@ -408,6 +408,27 @@ static void beside_a_close(void **state)
     }
 }
 
+/* What another thread closes at the new name does not come back there. */
+static void over_a_close(void **state)
+{
+    for (int i = 0; i < 40; i++) {
+        pthread_t thread;
+        void *closed;
+        int loser = text_begin("contended", text_access(i % 2), "loser");
+        int winner = text_begin("winner", text_access(i / 2 % 2), "winner");
+        if (i / 4 % 2)
+            assert_int_equal(close(winner), 0);
+        assert_int_equal(pthread_create(&thread, NULL, closes, (void *)(intptr_t)loser), 0);
+        assert_int_equal(text_move("winner", "contended"), 0);
+        assert_int_equal(pthread_join(thread, &closed), 0);
+        assert_null(closed);
+        if (!(i / 4 % 2))
+            assert_int_equal(close(winner), 0);
+        text_is("contended", "winner");
+        assert_int_equal(text_remove("contended"), 0);
+    }
+}
+
 /* Every descriptor of a file knows what became of its name. */
 static void by_another_descriptor(void **state)
 {
@@ -487,6 +508,7 @@ int main(void)
         cmocka_unit_test(unlinked),
         cmocka_unit_test(name_used_again),
         cmocka_unit_test(beside_a_close),
+        cmocka_unit_test(over_a_close),
         cmocka_unit_test(by_another_descriptor),
         cmocka_unit_test(shown_by_proc),
         cmocka_unit_test(attributes_after_it),
