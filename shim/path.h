@@ -2,8 +2,8 @@
  *
  * The mounts are frozen in the constructor. The miss path looks at the first two bytes of a path,
  * takes no lock and allocates nothing; pointers into the first 68 KiB are never read. Resolution is
- * textual: `.`, `..` and empty components go, `..` stops at the mount's root. Symbolic links come after
- * that, and only where a path did not mean anything by itself: calls/link.h.
+ * textual: `.`, `..` and empty components go, `..` stops at the mount's root. Symbolic links come
+ * after that, and only where a path did not mean anything by itself: calls/link.h.
  */
 #ifndef S3DLIO_SHIM_PATH_H
 #define S3DLIO_SHIM_PATH_H
@@ -64,9 +64,9 @@ int path_classify_follow(int dirfd, const char *path, struct vpath *ret_path);
 /* From now on such links may stand for something virtual; path_maybe lets them through. */
 void path_watch_proc(void);
 
-/* A link in the way: the first `link_bytes` of path->uri name it. *path becomes what `target` leads to,
- * with the rest of the path behind it: 1. 0: that is a real path, absolute, in path->path; its uri
- * means nothing. -ENAMETOOLONG. */
+/* A link in the way: the first `link_bytes` of path->uri name it. *path becomes what `target` leads
+ * to, with the rest of the path behind it: 1. 0: that is a real path, absolute, in path->path; its
+ * uri means nothing. -ENAMETOOLONG. */
 int path_through_link(struct vpath *path, size_t link_bytes, const char *target);
 
 /* The same for a canonical virtual path (working directory, stored names): fills uri. */

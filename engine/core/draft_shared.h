@@ -112,7 +112,8 @@ int draft_facts_set_type(struct draft_facts *facts, const char *content_type);
 void draft_facts_set_base(struct draft_facts *facts, const struct base_version *base);
 /* Is there a version that BASE bytes are of? */
 bool draft_facts_have_source(const struct draft_facts *facts);
-int draft_facts_set_metadata(struct draft_facts *facts, const struct store_metadata *metadata); /* -E2BIG */
+/* -E2BIG */
+int draft_facts_set_metadata(struct draft_facts *facts, const struct store_metadata *metadata);
 /* The metadata, as long as the facts are there. */
 struct store_metadata draft_facts_metadata(const struct draft_facts *facts);
 

@@ -122,8 +122,8 @@ static void cut(const struct uri *uri, size_t length, struct uri *ret_part)
     ret_part->key[length] = '\0';
 }
 
-/* How much of the key needs no look: the longest part that the cache knows to be a directory, or to be
- * in one, since names were looked for from the other end before. */
+/* How much of the key needs no look: the longest part that the cache knows to be a directory, or to
+ * be in one, since names were looked for from the other end before. */
 static size_t known_way(struct engine *engine, const struct uri *uri, size_t end)
 {
     char text[ATTR_URI_BYTES];

@@ -1,4 +1,4 @@
-/* Following symbolic links; see link.h. And the calls that make and read them: symlink, readlink. */
+/* Following symbolic links, and the calls that make and read them; see link.h. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,15 +1,15 @@
 /* Following symbolic links.
  *
- * An operation is tried on the path as it is written: what exists by that name is found with not one
- * request more than before there were links. Only when it answers -ENOTDIR (a link may stand in the
- * middle: to the store it is an object) or -ELOOP (it met a link at the end and has to act on what that
- * leads to) the links are looked for, and the operation is tried on what they lead to:
+ * An operation is tried on the path as it is written: what exists by that name is found with not
+ * one request more than before there were links. Only when it answers -ENOTDIR (a link may stand in
+ * the middle: to the store it is an object) or -ELOOP (it met a link at the end and has to act on
+ * what that leads to) the links are looked for, and the operation is tried on what they lead to:
  *
  *     struct vpath path;
  *     LINK_FOLLOW(&path, LINK_AT_END, result, operation(&path));
  *
- * A link may lead out of the mounts. Then the result is LINK_TO_REAL and path.path the real path, and the
- * real call is made on that. Operations that act on a link itself never answer -ELOOP.
+ * A link may lead out of the mounts. Then the result is LINK_TO_REAL and path.path the real path,
+ * and the real call is made on that. Operations that act on a link itself never answer -ELOOP.
  */
 #ifndef S3DLIO_SHIM_CALLS_LINK_H
 #define S3DLIO_SHIM_CALLS_LINK_H

@@ -1,8 +1,8 @@
-/* Extended attributes: those of the kind user.* are stored with the object; of a file that is being written
- * they travel with the upload.
+/* Extended attributes: those of the kind user.* are stored with the object; of a file that is being
+ * written they travel with the upload.
  *
- * Other kinds do not exist here (EOPNOTSUPP, which ls and cp remember for the whole device). Links have
- * none, as on a local file system. user.s3.* are the store's own: readable, not listed.
+ * Other kinds do not exist here (EOPNOTSUPP, which ls and cp remember for the whole device). Links
+ * have none, as on a local file system. user.s3.* are the store's own: readable, not listed.
  */
 #include <string.h>
 #include <sys/xattr.h>

@@ -12,7 +12,7 @@
 int open_file(const struct vpath *path, int flags, mode_t mode, struct file **ret_file);
 /* The same with the lowest free descriptor. */
 int open_fd(const struct vpath *path, int flags, mode_t mode);
-/* The same wherever links lead, unless O_NOFOLLOW: also LINK_TO_REAL (link.h), nothing opened then. */
+/* The same wherever links lead, unless O_NOFOLLOW. LINK_TO_REAL (link.h): nothing was opened. */
 int open_followed(struct vpath *path, int flags, mode_t mode);
 /* close(2) of a virtual descriptor; -EBADF when it is none. */
 int close_fd(int fd);

@@ -47,7 +47,8 @@ static int target_open(struct target *target, int flags)
     int fd = target->is_virtual ? open_followed(&target->path, flags, 0666) : LINK_TO_REAL;
     if (fd != LINK_TO_REAL)
         return fd;
-    return link_real(REAL(open)(target->is_virtual ? target->path.path : target->real, flags, 0666));
+    const char *real = target->is_virtual ? target->path.path : target->real;
+    return link_real(REAL(open)(real, flags, 0666));
 }
 
 /* Opens on the number `fd`, whatever that is now; on failure closes it. */

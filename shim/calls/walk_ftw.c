@@ -1,8 +1,8 @@
 /* nftw and ftw of a virtual tree; a real root goes to libc, whose trees hold no virtual ones.
  *
- * Order, flags and return values are those of nftw(3) as glibc does it. Directories are read without
- * descriptors, so the limit on open ones is kept by itself. Where links are followed a directory is
- * visited once; one outside the mounts is told (FTW_DNR) and not entered.
+ * Order, flags and return values are those of nftw(3) as glibc does it. Directories are read
+ * without descriptors, so the limit on open ones is kept by itself. Where links are followed a
+ * directory is visited once; one outside the mounts is told (FTW_DNR) and not entered.
  */
 #include <search.h>
 #include <string.h>
@@ -99,8 +99,8 @@ static int walk_directory(struct ftw_walk *walk, const struct vpath *path, const
 
 /* ---- what a name is ---- */
 
-/* One of FTW_F, FTW_D, FTW_SL, FTW_SLN, FTW_DNR, FTW_NS, or -errno. Follows links as the flags say; *path
- * is where they lead. */
+/* One of FTW_F, FTW_D, FTW_SL, FTW_SLN, FTW_DNR, FTW_NS, or -errno. Follows links as the flags say;
+ * *path is where they lead. */
 static int entry_type(const struct ftw_walk *walk, struct vpath *path, struct stat *ret_stat)
 {
     bool follows = !(walk->flags & FTW_PHYS);

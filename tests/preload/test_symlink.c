@@ -1,5 +1,5 @@
-/* Symbolic links: made, read, followed at the end and in the middle of paths, by every call; and the calls
- * that act on the link itself. */
+/* Symbolic links: made, read, followed at the end and in the middle of paths, by every call; and
+ * the calls that act on the link itself. */
 #include "tests/preload/preload.h"
 
 #include <dirent.h>

@@ -1,5 +1,5 @@
-/* Extended attributes, by every door: of closed files, of directories, and of files that are being written, with
- * which they travel. */
+/* Extended attributes, by every door: of closed files, of directories, and of files that are being
+ * written, with which they travel. */
 #include "tests/preload/preload.h"
 
 #include <sys/syscall.h>
