@@ -259,7 +259,8 @@ int rename_delete(struct engine *engine, const struct uri *uri, const char *etag
 /* Readers of the source go over to the copy before that is all there is. */
 static int take_over(struct renaming *renaming, const struct copy *copy, struct error *err)
 {
-    struct reader_change_options options = {.names = {{&renaming->from}, {&renaming->to}}};
+    struct reader_change_options options = {
+        .names = {{.uri = &renaming->from}, {.uri = &renaming->to}}};
     struct reader_change *change;
     int r = reader_change_begin(renaming->engine, &options, renaming->limits, &change, err);
 

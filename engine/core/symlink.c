@@ -146,11 +146,12 @@ static size_t known_way(struct engine *engine, const struct uri *uri, size_t end
     return 0;
 }
 
-/* 1: *ret_attr is of the link whose key is *ret_length long; 0: none; -errno. */
-static int first_link(struct engine *engine, const struct uri *uri, size_t end,
-                      const struct limits *limits, size_t *ret_length, struct attr *ret_attr,
-                      struct error *err)
+/* 1: *ret_attr is of the link whose key is *length long, of as much as it was before; 0: none;
+ * -errno. */
+static int first_link(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                      size_t *length, struct attr *ret_attr, struct error *err)
 {
+    size_t end = *length;
     struct uri part;
 
     for (size_t at = known_way(engine, uri, end); at < end; at++) {
@@ -161,7 +162,7 @@ static int first_link(struct engine *engine, const struct uri *uri, size_t end,
         r = names_lookup(engine, &part, limits, ret_attr, err);
         if (r < 0)
             return err->class == ERROR_NOT_FOUND ? 0 : r;
-        *ret_length = at;
+        *length = at;
         if (ret_attr->type != ATTR_DIRECTORY)
             return ret_attr->type == ATTR_SYMLINK;
     }
@@ -172,7 +173,7 @@ ssize_t symlink_find(struct engine *engine, const struct uri *uri, bool with_las
                      char ret_target[SYMLINK_TARGET_MAX + 1], struct limits *limits,
                      struct error *err)
 {
-    size_t end = strlen(uri->key), length = 0;
+    size_t end = strlen(uri->key);
     struct store *store;
     struct attr attr;
     struct uri link;
@@ -186,10 +187,10 @@ ssize_t symlink_find(struct engine *engine, const struct uri *uri, bool with_las
         end--;
     while (end > 0 && uri->key[end - 1] == '/')
         end--;
-    r = first_link(engine, uri, end, limits, &length, &attr, err);
+    r = first_link(engine, uri, limits, &end, &attr, err);
     if (r <= 0)
         return r;
-    cut(uri, length, &link);
+    cut(uri, end, &link);
     r = read_target(engine, &link, &attr, ret_target, limits, err);
-    return r < 0 ? r : (ssize_t)length;
+    return r < 0 ? r : (ssize_t)end;
 }

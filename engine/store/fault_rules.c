@@ -176,7 +176,7 @@ static int parse_clause(struct fault_rules *rules, char *clause, struct fault_ru
     rule.next = NULL;
     ***end = rule;
     *end = &(**end)->next;
-    return 0;
+    return 0; /* NOLINT(*-unix.Malloc): the list holds it */
 }
 
 int fault_rules_parse(struct fault_rules *rules, const char *text, struct error *err)
