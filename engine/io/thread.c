@@ -87,6 +87,7 @@ int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), vo
     pthread_attr_setstacksize(&attr, stack_bytes);
     if (!ret_thread)
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    keeper_on_thread(); /* before it, too: a thread that ends at once would be glibc's last */
     rc = thread_create(&attr, name, task, &thread);
     pthread_attr_destroy(&attr);
     if (rc < 0) {
