@@ -17,6 +17,7 @@
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
+#include "shim/proc.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
@@ -299,12 +300,9 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
     return result;
 }
 
-int open_fd(const struct vpath *path, int flags, mode_t mode)
+/* Takes over the reference. */
+static int fd_of(struct file *file, int flags)
 {
-    struct file *file = NULL;
-    int result = open_file(path, flags, mode, &file);
-    if (result < 0)
-        return result;
     int fd = file_install(file, 0, flags & O_CLOEXEC);
     if (fd < 0)
         file_discard(file); /* nothing was written: leave the old object alone */
@@ -312,6 +310,33 @@ int open_fd(const struct vpath *path, int flags, mode_t mode)
     if (fd >= 0 && fd <= 2)
         stdio_fd_changed(fd);
     return fd;
+}
+
+int open_fd(const struct vpath *path, int flags, mode_t mode)
+{
+    struct file *file = NULL;
+    int result = open_file(path, flags, mode, &file);
+    return result < 0 ? result : fd_of(file, flags);
+}
+
+/* By a link of a descriptor (/proc/self/fd/N): a file whose name is gone is opened once more all the same.
+ * False when this is not that. */
+static bool open_by_descriptor(const char *path, int flags, int *ret_result)
+{
+    bool may_be = path_filter.proc && path_maybe(path) && path[0] == '/' &&
+                  !(flags & (O_NOFOLLOW | O_PATH | O_DIRECTORY));
+    struct file *file = unlikely(may_be) ? proc_file(path) : NULL, *again = NULL;
+    bool is_gone = file && file->staged && file->staged->node->is_discarded;
+    if (is_gone) {
+        struct vpath name = {0};
+        file_path(file, name.path);
+        path_from_virtual(name.path, &name);
+        staged_ref(file->staged);
+        int result = open_staged(&name, flags, file->staged, &again);
+        *ret_result = result < 0 ? result : fd_of(again, flags);
+    }
+    file_put(file);
+    return is_gone;
 }
 
 int open_followed(struct vpath *path, int flags, mode_t mode)
@@ -337,12 +362,14 @@ int close_fd(int fd)
 static int open_common(int dirfd, const char *path, int flags, mode_t mode)
 {
     struct vpath resolved;
-    int saved = errno;
+    int saved = errno, result;
+    if (open_by_descriptor(path, flags, &result))
+        return (int)entry_return(saved, result);
     int is_virtual = flags & O_NOFOLLOW ? path_classify(dirfd, path, &resolved)
                                         : path_classify_follow(dirfd, path, &resolved);
     if (!is_virtual)
         return REAL(openat)(dirfd, path, flags, mode);
-    int result = is_virtual < 0 ? is_virtual : open_followed(&resolved, flags, mode);
+    result = is_virtual < 0 ? is_virtual : open_followed(&resolved, flags, mode);
     if (result == LINK_TO_REAL)
         return REAL(openat)(AT_FDCWD, resolved.path, flags, mode);
     return (int)entry_return(saved, result);

@@ -166,6 +166,35 @@ static void several_at_once(void **state)
     text_is("two", "second");
 }
 
+/* By the link of its descriptor it can be opened once more, and has an offset of its own. */
+static void opened_once_more(void **state)
+{
+    char link[64], buffer[16] = "";
+    int fd = nameless(".", O_RDWR);
+    text_add(fd, "scratch");
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    int again = open(link, O_RDONLY);
+    assert_true(again >= 0);
+    assert_int_equal(read(again, buffer, 16), 7);
+    assert_string_equal(buffer, "scratch");
+    assert_errno(write(again, "x", 1), EBADF);
+    assert_int_equal(close(again), 0);
+    assert_errno(open(link, O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
+    text_add(fd, "!");
+    assert_int_equal(close(fd), 0);
+
+    fd = text_begin("short", O_WRONLY, "lived");
+    assert_int_equal(text_remove("short"), 0);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    again = open(link, O_RDONLY);
+    assert_true(again >= 0);
+    assert_int_equal(read(again, buffer, 16), 5);
+    assert_memory_equal(buffer, "lived", 5);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(close(again), 0);
+    assert_false(text_exists("short"));
+}
+
 /* Files that have a name already have no use for another one here. */
 static void hard_links(void **state)
 {
@@ -215,8 +244,8 @@ int main(void)
         cmocka_unit_test(never_named),         cmocka_unit_test(named),
         cmocka_unit_test(named_by_descriptor), cmocka_unit_test(refused),
         cmocka_unit_test(kept_to_itself),      cmocka_unit_test(then_as_any_other),
-        cmocka_unit_test(several_at_once),     cmocka_unit_test(hard_links),
-        cmocka_unit_test(temporary_kin),
+        cmocka_unit_test(several_at_once),     cmocka_unit_test(opened_once_more),
+        cmocka_unit_test(hard_links),          cmocka_unit_test(temporary_kin),
     };
     return cmocka_run_group_tests_name("tmpfile", tests, NULL, NULL);
 }
