@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -475,6 +476,29 @@ static void test_room_is_of_all(void **state)
     check_nothing_left();
 }
 
+static void writes(struct s3dlio_draft *draft, void *arg)
+{
+    CHECK(s3dlio_draft_pwrite(draft, "child", 5, 0, NULL) == 5);
+}
+
+/* What is shared has no file where files may not be as long as it might become. */
+static void test_a_limit_on_files(void **state)
+{
+    struct s3dlio_draft *draft;
+    struct rlimit before, small;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){.rlim_cur = MIB, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    draft = open_draft(URI, S3DLIO_DRAFT_EMPTY);
+    assert_int_equal(((struct draft *)draft)->shared_fd, -1);
+    run(writes, draft, NULL);
+    assert_true(has_at(draft, "child", 0));
+    s3dlio_draft_abort(draft);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    check_nothing_left();
+}
+
 /* ---- deaths ------------------------------------------------------------------------------------- */
 
 #define SLOTS      64u
@@ -851,6 +875,7 @@ int main(void)
         cmocka_unit_test(test_a_stream_that_is_shared),
         cmocka_unit_test(test_streams_that_were_sent),
         cmocka_unit_test(test_room_is_of_all),
+        cmocka_unit_test(test_a_limit_on_files),
         cmocka_unit_test(test_killed_anywhere),
         cmocka_unit_test(test_killed_at_an_instruction),
         cmocka_unit_test(test_killed_while_it_publishes),
