@@ -38,6 +38,40 @@ teardown_file() { stop_server; }
     same 'set -o noclobber; echo x >{}/text/short.txt; echo $?; cat {}/text/short.txt'
 }
 
+@test "subshells write to one output, which is uploaded once" {
+    same '( echo a; (echo b); echo c ) >{}/nested && cat {}/nested'
+    same '{ echo a; (echo b; (echo c)) ; echo d; } >>{}/nested && cat {}/nested'
+    same 'exec 3>&1 >{}/exec; echo one; (echo two); echo three; exec >&3; cat {}/exec'
+    same 'for n in 1 2 3 4 5; do (echo "line $n") & done >{}/parallel; wait; sort {}/parallel | cat'
+    same 'f=$(echo x >{}/captured; echo y >>{}/captured; echo "$(<{}/captured)"); echo "$f"'
+    local before
+    before=$(requests PutObject)
+    shim bash -c "( echo a; (echo b); echo c ) >$VIRTUAL/once"
+    [[ $(($(requests PutObject) - before)) -eq 1 ]]
+}
+
+@test "python: forked processes write to one file" {
+    same_script python3 <<'PY'
+import os, sys
+root = sys.argv[1]
+log = open(root + "/forked.log", "a+b", buffering=0)
+children = []
+for number in range(4):
+    child = os.fork()
+    if not child:
+        for line in range(50):
+            log.write(b"%d %03d\n" % (number, line))
+        os._exit(0)
+    children.append(child)
+print([os.waitpid(child, 0)[1] for child in children], os.path.getsize(root + "/forked.log"))
+log.seek(0)
+lines = log.read().split(b"\n")
+print(sorted(lines) == sorted([b""] + [b"%d %03d" % (n, l) for n in range(4) for l in range(50)]))
+log.close()
+print(len(open(root + "/forked.log").read()))
+PY
+}
+
 @test "python: open for writing, exclusive creation, with blocks, a print" {
     same_script python3 <<'PY'
 import os, sys
