@@ -40,7 +40,7 @@ struct arena_node {
     _Atomic int32_t error;    /* sticky negative errno of a failed write */
     _Atomic bool is_discarded; /* unlinked, or never to be: nothing is published any more */
     _Atomic bool is_nameless;  /* discarded so far, but linkat(2) may give it its first name */
-    _Atomic bool is_due;       /* has what no publish has tried yet */
+    _Atomic bool is_due;       /* has what was not published yet */
     _Atomic uint32_t has, mode, uid, gid; /* as of struct s3dlio_attr */
     _Atomic int64_t mtime_ns;             /* since the epoch */
     _Atomic uint64_t length_bytes;

@@ -13,7 +13,8 @@
     F(get_stats) F(report) F(stat)                                                                 \
     F(reader_open) F(reader_attr) F(reader_pread) F(reader_advise) F(reader_close)                 \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
-    F(writer_rename) F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget) F(draft_open)               \
+    F(writer_rename) F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget)            \
+    F(writer_is_unsent) F(draft_open)                                                              \
     F(draft_from_writer) F(draft_pread) F(draft_pwrite) F(draft_truncate) F(draft_zero)            \
     F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr) F(draft_publish)               \
     F(draft_rename)\

@@ -70,6 +70,7 @@ static void node_set_attr(struct arena_node *node, const struct s3dlio_attr *att
 void staged_attr(const struct staged *staged, struct s3dlio_attr *ret_attr)
 {
     node_attr(staged->node, ret_attr);
+    ret_attr->size_bytes = staged_length(staged);
 }
 
 void staged_path(const struct staged *staged, char ret_path[PATH_VIRTUAL_MAX])
@@ -122,6 +123,14 @@ struct staged *staged_find(const char *path)
     return staged;
 }
 
+/* Under the table's lock. What another process has open and has not changed since it was published is
+ * the store's to tell of; so is one whose processes were all killed. */
+static bool shows(struct arena_node *node)
+{
+    struct staged *staged = own[arena_node_index(node)];
+    return (staged && staged_is_ours(staged)) || (node->is_due && arena_node_lives(node));
+}
+
 bool staged_stat(const char *path, struct s3dlio_attr *ret_attr)
 {
     if (!staged_any())
@@ -129,9 +138,11 @@ bool staged_stat(const char *path, struct s3dlio_attr *ret_attr)
     int locked = arena_table_lock();
     struct staged *staged = own_find(path);
     struct arena_node *node = staged ? staged->node : arena_node_next(0, path);
-    while (node && !own[arena_node_index(node)] && !arena_node_lives(node))
+    while (node && !shows(node))
         node = arena_node_next(arena_node_index(node) + 1, path);
-    if (node)
+    if (staged)
+        staged_attr(staged, ret_attr);
+    else if (node)
         node_attr(node, ret_attr);
     arena_table_unlock(locked);
     return node != NULL;
@@ -146,7 +157,7 @@ void staged_each(bool (*visit)(const struct staged_view *view, void *arg), void 
     for (struct arena_node *node = arena_node_next(0, NULL); node && goes_on;
          node = arena_node_next(arena_node_index(node) + 1, NULL)) {
         struct staged_view view = {.path = node->path};
-        if (!own[arena_node_index(node)] && !arena_node_lives(node))
+        if (!shows(node))
             continue;
         node_attr(node, &view.attr);
         goes_on = visit(&view, arg);
@@ -255,7 +266,8 @@ int staged_put(struct staged *staged, bool publishes)
         return 0;
     int locked = arena_table_lock();
     bool is_last = --staged->refs == 0 && arena_node_drop(staged->node);
-    if (is_last && publishes && staged->node->is_due && !staged->node->is_discarded) {
+    bool is_due = staged->node->is_due || staged->mapper; /* nobody sees what maps write */
+    if (is_last && publishes && is_due && !staged->node->is_discarded) {
         result = end_publish(staged, &locked);
         is_last = --staged->refs == 0 && arena_node_drop(staged->node);
     }
@@ -357,7 +369,7 @@ int staged_unmap(struct staged *staged)
 {
     bool was_last = atomic_fetch_sub(&staged->maps, 1) == 1;
     bool publishes = was_last && staged->refs == 1 && staged->mapper == getpid();
-    int result = publishes && staged->node->is_due ? staged_publish(staged) : 0;
+    int result = publishes ? staged_publish(staged) : 0;
     int last = staged_put(staged, !result);
     return result ? result : last;
 }
@@ -381,11 +393,9 @@ int staged_publish_rest(void)
     struct staged *staged = staged_any_own() ? next_own(0) : NULL;
     while (staged) {
         uint32_t index = arena_node_index(staged->node);
-        bool is_due = staged->draft && staged->node->is_due;
         bool is_mapper = staged->maps && staged->mapper == getpid();
-        int result = is_due && (is_mapper || arena_node_is_alone(staged->node))
-                         ? staged_publish(staged)
-                         : 0;
+        bool is_due = is_mapper || (staged->node->is_due && arena_node_is_alone(staged->node));
+        int result = staged->draft && is_due ? staged_publish(staged) : 0;
         first = first ? first : result;
         staged_put(staged, !result);
         staged = next_own(index + 1);

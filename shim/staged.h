@@ -28,7 +28,7 @@
 struct staged {
     unsigned refs;
     _Atomic unsigned maps; /* how many of them are those of writable mappings */
-    pid_t mapper;          /* the process that mapped it last */
+    pid_t mapper;          /* the process that mapped it last; 0: none did */
     struct arena_node *node;
     pid_t pid;                              /* whose handles these are */
     _Atomic(struct s3dlio_draft *) draft;   /* once there, it stays */
@@ -64,8 +64,8 @@ int staged_new_nameless(const struct vpath *path, const struct s3dlio_attr *attr
 /* The one of that path whose content this process has a part in, with a reference; or NULL. */
 struct staged *staged_find(const char *path);
 void staged_ref(struct staged *staged);
-/* Gives a reference back; NULL is fine. The last one of all processes publishes what no publish has
- * tried yet, if `publishes`: 0 or the error. */
+/* Gives a reference back; NULL is fine. The last one of all processes publishes what was not
+ * published yet, if `publishes`: 0 or the error. */
 int staged_put(struct staged *staged, bool publishes);
 
 /* ---- what stat says ---- */
@@ -92,6 +92,7 @@ void staged_changed(struct staged *staged, uint64_t length_bytes);
 
 /* Can this process get at the content? Not at a stream of another process. */
 bool staged_is_ours(const struct staged *staged);
+uint64_t staged_length(const struct staged *staged);
 int staged_order(struct staged *staged); /* its value is the next one's argument */
 void staged_unorder(struct staged *staged, int locked);
 /* Makes a draft of a stream; node->order is held or taken. 0; -EOPNOTSUPP when bytes that it has sent

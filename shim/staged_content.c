@@ -11,6 +11,13 @@ bool staged_is_ours(const struct staged *staged)
     return staged->pid == getpid() && (staged->draft || staged->writer);
 }
 
+/* The engine's own figure where there is one: a process may be killed before it tells the node. */
+uint64_t staged_length(const struct staged *staged)
+{
+    return staged->draft && staged_is_ours(staged) ? engine_call(draft_length)(staged->draft)
+                                                   : staged->node->length_bytes;
+}
+
 int staged_order(struct staged *staged)
 {
     return shared_lock_take(&staged->node->order);
@@ -57,7 +64,7 @@ void staged_share(struct staged *staged)
     if (staged->draft || !staged_is_ours(staged))
         return;
     int locked = staged_order(staged);
-    if (staged->writer)
+    if (staged->writer && engine_call(writer_is_unsent)(staged->writer))
         convert(staged);
     staged_unorder(staged, locked);
 }
@@ -119,15 +126,14 @@ static int publish_ordered(struct staged *staged)
     int result = 0;
     if (!staged_is_ours(staged) || node->is_discarded || node->error)
         return node->error;
-    node->is_due = staged->maps != 0;
     if (staged->draft)
         result = engine_call(draft_publish)(staged->draft, NULL, &error);
     else if (staged->writer)
         node->error = result = engine_call(writer_publish)(staged->writer, NULL, &error);
-    if (result < 0) {
-        node->is_due = true;
+    if (result < 0)
         report_error(&error);
-    }
+    else
+        node->is_due = staged->maps != 0;
     return result;
 }
 

@@ -46,7 +46,7 @@ int content_need_draft(struct file *file, const char *operation)
 
 uint64_t content_length(const struct file *file)
 {
-    return file->staged->node->length_bytes;
+    return staged_length(file->staged);
 }
 
 ssize_t content_read_at(struct file *file, void *buffer, size_t length, uint64_t offset)

@@ -153,7 +153,7 @@ void map_fork_done(void)
  * least, for the kernel wants one. */
 static int spool_fd(struct staged *staged, uint64_t offset, uint64_t length)
 {
-    uint64_t size = staged->node->length_bytes;
+    uint64_t size = staged_length(staged);
     uint64_t there = offset < size ? size - offset : 1;
     struct s3dlio_error error = {0};
     int fd = -1;

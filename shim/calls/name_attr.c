@@ -103,13 +103,12 @@ static int change_staged(struct staged *staged, const struct s3dlio_attr *attr)
         result = engine_call(draft_set_attr)(staged->draft, attr, &error);
     else if (staged->writer)
         result = engine_call(writer_set_attr)(staged->writer, attr, &error);
+    if (!result)
+        staged_set_attr(staged, attr);
     staged_unorder(staged, locked);
-    if (result < 0) {
+    if (result < 0)
         report_error(&error);
-        return result;
-    }
-    staged_set_attr(staged, attr);
-    return 0;
+    return result;
 }
 
 static bool is_ignored(void)

@@ -189,6 +189,29 @@ static void many_at_one_description(void **state)
     assert_int_equal(text_size("fw-many"), WRITERS * LINES * 7);
 }
 
+/* A stream that has gone on its way cannot be handed over: it stays its opener's, and says so. */
+static void stream_on_its_way(void **state)
+{
+    if (!preload_is_virtual())
+        return;
+    enum { MIB = 1 << 20 };
+    static char block[MIB];
+    int fd = text_open("fw-sent", O_WRONLY | O_CREAT | O_TRUNC);
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(write(fd, block, MIB), MIB);
+    pid_t pid = fork();
+    if (!pid) {
+        bool refused = write(fd, "x", 1) < 0 && errno == EOPNOTSUPP;
+        _exit(!refused || close(fd));
+    }
+    assert_ends(pid, 0);
+    assert_int_equal(text_size("fw-sent"), 40 * MIB);
+    text_add(fd, "end");
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(text_size("fw-sent"), 40 * MIB + 3);
+    text_remove("fw-sent");
+}
+
 /* ---- appending by descriptions of their own ---- */
 
 enum { APPENDERS = 8, LINES = 500, LINE_BYTES = 17 };
@@ -388,7 +411,26 @@ static void killed_writers_leave_no_name(void **state)
     talk_end(&talk);
 }
 
-/* One that is not of the family sees nothing before the close. */
+/* What a child has open and does not write to does not hide what was put there since. */
+static void held_by_an_idle_child(void **state)
+{
+    struct talk talk = talk_new();
+    int fd = text_begin("fw-idle", O_WRONLY, "first");
+    pid_t pid = fork();
+    if (!pid) {
+        wait_for(talk.to_child[0]);
+        _exit(0);
+    }
+    assert_int_equal(close(fd), 0);
+    text_put("fw-idle", "something longer");
+    assert_int_equal(text_size("fw-idle"), 16);
+    text_is("fw-idle", "something longer");
+    tell(talk.to_child[1]);
+    assert_ends(pid, 0);
+    text_is("fw-idle", "something longer");
+    talk_end(&talk);
+}
+
 static void unlinked_by_a_child(void **state)
 {
     int fd = text_begin("fw-unlinked", O_RDWR, "gone");
@@ -507,6 +549,7 @@ int main(void)
         cmocka_unit_test(parent_closes_first),
         cmocka_unit_test(parent_ends_first),
         cmocka_unit_test(many_at_one_description),
+        cmocka_unit_test(stream_on_its_way),
         cmocka_unit_test(appenders),
         cmocka_unit_test(killed_child),
         cmocka_unit_test(killed_parent),
@@ -514,6 +557,7 @@ int main(void)
         cmocka_unit_test(killed_while_writing),
         cmocka_unit_test(parent_sees_its_childs_file),
         cmocka_unit_test(killed_writers_leave_no_name),
+        cmocka_unit_test(held_by_an_idle_child),
         cmocka_unit_test(unlinked_by_a_child),
         cmocka_unit_test(read_back_a_log),
         cmocka_unit_test(opened_once_more),
