@@ -434,7 +434,7 @@ S3DLIO_API int s3dlio_removexattr(const char *uri, const char *name,
 /* ---- locks between processes ------------------------------------------------------------------ */
 
 /* A file that stands for an object in the locks of flock(2) and fcntl(2): the same one for all
- * processes of this user on this machine; nothing is sent to the store. The descriptor is the
+ * processes of this user on this machine that use its endpoint; nothing is sent to the store. The descriptor is the
  * engine's: lock it, hand it to fork, and close it by s3dlio_lock_close only. Byte 0 is used to know
  * who has it open, so a lock of an object's byte N is put on byte N + 1. -ENOLCK where processes have
  * no directory to meet in. */

@@ -6,9 +6,12 @@ int s3dlio_lock_open(const char *uri_text, int *ret_fd, struct s3dlio_error *ret
 {
     struct api api;
     struct uri uri;
+    struct store *store;
     int result = api_enter_uri(&api, uri_text, NULL, ret_error, &uri);
     if (!result)
-        result = lock_file_open(&uri, ret_fd, &api.error);
+        result = engine_store(api.engine, uri.scheme, &store, &api.error);
+    if (!result)
+        result = lock_file_open(store, &uri, ret_fd, &api.error);
     return (int)api_leave(&api, result);
 }
 
@@ -16,9 +19,12 @@ void s3dlio_lock_close(int fd, const char *uri_text)
 {
     struct api api;
     struct uri uri;
+    struct store *store = NULL;
     int result = uri_text ? api_enter_uri(&api, uri_text, NULL, NULL, &uri)
                           : api_enter(&api, NULL, NULL);
+    if (!result && uri_text)
+        result = engine_store(api.engine, uri.scheme, &store, &api.error);
     if (!result)
-        lock_file_close(fd, uri_text ? &uri : NULL);
+        lock_file_close(store, fd, uri_text ? &uri : NULL);
     api_leave(&api, result);
 }

@@ -14,6 +14,7 @@
 #include "base/uri.h"
 #include "core/place.h"
 #include "io/fd.h"
+#include "store/store.h"
 
 #define NAME_BYTES 64
 #define TRIES_MAX  1000 /* of a millisecond each: a removal takes microseconds */
@@ -26,11 +27,16 @@ static uint64_t hash_of(const char *text, uint64_t hash)
 }
 
 /* Two hashes with different beginnings: objects that met in one name would wait for each other. */
-static void name_of(const struct uri *uri, char name[NAME_BYTES])
+static void name_of(struct store *store, const struct uri *uri, char name[NAME_BYTES])
 {
     uint64_t hash[2] = {UINT64_C(0xcbf29ce484222325), UINT64_C(0x9e3779b97f4a7c15)};
 
+    struct store_description description = {.endpoint = ""};
+
+    if (store->ops->describe)
+        store->ops->describe(store, &description);
     for (unsigned i = 0; i < 2; i++) {
+        hash[i] = hash_of(description.endpoint, hash[i]) * 31;
         hash[i] = hash_of(uri->scheme, hash[i]) * 31;
         hash[i] = hash_of(uri->bucket, hash[i]) * 31;
         hash[i] = hash_of(uri->key, hash[i]);
@@ -74,12 +80,12 @@ static int open_used(int place, const char *name, int *ret_fd)
     return result;
 }
 
-int lock_file_open(const struct uri *uri, int *ret_fd, struct error *err)
+int lock_file_open(struct store *store, const struct uri *uri, int *ret_fd, struct error *err)
 {
     char name[NAME_BYTES];
     int place = place_open(), result = 0;
 
-    name_of(uri, name);
+    name_of(store, uri, name);
     for (unsigned tries = 0; place >= 0 && result == 0 && tries < TRIES_MAX; tries++) {
         if (tries)
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -95,13 +101,13 @@ int lock_file_open(const struct uri *uri, int *ret_fd, struct error *err)
     return 0;
 }
 
-void lock_file_close(int fd, const struct uri *uri)
+void lock_file_close(struct store *store, int fd, const struct uri *uri)
 {
     char name[NAME_BYTES];
     int place;
 
     if (uri && use_byte(fd, F_WRLCK, F_OFD_SETLK) == 0) { /* nobody else has it, nobody gets it */
-        name_of(uri, name);
+        name_of(store, uri, name);
         place = place_open();
         if (place >= 0) {
             unlinkat(place, name, 0);

@@ -7,10 +7,12 @@
 
 struct uri;
 struct error;
+struct store;
 
-/* A descriptor of the engine, or -ENOLCK. Waits for nothing but another process's removal. */
-int lock_file_open(const struct uri *uri, int *ret_fd, struct error *err);
+/* The object of this name in this store: another endpoint's is another one. A descriptor of the engine,
+ * or -ENOLCK. Waits for nothing but another process's removal. */
+int lock_file_open(struct store *store, const struct uri *uri, int *ret_fd, struct error *err);
 /* `uri` NULL: the file stays, other processes have this description. */
-void lock_file_close(int fd, const struct uri *uri);
+void lock_file_close(struct store *store, int fd, const struct uri *uri);
 
 #endif
