@@ -87,7 +87,8 @@ bool arena_any_node(void);
 int arena_table_lock(void);
 void arena_table_unlock(int locked);
 
-/* Around fork: the child gets a record with all holds of this process, or -EAGAIN and no fork is to be.
+/* Around fork: the child gets a record with all holds of this process, if it has any, or -EAGAIN and no
+ * fork is to be.
  * After prepare the table's lock is held. `pid` as fork returns it. */
 int arena_fork_prepare(void);
 void arena_fork_parent(pid_t pid);

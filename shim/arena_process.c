@@ -199,14 +199,22 @@ int arena_join(void)
 
 /* ---- fork and the end ---- */
 
+static bool holds_any(const struct arena *arena, const struct arena_process *process)
+{
+    for (uint32_t i = word_next(arena, 0); i != NONE; i = word_next(arena, i + 1))
+        if (process->holds[i])
+            return true;
+    return false;
+}
+
 int arena_fork_prepare(void)
 {
     struct arena *arena = arena_mapped();
     if (!arena)
         return 0;
     fork_locked = arena_table_lock();
-    if (own == NONE)
-        return 0;
+    if (own == NONE || !holds_any(arena, &arena->processes[own]))
+        return 0; /* a child with nothing makes a record when it has something */
     int result = process_new(PROCESS_COMING, &coming);
     if (result < 0) {
         arena_table_unlock(fork_locked);

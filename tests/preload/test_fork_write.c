@@ -328,6 +328,23 @@ static void all_killed(void **state)
     talk_end(&talk);
 }
 
+/* More than there are records for at a time: the dead make room. */
+static void thousands_killed(void **state)
+{
+    int fd = text_begin("fw-thousands", O_WRONLY, "");
+    for (int i = 0; i < 2100; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (!pid) {
+            says(fd, ".");
+            kill(getpid(), SIGKILL);
+        }
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+    }
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(text_size("fw-thousands"), 2100);
+}
+
 /* A lock that a killed process held is taken over. */
 static void killed_while_writing(void **state)
 {
@@ -555,6 +572,7 @@ int main(void)
         cmocka_unit_test(killed_parent),
         cmocka_unit_test(all_killed),
         cmocka_unit_test(killed_while_writing),
+        cmocka_unit_test(thousands_killed),
         cmocka_unit_test(parent_sees_its_childs_file),
         cmocka_unit_test(killed_writers_leave_no_name),
         cmocka_unit_test(held_by_an_idle_child),
