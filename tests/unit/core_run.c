@@ -1,24 +1,48 @@
 /* The engine that tests of core and api run on; see core_run.h. */
 #include "core_run.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/uri.h"
 #include "core/call.h"
+#include "core/spool.h"
 #include "store/fault.h"
 #include "store/mem.h"
 
 static char *environment[32] = {"S3DLIO_RETRY_BASE_MS=1", "S3DLIO_LOG=error", NULL};
 static unsigned environment_count = 2;
 static uint64_t counts_before[STORE_OPERATION_COUNT];
+static unsigned capabilities; /* of the fault store as it was opened */
+static char file_root[] = "/tmp/s3dlio-unit-XXXXXX";
 
 void core_run_set_option(const char *assignment)
 {
     assert_null(engine_peek());
     environment[environment_count++] = (char *)assignment;
+}
+
+const char *core_run_make_file_root(void)
+{
+    static char option[64];
+
+    assert_non_null(mkdtemp(file_root));
+    snprintf(option, sizeof option, "S3DLIO_FILE_ROOT=%s", file_root);
+    core_run_set_option(option);
+    return file_root;
+}
+
+int core_run_remove_file_root(void **state)
+{
+    char command[64];
+
+    (void)state;
+    snprintf(command, sizeof command, "rm -r %s", file_root);
+    return system(command);
 }
 
 struct engine *core_run_engine(void)
@@ -45,7 +69,7 @@ void core_run_leave(struct core_run_scope *scope)
     gate_leave(&scope->gate);
 }
 
-static struct store *fault_store(void)
+struct store *core_run_store(void)
 {
     struct core_run_scope scope;
     struct store *store = NULL;
@@ -62,8 +86,8 @@ void core_run_faults(const char *rules)
     struct error error = {0};
 
     if (!rules)
-        fault_store_clear(fault_store());
-    else if (fault_store_add(fault_store(), rules, &error) < 0)
+        fault_store_clear(core_run_store());
+    else if (fault_store_add(core_run_store(), rules, &error) < 0)
         fail_msg("%s", error.message);
 }
 
@@ -72,10 +96,48 @@ uint64_t core_run_count(enum store_operation operation)
     return stats_read(&core_run_engine()->stats.requests[operation]) - counts_before[operation];
 }
 
+uint64_t core_run_requests(void)
+{
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
+        total += core_run_count((enum store_operation)i);
+    return total;
+}
+
+uint64_t core_run_changes(void)
+{
+    return core_run_count(STORE_PUT) + core_run_count(STORE_COPY) + core_run_count(STORE_DELETE) +
+           core_run_count(STORE_UPLOAD_CREATE) + core_run_count(STORE_UPLOAD_COMPLETE);
+}
+
 void core_run_reset_counts(void)
 {
     for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
         counts_before[i] = stats_read(&core_run_engine()->stats.requests[i]);
+}
+
+void core_run_let_ttl_pass(void)
+{
+    int64_t ns = (option_int(&core_run_engine()->options, META_TTL_MS) + 1) * NS_PER_MS;
+    struct timespec time = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+
+    nanosleep(&time, NULL);
+}
+
+int core_run_clear(void **state)
+{
+    (void)state;
+    core_run_faults(NULL);
+    core_run_store()->capabilities = capabilities;
+    core_run_reset_counts();
+    return 0;
+}
+
+int core_run_clear_names(void **state)
+{
+    core_run_let_ttl_pass();
+    return core_run_clear(state);
 }
 
 void core_run_make_bucket(const char *name)
@@ -83,8 +145,8 @@ void core_run_make_bucket(const char *name)
     struct s3dlio_error error;
     char uri[300];
 
-    core_run_engine();
     core_run_faults(NULL);
+    capabilities = core_run_store()->capabilities;
     snprintf(uri, sizeof uri, "fault://%s", name);
     if (s3dlio_mkdir(uri, NULL, NULL, &error) < 0)
         fail_msg("%s", error.message);
@@ -119,6 +181,52 @@ void core_run_put(const char *uri, size_t length)
     if (s3dlio_put(uri, data, length, NULL, NULL, NULL, &error) < 0)
         fail_msg("%s", error.message);
     free(data);
+}
+
+void core_run_put_text(const char *uri, const char *text)
+{
+    assert_int_equal(s3dlio_put(uri, text, strlen(text), NULL, NULL, NULL, NULL), 0);
+}
+
+bool core_run_holds(const char *uri, const char *text)
+{
+    size_t length;
+    void *data;
+    bool is_same;
+    int r = s3dlio_get(uri, NULL, &data, &length, NULL);
+
+    if (r < 0)
+        return r == -ENOENT && !text;
+    is_same = text && length == strlen(text) && memcmp(data, text, length) == 0;
+    s3dlio_free(data);
+    return is_same;
+}
+
+void core_run_check_object(const char *uri, size_t length, const char *text, size_t offset)
+{
+    size_t found = 0, text_length = text ? strlen(text) : 0;
+    struct s3dlio_error error;
+    unsigned char *bytes;
+    void *data;
+
+    if (s3dlio_get(uri, NULL, &data, &found, &error) < 0)
+        fail_msg("%s", error.message);
+    bytes = data;
+    assert_int_equal(found, length);
+    if (text) {
+        assert_memory_equal(bytes + offset, text, text_length);
+        core_run_fill(bytes + offset, text_length, offset);
+    }
+    core_run_check(bytes, length, 0);
+    s3dlio_free(data);
+}
+
+int core_run_type(const char *uri)
+{
+    struct s3dlio_attr attr;
+    int r = s3dlio_stat(uri, NULL, &attr, NULL);
+
+    return r < 0 ? r : (int)attr.type;
 }
 
 static struct call *new_call(enum store_operation operation, const char *uri_text,
@@ -168,4 +276,52 @@ void core_run_delete_elsewhere(const char *uri)
     core_run_enter(&scope);
     run(new_call(STORE_DELETE, uri, &scope.limits), &scope.limits);
     core_run_leave(&scope);
+}
+
+void core_run_write_at(struct s3dlio_draft *draft, const char *text, uint64_t offset)
+{
+    assert_int_equal(s3dlio_draft_pwrite(draft, text, strlen(text), offset, NULL), strlen(text));
+}
+
+void core_run_stream(struct s3dlio_writer *writer, size_t from, size_t to, size_t step)
+{
+    unsigned char *data = malloc(step);
+
+    assert_non_null(data);
+    for (size_t at = from; at < to; at += step) {
+        size_t piece = to - at < step ? to - at : step;
+
+        core_run_fill(data, piece, at);
+        assert_int_equal(s3dlio_writer_write(writer, data, piece, NULL), piece);
+    }
+    free(data);
+}
+
+void core_run_check_released(void)
+{
+    struct s3dlio_stats stats;
+
+    s3dlio_get_stats(&stats);
+    assert_int_equal(stats.memory_bytes, 0);
+    assert_int_equal(spool_used(), 0);
+}
+
+uint64_t core_run_uploads_left(const char *bucket)
+{
+    struct core_run_scope scope;
+    struct error error;
+    struct call *call;
+    uint64_t count;
+    char uri[300];
+
+    snprintf(uri, sizeof uri, "fault://%s", bucket);
+    core_run_enter(&scope);
+    call = new_call(STORE_UPLOAD_LIST, uri, &scope.limits);
+    call->request.prefix = "";
+    if (call_run(call, &scope.limits, &error) < 0)
+        fail_msg("%s", error.message);
+    count = call->request.page->count;
+    call_delete(call);
+    core_run_leave(&scope);
+    return count;
 }

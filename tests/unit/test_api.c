@@ -14,13 +14,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
 static void test_errors_say_what_failed(void **state)
 {
     struct s3dlio_error error;
@@ -260,17 +253,17 @@ static void test_fork_and_go_on(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_errors_say_what_failed, clear),
-        cmocka_unit_test_setup(test_bad_names, clear),
-        cmocka_unit_test_setup(test_get_range, clear),
-        cmocka_unit_test_setup(test_get, clear),
-        cmocka_unit_test_setup(test_many, clear),
-        cmocka_unit_test_setup(test_many_with_large_ones, clear),
-        cmocka_unit_test_setup(test_many_end_at_the_deadline, clear),
-        cmocka_unit_test_setup(test_mem_and_file_stores, clear),
-        cmocka_unit_test_setup(test_statistics, clear),
-        cmocka_unit_test_setup(test_cancelled_before_it_begins, clear),
-        cmocka_unit_test_setup(test_fork_and_go_on, clear),
+        cmocka_unit_test_setup(test_errors_say_what_failed, core_run_clear),
+        cmocka_unit_test_setup(test_bad_names, core_run_clear),
+        cmocka_unit_test_setup(test_get_range, core_run_clear),
+        cmocka_unit_test_setup(test_get, core_run_clear),
+        cmocka_unit_test_setup(test_many, core_run_clear),
+        cmocka_unit_test_setup(test_many_with_large_ones, core_run_clear),
+        cmocka_unit_test_setup(test_many_end_at_the_deadline, core_run_clear),
+        cmocka_unit_test_setup(test_mem_and_file_stores, core_run_clear),
+        cmocka_unit_test_setup(test_statistics, core_run_clear),
+        cmocka_unit_test_setup(test_cancelled_before_it_begins, core_run_clear),
+        cmocka_unit_test_setup(test_fork_and_go_on, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -21,24 +21,10 @@ static int set_up(void **state)
     return 0;
 }
 
-static struct store *the_store(void)
-{
-    struct core_run_scope scope;
-    struct store *store = NULL;
-    struct error error;
-
-    core_run_enter(&scope);
-    assert_int_equal(engine_store(core_run_engine(), "fault", &store, &error), 0);
-    core_run_leave(&scope);
-    return store;
-}
-
 static int clear(void **state)
 {
-    core_run_faults(NULL);
-    the_store()->copy_max_bytes = 0;
-    core_run_reset_counts();
-    return 0;
+    core_run_store()->copy_max_bytes = 0;
+    return core_run_clear(state);
 }
 
 static void name(struct uri *uri, const char *key)
@@ -114,14 +100,14 @@ static void check_copy(const char *uri, const char *key, size_t length)
 static void test_parts(void **state)
 {
     put_tagged("large", LARGE);
-    the_store()->copy_max_bytes = 10 * MIB;
+    core_run_store()->copy_max_bytes = 10 * MIB;
     assert_int_equal(s3dlio_copy(B "large", B "copied", NULL, NULL), 0);
     assert_int_equal(core_run_count(STORE_COPY), 0);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 5);
     assert_int_equal(core_run_count(STORE_GET_TAGS), 1);
     check_copy(B "copied", "copied", LARGE);
 
-    the_store()->copy_max_bytes = LARGE;
+    core_run_store()->copy_max_bytes = LARGE;
     core_run_reset_counts();
     assert_int_equal(s3dlio_copy(B "large", B "copied", NULL, NULL), 0);
     assert_int_equal(core_run_count(STORE_COPY), 1);
@@ -134,7 +120,7 @@ static void test_parts(void **state)
 static void test_failures(void **state)
 {
     put_tagged("large", 20 * MIB);
-    the_store()->copy_max_bytes = MIB;
+    core_run_store()->copy_max_bytes = MIB;
     core_run_faults("op=GetObjectTagging fail=access");
     assert_int_equal(s3dlio_copy(B "large", B "copied", NULL, NULL), -EACCES);
     core_run_faults(NULL);
@@ -150,7 +136,7 @@ static void test_renaming_keeps_tags(void **state)
     put_tagged("small", 1000);
     assert_int_equal(s3dlio_rename(B "small", B "moved", S3DLIO_RENAME_NOREPLACE, NULL, NULL), 0);
     check_copy(B "moved", "moved", 1000);
-    the_store()->copy_max_bytes = 1;
+    core_run_store()->copy_max_bytes = 1;
     assert_int_equal(s3dlio_mkdir(B "d", NULL, NULL, NULL), 0);
     assert_int_equal(s3dlio_rename(B "moved", B "d/moved", 0, NULL, NULL), 0);
     assert_int_equal(s3dlio_rename(B "d", B "e", 0, NULL, NULL), 0);
@@ -189,7 +175,7 @@ static void test_clones_have_no_tags(void **state)
         struct s3dlio_draft *draft;
 
         put_tagged("source", 10 * MIB);
-        the_store()->copy_max_bytes = is_large ? MIB : 0;
+        core_run_store()->copy_max_bytes = is_large ? MIB : 0;
         assert_int_equal(s3dlio_reader_open(B "source", NULL, &reader, NULL), 0);
         assert_int_equal(s3dlio_draft_open(B "clone", NULL, S3DLIO_DRAFT_EMPTY, NULL, &draft, NULL),
                          0);

@@ -31,26 +31,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static struct store *the_store(void)
-{
-    struct core_run_scope scope;
-    struct store *store = NULL;
-    struct error error;
-
-    core_run_enter(&scope);
-    assert_int_equal(engine_store(core_run_engine(), "fault", &store, &error), 0);
-    core_run_leave(&scope);
-    return store;
-}
-
-static int clear(void **state)
-{
-    core_run_faults(NULL);
-    the_store()->capabilities |= STORE_CAP_PART_COPY | STORE_CAP_IF_MATCH_PUT;
-    core_run_reset_counts();
-    return 0;
-}
-
 static struct s3dlio_draft *open_draft(enum s3dlio_draft_base base)
 {
     struct s3dlio_draft *draft = NULL;
@@ -61,59 +41,10 @@ static struct s3dlio_draft *open_draft(enum s3dlio_draft_base base)
     return draft;
 }
 
-static void write_at(struct s3dlio_draft *draft, const char *text, uint64_t offset)
-{
-    assert_int_equal(s3dlio_draft_pwrite(draft, text, strlen(text), offset, NULL), strlen(text));
-}
-
-/* The pattern, but for `text` at `offset` (NULL: nothing). */
-static void check_object(size_t length, const char *text, size_t offset)
-{
-    struct s3dlio_error error;
-    size_t found = 0, text_length = text ? strlen(text) : 0;
-    unsigned char *bytes;
-    void *data;
-
-    if (s3dlio_get(URI, NULL, &data, &found, &error) < 0)
-        fail_msg("%s", error.message);
-    bytes = data;
-    assert_int_equal(found, length);
-    if (text)
-        assert_memory_equal(bytes + offset, text, text_length);
-    core_run_check(bytes, text ? offset : length, 0);
-    if (text)
-        core_run_check(bytes + offset + text_length, length - offset - text_length,
-                       offset + text_length);
-    s3dlio_free(data);
-}
-
-static uint64_t uploads_left(void)
-{
-    struct core_run_scope scope;
-    struct uri uri = {.scheme = "fault", .bucket = "draft"};
-    struct error error;
-    struct call *call;
-    uint64_t count;
-
-    core_run_enter(&scope);
-    call = call_new(core_run_engine(), STORE_UPLOAD_LIST, &uri, &scope.limits, &error);
-    assert_non_null(call);
-    call->request.prefix = "";
-    assert_int_equal(call_run(call, &scope.limits, &error), 0);
-    count = call->request.page->count;
-    call_delete(call);
-    core_run_leave(&scope);
-    return count;
-}
-
 static void check_nothing_left(void)
 {
-    struct s3dlio_stats stats;
-
-    s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
-    assert_int_equal(spool_used(), 0);
-    assert_int_equal(uploads_left(), 0);
+    core_run_check_released();
+    assert_int_equal(core_run_uploads_left("draft"), 0);
 }
 
 struct moved {
@@ -155,14 +86,14 @@ static void test_append(void **state)
     core_run_reset_counts();
     before = moved_now();
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "the tail", BASE_BYTES);
+    core_run_write_at(draft, "the tail", BASE_BYTES);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     assert_int_equal(moved_now().sent - before.sent, 8);
     assert_int_equal(moved_now().received - before.received, 0);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 1);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART), 1);
     assert_int_equal(core_run_count(STORE_UPLOAD_COMPLETE), 1);
-    check_object(BASE_BYTES + 8, "the tail", BASE_BYTES);
+    core_run_check_object(URI, BASE_BYTES + 8, "the tail", BASE_BYTES);
     check_nothing_left();
 }
 
@@ -174,11 +105,11 @@ static void test_one_byte(void **state)
     core_run_put(URI, BASE_BYTES);
     before = moved_now();
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "!", 20 * MIB + 7);
+    core_run_write_at(draft, "!", 20 * MIB + 7);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     assert_true(moved_now().sent - before.sent <= 5 * MIB);
     assert_true(moved_now().received - before.received <= 5 * MIB);
-    check_object(BASE_BYTES, "!", 20 * MIB + 7);
+    core_run_check_object(URI, BASE_BYTES, "!", 20 * MIB + 7);
     check_nothing_left();
 }
 
@@ -187,14 +118,14 @@ static void test_small_is_two_requests(void **state)
     struct s3dlio_draft *draft = open_draft(S3DLIO_DRAFT_EMPTY);
 
     core_run_reset_counts();
-    write_at(draft, "hello", 0);
+    core_run_write_at(draft, "hello", 0);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     assert_int_equal(core_run_count(STORE_PUT), 1);
     assert_int_equal(core_run_count(STORE_HEAD), 0);
 
     core_run_reset_counts();
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "J", 0);
+    core_run_write_at(draft, "J", 0);
     assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0); /* nothing more to send */
     assert_int_equal(core_run_count(STORE_HEAD), 1);
@@ -207,18 +138,18 @@ static void test_stores_without_copies_or_conditions(void **state)
     struct s3dlio_draft *draft;
 
     core_run_put(URI, BASE_BYTES);
-    the_store()->capabilities &= ~(unsigned)(STORE_CAP_PART_COPY | STORE_CAP_IF_MATCH_PUT);
+    core_run_store()->capabilities &= ~(unsigned)(STORE_CAP_PART_COPY | STORE_CAP_IF_MATCH_PUT);
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "changed", 3 * MIB);
+    core_run_write_at(draft, "changed", 3 * MIB);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 0);
-    check_object(BASE_BYTES, "changed", 3 * MIB);
+    core_run_check_object(URI, BASE_BYTES, "changed", 3 * MIB);
 
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "again", 3 * MIB);
+    core_run_write_at(draft, "again", 3 * MIB);
     core_run_put(URI, 100); /* by somebody else */
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), -ESTALE);
-    check_object(100, NULL, 0);
+    core_run_check_object(URI, 100, NULL, 0);
     check_nothing_left();
 }
 
@@ -232,15 +163,15 @@ static void fail_at(const char *rule, int errnum)
 
     core_run_put(URI, BASE_BYTES);
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "new bytes", 20 * MIB);
+    core_run_write_at(draft, "new bytes", 20 * MIB);
     core_run_faults(rule);
     assert_int_equal(s3dlio_draft_publish(draft, NULL, &error), -errnum);
     core_run_faults(NULL);
-    check_object(BASE_BYTES, NULL, 0);
-    assert_int_equal(uploads_left(), 0);
+    core_run_check_object(URI, BASE_BYTES, NULL, 0);
+    assert_int_equal(core_run_uploads_left("draft"), 0);
     if (s3dlio_draft_close(draft, NULL, &error) < 0)
         fail_msg("after %s: %s", rule, error.message);
-    check_object(BASE_BYTES, "new bytes", 20 * MIB);
+    core_run_check_object(URI, BASE_BYTES, "new bytes", 20 * MIB);
     check_nothing_left();
 }
 
@@ -265,13 +196,13 @@ static void test_failure_of_a_single_put(void **state)
 
     core_run_put(URI, 1000);
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "new", 10);
+    core_run_write_at(draft, "new", 10);
     core_run_faults("op=PutObject fail=access");
     assert_int_equal(s3dlio_draft_publish(draft, NULL, &error), -EACCES);
     core_run_faults(NULL);
-    check_object(1000, NULL, 0);
+    core_run_check_object(URI, 1000, NULL, 0);
     assert_int_equal(s3dlio_draft_publish(draft, NULL, &error), 0);
-    check_object(1000, "new", 10);
+    core_run_check_object(URI, 1000, "new", 10);
     s3dlio_draft_abort(draft);
 }
 
@@ -282,19 +213,19 @@ static void test_lost_answers(void **state)
     core_run_put(URI, BASE_BYTES);
     core_run_faults("op=CompleteMultipartUpload nth=1 count=1 lose");
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "kept", 20 * MIB);
+    core_run_write_at(draft, "kept", 20 * MIB);
     assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
     core_run_faults(NULL);
-    write_at(draft, "more", 20 * MIB);
+    core_run_write_at(draft, "more", 20 * MIB);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_object(BASE_BYTES, "more", 20 * MIB);
+    core_run_check_object(URI, BASE_BYTES, "more", 20 * MIB);
 
     core_run_put(URI, 1000);
     core_run_faults("op=PutObject nth=1 count=1 lose");
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "put", 1);
+    core_run_write_at(draft, "put", 1);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_object(1000, "put", 1);
+    core_run_check_object(URI, 1000, "put", 1);
     check_nothing_left();
 }
 
@@ -306,17 +237,17 @@ static void test_changed_meanwhile(void **state)
 
     core_run_put(URI, BASE_BYTES);
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "mine", 0);
+    core_run_write_at(draft, "mine", 0);
     core_run_put(URI, 500);
     assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 30 * MIB, &error), -ESTALE);
     assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 0, &error), 1);
     assert_int_equal(byte, 'm');
     assert_int_equal(s3dlio_draft_publish(draft, NULL, &error), -ESTALE);
     assert_int_equal(s3dlio_draft_close(draft, NULL, &error), -ESTALE);
-    check_object(500, NULL, 0);
+    core_run_check_object(URI, 500, NULL, 0);
 
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "mine", 500);
+    core_run_write_at(draft, "mine", 500);
     assert_int_equal(s3dlio_delete(URI, NULL, NULL), 0);
     assert_int_equal(s3dlio_draft_close(draft, NULL, &error), -ESTALE);
     assert_int_equal(s3dlio_stat(URI, NULL, &(struct s3dlio_attr){0}, &error), -ENOENT);
@@ -341,7 +272,7 @@ static void test_exclusive(void **state)
     assert_int_equal(s3dlio_draft_publish(draft, NULL, &error), -EEXIST);
     assert_int_equal(s3dlio_delete(URI, NULL, NULL), 0);
     assert_int_equal(s3dlio_draft_publish(draft, NULL, &error), 0);
-    write_at(draft, "second version", 0);
+    core_run_write_at(draft, "second version", 0);
     assert_int_equal(s3dlio_draft_close(draft, NULL, &error), 0);
     check_nothing_left();
 }
@@ -370,7 +301,7 @@ static void test_full_spool(void **state)
     core_run_fill(data, 100, 50);
     assert_int_equal(s3dlio_draft_pwrite(draft, data, 100, 50, &error), 100); /* takes no room */
     assert_int_equal(s3dlio_draft_close(draft, NULL, &error), 0);
-    check_object(length, NULL, 0);
+    core_run_check_object(URI, length, NULL, 0);
     free(data);
     check_nothing_left();
 }
@@ -394,7 +325,7 @@ static void test_fetched_bytes_give_way(void **state)
     core_run_check(data, BASE_BYTES, 0);
     assert_true(spool_used() <= SPOOL_MAX);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_object(2 * BASE_BYTES, NULL, 0);
+    core_run_check_object(URI, 2 * BASE_BYTES, NULL, 0);
     free(data);
     check_nothing_left();
 }
@@ -406,8 +337,8 @@ static void test_holes(void **state)
     unsigned char bytes[8];
     uint64_t at = 0;
 
-    write_at(draft, "a", 0);
-    write_at(draft, "b", MIB);
+    core_run_write_at(draft, "a", 0);
+    core_run_write_at(draft, "b", MIB);
     assert_int_equal(s3dlio_draft_seek(draft, 0, true, &at, NULL), 0);
     assert_int_equal(at, 1);
     assert_int_equal(s3dlio_draft_seek(draft, 5, false, &at, NULL), 0);
@@ -446,10 +377,10 @@ static void test_mapping(void **state)
     assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 8 * MIB + 5, NULL), 1);
     assert_int_equal(byte, 'X');
     assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
-    check_object(BASE_BYTES, "X", 8 * MIB + 5);
+    core_run_check_object(URI, BASE_BYTES, "X", 8 * MIB + 5);
     bytes[5] = 'Y';
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_object(BASE_BYTES, "Y", 8 * MIB + 5);
+    core_run_check_object(URI, BASE_BYTES, "Y", 8 * MIB + 5);
     munmap(bytes, MIB);
     check_nothing_left();
 }
@@ -468,7 +399,7 @@ static void test_attributes(void **state)
     struct s3dlio_draft *draft = NULL;
 
     assert_int_equal(s3dlio_draft_open(URI, &options, S3DLIO_DRAFT_EMPTY, NULL, &draft, NULL), 0);
-    write_at(draft, "text", 0);
+    core_run_write_at(draft, "text", 0);
     assert_int_equal(s3dlio_draft_set_attr(draft, &attr, NULL), 0);
     core_run_reset_counts();
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
@@ -480,7 +411,7 @@ static void test_attributes(void **state)
     assert_int_equal(attr.mtime.tv_nsec, 250000000);
 
     draft = open_draft(S3DLIO_DRAFT_KEEP); /* what was there is carried on; the time is new */
-    write_at(draft, "T", 0);
+    core_run_write_at(draft, "T", 0);
     assert_int_equal(s3dlio_draft_close(draft, &attr, NULL), 0);
     assert_int_equal(attr.mode, 0751);
     assert_int_equal(s3dlio_stat(URI, NULL, &attr, NULL), 0);
@@ -505,7 +436,7 @@ static void test_attributes_of_a_large_object(void **state)
     assert_int_equal(moved_now().received, before.received);
     assert_int_equal(s3dlio_stat(URI, NULL, &attr, NULL), 0);
     assert_int_equal(attr.mode, 0700);
-    check_object(BASE_BYTES, NULL, 0);
+    core_run_check_object(URI, BASE_BYTES, NULL, 0);
 }
 
 /* More of it is in test_draft_shared.c, with a store that processes share. */
@@ -518,7 +449,7 @@ static void test_fork(void **state)
     NOT_UNDER_TSAN();
     core_run_put(URI, 1000);
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "parent", 0);
+    core_run_write_at(draft, "parent", 0);
     s3dlio_fork_prepare();
     pid = fork();
     if (pid == 0) {
@@ -536,7 +467,7 @@ static void test_fork(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_object(1000, "childt", 0);
+    core_run_check_object(URI, 1000, "childt", 0);
     check_nothing_left();
 }
 
@@ -546,10 +477,10 @@ static void test_abort(void **state)
 
     core_run_put(URI, 1000);
     draft = open_draft(S3DLIO_DRAFT_KEEP);
-    write_at(draft, "nobody sees this", 0);
+    core_run_write_at(draft, "nobody sees this", 0);
     s3dlio_draft_abort(draft);
     s3dlio_draft_abort(NULL);
-    check_object(1000, NULL, 0);
+    core_run_check_object(URI, 1000, NULL, 0);
     assert_int_equal(
         s3dlio_draft_open("fault://draft/dir/", NULL, S3DLIO_DRAFT_EMPTY, NULL, &draft, NULL),
         -EISDIR);
@@ -559,24 +490,24 @@ static void test_abort(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_nothing_is_fetched_at_open, clear),
-        cmocka_unit_test_setup(test_append, clear),
-        cmocka_unit_test_setup(test_one_byte, clear),
-        cmocka_unit_test_setup(test_small_is_two_requests, clear),
-        cmocka_unit_test_setup(test_stores_without_copies_or_conditions, clear),
-        cmocka_unit_test_setup(test_failures_at_each_request, clear),
-        cmocka_unit_test_setup(test_failure_of_a_single_put, clear),
-        cmocka_unit_test_setup(test_lost_answers, clear),
-        cmocka_unit_test_setup(test_changed_meanwhile, clear),
-        cmocka_unit_test_setup(test_exclusive, clear),
-        cmocka_unit_test_setup(test_full_spool, clear),
-        cmocka_unit_test_setup(test_fetched_bytes_give_way, clear),
-        cmocka_unit_test_setup(test_holes, clear),
-        cmocka_unit_test_setup(test_mapping, clear),
-        cmocka_unit_test_setup(test_attributes, clear),
-        cmocka_unit_test_setup(test_attributes_of_a_large_object, clear),
-        cmocka_unit_test_setup(test_fork, clear),
-        cmocka_unit_test_setup(test_abort, clear),
+        cmocka_unit_test_setup(test_nothing_is_fetched_at_open, core_run_clear),
+        cmocka_unit_test_setup(test_append, core_run_clear),
+        cmocka_unit_test_setup(test_one_byte, core_run_clear),
+        cmocka_unit_test_setup(test_small_is_two_requests, core_run_clear),
+        cmocka_unit_test_setup(test_stores_without_copies_or_conditions, core_run_clear),
+        cmocka_unit_test_setup(test_failures_at_each_request, core_run_clear),
+        cmocka_unit_test_setup(test_failure_of_a_single_put, core_run_clear),
+        cmocka_unit_test_setup(test_lost_answers, core_run_clear),
+        cmocka_unit_test_setup(test_changed_meanwhile, core_run_clear),
+        cmocka_unit_test_setup(test_exclusive, core_run_clear),
+        cmocka_unit_test_setup(test_full_spool, core_run_clear),
+        cmocka_unit_test_setup(test_fetched_bytes_give_way, core_run_clear),
+        cmocka_unit_test_setup(test_holes, core_run_clear),
+        cmocka_unit_test_setup(test_mapping, core_run_clear),
+        cmocka_unit_test_setup(test_attributes, core_run_clear),
+        cmocka_unit_test_setup(test_attributes_of_a_large_object, core_run_clear),
+        cmocka_unit_test_setup(test_fork, core_run_clear),
+        cmocka_unit_test_setup(test_abort, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

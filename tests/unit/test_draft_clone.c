@@ -29,35 +29,12 @@ static int set_up(void **state)
     return 0;
 }
 
-static struct store *the_store(void)
-{
-    struct core_run_scope scope;
-    struct store *store = NULL;
-    struct error error;
-
-    core_run_enter(&scope);
-    assert_int_equal(engine_store(core_run_engine(), "fault", &store, &error), 0);
-    core_run_leave(&scope);
-    return store;
-}
-
 static int clear(void **state)
 {
     core_run_faults(NULL);
-    the_store()->capabilities |= STORE_CAP_PART_COPY | STORE_CAP_COPY;
     s3dlio_delete(SOURCE, NULL, NULL);
     s3dlio_delete(TARGET, NULL, NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
-static void check_nothing_left(void)
-{
-    struct s3dlio_stats stats;
-
-    s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
-    assert_int_equal(spool_used(), 0);
+    return core_run_clear(state);
 }
 
 static struct s3dlio_draft *open_draft(enum s3dlio_draft_base base, unsigned flags)
@@ -88,11 +65,6 @@ static ssize_t clone_from(struct s3dlio_draft *draft, const char *uri, uint64_t 
 
     s3dlio_reader_close(reader);
     return r;
-}
-
-static void write_at(struct s3dlio_draft *draft, const char *text, uint64_t offset)
-{
-    assert_int_equal(s3dlio_draft_pwrite(draft, text, strlen(text), offset, NULL), strlen(text));
 }
 
 /* The pattern in [from, length), `text` at `at` (NULL: none), zeros before `from`. */
@@ -140,15 +112,6 @@ static uint64_t moved(void)
     return stats.bytes_sent + stats.bytes_received;
 }
 
-static uint64_t requests(void)
-{
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
-        total += core_run_count((enum store_operation)i);
-    return total;
-}
-
 /* ---- whole objects ------------------------------------------------------------------------------ */
 
 static void whole(size_t length, unsigned flags, uint64_t copies, uint64_t all)
@@ -165,8 +128,8 @@ static void whole(size_t length, unsigned flags, uint64_t copies, uint64_t all)
     assert_int_equal(s3dlio_draft_close(draft, &attr, NULL), 0);
     assert_int_equal(moved(), before);
     assert_int_equal(core_run_count(STORE_COPY), copies);
-    if (requests() > all)
-        fail_msg("%llu requests", (unsigned long long)requests());
+    if (core_run_requests() > all)
+        fail_msg("%llu requests", (unsigned long long)core_run_requests());
     check_target(length, 0, NULL, 0);
     assert_int_equal(s3dlio_stat(TARGET, NULL, &now, NULL), 0);
     assert_int_equal(attr.size_bytes, length);
@@ -183,7 +146,7 @@ static void test_a_whole_object_is_one_copy(void **state)
     whole(BASE_BYTES, 0, 1, 2);
     whole(100, S3DLIO_WRITE_EXCLUSIVE, 0, 4);
     whole(BASE_BYTES, S3DLIO_WRITE_EXCLUSIVE, 0, 12);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_an_empty_object(void **state)
@@ -238,7 +201,7 @@ static void test_reads_before_publishing(void **state)
                      0); /* fetched, and copied all the same */
     assert_int_equal(core_run_count(STORE_COPY), 1);
     check_target(BASE_BYTES, 0, NULL, 0);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_in_pieces(void **state)
@@ -254,7 +217,7 @@ static void test_in_pieces(void **state)
     core_run_reset_counts();
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     assert_int_equal(core_run_count(STORE_COPY), 1);
-    assert_true(requests() <= 2);
+    assert_true(core_run_requests() <= 2);
     check_target(BASE_BYTES, 0, NULL, 0);
 }
 
@@ -266,7 +229,7 @@ static void test_changed_after(void **state)
     core_run_put(SOURCE, BASE_BYTES);
     draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
     assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
-    write_at(draft, "changed", 20 * MIB + 5);
+    core_run_write_at(draft, "changed", 20 * MIB + 5);
     before = moved();
     assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
     assert_true(moved() - before <= 10 * MIB);
@@ -275,10 +238,10 @@ static void test_changed_after(void **state)
 
     s3dlio_delete(SOURCE, NULL, NULL); /* from now on it is a version of the target */
     check_draft(draft, BASE_BYTES, "changed", 20 * MIB + 5);
-    write_at(draft, "CHANGED", 20 * MIB + 5);
+    core_run_write_at(draft, "CHANGED", 20 * MIB + 5);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     check_target(BASE_BYTES, 0, "CHANGED", 20 * MIB + 5);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_behind_a_hole(void **state)
@@ -290,7 +253,7 @@ static void test_behind_a_hole(void **state)
     assert_int_equal(clone_from(draft, SOURCE, 16 * MIB, UINT64_MAX), BASE_BYTES - 16 * MIB);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     check_target(BASE_BYTES, 16 * MIB, NULL, 0);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_over_written_bytes(void **state)
@@ -300,14 +263,14 @@ static void test_over_written_bytes(void **state)
 
     core_run_put(SOURCE, BASE_BYTES);
     draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
-    write_at(draft, "overwritten", 5);
-    write_at(draft, "stays", BASE_BYTES);
+    core_run_write_at(draft, "overwritten", 5);
+    core_run_write_at(draft, "stays", BASE_BYTES);
     assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
     assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 6, NULL), 1);
     assert_int_equal(byte, core_run_byte(6));
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     check_target(BASE_BYTES + 5, 0, "stays", BASE_BYTES);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* A version of its own that is replaced: only that one. */
@@ -326,7 +289,7 @@ static void test_into_an_object_that_is_there(void **state)
         assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), is_changed ? -ESTALE : 0);
         check_target(is_changed ? 2000 : BASE_BYTES, 0, NULL, 0);
     }
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_own_bytes(void **state)
@@ -335,7 +298,7 @@ static void test_own_bytes(void **state)
 
     core_run_put(TARGET, BASE_BYTES);
     draft = open_draft(S3DLIO_DRAFT_KEEP, 0);
-    write_at(draft, "overwritten", 20 * MIB);
+    core_run_write_at(draft, "overwritten", 20 * MIB);
     assert_int_equal(clone_from(draft, TARGET, 20 * MIB, 100), 100);
     check_draft(draft, BASE_BYTES, NULL, 0);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
@@ -372,9 +335,9 @@ static void test_what_is_refused(void **state)
     reader = open_reader(SOURCE);
     draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
     assert_int_equal(s3dlio_draft_clone(draft, reader, 0, 100, 1, NULL, NULL), -EXDEV);
-    the_store()->capabilities &= ~(unsigned)STORE_CAP_COPY;
+    core_run_store()->capabilities &= ~(unsigned)STORE_CAP_COPY;
     assert_int_equal(clone_from(draft, SOURCE, 0, 100), -EXDEV);
-    the_store()->capabilities |= STORE_CAP_COPY;
+    core_run_store()->capabilities |= STORE_CAP_COPY;
     assert_int_equal(clone_from(draft, SOURCE, 0, 100), 100);
     assert_int_equal(clone_from(draft, OTHER, 100, 100), -EXDEV);
     assert_int_equal(s3dlio_draft_length(draft), 100);
@@ -397,7 +360,7 @@ static void test_what_is_refused(void **state)
     draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
     assert_int_equal(clone_from(draft, "mem://clone/x", 0, 100), -EXDEV);
     s3dlio_draft_abort(draft);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_a_source_that_changes(void **state)
@@ -412,7 +375,7 @@ static void test_a_source_that_changes(void **state)
             draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
             assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
             if (is_partial)
-                write_at(draft, "changed", 20 * MIB);
+                core_run_write_at(draft, "changed", 20 * MIB);
             if (is_gone)
                 s3dlio_delete(SOURCE, NULL, NULL);
             else
@@ -422,7 +385,7 @@ static void test_a_source_that_changes(void **state)
             s3dlio_draft_abort(draft);
             check_target(1000, 0, NULL, 0);
         }
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_stopped_anywhere(void **state)
@@ -439,7 +402,7 @@ static void test_stopped_anywhere(void **state)
             draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
             assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
             if (is_partial)
-                write_at(draft, "changed", 20 * MIB);
+                core_run_write_at(draft, "changed", 20 * MIB);
             snprintf(rule, sizeof rule, "nth=%u count=1 fail=access", n);
             core_run_faults(rule);
             r = s3dlio_draft_publish(draft, NULL, NULL);
@@ -450,7 +413,7 @@ static void test_stopped_anywhere(void **state)
             check_target(BASE_BYTES, 0, is_partial ? "changed" : NULL, 20 * MIB);
             assert_true(n < 20);
         }
-    check_nothing_left();
+    core_run_check_released();
 }
 
 int main(void)

@@ -239,14 +239,6 @@ static void run_seed(unsigned seed, size_t size_max)
     free(model.bytes);
 }
 
-static void check_nothing_left(void)
-{
-    struct s3dlio_stats stats;
-
-    s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
-}
-
 static unsigned count_of(unsigned otherwise)
 {
     const char *text = getenv("DRAFT_SEEDS");
@@ -264,7 +256,7 @@ static void run_seeds(unsigned count, size_t size_max)
     }
     for (unsigned seed = 1; seed <= count; seed++)
         run_seed(seed, size_max);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_small_files(void **state)

@@ -23,33 +23,16 @@
 #define OTHER_URI  "file://shared/other"
 #define BASE_BYTES (2 * MIB)
 
-static char root[] = "/tmp/s3dlio-shared-XXXXXX";
-
 static int set_up(void **state)
 {
-    static char option[64];
     char path[64];
 
-    assert_non_null(mkdtemp(root));
-    snprintf(option, sizeof option, "S3DLIO_FILE_ROOT=%s", root);
-    snprintf(path, sizeof path, "%s/shared", root);
+    snprintf(path, sizeof path, "%s/shared", core_run_make_file_root());
     assert_int_equal(mkdir(path, 0700), 0);
-    core_run_set_option(option);
     core_run_set_option("S3DLIO_SPOOL_LIMIT=64M");
     core_run_set_option("S3DLIO_BLOCK_SIZE=4K");
     core_run_make_bucket("shared");
     return 0;
-}
-
-static int tear_down(void **state)
-{
-    char path[64];
-
-    s3dlio_delete(URI, NULL, NULL);
-    s3dlio_delete(OTHER_URI, NULL, NULL);
-    snprintf(path, sizeof path, "%s/shared", root);
-    assert_int_equal(rmdir(path), 0);
-    return rmdir(root);
 }
 
 static struct s3dlio_draft *open_draft(const char *uri, enum s3dlio_draft_base base)
@@ -60,15 +43,6 @@ static struct s3dlio_draft *open_draft(const char *uri, enum s3dlio_draft_base b
     if (s3dlio_draft_open(uri, NULL, base, NULL, &draft, &error) < 0)
         fail_msg("%s", error.message);
     return draft;
-}
-
-static void check_nothing_left(void)
-{
-    struct s3dlio_stats stats;
-
-    s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
-    assert_int_equal(spool_used(), 0);
 }
 
 /* ---- children ----------------------------------------------------------------------------------- */
@@ -119,11 +93,6 @@ static void *shared_memory(size_t size)
 
     assert_ptr_not_equal(memory, MAP_FAILED);
     return memory;
-}
-
-static void write_at(struct s3dlio_draft *draft, const char *text, uint64_t offset)
-{
-    assert_int_equal(s3dlio_draft_pwrite(draft, text, strlen(text), offset, NULL), strlen(text));
 }
 
 static bool has_at(struct s3dlio_draft *draft, const char *text, uint64_t offset)
@@ -194,7 +163,7 @@ static void test_each_sees_what_the_other_writes(void **state)
 
     core_run_put(URI, BASE_BYTES);
     draft = open_draft(URI, S3DLIO_DRAFT_KEEP);
-    write_at(draft, "parent", 100);
+    core_run_write_at(draft, "parent", 100);
     run(writes_first, draft, NULL);
     assert_true(has_at(draft, "child", 200));
     assert_true(has_at(draft, "tail", BASE_BYTES));
@@ -202,7 +171,7 @@ static void test_each_sees_what_the_other_writes(void **state)
 
     assert_int_equal(pipe(go), 0);
     pid = start(reads_after, draft, go);
-    write_at(draft, "while you waited", 300);
+    core_run_write_at(draft, "while you waited", 300);
     assert_int_equal(s3dlio_draft_truncate(draft, BASE_BYTES + 1000, NULL), 0);
     assert_int_equal(write(go[1], "", 1), 1);
     wait_for(pid);
@@ -212,7 +181,7 @@ static void test_each_sees_what_the_other_writes(void **state)
                           BASE_BYTES, {"parent", "child", "while you waited"}, {100, 200, 300}});
     close(go[0]);
     close(go[1]);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void changes_all_kinds(struct s3dlio_draft *draft, void *arg)
@@ -249,7 +218,7 @@ static void test_lengths_holes_attributes_names(void **state)
     assert_int_equal(attr.size_bytes, 100000);
     assert_int_equal(s3dlio_stat(URI, NULL, &attr, NULL), -ENOENT);
     assert_int_equal(s3dlio_stat(OTHER_URI, NULL, &attr, NULL), 0);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 #define APPENDERS 4
@@ -289,7 +258,7 @@ static void test_appends_of_many(void **state)
             assert_int_equal(record[i], record[4]);
     }
     s3dlio_draft_abort(draft);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* ---- publishing --------------------------------------------------------------------------------- */
@@ -321,7 +290,7 @@ static void test_each_publishes(void **state)
     assert_int_equal(s3dlio_draft_pread(draft, bytes, 100, MIB, NULL), 100);
     core_run_check(bytes, 100, MIB);
 
-    write_at(draft, "parent", 2000);
+    core_run_write_at(draft, "parent", 2000);
     assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
     expected.texts[1] = "parent", expected.offsets[1] = 2000;
     check_object(URI, &expected);
@@ -330,11 +299,11 @@ static void test_each_publishes(void **state)
     check_object(URI, &expected);
     assert_int_equal(s3dlio_draft_pread(draft, bytes, 100, MIB + 500000, NULL), 100);
     core_run_check(bytes, 100, MIB + 500000);
-    write_at(draft, "end", 4000);
+    core_run_write_at(draft, "end", 4000);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     expected.texts[3] = "end", expected.offsets[3] = 4000;
     check_object(URI, &expected);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void maps_and_writes(struct s3dlio_draft *draft, void *arg)
@@ -373,7 +342,7 @@ static void test_mappings_of_each(void **state)
     expected.texts[3] = "x", expected.offsets[3] = 64 * KIB + 100;
     check_object(URI, &expected);
     munmap(mapping, 4096);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* More ranges than there is room for are fewer and larger ones. */
@@ -394,10 +363,10 @@ static void test_many_mappings(void **state)
         munmap(mapping, 4096);
         close(fd);
     }
-    write_at(draft, "last", 39 * MIB);
+    core_run_write_at(draft, "last", 39 * MIB);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     check_object(URI, &(struct expected){40 * MIB, {"last"}, {39 * MIB}});
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* ---- streams ------------------------------------------------------------------------------------ */
@@ -415,10 +384,10 @@ static void test_a_stream_that_is_shared(void **state)
     assert_true(s3dlio_writer_is_unsent(writer));
     assert_int_equal(s3dlio_draft_from_writer(writer, &draft, NULL), 0);
     run(publishes, draft, NULL);
-    write_at(draft, "parent", 4000);
+    core_run_write_at(draft, "parent", 4000);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     check_object(URI, &(struct expected){sizeof data, {"child", "parent"}, {1000, 4000}});
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void test_streams_that_were_sent(void **state)
@@ -473,7 +442,7 @@ static void test_room_is_of_all(void **state)
     assert_int_equal(s3dlio_draft_append(other, data, sizeof data, NULL, &error), sizeof data);
     s3dlio_draft_abort(draft);
     s3dlio_draft_abort(other);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 static void writes(struct s3dlio_draft *draft, void *arg)
@@ -496,7 +465,7 @@ static void test_a_limit_on_files(void **state)
     assert_true(has_at(draft, "child", 0));
     s3dlio_draft_abort(draft);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* ---- deaths ------------------------------------------------------------------------------------- */
@@ -676,14 +645,14 @@ static void test_killed_anywhere(void **state)
         }
         if (i % 20 == 7) { /* clean bytes, and bytes that are to be fetched */
             assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-            check_nothing_left();
+            core_run_check_released();
             draft = open_draft(URI, S3DLIO_DRAFT_KEEP);
         }
     }
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     check_published(progress);
     munmap(progress, sizeof *progress);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* One step, watched by the parent, which ends it after some instructions. */
@@ -751,7 +720,7 @@ static void test_killed_at_an_instruction(void **state)
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     check_published(progress);
     munmap(progress, sizeof *progress);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* ---- whoever has the turn ----------------------------------------------------------------------- */
@@ -780,7 +749,7 @@ static void test_killed_while_it_publishes(void **state)
     int status;
     pid_t pid;
 
-    write_at(draft, "parent", 0);
+    core_run_write_at(draft, "parent", 0);
     core_run_faults("op=PutObject delay=60000");
     pid = start(publishes_slowly, draft, NULL);
     wait_until_taken(draft);
@@ -788,9 +757,9 @@ static void test_killed_while_it_publishes(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     core_run_faults(NULL);
     assert_true(has_at(draft, "childt", 0));
-    write_at(draft, "P", 5);
+    core_run_write_at(draft, "P", 5);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* The deadline of a call counts while another process has the turn. */
@@ -826,7 +795,7 @@ static void test_waiting(void **state)
     void *failed;
 
     NOT_UNDER_TSAN();
-    write_at(draft, "parent", 0);
+    core_run_write_at(draft, "parent", 0);
     core_run_faults("op=PutObject delay=1000");
     assert_int_equal(pthread_create(&thread, NULL, publish_main, draft), 0);
     wait_until_taken(draft);
@@ -837,7 +806,7 @@ static void test_waiting(void **state)
     assert_null(failed);
     core_run_faults(NULL);
     s3dlio_draft_abort(draft);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 /* A publication that was done, and nobody was told: the next one goes on from it. */
@@ -846,21 +815,21 @@ static void test_a_lost_publication(void **state)
     struct s3dlio_draft *draft = open_draft(SLOW_URI, S3DLIO_DRAFT_EMPTY);
     struct s3dlio_error error;
 
-    write_at(draft, "first", 0);
+    core_run_write_at(draft, "first", 0);
     assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
-    write_at(draft, "lost", 10);
+    core_run_write_at(draft, "lost", 10);
     core_run_faults("op=PutObject lose");
     core_run_faults("op=HeadObject fail=access");
     assert_true(s3dlio_draft_publish(draft, NULL, &error) < 0);
     core_run_faults(NULL);
-    write_at(draft, "third", 20);
+    core_run_write_at(draft, "third", 20);
     if (s3dlio_draft_close(draft, NULL, &error) < 0)
         fail_msg("%s", error.message);
     draft = open_draft(SLOW_URI, S3DLIO_DRAFT_KEEP);
     assert_true(has_at(draft, "lost", 10));
     assert_true(has_at(draft, "third", 20));
     s3dlio_draft_abort(draft);
-    check_nothing_left();
+    core_run_check_released();
 }
 
 int main(void)
@@ -883,5 +852,5 @@ int main(void)
         cmocka_unit_test(test_a_lost_publication),
     };
 
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, set_up, core_run_remove_file_root);
 }

@@ -15,23 +15,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    usleep(21000);
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
-static uint64_t requests(void)
-{
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
-        total += core_run_count((enum store_operation)i);
-    return total;
-}
-
 static void put_mode(const char *uri, unsigned mode)
 {
     struct s3dlio_write_options options = {.has = S3DLIO_HAS_MODE, .mode = mode};
@@ -48,7 +31,7 @@ static unsigned check_listing(const char *uri)
     char names[100][300];
     unsigned count = 0;
 
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(s3dlio_list_open(uri, 0, NULL, &list, NULL), 0);
     for (; s3dlio_list_next(list, &entry, NULL) > 0 && count < 100; count++) {
         snprintf(names[count], sizeof names[count], "%s/%s", uri, entry.name);
@@ -58,7 +41,7 @@ static unsigned check_listing(const char *uri)
         assert_int_equal(alone.mode, entry.attr.mode);
     }
     s3dlio_list_close(list);
-    usleep(21000);
+    core_run_let_ttl_pass();
     for (unsigned i = 0; i < count; i++) {
         assert_int_equal(s3dlio_stat(names[i], NULL, &alone, NULL), 0);
         assert_int_equal(alone.type, listed[i].type);
@@ -89,7 +72,7 @@ static void test_an_unmarked_directory_costs_pages_only(void **state)
         core_run_put(uri, 1);
     }
     assert_int_equal(check_listing(B "plain"), 10);
-    usleep(21000);
+    core_run_let_ttl_pass();
     core_run_reset_counts();
     assert_int_equal(s3dlio_mkdir(B "plain/made", NULL, NULL, NULL), 0);
     check_listing(B "plain");
@@ -100,7 +83,7 @@ static void test_an_unmarked_directory_costs_pages_only(void **state)
     while (s3dlio_list_next(list, &entry, NULL) > 0)
         ;
     s3dlio_list_close(list);
-    assert_int_equal(requests(), 1);
+    assert_int_equal(core_run_requests(), 1);
 }
 
 static void test_marking_costs_once(void **state)
@@ -109,8 +92,8 @@ static void test_marking_costs_once(void **state)
     core_run_reset_counts();
     put_mode(B "once/b", 0600);
     put_mode(B "once/c", 0600);
-    assert_int_equal(requests(), 2);
-    usleep(21000);
+    assert_int_equal(core_run_requests(), 2);
+    core_run_let_ttl_pass();
     core_run_reset_counts();
     put_mode(B "once/d", 0600); /* what is known has gone: one look */
     assert_int_equal(core_run_count(STORE_HEAD), 1);
@@ -153,7 +136,7 @@ static void test_the_bucket_itself(void **state)
 {
     put_mode(B "root-file", 0600);
     assert_true(check_listing("fault://marked") >= 1);
-    usleep(21000);
+    core_run_let_ttl_pass();
     struct s3dlio_list *list;
     struct s3dlio_entry entry;
     assert_int_equal(s3dlio_list_open("fault://marked", 0, NULL, &list, NULL), 0);
@@ -192,7 +175,7 @@ static void test_marked_below_unmarked(void **state)
     assert_int_equal(s3dlio_mkdir(B "top", NULL, NULL, NULL), 0);
     assert_int_equal(s3dlio_mkdir(B "top/sub", NULL, NULL, NULL), 0);
     assert_int_equal(s3dlio_symlink("x", B "top/sub/link", NULL, NULL), 0);
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(s3dlio_list_open(B "top", 0, NULL, &list, NULL), 0);
     assert_int_equal(s3dlio_list_next(list, &entry, NULL), 1);
     assert_int_equal(entry.attr.type, S3DLIO_DIRECTORY);
@@ -214,7 +197,7 @@ static void test_ahead(void **state)
         snprintf(uri, sizeof uri, B "ahead/%02u", i);
         put_mode(uri, 0600);
     }
-    usleep(21000);
+    core_run_let_ttl_pass();
     core_run_reset_counts();
     core_run_faults("op=HeadObject delay=20; op=HeadObject key=ahead/50 fail=not-found");
     struct timespec begin, end;
@@ -245,15 +228,15 @@ static void test_ahead(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_a_file_with_a_mode_marks, clear),
-        cmocka_unit_test_setup(test_an_unmarked_directory_costs_pages_only, clear),
-        cmocka_unit_test_setup(test_marking_costs_once, clear),
-        cmocka_unit_test_setup(test_every_way_to_store_marks, clear),
-        cmocka_unit_test_setup(test_the_bucket_itself, clear),
-        cmocka_unit_test_setup(test_a_renamed_directory_stays_marked, clear),
-        cmocka_unit_test_setup(test_marks_survive_changes_of_the_directory, clear),
-        cmocka_unit_test_setup(test_marked_below_unmarked, clear),
-        cmocka_unit_test_setup(test_ahead, clear),
+        cmocka_unit_test_setup(test_a_file_with_a_mode_marks, core_run_clear_names),
+        cmocka_unit_test_setup(test_an_unmarked_directory_costs_pages_only, core_run_clear_names),
+        cmocka_unit_test_setup(test_marking_costs_once, core_run_clear_names),
+        cmocka_unit_test_setup(test_every_way_to_store_marks, core_run_clear_names),
+        cmocka_unit_test_setup(test_the_bucket_itself, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_renamed_directory_stays_marked, core_run_clear_names),
+        cmocka_unit_test_setup(test_marks_survive_changes_of_the_directory, core_run_clear_names),
+        cmocka_unit_test_setup(test_marked_below_unmarked, core_run_clear_names),
+        cmocka_unit_test_setup(test_ahead, core_run_clear_names),
     };
 
     return cmocka_run_group_tests_name("marked", tests, set_up, NULL);

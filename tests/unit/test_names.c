@@ -16,51 +16,26 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    usleep(210000); /* nothing of the test before is remembered */
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
-static uint64_t requests(void)
-{
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
-        total += core_run_count((enum store_operation)i);
-    return total;
-}
-
-static int stat_type(const char *uri)
-{
-    struct s3dlio_attr attr;
-    int r = s3dlio_stat(uri, NULL, &attr, NULL);
-
-    return r < 0 ? r : (int)attr.type;
-}
-
 static void test_what_names_mean(void **state)
 {
     core_run_put("fault://names/a/b/file", 5);
     core_run_put("fault://names/both", 1);
     core_run_put("fault://names/both/below", 1);
-    assert_int_equal(stat_type("fault://names/a/b/file"), S3DLIO_FILE);
-    assert_int_equal(stat_type("fault://names/a/b"), S3DLIO_DIRECTORY);
-    assert_int_equal(stat_type("fault://names/a/"), S3DLIO_DIRECTORY);
-    assert_int_equal(stat_type("fault://names/both"), S3DLIO_FILE);
-    assert_int_equal(stat_type("fault://names/both/below"), S3DLIO_FILE);
-    assert_int_equal(stat_type("fault://names"), S3DLIO_DIRECTORY);
-    assert_int_equal(stat_type("fault://names/"), S3DLIO_DIRECTORY);
-    assert_int_equal(stat_type("fault://"), S3DLIO_DIRECTORY);
-    assert_int_equal(stat_type("fault://names/none"), -ENOENT);
-    assert_int_equal(stat_type("fault://names/none/x/y"), -ENOENT);
-    assert_int_equal(stat_type("fault://names/a/b/file/x"), -ENOTDIR);
-    assert_int_equal(stat_type("fault://names/a/b/file/x/y/z"), -ENOTDIR);
-    assert_int_equal(stat_type("fault://names/a/b/file/"), -ENOTDIR);
-    assert_int_equal(stat_type("fault://absent-bucket"), -ENOENT);
-    assert_int_equal(stat_type("fault://absent-bucket/x"), -ENOENT);
+    assert_int_equal(core_run_type("fault://names/a/b/file"), S3DLIO_FILE);
+    assert_int_equal(core_run_type("fault://names/a/b"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type("fault://names/a/"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type("fault://names/both"), S3DLIO_FILE);
+    assert_int_equal(core_run_type("fault://names/both/below"), S3DLIO_FILE);
+    assert_int_equal(core_run_type("fault://names"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type("fault://names/"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type("fault://"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type("fault://names/none"), -ENOENT);
+    assert_int_equal(core_run_type("fault://names/none/x/y"), -ENOENT);
+    assert_int_equal(core_run_type("fault://names/a/b/file/x"), -ENOTDIR);
+    assert_int_equal(core_run_type("fault://names/a/b/file/x/y/z"), -ENOTDIR);
+    assert_int_equal(core_run_type("fault://names/a/b/file/"), -ENOTDIR);
+    assert_int_equal(core_run_type("fault://absent-bucket"), -ENOENT);
+    assert_int_equal(core_run_type("fault://absent-bucket/x"), -ENOENT);
 }
 
 static void test_inodes(void **state)
@@ -80,13 +55,13 @@ static void test_stat_asks_once_within_the_ttl(void **state)
 {
     core_run_put("fault://names/once", 5);
     core_run_reset_counts();
-    assert_int_equal(stat_type("fault://names/once"), S3DLIO_FILE);
-    assert_int_equal(requests(), 1);
-    assert_int_equal(stat_type("fault://names/once"), S3DLIO_FILE);
-    assert_int_equal(requests(), 1);
-    usleep(210000);
-    assert_int_equal(stat_type("fault://names/once"), S3DLIO_FILE);
-    assert_int_equal(requests(), 2);
+    assert_int_equal(core_run_type("fault://names/once"), S3DLIO_FILE);
+    assert_int_equal(core_run_requests(), 1);
+    assert_int_equal(core_run_type("fault://names/once"), S3DLIO_FILE);
+    assert_int_equal(core_run_requests(), 1);
+    core_run_let_ttl_pass();
+    assert_int_equal(core_run_type("fault://names/once"), S3DLIO_FILE);
+    assert_int_equal(core_run_requests(), 2);
 }
 
 /* "a b/ c" of a listing. */
@@ -147,8 +122,8 @@ static void test_listing_primes_attributes(void **state)
         assert_int_equal(s3dlio_stat(uri, NULL, &attr, NULL), 0);
         assert_int_equal(attr.size_bytes, i);
     }
-    assert_int_equal(stat_type("fault://names/primed/absent"), -ENOENT);
-    assert_int_equal(requests(), 1);
+    assert_int_equal(core_run_type("fault://names/primed/absent"), -ENOENT);
+    assert_int_equal(core_run_requests(), 1);
 }
 
 static void test_long_listing_pages(void **state)
@@ -191,9 +166,9 @@ static void test_mkdir_rmdir(void **state)
     assert_int_equal(s3dlio_mkdir("fault://names/file/d", NULL, NULL, NULL), -ENOTDIR);
     assert_int_equal(s3dlio_mkdir("fault://names", NULL, NULL, NULL), -EEXIST);
     core_run_reset_counts();
-    assert_int_equal(stat_type("fault://names/d/new"), -ENOENT);
-    assert_int_equal(requests(), 0);
-    usleep(210000);
+    assert_int_equal(core_run_type("fault://names/d/new"), -ENOENT);
+    assert_int_equal(core_run_requests(), 0);
+    core_run_let_ttl_pass();
     assert_int_equal(s3dlio_stat("fault://names/d", NULL, &attr, NULL), 0);
     assert_int_equal(attr.type, S3DLIO_DIRECTORY);
     assert_int_equal(attr.mode, 0750);
@@ -205,7 +180,7 @@ static void test_mkdir_rmdir(void **state)
     assert_int_equal(s3dlio_rmdir("fault://names/none", NULL, NULL), -ENOENT);
     assert_int_equal(s3dlio_unlink("fault://names/d/x", NULL, NULL), 0);
     assert_int_equal(s3dlio_rmdir("fault://names/d", NULL, NULL), 0);
-    assert_int_equal(stat_type("fault://names/d"), -ENOENT);
+    assert_int_equal(core_run_type("fault://names/d"), -ENOENT);
     assert_int_equal(s3dlio_rmdir("fault://names/d", NULL, NULL), -ENOENT);
 }
 
@@ -215,14 +190,14 @@ static void test_implicit_directory_stays_after_its_last_file(void **state)
 
     core_run_put("fault://names/i/j/x", 1);
     assert_int_equal(s3dlio_unlink("fault://names/i/j/x", NULL, NULL), 0);
-    assert_int_equal(stat_type("fault://names/i/j"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type("fault://names/i/j"), S3DLIO_DIRECTORY);
     assert_int_equal(list("fault://names/i/j", 0, text, sizeof text), 0);
     assert_string_equal(text, "");
-    usleep(210000);
+    core_run_let_ttl_pass();
     assert_int_equal(s3dlio_rmdir("fault://names/i/j", NULL, NULL), 0);
-    assert_int_equal(stat_type("fault://names/i/j"), -ENOENT);
+    assert_int_equal(core_run_type("fault://names/i/j"), -ENOENT);
     assert_int_equal(s3dlio_rmdir("fault://names/i", NULL, NULL), 0);
-    assert_int_equal(stat_type("fault://names/i"), -ENOENT);
+    assert_int_equal(core_run_type("fault://names/i"), -ENOENT);
 }
 
 static void test_unlink(void **state)
@@ -232,7 +207,7 @@ static void test_unlink(void **state)
     assert_int_equal(s3dlio_unlink("fault://names/u/none", NULL, NULL), -ENOENT);
     assert_int_equal(s3dlio_unlink("fault://names/u/x/y", NULL, NULL), -ENOTDIR);
     assert_int_equal(s3dlio_unlink("fault://names/u/x", NULL, NULL), 0);
-    assert_int_equal(stat_type("fault://names/u/x"), -ENOENT);
+    assert_int_equal(core_run_type("fault://names/u/x"), -ENOENT);
     assert_int_equal(s3dlio_delete("fault://names/u/x", NULL, NULL), 0);
 }
 
@@ -248,16 +223,16 @@ static void test_buckets(void **state)
     assert_string_equal(text, "names/ second/");
     assert_int_equal(s3dlio_rmdir("fault://names", NULL, NULL), -ENOTEMPTY);
     assert_int_equal(s3dlio_rmdir("fault://second", NULL, NULL), 0);
-    assert_int_equal(stat_type("fault://second"), -ENOENT);
+    assert_int_equal(core_run_type("fault://second"), -ENOENT);
 }
 
 static void test_refusals_are_not_absence(void **state)
 {
     core_run_faults("op=HeadObject fail=access; op=ListObjects fail=access");
-    assert_int_equal(stat_type("fault://names/secret"), -EACCES);
+    assert_int_equal(core_run_type("fault://names/secret"), -EACCES);
     core_run_faults(NULL);
     core_run_faults("op=HeadObject fail=server; op=ListObjects fail=server");
-    assert_int_equal(stat_type("fault://names/secret"), -EIO);
+    assert_int_equal(core_run_type("fault://names/secret"), -EIO);
 }
 
 static void test_copy(void **state)
@@ -276,18 +251,19 @@ static void test_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_what_names_mean, clear),
-        cmocka_unit_test_setup(test_inodes, clear),
-        cmocka_unit_test_setup(test_stat_asks_once_within_the_ttl, clear),
-        cmocka_unit_test_setup(test_listing, clear),
-        cmocka_unit_test_setup(test_listing_primes_attributes, clear),
-        cmocka_unit_test_setup(test_long_listing_pages, clear),
-        cmocka_unit_test_setup(test_mkdir_rmdir, clear),
-        cmocka_unit_test_setup(test_implicit_directory_stays_after_its_last_file, clear),
-        cmocka_unit_test_setup(test_unlink, clear),
-        cmocka_unit_test_setup(test_buckets, clear),
-        cmocka_unit_test_setup(test_refusals_are_not_absence, clear),
-        cmocka_unit_test_setup(test_copy, clear),
+        cmocka_unit_test_setup(test_what_names_mean, core_run_clear_names),
+        cmocka_unit_test_setup(test_inodes, core_run_clear_names),
+        cmocka_unit_test_setup(test_stat_asks_once_within_the_ttl, core_run_clear_names),
+        cmocka_unit_test_setup(test_listing, core_run_clear_names),
+        cmocka_unit_test_setup(test_listing_primes_attributes, core_run_clear_names),
+        cmocka_unit_test_setup(test_long_listing_pages, core_run_clear_names),
+        cmocka_unit_test_setup(test_mkdir_rmdir, core_run_clear_names),
+        cmocka_unit_test_setup(test_implicit_directory_stays_after_its_last_file,
+                               core_run_clear_names),
+        cmocka_unit_test_setup(test_unlink, core_run_clear_names),
+        cmocka_unit_test_setup(test_buckets, core_run_clear_names),
+        cmocka_unit_test_setup(test_refusals_are_not_absence, core_run_clear_names),
+        cmocka_unit_test_setup(test_copy, core_run_clear_names),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -17,16 +17,11 @@
 #define TTL_MS 2000
 #define B      "fault://counted/"
 
-static void let_ttl_pass(void)
-{
-    usleep((TTL_MS + 20) * 1000);
-}
-
 static int set_up(void **state)
 {
     core_run_set_option("S3DLIO_META_TTL_MS=2000");
     core_run_make_bucket("counted");
-    let_ttl_pass(); /* a bucket made here is known completely until then */
+    core_run_let_ttl_pass(); /* a bucket made here is known completely until then */
     return 0;
 }
 
@@ -88,14 +83,6 @@ static unsigned requests(void)
     return total;
 }
 
-static int stat_type(const char *uri)
-{
-    struct s3dlio_attr attr;
-    int r = s3dlio_stat(uri, NULL, &attr, NULL);
-
-    return r < 0 ? r : (int)attr.type;
-}
-
 static unsigned stat_mode(const char *uri)
 {
     struct s3dlio_attr attr;
@@ -124,7 +111,7 @@ static unsigned list(const char *uri, bool with_attributes)
         if (with_attributes) {
             snprintf(name, sizeof name, "%.*s/%s", length - (uri[length - 1] == '/'), uri,
                      entry.name);
-            assert_int_equal(stat_type(name), entry.attr.type);
+            assert_int_equal(core_run_type(name), entry.attr.type);
         }
     }
     s3dlio_list_close(listing);
@@ -134,7 +121,7 @@ static unsigned list(const char *uri, bool with_attributes)
 /* What `ls -l` does. */
 static unsigned ls(const char *uri)
 {
-    assert_int_equal(stat_type(uri), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(uri), S3DLIO_DIRECTORY);
     return list(uri, true);
 }
 
@@ -148,8 +135,8 @@ static void test_a_thousand_entries_are_one_request(void **state)
     assert_int_equal(requests(), 1);
     assert_int_equal(ls(B "flat/"), 1000); /* again, within the TTL */
     assert_int_equal(requests(), 0);
-    assert_int_equal(stat_type(B "flat/none"), -ENOENT);
-    assert_int_equal(stat_type(B "flat/none.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "flat/none"), -ENOENT);
+    assert_int_equal(core_run_type(B "flat/none.txt"), -ENOENT);
     assert_int_equal(requests(), 0);
 }
 
@@ -182,8 +169,8 @@ static void test_pages_go_on_behind_the_first(void **state)
     requests();
     assert_int_equal(ls(B "long"), 2500);
     assert_int_equal(requests(), 3);
-    let_ttl_pass();
-    assert_int_equal(stat_type(B "long"), S3DLIO_DIRECTORY);
+    core_run_let_ttl_pass();
+    assert_int_equal(core_run_type(B "long"), S3DLIO_DIRECTORY);
     assert_int_equal(s3dlio_list_open(B "long", 0, NULL, &listing, NULL), 0);
     for (unsigned i = 0; i < 1500; i++)
         assert_int_equal(s3dlio_list_next(listing, &entry, NULL), 1);
@@ -205,7 +192,7 @@ static void test_siblings_before_the_slash(void **state)
     assert_int_equal(requests(), 1);
     assert_int_equal(ls(B "many"), 10);
     assert_int_equal(requests(), 2);
-    assert_int_equal(stat_type(B "man"), -ENOENT); /* the page goes beyond "man/" */
+    assert_int_equal(core_run_type(B "man"), -ENOENT); /* the page goes beyond "man/" */
     assert_int_equal(requests(), 1);
 }
 
@@ -216,14 +203,14 @@ static void test_file_and_directory_of_one_name(void **state)
     plant_with(B "in/both", "mode", "33206");
     plant(B "in/both/below");
     requests();
-    assert_int_equal(stat_type(B "both"), S3DLIO_FILE);
+    assert_int_equal(core_run_type(B "both"), S3DLIO_FILE);
     assert_int_equal(requests(), 2);
-    assert_int_equal(stat_type(B "both/"), -ENOTDIR);
-    assert_int_equal(stat_type(B "both/none"), -ENOTDIR);
-    assert_int_equal(stat_type(B "in"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "both/"), -ENOTDIR);
+    assert_int_equal(core_run_type(B "both/none"), -ENOTDIR);
+    assert_int_equal(core_run_type(B "in"), S3DLIO_DIRECTORY);
     assert_int_equal(stat_mode(B "in/both"), 0666);
     assert_int_equal(list(B "in", true), 1);
-    assert_int_equal(stat_type(B "in/both/below"), S3DLIO_FILE);
+    assert_int_equal(core_run_type(B "in/both/below"), S3DLIO_FILE);
 }
 
 static void test_a_first_child_with_many_keys_is_passed_over(void **state)
@@ -233,7 +220,7 @@ static void test_a_first_child_with_many_keys_is_passed_over(void **state)
     plant(B "deep/b/x");
     plant(B "deep/c");
     requests();
-    assert_int_equal(stat_type(B "deep"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "deep"), S3DLIO_DIRECTORY);
     assert_int_equal(list(B "deep", true), 4);
     assert_int_equal(requests(), 2);
 }
@@ -251,7 +238,7 @@ static void test_a_small_tree_is_one_request(void **state)
     assert_int_equal(ls(B "tree/e"), 1);
     assert_int_equal(ls(B "tree/e/f"), 30);
     snprintf(uri, sizeof uri, B "tree/e/f/none");
-    assert_int_equal(stat_type(uri), -ENOENT);
+    assert_int_equal(core_run_type(uri), -ENOENT);
     assert_int_equal(requests(), 1);
 }
 
@@ -276,7 +263,7 @@ static void test_a_bucket_is_one_request(void **state)
 {
     core_run_make_bucket("single");
     plant_many("fault://single/%04u/x", 5);
-    let_ttl_pass();
+    core_run_let_ttl_pass();
     requests();
     assert_int_equal(ls("fault://single"), 5);
     assert_int_equal(requests(), 1);
@@ -295,7 +282,7 @@ static void test_files(void **state)
     assert_int_equal(requests(), 2);
     assert_int_equal(stat_mode(B "one/file"), 0700);
     assert_int_equal(requests(), 0);
-    let_ttl_pass();
+    core_run_let_ttl_pass();
     assert_int_equal(stat_mode(B "one/file"), 0700); /* known to be a file */
     assert_int_equal(requests(), 1);
 }
@@ -305,11 +292,11 @@ static void test_a_look_up_of_the_directory_hides_no_metadata(void **state)
     plant_with(B "hold/file", "mode", "33216");
     plant_with(B "hold/sub/", "mode", "16832"); /* 040700 */
     requests();
-    assert_int_equal(stat_type(B "hold"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "hold"), S3DLIO_DIRECTORY);
     assert_int_equal(stat_mode(B "hold/file"), 0700);
     assert_int_equal(stat_mode(B "hold/sub"), 0700);
     assert_int_equal(requests(), 3);
-    let_ttl_pass();
+    core_run_let_ttl_pass();
     assert_int_equal(list(B "hold", true), 2); /* what a listing shows is taken as it is */
     assert_int_equal(requests(), 1);
 }
@@ -319,26 +306,26 @@ static void test_missing_names(void **state)
     plant_many(B "have/%04u", 5);
     plant_many(B "large/%04u", 1500);
     requests();
-    assert_int_equal(stat_type(B "absent"), -ENOENT);
+    assert_int_equal(core_run_type(B "absent"), -ENOENT);
     assert_int_equal(requests(), 1);
-    assert_int_equal(stat_type(B "absent.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "absent.txt"), -ENOENT);
     assert_int_equal(requests(), 2);
-    assert_int_equal(stat_type(B "absent/x.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "absent/x.txt"), -ENOENT);
     assert_int_equal(requests(), 2);
-    assert_int_equal(stat_type(B "have/none.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "have/none.txt"), -ENOENT);
     assert_int_equal(requests(), 2);
-    assert_int_equal(stat_type(B "have/other.txt"), -ENOENT); /* complete by then */
+    assert_int_equal(core_run_type(B "have/other.txt"), -ENOENT); /* complete by then */
     assert_int_equal(requests(), 0);
-    assert_int_equal(stat_type(B "large"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "large"), S3DLIO_DIRECTORY);
     assert_int_equal(requests(), 1);
-    assert_int_equal(stat_type(B "large/none"), -ENOENT);
+    assert_int_equal(core_run_type(B "large/none"), -ENOENT);
     assert_int_equal(requests(), 1);
-    assert_int_equal(stat_type(B "large/none.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "large/none.txt"), -ENOENT);
     assert_int_equal(requests(), 2);
-    assert_int_equal(stat_type(B "large/none.txt"), -ENOENT); /* asked as one that misses */
+    assert_int_equal(core_run_type(B "large/none.txt"), -ENOENT); /* asked as one that misses */
     assert_int_equal(requests(), 1);
-    assert_int_equal(stat_type(B "have/0001/x"), -ENOTDIR);
-    assert_int_equal(stat_type(B "have/0001/x.txt"), -ENOTDIR);
+    assert_int_equal(core_run_type(B "have/0001/x"), -ENOTDIR);
+    assert_int_equal(core_run_type(B "have/0001/x.txt"), -ENOTDIR);
 }
 
 static void test_opening_missing_names(void **state)
@@ -351,7 +338,7 @@ static void test_opening_missing_names(void **state)
     assert_int_equal(requests(), 2);
     assert_int_equal(s3dlio_reader_open(B "read/none", NULL, &reader, NULL), -ENOENT);
     assert_int_equal(requests(), 0);
-    let_ttl_pass();
+    core_run_let_ttl_pass();
     assert_int_equal(s3dlio_reader_open(B "read", NULL, &reader, NULL), -EISDIR);
     assert_int_equal(requests(), 2);
     assert_int_equal(ls(B "read"), 5);
@@ -363,8 +350,8 @@ static void test_who_may_not_list_may_read(void **state)
 {
     plant(B "closed/file");
     core_run_faults("op=ListObjects fail=access");
-    assert_int_equal(stat_type(B "closed/file"), S3DLIO_FILE);
-    assert_int_equal(stat_type(B "closed/none"), -EACCES);
+    assert_int_equal(core_run_type(B "closed/file"), S3DLIO_FILE);
+    assert_int_equal(core_run_type(B "closed/none"), -EACCES);
 }
 
 /* ---- changes ------------------------------------------------------------------------------------ */
@@ -377,8 +364,8 @@ static void create(const char *directory, unsigned from, unsigned count)
 
     for (unsigned i = from; i < from + count; i++) {
         snprintf(uri, sizeof uri, "%s/%04u.bin", directory, i);
-        assert_int_equal(stat_type(uri), -ENOENT);
-        assert_int_equal(stat_type(directory), S3DLIO_DIRECTORY);
+        assert_int_equal(core_run_type(uri), -ENOENT);
+        assert_int_equal(core_run_type(directory), S3DLIO_DIRECTORY);
         assert_int_equal(s3dlio_writer_open(uri, &options, NULL, &writer, NULL), 0);
         assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
         assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
@@ -392,7 +379,7 @@ static void test_creating_in_a_new_directory(void **state)
     assert_int_equal(requests(), 3); /* is it there, is the bucket there, make it */
     create(B "new", 0, 100);
     assert_int_equal(requests(), 100);
-    let_ttl_pass();
+    core_run_let_ttl_pass();
     create(B "new", 100, 100); /* listed once, its marker asked for once */
     assert_in_range(requests(), 101, 103);
     assert_int_equal(list(B "new", true), 200);
@@ -415,7 +402,7 @@ static void test_removing_slowly(void **state)
     assert_int_equal(ls(B "gone"), 60);
     for (unsigned i = 0; i < 60; i++) {
         if (i == 30)
-            let_ttl_pass();
+            core_run_let_ttl_pass();
         snprintf(uri, sizeof uri, B "gone/%04u", i);
         assert_int_equal(s3dlio_unlink(uri, NULL, NULL), 0);
     }
@@ -426,16 +413,16 @@ static void test_removing_slowly(void **state)
 static void test_own_changes_show_in_the_next_listing(void **state)
 {
     plant_many(B "seen/%04u", 5);
-    assert_int_equal(stat_type(B "seen"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "seen"), S3DLIO_DIRECTORY);
     core_run_put(B "seen/0002x", 1);
     assert_int_equal(list(B "seen", false), 6);
-    assert_int_equal(stat_type(B "seen/"), S3DLIO_DIRECTORY);
-    let_ttl_pass();
-    assert_int_equal(stat_type(B "seen"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "seen/"), S3DLIO_DIRECTORY);
+    core_run_let_ttl_pass();
+    assert_int_equal(core_run_type(B "seen"), S3DLIO_DIRECTORY);
     assert_int_equal(s3dlio_unlink(B "seen/0002x", NULL, NULL), 0);
     assert_int_equal(list(B "seen", false), 5);
-    let_ttl_pass();
-    assert_int_equal(stat_type(B "seen"), S3DLIO_DIRECTORY);
+    core_run_let_ttl_pass();
+    assert_int_equal(core_run_type(B "seen"), S3DLIO_DIRECTORY);
     assert_int_equal(s3dlio_mkdir(B "seen/sub", NULL, NULL, NULL), 0);
     assert_int_equal(list(B "seen", false), 6);
 }
@@ -445,7 +432,7 @@ static void test_changes_of_others_show_after_the_ttl(void **state)
     plant_many(B "others/%04u", 5);
     assert_int_equal(ls(B "others"), 5);
     plant(B "others/0001a");
-    let_ttl_pass();
+    core_run_let_ttl_pass();
     requests();
     assert_int_equal(ls(B "others"), 6);
     assert_int_equal(requests(), 1);
@@ -460,7 +447,7 @@ static void test_fork(void **state)
     pid_t pid;
 
     plant_many(B "forked/%04u", 1500);
-    assert_int_equal(stat_type(B "forked"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "forked"), S3DLIO_DIRECTORY);
     s3dlio_fork_prepare();
     pid = fork();
     if (pid == 0) {

@@ -22,13 +22,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
 static struct s3dlio_reader *open_reader(const char *uri)
 {
     struct s3dlio_reader *reader = NULL;
@@ -366,25 +359,25 @@ static void test_no_memory_left_behind(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_sequential, clear),
-        cmocka_unit_test_setup(test_sequential_slow_store, clear),
-        cmocka_unit_test_setup(test_bodies_that_stall_and_break, clear),
-        cmocka_unit_test_setup(test_small_object_is_one_request, clear),
-        cmocka_unit_test_setup(test_empty_object, clear),
-        cmocka_unit_test_setup(test_open_errors, clear),
-        cmocka_unit_test_setup(test_random_reads_cost_one_request_each, clear),
-        cmocka_unit_test_setup(test_small_random_reads_share_blocks, clear),
-        cmocka_unit_test_setup(test_short_step_back_is_free, clear),
-        cmocka_unit_test_setup(test_replaced_object_is_stale, clear),
-        cmocka_unit_test_setup(test_deleted_object_is_stale, clear),
-        cmocka_unit_test_setup(test_failing_range_is_an_error_once, clear),
-        cmocka_unit_test_setup(test_bad_buffers, clear),
-        cmocka_unit_test_setup(test_deadline, clear),
-        cmocka_unit_test_setup(test_cancel, clear),
-        cmocka_unit_test_setup(test_threads, clear),
-        cmocka_unit_test_setup(test_fork_with_reader_half_way, clear),
-        cmocka_unit_test_setup(test_advice, clear),
-        cmocka_unit_test_setup(test_no_memory_left_behind, clear),
+        cmocka_unit_test_setup(test_sequential, core_run_clear),
+        cmocka_unit_test_setup(test_sequential_slow_store, core_run_clear),
+        cmocka_unit_test_setup(test_bodies_that_stall_and_break, core_run_clear),
+        cmocka_unit_test_setup(test_small_object_is_one_request, core_run_clear),
+        cmocka_unit_test_setup(test_empty_object, core_run_clear),
+        cmocka_unit_test_setup(test_open_errors, core_run_clear),
+        cmocka_unit_test_setup(test_random_reads_cost_one_request_each, core_run_clear),
+        cmocka_unit_test_setup(test_small_random_reads_share_blocks, core_run_clear),
+        cmocka_unit_test_setup(test_short_step_back_is_free, core_run_clear),
+        cmocka_unit_test_setup(test_replaced_object_is_stale, core_run_clear),
+        cmocka_unit_test_setup(test_deleted_object_is_stale, core_run_clear),
+        cmocka_unit_test_setup(test_failing_range_is_an_error_once, core_run_clear),
+        cmocka_unit_test_setup(test_bad_buffers, core_run_clear),
+        cmocka_unit_test_setup(test_deadline, core_run_clear),
+        cmocka_unit_test_setup(test_cancel, core_run_clear),
+        cmocka_unit_test_setup(test_threads, core_run_clear),
+        cmocka_unit_test_setup(test_fork_with_reader_half_way, core_run_clear),
+        cmocka_unit_test_setup(test_advice, core_run_clear),
+        cmocka_unit_test_setup(test_no_memory_left_behind, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -21,16 +21,9 @@
 #define NAME         "fault://keep/dir/object"
 #define OTHER        "fault://keep/other/name"
 
-static char file_root[] = "/tmp/reader-keep-XXXXXX";
-
 static int set_up(void **state)
 {
-    static char file_option[100];
-
-    if (!mkdtemp(file_root))
-        return -1;
-    snprintf(file_option, sizeof file_option, "S3DLIO_FILE_ROOT=%s", file_root);
-    core_run_set_option(file_option);
+    core_run_make_file_root();
     core_run_set_option("S3DLIO_MEMORY_BUDGET=64M");
     core_run_set_option("S3DLIO_SPOOL_LIMIT=16M");
     core_run_set_option("S3DLIO_RETRY_MAX=1");
@@ -43,8 +36,7 @@ static int clear(void **state)
     core_run_faults(NULL);
     s3dlio_delete(NAME, NULL, NULL);
     s3dlio_delete(OTHER, NULL, NULL);
-    core_run_reset_counts();
-    return 0;
+    return core_run_clear(state);
 }
 
 static void must(int r, const struct s3dlio_error *error)
@@ -329,7 +321,6 @@ static void test_a_store_that_renames(void **state)
 {
     static const char *const names[] = {"file://b/d/f", "file://b/d/g", "file://b/e/g"};
     struct s3dlio_reader *readers[2];
-    char command[100];
     struct s3dlio_error error;
 
     must(s3dlio_mkdir("file://b", NULL, NULL, &error), &error);
@@ -346,8 +337,6 @@ static void test_a_store_that_renames(void **state)
         read_all(readers[i], LARGE_BYTES);
         s3dlio_reader_close(readers[i]);
     }
-    snprintf(command, sizeof command, "rm -r %s", file_root);
-    assert_int_equal(system(command), 0);
 }
 
 /* ---- what it costs ------------------------------------------------------------------------------ */
@@ -805,5 +794,5 @@ int main(void)
         cmocka_unit_test_setup(test_nothing_left_behind, clear),
     };
 
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, set_up, core_run_remove_file_root);
 }

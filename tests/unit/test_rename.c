@@ -10,32 +10,13 @@
 
 #define B "fault://rename/"
 
-static char file_root[] = "/tmp/s3dlio-rename-XXXXXX";
-
 static int set_up(void **state)
 {
-    static char option[64];
-
-    assert_non_null(mkdtemp(file_root));
-    snprintf(option, sizeof option, "S3DLIO_FILE_ROOT=%s", file_root);
-    core_run_set_option(option);
+    core_run_make_file_root();
     core_run_set_option("S3DLIO_META_TTL_MS=20");
     core_run_set_option("S3DLIO_RETRY_MAX=4");
     core_run_make_bucket("rename");
     return 0;
-}
-
-static int clear(void **state)
-{
-    usleep(21000); /* nothing of the test before is remembered */
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
-static void put(const char *uri, const char *text)
-{
-    assert_int_equal(s3dlio_put(uri, text, strlen(text), NULL, NULL, NULL, NULL), 0);
 }
 
 /* The content, or NULL; free it. */
@@ -74,23 +55,6 @@ static int mkdir_(const char *uri)
     return s3dlio_mkdir(uri, NULL, NULL, NULL);
 }
 
-static int stat_type(const char *uri)
-{
-    struct s3dlio_attr attr;
-    int r = s3dlio_stat(uri, NULL, &attr, NULL);
-
-    return r < 0 ? r : (int)attr.type;
-}
-
-static uint64_t requests(void)
-{
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
-        total += core_run_count((enum store_operation)i);
-    return total;
-}
-
 /* Deletes all below it, and itself. */
 static void wipe(const char *uri)
 {
@@ -112,7 +76,7 @@ static void wipe(const char *uri)
     s3dlio_delete(name, NULL, NULL);
     snprintf(name, sizeof name, "%s/empty/", uri);
     s3dlio_delete(name, NULL, NULL);
-    usleep(21000);
+    core_run_let_ttl_pass();
 }
 
 /* ---- files -------------------------------------------------------------------------------------- */
@@ -121,13 +85,13 @@ static void test_a_file(void **state)
 {
     struct s3dlio_attr attr;
 
-    put(B "f/a", "one");
+    core_run_put_text(B "f/a", "one");
     assert_int_equal(mv(B "f/a", B "f/b"), 0);
-    assert_int_equal(stat_type(B "f/a"), -ENOENT);
+    assert_int_equal(core_run_type(B "f/a"), -ENOENT);
     assert_int_equal(s3dlio_stat(B "f/b", NULL, &attr, NULL), 0);
     assert_int_equal(attr.size_bytes, 3);
     check(B "f/b", "one");
-    put(B "f/c", "three");
+    core_run_put_text(B "f/c", "three");
     assert_int_equal(mv(B "f/b", B "f/c"), 0);
     check(B "f/c", "one");
     check(B "f/b", NULL);
@@ -137,7 +101,7 @@ static void test_a_file(void **state)
 
 static void test_an_empty_file(void **state)
 {
-    put(B "e/a", "");
+    core_run_put_text(B "e/a", "");
     assert_int_equal(mv(B "e/a", B "e/b"), 0);
     check(B "e/b", "");
     assert_int_equal(s3dlio_rename(B "e/b", B "e/c", S3DLIO_RENAME_NOREPLACE, NULL, NULL), 0);
@@ -147,8 +111,8 @@ static void test_an_empty_file(void **state)
 
 static void test_what_may_take_whose_place(void **state)
 {
-    put(B "p/file", "f");
-    put(B "p/dir/x", "x");
+    core_run_put_text(B "p/file", "f");
+    core_run_put_text(B "p/dir/x", "x");
     assert_int_equal(mkdir_(B "p/empty"), 0);
     assert_int_equal(mv(B "p/none", B "p/new"), -ENOENT);
     assert_int_equal(mv(B "p/none", B "p/file"), -ENOENT);
@@ -173,7 +137,7 @@ static void test_what_may_take_whose_place(void **state)
     check(B "p/dir/x", "x");
     assert_int_equal(mv(B "p/dir", B "p/empty"), 0);
     check(B "p/empty/x", "x");
-    assert_int_equal(stat_type(B "p/dir"), -ENOENT);
+    assert_int_equal(core_run_type(B "p/dir"), -ENOENT);
 }
 
 static int mv_new(const char *from, const char *to)
@@ -183,8 +147,8 @@ static int mv_new(const char *from, const char *to)
 
 static void test_no_replace(void **state)
 {
-    put(B "n/a", "a");
-    put(B "n/b", "b");
+    core_run_put_text(B "n/a", "a");
+    core_run_put_text(B "n/b", "b");
     assert_int_equal(mv_new(B "n/a", B "n/b"), -EEXIST);
     assert_int_equal(mv_new(B "n/a", B "n/a"), -EEXIST);
     assert_int_equal(mv_new(B "n/a", B "n"), -EEXIST);
@@ -200,7 +164,7 @@ static void test_no_replace(void **state)
 /* The answer to the completion is lost, and the repeat finds our own object there. */
 static void test_no_replace_survives_a_lost_answer(void **state)
 {
-    put(B "l/a", "a");
+    core_run_put_text(B "l/a", "a");
     core_run_faults("op=CompleteMultipartUpload nth=1 count=1 lose");
     assert_int_equal(mv_new(B "l/a", B "l/b"), 0);
     check(B "l/b", "a");
@@ -227,8 +191,8 @@ static void test_metadata_moves_along(void **state)
 
 static void test_a_store_that_does_not_copy_keeps_the_source(void **state)
 {
-    put(B "i/a", "new");
-    put(B "i/b", "old");
+    core_run_put_text(B "i/a", "new");
+    core_run_put_text(B "i/b", "old");
     core_run_faults("op=CopyObject ignore");
     assert_int_equal(mv(B "i/a", B "i/b"), -EIO);
     assert_int_equal(mv(B "i/a", B "i/c"), -EIO);
@@ -236,7 +200,7 @@ static void test_a_store_that_does_not_copy_keeps_the_source(void **state)
     core_run_faults(NULL);
     check(B "i/a", "new");
     check(B "i/b", "old");
-    put(B "i/d/x", "x");
+    core_run_put_text(B "i/d/x", "x");
     core_run_faults("op=CopyObject ignore");
     assert_int_equal(mv(B "i/d", B "i/e"), -EIO);
     core_run_faults(NULL);
@@ -245,13 +209,13 @@ static void test_a_store_that_does_not_copy_keeps_the_source(void **state)
 
 static void test_a_source_that_changes_is_not_lost(void **state)
 {
-    put(B "c/a", "a");
+    core_run_put_text(B "c/a", "a");
     /* The look before the copy sees one version, those after it another. */
     core_run_faults("op=HeadObject key=c/a nth=3 count=1 changed");
     assert_int_equal(mv(B "c/a", B "c/b"), 0);
     assert_int_equal(core_run_count(STORE_COPY), 2);
     check(B "c/b", "a");
-    put(B "c/x", "x");
+    core_run_put_text(B "c/x", "x");
     core_run_faults("op=DeleteObject changed");
     assert_int_equal(mv(B "c/x", B "c/y"), -EBUSY);
     core_run_faults(NULL);
@@ -261,18 +225,18 @@ static void test_a_source_that_changes_is_not_lost(void **state)
 
 static void test_what_a_file_costs(void **state)
 {
-    put(B "cost/a", "a");
-    usleep(21000);
+    core_run_put_text(B "cost/a", "a");
+    core_run_let_ttl_pass();
     core_run_reset_counts();
     assert_int_equal(mv(B "cost/a", B "cost/b"), 0);
     assert_int_equal(core_run_count(STORE_COPY), 1);
     assert_int_equal(core_run_count(STORE_DELETE), 1);
-    assert_true(requests() <= 11);
+    assert_true(core_run_requests() <= 11);
     core_run_reset_counts();
-    assert_int_equal(stat_type(B "cost/a"), -ENOENT);
-    assert_int_equal(stat_type(B "cost/b"), S3DLIO_FILE);
+    assert_int_equal(core_run_type(B "cost/a"), -ENOENT);
+    assert_int_equal(core_run_type(B "cost/b"), S3DLIO_FILE);
     check(B "cost/b", "a");
-    assert_true(requests() <= 3);
+    assert_true(core_run_requests() <= 3);
 }
 
 /* ---- stopped after every request ---------------------------------------------------------------- */
@@ -294,11 +258,11 @@ static void test_a_file_stopped_anywhere(void **state)
         for (int r = -1; r != 0; n++) {
             char *from, *to;
 
-            put(B "k/from", "content");
+            core_run_put_text(B "k/from", "content");
             s3dlio_delete(B "k/to", NULL, NULL);
             if (!flags)
-                put(B "k/to", "old");
-            usleep(21000);
+                core_run_put_text(B "k/to", "old");
+            core_run_let_ttl_pass();
             stop_after(n);
             r = s3dlio_rename(B "k/from", B "k/to", flags, NULL, NULL);
             core_run_faults(NULL);
@@ -333,11 +297,11 @@ static void make_tree(bool marker)
         mkdir_(B "t/from");
     for (unsigned i = 0; i < FILES; i++) {
         snprintf(uri, sizeof uri, B "t/from/%s", names[i]);
-        put(uri, names[i]);
+        core_run_put_text(uri, names[i]);
     }
     if (marker)
         mkdir_(B "t/from/empty");
-    usleep(21000);
+    core_run_let_ttl_pass();
 }
 
 static void check_tree(const char *root)
@@ -380,11 +344,11 @@ static void test_a_directory(void **state)
         assert_int_equal(core_run_count(STORE_DELETE_MANY), 1);
         assert_true(core_run_count(STORE_LIST) <= 7);
         check_tree(B "t/to");
-        assert_int_equal(stat_type(B "t/from"), -ENOENT);
-        assert_int_equal(stat_type(B "t/to"), S3DLIO_DIRECTORY);
-        assert_int_equal(stat_type(B "t/to/b/d"), S3DLIO_DIRECTORY);
-        assert_int_equal(stat_type(B "t/to/empty"), marker ? S3DLIO_DIRECTORY : -ENOENT);
-        assert_int_equal(stat_type(B "t/from/a"), -ENOENT);
+        assert_int_equal(core_run_type(B "t/from"), -ENOENT);
+        assert_int_equal(core_run_type(B "t/to"), S3DLIO_DIRECTORY);
+        assert_int_equal(core_run_type(B "t/to/b/d"), S3DLIO_DIRECTORY);
+        assert_int_equal(core_run_type(B "t/to/empty"), marker ? S3DLIO_DIRECTORY : -ENOENT);
+        assert_int_equal(core_run_type(B "t/from/a"), -ENOENT);
         wipe(B "t/to");
     }
 }
@@ -397,16 +361,16 @@ static void test_an_empty_directory(void **state)
     assert_int_equal(s3dlio_mkdir(B "o", NULL, NULL, NULL), 0);
     assert_int_equal(s3dlio_mkdir(B "o/a", &options, NULL, NULL), 0);
     assert_int_equal(mv(B "o/a", B "o/b/"), 0);
-    assert_int_equal(stat_type(B "o/a"), -ENOENT);
-    usleep(21000);
+    assert_int_equal(core_run_type(B "o/a"), -ENOENT);
+    core_run_let_ttl_pass();
     assert_int_equal(s3dlio_stat(B "o/b", NULL, &attr, NULL), 0);
     assert_int_equal(attr.mode, 0700);
-    assert_int_equal(stat_type(B "o/a"), -ENOENT);
-    put(B "o/c/x", "x");
+    assert_int_equal(core_run_type(B "o/a"), -ENOENT);
+    core_run_put_text(B "o/c/x", "x");
     assert_int_equal(s3dlio_unlink(B "o/c/x", NULL, NULL), 0);
     assert_int_equal(mv(B "o/c", B "o/b"), 0); /* one that is kept by this process only */
-    assert_int_equal(stat_type(B "o/c"), -ENOENT);
-    assert_int_equal(stat_type(B "o/b"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "o/c"), -ENOENT);
+    assert_int_equal(core_run_type(B "o/b"), S3DLIO_DIRECTORY);
 }
 
 static void test_a_directory_stopped_anywhere(void **state)
@@ -420,12 +384,12 @@ static void test_a_directory_stopped_anywhere(void **state)
             r = mv(B "t/from", B "t/to");
             core_run_faults(NULL);
             check_union();
-            usleep(21000);
+            core_run_let_ttl_pass();
             if (r != 0)
                 assert_int_equal(mv(B "t/from", B "t/to"), 0);
             check_tree(B "t/to");
-            assert_int_equal(stat_type(B "t/from"), -ENOENT);
-            assert_int_equal(stat_type(B "t/to"), S3DLIO_DIRECTORY);
+            assert_int_equal(core_run_type(B "t/from"), -ENOENT);
+            assert_int_equal(core_run_type(B "t/to"), S3DLIO_DIRECTORY);
             wipe(B "t/to");
             assert_true(n < 60);
         }
@@ -439,7 +403,7 @@ static void test_markers_that_are_not_copied(void **state)
     struct s3dlio_write_options options = {.has = S3DLIO_HAS_MODE, .mode = 0700};
     struct s3dlio_attr attr;
 
-    put(B "x/from/a", "a");
+    core_run_put_text(B "x/from/a", "a");
     assert_int_equal(s3dlio_mkdir(B "x/from/d", &options, NULL, NULL), 0);
     core_run_faults("op=CopyObject key=*/ fail=invalid");
     assert_int_equal(mv(B "x/from", B "x/to"), 0);
@@ -456,7 +420,7 @@ static void test_a_repeat_goes_on(void **state)
     core_run_faults("op=DeleteObjects fail=access");
     assert_int_equal(mv(B "t/from", B "t/to"), -EACCES);
     core_run_faults(NULL);
-    put(B "t/other/x", "x");
+    core_run_put_text(B "t/other/x", "x");
     assert_int_equal(mv(B "t/other", B "t/to"), -ENOTEMPTY);
     core_run_reset_counts();
     assert_int_equal(mv(B "t/from", B "t/to"), 0);
@@ -491,7 +455,7 @@ static void test_a_directory_of_many(void **state)
     assert_int_equal(core_run_count(STORE_DELETE), 1); /* the journal of an implicit directory */
     check(B "moved/00000", "x");
     check(B "moved/02299", "x");
-    assert_int_equal(stat_type(B "many"), -ENOENT);
+    assert_int_equal(core_run_type(B "many"), -ENOENT);
     free(longest);
     free(uris);
     free(items);
@@ -500,19 +464,18 @@ static void test_a_directory_of_many(void **state)
 /* The file store renames by itself, a directory in one request. */
 static void test_a_store_that_can(void **state)
 {
-    char command[100];
 
     assert_int_equal(mkdir_("file://b"), 0);
-    put("file://b/d/x", "x");
-    put("file://b/f", "f");
-    assert_int_equal(stat_type("file://b/d/x"), S3DLIO_FILE);
+    core_run_put_text("file://b/d/x", "x");
+    core_run_put_text("file://b/f", "f");
+    assert_int_equal(core_run_type("file://b/d/x"), S3DLIO_FILE);
     core_run_reset_counts();
     assert_int_equal(mv("file://b/d", "file://b/e"), 0);
     assert_int_equal(core_run_count(STORE_RENAME), 1);
-    assert_int_equal(requests(), 1);
+    assert_int_equal(core_run_requests(), 1);
     check("file://b/e/x", "x");
-    assert_int_equal(stat_type("file://b/d"), -ENOENT);
-    assert_int_equal(stat_type("file://b/d/x"), -ENOENT);
+    assert_int_equal(core_run_type("file://b/d"), -ENOENT);
+    assert_int_equal(core_run_type("file://b/d/x"), -ENOENT);
     assert_int_equal(mv("file://b/f", "file://b/e"), -EISDIR);
     assert_int_equal(mv("file://b/e", "file://b/f"), -ENOTDIR);
     assert_int_equal(mv("file://b/e", "file://b/e/y"), -EINVAL);
@@ -524,31 +487,30 @@ static void test_a_store_that_can(void **state)
     check("file://b/e/y", "f");
     assert_int_equal(mv("file://b/e/y", "file://b/e/x"), 0);
     check("file://b/e/x", "f");
-    snprintf(command, sizeof command, "rm -r %s", file_root);
-    assert_int_equal(system(command), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_a_file, clear),
-        cmocka_unit_test_setup(test_an_empty_file, clear),
-        cmocka_unit_test_setup(test_what_may_take_whose_place, clear),
-        cmocka_unit_test_setup(test_no_replace, clear),
-        cmocka_unit_test_setup(test_no_replace_survives_a_lost_answer, clear),
-        cmocka_unit_test_setup(test_metadata_moves_along, clear),
-        cmocka_unit_test_setup(test_a_store_that_does_not_copy_keeps_the_source, clear),
-        cmocka_unit_test_setup(test_a_source_that_changes_is_not_lost, clear),
-        cmocka_unit_test_setup(test_what_a_file_costs, clear),
-        cmocka_unit_test_setup(test_a_file_stopped_anywhere, clear),
-        cmocka_unit_test_setup(test_a_directory, clear),
-        cmocka_unit_test_setup(test_an_empty_directory, clear),
-        cmocka_unit_test_setup(test_a_directory_stopped_anywhere, clear),
-        cmocka_unit_test_setup(test_markers_that_are_not_copied, clear),
-        cmocka_unit_test_setup(test_a_repeat_goes_on, clear),
-        cmocka_unit_test_setup(test_a_directory_of_many, clear),
-        cmocka_unit_test_setup(test_a_store_that_can, clear),
+        cmocka_unit_test_setup(test_a_file, core_run_clear_names),
+        cmocka_unit_test_setup(test_an_empty_file, core_run_clear_names),
+        cmocka_unit_test_setup(test_what_may_take_whose_place, core_run_clear_names),
+        cmocka_unit_test_setup(test_no_replace, core_run_clear_names),
+        cmocka_unit_test_setup(test_no_replace_survives_a_lost_answer, core_run_clear_names),
+        cmocka_unit_test_setup(test_metadata_moves_along, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_store_that_does_not_copy_keeps_the_source,
+                               core_run_clear_names),
+        cmocka_unit_test_setup(test_a_source_that_changes_is_not_lost, core_run_clear_names),
+        cmocka_unit_test_setup(test_what_a_file_costs, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_file_stopped_anywhere, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_directory, core_run_clear_names),
+        cmocka_unit_test_setup(test_an_empty_directory, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_directory_stopped_anywhere, core_run_clear_names),
+        cmocka_unit_test_setup(test_markers_that_are_not_copied, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_repeat_goes_on, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_directory_of_many, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_store_that_can, core_run_clear_names),
     };
 
-    return cmocka_run_group_tests_name("rename", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("rename", tests, set_up, core_run_remove_file_root);
 }

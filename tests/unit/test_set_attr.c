@@ -16,23 +16,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    usleep(21000);
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
-static uint64_t requests(void)
-{
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
-        total += core_run_count((enum store_operation)i);
-    return total;
-}
-
 static int chmod_(const char *uri, unsigned mode)
 {
     struct s3dlio_attr attr = {.has = S3DLIO_HAS_MODE, .mode = mode};
@@ -111,7 +94,7 @@ static void test_a_file(void **state)
     assert_int_equal(chmod_(B "f", 0640), 0);
     assert_int_equal(s3dlio_set_attr(B "f", &attr, NULL, &now, NULL), 0);
     assert_int_equal(now.mode, 0640);
-    usleep(21000);
+    core_run_let_ttl_pass();
     now = stat_(B "f");
     assert_int_equal(now.type, S3DLIO_FILE);
     assert_int_equal(now.size_bytes, 100);
@@ -142,9 +125,9 @@ static void test_the_time_stays(void **state)
 
     core_run_put(B "t", 1);
     before = stat_(B "t");
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(chmod_(B "t", 0600), 0);
-    usleep(21000);
+    core_run_let_ttl_pass();
     after = stat_(B "t");
     assert_int_equal(before.mtime.tv_sec, after.mtime.tv_sec);
     assert_int_equal(before.mtime.tv_nsec, after.mtime.tv_nsec);
@@ -160,12 +143,12 @@ static void test_what_it_costs(void **state)
     assert_int_equal(chmod_(B "dir/c", 0600), 0);
     assert_int_equal(core_run_count(STORE_COPY), 1);
     assert_int_equal(core_run_count(STORE_HEAD), 1);
-    assert_int_equal(requests(), 2);
+    assert_int_equal(core_run_requests(), 2);
     core_run_reset_counts();
     assert_int_equal(chmod_(B "dir/c", 0600), 0);
-    assert_int_equal(requests(), 0);
+    assert_int_equal(core_run_requests(), 0);
     assert_int_equal(stat_(B "dir/c").mode, 0600);
-    assert_int_equal(requests(), 0);
+    assert_int_equal(core_run_requests(), 0);
 }
 
 static void test_a_directory(void **state)
@@ -173,12 +156,12 @@ static void test_a_directory(void **state)
     core_run_put(B "implicit/x", 1);
     assert_int_equal(chmod_(B "implicit", 0711), 0);
     assert_int_equal(stat_(B "implicit").mode, 0711);
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(stat_(B "implicit").mode, 0711);
     assert_int_equal(stat_(B "implicit/").type, S3DLIO_DIRECTORY);
     check_stored(B "implicit/", "mode", "16841", NULL); /* 040711 */
     assert_int_equal(chmod_(B "implicit/", 0700), 0);
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(stat_(B "implicit").mode, 0700);
 }
 
@@ -191,7 +174,7 @@ static void test_errors(void **state)
     core_run_faults("op=CopyObject fail=access");
     assert_int_equal(chmod_(B "e", 0600), -EACCES);
     core_run_faults(NULL);
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(stat_(B "e").has & S3DLIO_HAS_MODE, 0);
 }
 
@@ -217,14 +200,14 @@ static void test_foreign_forms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_a_file, clear),
-        cmocka_unit_test_setup(test_all_else_stays, clear),
-        cmocka_unit_test_setup(test_the_time_stays, clear),
-        cmocka_unit_test_setup(test_what_it_costs, clear),
-        cmocka_unit_test_setup(test_a_directory, clear),
-        cmocka_unit_test_setup(test_errors, clear),
-        cmocka_unit_test_setup(test_a_race, clear),
-        cmocka_unit_test_setup(test_foreign_forms, clear),
+        cmocka_unit_test_setup(test_a_file, core_run_clear_names),
+        cmocka_unit_test_setup(test_all_else_stays, core_run_clear_names),
+        cmocka_unit_test_setup(test_the_time_stays, core_run_clear_names),
+        cmocka_unit_test_setup(test_what_it_costs, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_directory, core_run_clear_names),
+        cmocka_unit_test_setup(test_errors, core_run_clear_names),
+        cmocka_unit_test_setup(test_a_race, core_run_clear_names),
+        cmocka_unit_test_setup(test_foreign_forms, core_run_clear_names),
     };
 
     return cmocka_run_group_tests_name("set_attr", tests, set_up, NULL);

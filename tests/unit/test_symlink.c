@@ -15,14 +15,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    usleep(21000);
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
 static int link_(const char *target, const char *uri)
 {
     return s3dlio_symlink(target, uri, NULL, NULL);
@@ -44,7 +36,7 @@ static void test_a_link(void **state)
 
     assert_int_equal(link_("../some where/é", B "a"), 0);
     check_link(B "a", "../some where/é");
-    usleep(21000);
+    core_run_let_ttl_pass();
     check_link(B "a", "../some where/é");
     assert_int_equal(s3dlio_stat(B "a", NULL, &attr, NULL), 0);
     assert_int_equal(attr.type, S3DLIO_SYMLINK);
@@ -93,7 +85,7 @@ static void test_links_stay_links(void **state)
     assert_int_equal(s3dlio_rename(B "new", B "third", S3DLIO_RENAME_NOREPLACE, NULL, NULL), 0);
     check_link(B "third", "somewhere");
     assert_int_equal(s3dlio_set_attr(B "third", &owner, NULL, NULL, NULL), 0);
-    usleep(21000);
+    core_run_let_ttl_pass();
     check_link(B "third", "somewhere");
     assert_int_equal(s3dlio_stat(B "third", NULL, &attr, NULL), 0);
     assert_int_equal(attr.type, S3DLIO_SYMLINK);
@@ -118,7 +110,7 @@ static void test_the_way(void **state)
     assert_int_equal(s3dlio_stat(B "way/first/sub/x", NULL, &attr, NULL), -ENOTDIR);
     assert_int_equal(find(B "way/first/sub/x", 0, target), strlen(B "way/first"));
     assert_string_equal(target, "real");
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(find(B "way/first/sub/x", 0, target), strlen(B "way/first"));
     assert_int_equal(find(B "way/second", S3DLIO_LINK_LAST, target), strlen(B "way/second"));
     assert_string_equal(target, "first");
@@ -142,7 +134,7 @@ static void test_target_is_read_once(void **state)
     assert_int_equal(link_("old", B "kept"), 0);
     assert_int_equal(find(B "kept/x", 0, target), strlen(B "kept"));
     before = core_run_count(STORE_GET);
-    usleep(21000);
+    core_run_let_ttl_pass();
     assert_int_equal(find(B "kept/x", 0, target), strlen(B "kept"));
     assert_string_equal(target, "old");
     assert_int_equal(core_run_count(STORE_GET), before);
@@ -156,11 +148,11 @@ static void test_target_is_read_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_a_link, clear),
-        cmocka_unit_test_setup(test_errors, clear),
-        cmocka_unit_test_setup(test_links_stay_links, clear),
-        cmocka_unit_test_setup(test_the_way, clear),
-        cmocka_unit_test_setup(test_target_is_read_once, clear),
+        cmocka_unit_test_setup(test_a_link, core_run_clear_names),
+        cmocka_unit_test_setup(test_errors, core_run_clear_names),
+        cmocka_unit_test_setup(test_links_stay_links, core_run_clear_names),
+        cmocka_unit_test_setup(test_the_way, core_run_clear_names),
+        cmocka_unit_test_setup(test_target_is_read_once, core_run_clear_names),
     };
 
     return cmocka_run_group_tests_name("symlink", tests, set_up, NULL);

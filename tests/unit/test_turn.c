@@ -35,10 +35,8 @@ static int set_up(void **state)
 
 static int clear(void **state)
 {
-    core_run_faults(NULL);
-    core_run_reset_counts();
     handled = 0;
-    return 0;
+    return core_run_clear(state);
 }
 
 static void open_writer(const char *uri)

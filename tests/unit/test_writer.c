@@ -19,13 +19,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
 static struct s3dlio_writer *open_writer(const char *uri,
                                          const struct s3dlio_write_options *options)
 {
@@ -57,27 +50,6 @@ static int write_pattern(struct s3dlio_writer *writer, size_t length, size_t ste
     return r;
 }
 
-static void check_object(const char *uri, size_t length)
-{
-    struct s3dlio_error error;
-    size_t found = 0;
-    void *data;
-
-    if (s3dlio_get(uri, NULL, &data, &found, &error) < 0)
-        fail_msg("%s", error.message);
-    assert_int_equal(found, length);
-    core_run_check(data, length, 0);
-    s3dlio_free(data);
-}
-
-static void check_no_memory_in_use(void)
-{
-    struct s3dlio_stats stats;
-
-    s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
-}
-
 static void write_whole(size_t length, size_t step)
 {
     struct s3dlio_writer *writer = open_writer("fault://writer/object", NULL);
@@ -90,8 +62,8 @@ static void write_whole(size_t length, size_t step)
         fail_msg("%s", error.message);
     assert_int_equal(attr.size_bytes, length);
     assert_true(attr.etag[0]);
-    check_object("fault://writer/object", length);
-    check_no_memory_in_use();
+    core_run_check_object("fault://writer/object", length, NULL, 0);
+    core_run_check_released();
 }
 
 static void test_sizes(void **state)
@@ -148,14 +120,14 @@ static void test_failed_upload_leaves_the_old_object(void **state)
     assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -EACCES);
     assert_true(core_run_count(STORE_UPLOAD_ABORT) > 0);
     assert_int_equal(core_run_count(STORE_UPLOAD_COMPLETE), 0);
-    check_object("fault://writer/old", 100);
-    check_no_memory_in_use();
+    core_run_check_object("fault://writer/old", 100, NULL, 0);
+    core_run_check_released();
 
     core_run_faults("op=PutObject fail=no-space");
     writer = open_writer("fault://writer/old", NULL);
     assert_int_equal(write_pattern(writer, 1000, 1000), 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -ENOSPC);
-    check_object("fault://writer/old", 100);
+    core_run_check_object("fault://writer/old", 100, NULL, 0);
 }
 
 static void test_write_tells_of_a_failed_part(void **state)
@@ -165,7 +137,7 @@ static void test_write_tells_of_a_failed_part(void **state)
     core_run_faults("op=UploadPart fail=no-space");
     assert_int_equal(write_pattern(writer, 10 * PART, MIB), -ENOSPC);
     s3dlio_writer_abort(writer);
-    check_no_memory_in_use();
+    core_run_check_released();
 }
 
 static void test_lost_answers(void **state)
@@ -176,14 +148,14 @@ static void test_lost_answers(void **state)
     core_run_faults("op=PutObject nth=1 count=1 lose");
     assert_int_equal(write_pattern(writer, 1000, 1000), 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object("fault://writer/lost-put", 1000);
+    core_run_check_object("fault://writer/lost-put", 1000, NULL, 0);
 
     core_run_faults(NULL);
     core_run_faults("op=CompleteMultipartUpload nth=1 count=1 lose");
     writer = open_writer("fault://writer/lost-complete", NULL);
     assert_int_equal(write_pattern(writer, 2 * PART, MIB), 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object("fault://writer/lost-complete", 2 * PART);
+    core_run_check_object("fault://writer/lost-complete", 2 * PART, NULL, 0);
 }
 
 static void test_exclusive(void **state)
@@ -199,7 +171,7 @@ static void test_exclusive(void **state)
     core_run_put("fault://writer/race", 10);
     assert_int_equal(s3dlio_writer_write(writer, "x", 1, &error), 1);
     assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -EEXIST);
-    check_object("fault://writer/race", 10);
+    core_run_check_object("fault://writer/race", 10, NULL, 0);
 }
 
 static void test_attributes_travel(void **state)
@@ -238,9 +210,9 @@ static void test_many_writers_with_tails(void **state)
     assert_true(stats.memory_peak_bytes <= stats.memory_budget_bytes);
     for (unsigned i = 0; i < 200; i++)
         assert_int_equal(s3dlio_writer_close(writers[i], NULL, NULL), 0);
-    check_object("fault://writer/many/0", 300000);
-    check_object("fault://writer/many/199", 300000);
-    check_no_memory_in_use();
+    core_run_check_object("fault://writer/many/0", 300000, NULL, 0);
+    core_run_check_object("fault://writer/many/199", 300000, NULL, 0);
+    core_run_check_released();
 }
 
 static void test_abort_leaves_nothing(void **state)
@@ -252,7 +224,7 @@ static void test_abort_leaves_nothing(void **state)
     assert_int_equal(write_pattern(writer, 3 * PART, MIB), 0);
     s3dlio_writer_abort(writer);
     assert_int_equal(s3dlio_stat("fault://writer/aborted", NULL, &attr, NULL), -ENOENT);
-    check_no_memory_in_use();
+    core_run_check_released();
 }
 
 static void test_fork_with_writer_open(void **state)
@@ -272,13 +244,13 @@ static void test_fork_with_writer_open(void **state)
         if (s3dlio_writer_write(writer, "x", 1, NULL) >= 0)
             _exit(1);
         s3dlio_writer_forget(writer);
-        check_no_memory_in_use();
+        core_run_check_released();
         write_whole(2 * PART, MIB);
         _exit(0);
     }
     s3dlio_fork_parent();
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object("fault://writer/forked", 2 * PART + 100);
+    core_run_check_object("fault://writer/forked", 2 * PART + 100, NULL, 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
 }
@@ -298,7 +270,7 @@ static void test_put_by_parts(void **state)
 
     core_run_put("fault://writer/put", length);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART), 3); /* of 16 MiB */
-    check_object("fault://writer/put", length);
+    core_run_check_object("fault://writer/put", length, NULL, 0);
 }
 
 /* chmod and utimens of an open file: for nothing before the first part, one copy in place after. */
@@ -317,7 +289,7 @@ static void test_attributes_set_late(void **state)
         assert_int_equal(s3dlio_writer_close(writer, &found, NULL), 0);
         assert_int_equal(core_run_count(STORE_COPY) + core_run_count(STORE_UPLOAD_PART_COPY), i);
         assert_int_equal(found.mode, 0640);
-        check_object("fault://writer/attr", sizes[i]);
+        core_run_check_object("fault://writer/attr", sizes[i], NULL, 0);
         assert_int_equal(s3dlio_stat("fault://writer/attr", NULL, &found, NULL), 0);
         assert_int_equal(found.mode, 0640);
         assert_int_equal(found.mtime.tv_sec, 1000000);
@@ -340,22 +312,22 @@ static void test_write_takes_the_time_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_sizes, clear),
-        cmocka_unit_test_setup(test_attributes_set_late, clear),
-        cmocka_unit_test_setup(test_write_takes_the_time_back, clear),
-        cmocka_unit_test_setup(test_below_a_part_is_one_request, clear),
-        cmocka_unit_test_setup(test_parts, clear),
-        cmocka_unit_test_setup(test_parts_that_fail_are_repeated, clear),
-        cmocka_unit_test_setup(test_failed_upload_leaves_the_old_object, clear),
-        cmocka_unit_test_setup(test_write_tells_of_a_failed_part, clear),
-        cmocka_unit_test_setup(test_lost_answers, clear),
-        cmocka_unit_test_setup(test_exclusive, clear),
-        cmocka_unit_test_setup(test_attributes_travel, clear),
-        cmocka_unit_test_setup(test_many_writers_with_tails, clear),
-        cmocka_unit_test_setup(test_abort_leaves_nothing, clear),
-        cmocka_unit_test_setup(test_fork_with_writer_open, clear),
-        cmocka_unit_test_setup(test_names_that_cannot_be_written, clear),
-        cmocka_unit_test_setup(test_put_by_parts, clear),
+        cmocka_unit_test_setup(test_sizes, core_run_clear),
+        cmocka_unit_test_setup(test_attributes_set_late, core_run_clear),
+        cmocka_unit_test_setup(test_write_takes_the_time_back, core_run_clear),
+        cmocka_unit_test_setup(test_below_a_part_is_one_request, core_run_clear),
+        cmocka_unit_test_setup(test_parts, core_run_clear),
+        cmocka_unit_test_setup(test_parts_that_fail_are_repeated, core_run_clear),
+        cmocka_unit_test_setup(test_failed_upload_leaves_the_old_object, core_run_clear),
+        cmocka_unit_test_setup(test_write_tells_of_a_failed_part, core_run_clear),
+        cmocka_unit_test_setup(test_lost_answers, core_run_clear),
+        cmocka_unit_test_setup(test_exclusive, core_run_clear),
+        cmocka_unit_test_setup(test_attributes_travel, core_run_clear),
+        cmocka_unit_test_setup(test_many_writers_with_tails, core_run_clear),
+        cmocka_unit_test_setup(test_abort_leaves_nothing, core_run_clear),
+        cmocka_unit_test_setup(test_fork_with_writer_open, core_run_clear),
+        cmocka_unit_test_setup(test_names_that_cannot_be_written, core_run_clear),
+        cmocka_unit_test_setup(test_put_by_parts, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -16,26 +16,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static struct store *the_store(void)
-{
-    struct core_run_scope scope;
-    struct store *store = NULL;
-    struct error error;
-
-    core_run_enter(&scope);
-    assert_int_equal(engine_store(core_run_engine(), "fault", &store, &error), 0);
-    core_run_leave(&scope);
-    return store;
-}
-
-static int clear(void **state)
-{
-    core_run_faults(NULL);
-    the_store()->capabilities |= STORE_CAP_PART_COPY | STORE_CAP_IF_MATCH_PUT;
-    core_run_reset_counts();
-    return 0;
-}
-
 static struct s3dlio_writer *open_writer(unsigned flags)
 {
     struct s3dlio_write_options options = {.flags = flags};
@@ -47,42 +27,6 @@ static struct s3dlio_writer *open_writer(unsigned flags)
     return writer;
 }
 
-/* The pattern from `from` to `to`, in steps. */
-static void write_range(struct s3dlio_writer *writer, size_t from, size_t to, size_t step)
-{
-    unsigned char *data = malloc(step);
-
-    assert_non_null(data);
-    for (size_t at = from; at < to; at += step) {
-        size_t piece = to - at < step ? to - at : step;
-
-        core_run_fill(data, piece, at);
-        assert_int_equal(s3dlio_writer_write(writer, data, piece, NULL), piece);
-    }
-    free(data);
-}
-
-static void check_object(size_t length)
-{
-    struct s3dlio_error error;
-    size_t found = 0;
-    void *data;
-
-    if (s3dlio_get(URI, NULL, &data, &found, &error) < 0)
-        fail_msg("%s", error.message);
-    assert_int_equal(found, length);
-    core_run_check(data, length, 0);
-    s3dlio_free(data);
-}
-
-static void check_no_memory_in_use(void)
-{
-    struct s3dlio_stats stats;
-
-    s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
-}
-
 static void append_to(size_t base, size_t length)
 {
     struct s3dlio_writer *writer;
@@ -91,12 +35,12 @@ static void append_to(size_t base, size_t length)
     core_run_put(URI, base);
     writer = open_writer(S3DLIO_WRITE_APPEND);
     assert_int_equal(s3dlio_writer_length(writer), base);
-    write_range(writer, base, base + length, 300000);
+    core_run_stream(writer, base, base + length, 300000);
     assert_int_equal(s3dlio_writer_length(writer), base + length);
     assert_int_equal(s3dlio_writer_close(writer, &attr, NULL), 0);
     assert_int_equal(attr.size_bytes, base + length);
-    check_object(base + length);
-    check_no_memory_in_use();
+    core_run_check_object(URI, base + length, NULL, 0);
+    core_run_check_released();
 }
 
 static void test_sizes(void **state)
@@ -119,14 +63,14 @@ static void test_cost(void **state)
     s3dlio_get_stats(&before);
     writer = open_writer(S3DLIO_WRITE_APPEND);
     for (unsigned i = 0; i < 100; i++)
-        write_range(writer, LARGE + 10 * i, LARGE + 10 * i + 10, 10);
+        core_run_stream(writer, LARGE + 10 * i, LARGE + 10 * i + 10, 10);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
     s3dlio_get_stats(&after);
     assert_int_equal(after.bytes_sent - before.bytes_sent, 1000);
     assert_int_equal(after.bytes_received, before.bytes_received);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 1);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART), 1);
-    check_object(LARGE + 1000);
+    core_run_check_object(URI, LARGE + 1000, NULL, 0);
 }
 
 static void test_nothing_appended_is_nothing_sent(void **state)
@@ -149,14 +93,14 @@ static void test_to_nothing(void **state)
 
     assert_int_equal(s3dlio_delete(URI, NULL, NULL), 0);
     writer = open_writer(S3DLIO_WRITE_APPEND);
-    write_range(writer, 0, 1000, 1000);
+    core_run_stream(writer, 0, 1000, 1000);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(1000);
+    core_run_check_object(URI, 1000, NULL, 0);
 }
 
 static void test_without_copies(void **state)
 {
-    the_store()->capabilities &= ~(unsigned)STORE_CAP_PART_COPY;
+    core_run_store()->capabilities &= ~(unsigned)STORE_CAP_PART_COPY;
     append_to(LARGE, 1000);
     append_to(LARGE, 2 * PART);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 0);
@@ -169,18 +113,18 @@ static void changed_meanwhile(size_t base)
 
     core_run_put(URI, base);
     writer = open_writer(S3DLIO_WRITE_APPEND);
-    write_range(writer, base, base + 100, 100);
+    core_run_stream(writer, base, base + 100, 100);
     core_run_put(URI, 77);
     assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -ESTALE);
-    check_object(77);
-    check_no_memory_in_use();
+    core_run_check_object(URI, 77, NULL, 0);
+    core_run_check_released();
 }
 
 static void test_changed_meanwhile(void **state)
 {
     changed_meanwhile(1000);
     changed_meanwhile(LARGE);
-    the_store()->capabilities &= ~(unsigned)STORE_CAP_IF_MATCH_PUT;
+    core_run_store()->capabilities &= ~(unsigned)STORE_CAP_IF_MATCH_PUT;
     changed_meanwhile(1000);
     changed_meanwhile(LARGE);
 }
@@ -192,12 +136,12 @@ static void fail_at(const char *rule, int errnum)
 
     core_run_put(URI, LARGE);
     writer = open_writer(S3DLIO_WRITE_APPEND);
-    write_range(writer, LARGE, LARGE + 100, 100);
+    core_run_stream(writer, LARGE, LARGE + 100, 100);
     core_run_faults(rule);
     assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -errnum);
     core_run_faults(NULL);
-    check_object(LARGE);
-    check_no_memory_in_use();
+    core_run_check_object(URI, LARGE, NULL, 0);
+    core_run_check_released();
 }
 
 static void test_failures_leave_the_old_object(void **state)
@@ -217,17 +161,17 @@ static void publish_at(const size_t *points, size_t count, size_t step)
     size_t at = 0;
 
     for (size_t i = 0; i < count; i++) {
-        write_range(writer, at, points[i], step);
+        core_run_stream(writer, at, points[i], step);
         at = points[i];
         assert_int_equal(s3dlio_writer_publish(writer, &attr, NULL), 0);
         assert_int_equal(attr.size_bytes, at);
-        check_object(at);
+        core_run_check_object(URI, at, NULL, 0);
         assert_int_equal(s3dlio_writer_length(writer), at);
     }
     assert_int_equal(s3dlio_writer_close(writer, &attr, NULL), 0);
     assert_int_equal(attr.size_bytes, at);
-    check_object(at);
-    check_no_memory_in_use();
+    core_run_check_object(URI, at, NULL, 0);
+    core_run_check_released();
 }
 
 static void test_publish(void **state)
@@ -239,7 +183,7 @@ static void test_publish(void **state)
     publish_at(small, sizeof small / sizeof *small, 7);
     publish_at(large, sizeof large / sizeof *large, MIB);
     publish_at(between, sizeof between / sizeof *between, 777777);
-    the_store()->capabilities &= ~(unsigned)STORE_CAP_PART_COPY;
+    core_run_store()->capabilities &= ~(unsigned)STORE_CAP_PART_COPY;
     publish_at(large, sizeof large / sizeof *large, MIB);
 }
 
@@ -249,13 +193,13 @@ static void test_synced_log(void **state)
     struct s3dlio_writer *writer = open_writer(0);
 
     for (size_t i = 0; i < 50; i++) {
-        write_range(writer, 100 * i, 100 * i + 100, 100);
+        core_run_stream(writer, 100 * i, 100 * i + 100, 100);
         assert_int_equal(s3dlio_writer_publish(writer, NULL, NULL), 0);
     }
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
     assert_int_equal(core_run_count(STORE_PUT), 50);
     assert_int_equal(core_run_count(STORE_GET), 0);
-    check_object(5000);
+    core_run_check_object(URI, 5000, NULL, 0);
 }
 
 static void test_publish_fails(void **state)
@@ -265,14 +209,14 @@ static void test_publish_fails(void **state)
 
     core_run_put(URI, 500);
     writer = open_writer(0);
-    write_range(writer, 0, 1000, 1000);
+    core_run_stream(writer, 0, 1000, 1000);
     core_run_faults("op=PutObject fail=access");
     assert_int_equal(s3dlio_writer_publish(writer, NULL, &error), -EACCES);
     core_run_faults(NULL);
     assert_int_equal(s3dlio_writer_write(writer, "x", 1, &error), -EACCES);
     assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -EACCES);
-    check_object(500);
-    check_no_memory_in_use();
+    core_run_check_object(URI, 500, NULL, 0);
+    core_run_check_released();
 }
 
 static void test_published_exclusive(void **state)
@@ -281,27 +225,27 @@ static void test_published_exclusive(void **state)
 
     assert_int_equal(s3dlio_delete(URI, NULL, NULL), 0);
     writer = open_writer(S3DLIO_WRITE_EXCLUSIVE);
-    write_range(writer, 0, 1000, 1000);
+    core_run_stream(writer, 0, 1000, 1000);
     assert_int_equal(s3dlio_writer_publish(writer, NULL, NULL), 0);
-    write_range(writer, 1000, 2000, 1000);
+    core_run_stream(writer, 1000, 2000, 1000);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(2000);
+    core_run_check_object(URI, 2000, NULL, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_sizes, clear),
-        cmocka_unit_test_setup(test_cost, clear),
-        cmocka_unit_test_setup(test_nothing_appended_is_nothing_sent, clear),
-        cmocka_unit_test_setup(test_to_nothing, clear),
-        cmocka_unit_test_setup(test_without_copies, clear),
-        cmocka_unit_test_setup(test_changed_meanwhile, clear),
-        cmocka_unit_test_setup(test_failures_leave_the_old_object, clear),
-        cmocka_unit_test_setup(test_publish, clear),
-        cmocka_unit_test_setup(test_synced_log, clear),
-        cmocka_unit_test_setup(test_publish_fails, clear),
-        cmocka_unit_test_setup(test_published_exclusive, clear),
+        cmocka_unit_test_setup(test_sizes, core_run_clear),
+        cmocka_unit_test_setup(test_cost, core_run_clear),
+        cmocka_unit_test_setup(test_nothing_appended_is_nothing_sent, core_run_clear),
+        cmocka_unit_test_setup(test_to_nothing, core_run_clear),
+        cmocka_unit_test_setup(test_without_copies, core_run_clear),
+        cmocka_unit_test_setup(test_changed_meanwhile, core_run_clear),
+        cmocka_unit_test_setup(test_failures_leave_the_old_object, core_run_clear),
+        cmocka_unit_test_setup(test_publish, core_run_clear),
+        cmocka_unit_test_setup(test_synced_log, core_run_clear),
+        cmocka_unit_test_setup(test_publish_fails, core_run_clear),
+        cmocka_unit_test_setup(test_published_exclusive, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

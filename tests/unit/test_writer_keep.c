@@ -27,47 +27,14 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
 static struct s3dlio_writer *open_writer(unsigned flags, size_t from, size_t to)
 {
     struct s3dlio_write_options options = {.flags = flags, .has = S3DLIO_HAS_MODE, .mode = 0640};
     struct s3dlio_writer *writer = NULL;
-    unsigned char *data = malloc(MIB);
 
-    assert_non_null(data);
     assert_int_equal(s3dlio_writer_open(URI, &options, NULL, &writer, NULL), 0);
-    for (size_t at = from; at < to; at += MIB) {
-        size_t piece = to - at < MIB ? to - at : MIB;
-
-        core_run_fill(data, piece, at);
-        assert_int_equal(s3dlio_writer_write(writer, data, piece, NULL), piece);
-    }
-    free(data);
+    core_run_stream(writer, from, to, MIB);
     return writer;
-}
-
-static void check_object(size_t length, const char *text, size_t offset)
-{
-    struct s3dlio_error error;
-    size_t found = 0, text_length = strlen(text);
-    unsigned char *bytes;
-    void *data;
-
-    if (s3dlio_get(URI, NULL, &data, &found, &error) < 0)
-        fail_msg("%s", error.message);
-    bytes = data;
-    assert_int_equal(found, length);
-    assert_memory_equal(bytes + offset, text, text_length);
-    core_run_check(bytes, offset, 0);
-    core_run_check(bytes + offset + text_length, length - offset - text_length,
-                   offset + text_length);
-    s3dlio_free(data);
 }
 
 static void check_nothing_left(void)
@@ -75,9 +42,8 @@ static void check_nothing_left(void)
     struct s3dlio_stats stats;
 
     s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
     assert_true(stats.memory_peak_bytes <= stats.memory_budget_bytes);
-    assert_int_equal(spool_used(), 0);
+    core_run_check_released();
 }
 
 static void patch(size_t length, size_t offset, unsigned parts_again)
@@ -88,7 +54,7 @@ static void patch(size_t length, size_t offset, unsigned parts_again)
     assert_int_equal(s3dlio_writer_patch(writer, "patched", 7, offset, NULL), 7);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
     assert_true(core_run_count(STORE_UPLOAD_PART) <= parts_again + 1);
-    check_object(length, "patched", offset);
+    core_run_check_object(URI, length, "patched", offset);
     check_nothing_left();
 }
 
@@ -131,7 +97,7 @@ static void test_patch_of_an_append(void **state)
     assert_int_equal(s3dlio_writer_patch(writer, "x", 1, 5, &error), -EOPNOTSUPP);
     assert_int_equal(s3dlio_writer_patch(writer, "tail", 4, 10 * MIB + 3, &error), 4);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(10 * MIB + 2 * PART + 9, "tail", 10 * MIB + 3);
+    core_run_check_object(URI, 10 * MIB + 2 * PART + 9, "tail", 10 * MIB + 3);
     check_nothing_left();
 }
 
@@ -153,7 +119,7 @@ static void convert(unsigned flags, size_t from, size_t length)
     assert_int_equal(s3dlio_draft_pwrite(draft, "here", 4, length / 3, NULL), 4);
     assert_int_equal(s3dlio_draft_close(draft, &attr, NULL), 0);
     assert_int_equal(attr.mode, 0640);
-    check_object(length, "here", length / 3);
+    core_run_check_object(URI, length, "here", length / 3);
     assert_int_equal(core_run_count(STORE_UPLOAD_CREATE),
                      core_run_count(STORE_UPLOAD_COMPLETE) +
                          (core_run_count(STORE_UPLOAD_ABORT) > 0 ? 1 : 0));
@@ -186,7 +152,7 @@ static void test_convert_after_publish(void **state)
     assert_int_equal(s3dlio_draft_from_writer(writer, &draft, NULL), 0);
     assert_int_equal(s3dlio_draft_pwrite(draft, "abc", 3, 5, NULL), 3);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_object(2 * PART + 3, "abc", 5);
+    core_run_check_object(URI, 2 * PART + 3, "abc", 5);
     check_nothing_left();
 }
 
@@ -206,20 +172,20 @@ static void test_convert_many(void **state)
     assert_non_null(strstr(error.message, "S3DLIO_KEEP_PARTS=spool"));
     assert_int_equal(s3dlio_writer_write(writer, "more", 4, NULL), 4);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(MANY + 4, "more", MANY);
+    core_run_check_object(URI, MANY + 4, "more", MANY);
     check_nothing_left();
 }
 
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_patch, clear),
-        cmocka_unit_test_setup(test_patch_while_parts_are_on_their_way, clear),
-        cmocka_unit_test_setup(test_patch_that_cannot_be, clear),
-        cmocka_unit_test_setup(test_patch_of_an_append, clear),
-        cmocka_unit_test_setup(test_convert, clear),
-        cmocka_unit_test_setup(test_convert_after_publish, clear),
-        cmocka_unit_test_setup(test_convert_many, clear),
+        cmocka_unit_test_setup(test_patch, core_run_clear),
+        cmocka_unit_test_setup(test_patch_while_parts_are_on_their_way, core_run_clear),
+        cmocka_unit_test_setup(test_patch_that_cannot_be, core_run_clear),
+        cmocka_unit_test_setup(test_patch_of_an_append, core_run_clear),
+        cmocka_unit_test_setup(test_convert, core_run_clear),
+        cmocka_unit_test_setup(test_convert_after_publish, core_run_clear),
+        cmocka_unit_test_setup(test_convert_many, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

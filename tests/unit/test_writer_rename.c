@@ -27,77 +27,12 @@ static int set_up(void **state)
     return 0;
 }
 
-static struct store *the_store(void)
-{
-    struct core_run_scope scope;
-    struct store *store = NULL;
-    struct error error;
-
-    core_run_enter(&scope);
-    assert_int_equal(engine_store(core_run_engine(), "fault", &store, &error), 0);
-    core_run_leave(&scope);
-    return store;
-}
-
 static int clear(void **state)
 {
     core_run_faults(NULL);
-    the_store()->capabilities |= STORE_CAP_PART_COPY;
     s3dlio_delete(OLD, NULL, NULL);
     s3dlio_delete(NEW, NULL, NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
-static void put(const char *uri, const char *text)
-{
-    assert_int_equal(s3dlio_put(uri, text, strlen(text), NULL, NULL, NULL, NULL), 0);
-}
-
-/* Is that what is there? NULL: nothing. */
-static bool holds(const char *uri, const char *text)
-{
-    size_t length;
-    void *data;
-    bool is_same;
-    int r = s3dlio_get(uri, NULL, &data, &length, NULL);
-
-    if (r < 0)
-        return r == -ENOENT && !text;
-    is_same = text && length == strlen(text) && memcmp(data, text, length) == 0;
-    s3dlio_free(data);
-    return is_same;
-}
-
-/* The pattern, `text` at `offset`. */
-static void check_object(const char *uri, size_t length, const char *text, size_t offset)
-{
-    size_t found = 0, text_length = strlen(text);
-    unsigned char *bytes;
-    void *data;
-
-    assert_int_equal(s3dlio_get(uri, NULL, &data, &found, NULL), 0);
-    bytes = data;
-    assert_int_equal(found, length);
-    assert_memory_equal(bytes + offset, text, text_length);
-    core_run_check(bytes, offset, 0);
-    core_run_check(bytes + offset + text_length, length - offset - text_length,
-                   offset + text_length);
-    s3dlio_free(data);
-}
-
-static void write_more(struct s3dlio_writer *writer, size_t from, size_t to)
-{
-    unsigned char *data = malloc(MIB);
-
-    assert_non_null(data);
-    for (size_t at = from; at < to; at += MIB) {
-        size_t piece = to - at < MIB ? to - at : MIB;
-
-        core_run_fill(data, piece, at);
-        assert_int_equal(s3dlio_writer_write(writer, data, piece, NULL), piece);
-    }
-    free(data);
+    return core_run_clear(state);
 }
 
 static struct s3dlio_writer *open_writer(unsigned flags, size_t from, size_t to)
@@ -106,7 +41,7 @@ static struct s3dlio_writer *open_writer(unsigned flags, size_t from, size_t to)
     struct s3dlio_writer *writer = NULL;
 
     assert_int_equal(s3dlio_writer_open(OLD, &options, NULL, &writer, NULL), 0);
-    write_more(writer, from, to);
+    core_run_stream(writer, from, to, MIB);
     return writer;
 }
 
@@ -115,39 +50,10 @@ static int rename_to(struct s3dlio_writer *writer, const char *uri, unsigned fla
     return s3dlio_writer_rename(writer, uri, flags, NULL, NULL);
 }
 
-static uint64_t uploads_left(void)
-{
-    struct core_run_scope scope;
-    struct uri uri = {.scheme = "fault", .bucket = "restream"};
-    struct error error;
-    struct call *call;
-    uint64_t count;
-
-    core_run_enter(&scope);
-    call = call_new(core_run_engine(), STORE_UPLOAD_LIST, &uri, &scope.limits, &error);
-    assert_non_null(call);
-    call->request.prefix = "";
-    assert_int_equal(call_run(call, &scope.limits, &error), 0);
-    count = call->request.page->count;
-    call_delete(call);
-    core_run_leave(&scope);
-    return count;
-}
-
 static void check_nothing_left(void)
 {
-    struct s3dlio_stats stats;
-
-    s3dlio_get_stats(&stats);
-    assert_int_equal(stats.memory_bytes, 0);
-    assert_int_equal(spool_used(), 0);
-    assert_int_equal(uploads_left(), 0);
-}
-
-static uint64_t changes(void)
-{
-    return core_run_count(STORE_PUT) + core_run_count(STORE_COPY) + core_run_count(STORE_DELETE) +
-           core_run_count(STORE_UPLOAD_CREATE) + core_run_count(STORE_UPLOAD_COMPLETE);
+    core_run_check_released();
+    assert_int_equal(core_run_uploads_left("restream"), 0);
 }
 
 /* ---- before the first part ---------------------------------------------------------------------- */
@@ -156,7 +62,7 @@ static void test_unsent_costs_no_copy(void **state)
 {
     struct s3dlio_writer *writer = open_writer(0, 0, 1000);
 
-    put(NEW, "replaced");
+    core_run_put_text(NEW, "replaced");
     core_run_reset_counts();
     assert_int_equal(rename_to(writer, OLD, 0), 0);
     assert_int_equal(rename_to(writer, NEW, S3DLIO_RENAME_NOREPLACE), -EEXIST);
@@ -165,13 +71,13 @@ static void test_unsent_costs_no_copy(void **state)
     assert_int_equal(rename_to(writer, "mem://restream/x", 0), -EXDEV);
     assert_int_equal(rename_to(writer, NEW, 8), -EINVAL);
     assert_int_equal(rename_to(writer, NEW, 0), 0);
-    assert_int_equal(changes(), 0);
-    assert_true(holds(NEW, "replaced"));
-    write_more(writer, 1000, 2000);
+    assert_int_equal(core_run_changes(), 0);
+    assert_true(core_run_holds(NEW, "replaced"));
+    core_run_stream(writer, 1000, 2000, MIB);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    assert_int_equal(changes(), 1);
-    assert_true(holds(OLD, NULL));
-    check_object(NEW, 2000, "", 0);
+    assert_int_equal(core_run_changes(), 1);
+    assert_true(core_run_holds(OLD, NULL));
+    core_run_check_object(NEW, 2000, "", 0);
     check_nothing_left();
 }
 
@@ -180,9 +86,9 @@ static void test_no_replace(void **state)
     struct s3dlio_writer *writer = open_writer(S3DLIO_WRITE_EXCLUSIVE, 0, 1000);
 
     assert_int_equal(rename_to(writer, NEW, S3DLIO_RENAME_NOREPLACE), 0);
-    put(NEW, "another's");
+    core_run_put_text(NEW, "another's");
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), -EEXIST);
-    assert_true(holds(OLD, NULL) && holds(NEW, "another's"));
+    assert_true(core_run_holds(OLD, NULL) && core_run_holds(NEW, "another's"));
     check_nothing_left();
 }
 
@@ -193,24 +99,24 @@ static void test_what_is_there_moves_at_once(void **state)
     core_run_put(OLD, 1000);
     writer = open_writer(S3DLIO_WRITE_APPEND, 1000, 1500);
     assert_int_equal(rename_to(writer, NEW, 0), 0);
-    assert_true(holds(OLD, NULL));
-    check_object(NEW, 1000, "", 0);
+    assert_true(core_run_holds(OLD, NULL));
+    core_run_check_object(NEW, 1000, "", 0);
     assert_int_equal(s3dlio_writer_publish(writer, NULL, NULL), 0);
-    check_object(NEW, 1500, "", 0);
-    put(OLD, "another's");
+    core_run_check_object(NEW, 1500, "", 0);
+    core_run_put_text(OLD, "another's");
     assert_int_equal(rename_to(writer, OLD, 0), 0);
-    assert_true(holds(NEW, NULL));
-    write_more(writer, 1500, 2000);
+    assert_true(core_run_holds(NEW, NULL));
+    core_run_stream(writer, 1500, 2000, MIB);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(OLD, 2000, "", 0);
-    assert_true(holds(NEW, NULL));
+    core_run_check_object(OLD, 2000, "", 0);
+    assert_true(core_run_holds(NEW, NULL));
 
     writer = open_writer(0, 0, 100);
     assert_int_equal(rename_to(writer, NEW, 0), 0);
-    assert_true(holds(OLD, NULL));
-    check_object(NEW, 2000, "", 0);
+    assert_true(core_run_holds(OLD, NULL));
+    core_run_check_object(NEW, 2000, "", 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(NEW, 100, "", 0);
+    core_run_check_object(NEW, 100, "", 0);
     check_nothing_left();
 }
 
@@ -220,11 +126,11 @@ static void test_what_was_appended_to_has_changed(void **state)
 
     core_run_put(OLD, 1000);
     writer = open_writer(S3DLIO_WRITE_APPEND, 1000, 1500);
-    put(OLD, "another's");
+    core_run_put_text(OLD, "another's");
     assert_int_equal(rename_to(writer, NEW, 0), 0);
-    assert_true(holds(OLD, NULL) && holds(NEW, "another's"));
+    assert_true(core_run_holds(OLD, NULL) && core_run_holds(NEW, "another's"));
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), -ESTALE);
-    assert_true(holds(NEW, "another's"));
+    assert_true(core_run_holds(NEW, "another's"));
 
     core_run_put(OLD, 1000);
     writer = open_writer(S3DLIO_WRITE_APPEND, 1000, 1500);
@@ -240,18 +146,18 @@ static void test_few_parts_are_sent_again(void **state)
 {
     struct s3dlio_writer *writer = open_writer(0, 0, FEW);
 
-    put(NEW, "replaced");
+    core_run_put_text(NEW, "replaced");
     assert_int_equal(s3dlio_writer_patch(writer, "patched", 7, PART - 3, NULL), 7);
     core_run_reset_counts();
     assert_int_equal(rename_to(writer, NEW, 0), 0);
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 0);
     assert_int_equal(core_run_count(STORE_UPLOAD_COMPLETE), 0);
-    assert_true(holds(OLD, NULL) && holds(NEW, "replaced"));
-    put(OLD, "another's");
-    write_more(writer, FEW, FEW + MIB);
+    assert_true(core_run_holds(OLD, NULL) && core_run_holds(NEW, "replaced"));
+    core_run_put_text(OLD, "another's");
+    core_run_stream(writer, FEW, FEW + MIB, MIB);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    assert_true(holds(OLD, "another's"));
-    check_object(NEW, FEW + MIB, "patched", PART - 3);
+    assert_true(core_run_holds(OLD, "another's"));
+    core_run_check_object(NEW, FEW + MIB, "patched", PART - 3);
     check_nothing_left();
 }
 
@@ -260,7 +166,7 @@ static void test_many_parts_are_copied(void **state)
     struct s3dlio_writer *writer = open_writer(0, 0, MANY);
     struct s3dlio_stats before, after;
 
-    put(NEW, "replaced");
+    core_run_put_text(NEW, "replaced");
     assert_int_equal(s3dlio_writer_patch(writer, "patched", 7, 100, NULL), 7);
     core_run_reset_counts();
     s3dlio_get_stats(&before);
@@ -268,12 +174,12 @@ static void test_many_parts_are_copied(void **state)
     s3dlio_get_stats(&after);
     assert_true(after.bytes_sent - before.bytes_sent <= PART); /* what was patched */
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 12);
-    assert_true(holds(OLD, NULL) && holds(NEW, "replaced"));
-    put(OLD, "another's");
-    write_more(writer, MANY, MANY + PART);
+    assert_true(core_run_holds(OLD, NULL) && core_run_holds(NEW, "replaced"));
+    core_run_put_text(OLD, "another's");
+    core_run_stream(writer, MANY, MANY + PART, MIB);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    assert_true(holds(OLD, "another's"));
-    check_object(NEW, MANY + PART, "patched", 100);
+    assert_true(core_run_holds(OLD, "another's"));
+    core_run_check_object(NEW, MANY + PART, "patched", 100);
     check_nothing_left();
 }
 
@@ -282,13 +188,13 @@ static void test_twice(void **state)
     struct s3dlio_writer *writer = open_writer(0, 0, MANY);
 
     assert_int_equal(rename_to(writer, NEW, 0), 0);
-    write_more(writer, MANY, MANY + PART);
+    core_run_stream(writer, MANY, MANY + PART, MIB);
     assert_int_equal(s3dlio_writer_patch(writer, "patched", 7, MANY, NULL), 7);
     assert_int_equal(rename_to(writer, B "third.bin", S3DLIO_RENAME_NOREPLACE), 0);
     assert_int_equal(rename_to(writer, OLD, 0), 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    assert_true(holds(NEW, NULL) && holds(B "third.bin", NULL));
-    check_object(OLD, MANY + PART, "patched", MANY);
+    assert_true(core_run_holds(NEW, NULL) && core_run_holds(B "third.bin", NULL));
+    core_run_check_object(OLD, MANY + PART, "patched", MANY);
     check_nothing_left();
 }
 
@@ -299,19 +205,19 @@ static void test_behind_a_base_that_was_copied(void **state)
     core_run_put(OLD, 2 * PART);
     writer = open_writer(S3DLIO_WRITE_APPEND, 2 * PART, 5 * PART);
     assert_int_equal(rename_to(writer, NEW, 0), 0);
-    assert_true(holds(OLD, NULL));
-    check_object(NEW, 2 * PART, "", 0);
-    write_more(writer, 5 * PART, 6 * PART);
+    assert_true(core_run_holds(OLD, NULL));
+    core_run_check_object(NEW, 2 * PART, "", 0);
+    core_run_stream(writer, 5 * PART, 6 * PART, MIB);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(NEW, 6 * PART, "", 0);
-    assert_true(holds(OLD, NULL));
+    core_run_check_object(NEW, 6 * PART, "", 0);
+    assert_true(core_run_holds(OLD, NULL));
 
     core_run_put(OLD, 2 * PART);
     writer = open_writer(S3DLIO_WRITE_APPEND, 2 * PART, 5 * PART);
-    put(OLD, "another's");
+    core_run_put_text(OLD, "another's");
     assert_int_equal(rename_to(writer, NEW, 0), 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), -ESTALE);
-    assert_true(holds(OLD, NULL) && holds(NEW, "another's"));
+    assert_true(core_run_holds(OLD, NULL) && core_run_holds(NEW, "another's"));
     check_nothing_left();
 }
 
@@ -338,8 +244,8 @@ static void test_streams_that_turn_random(void **state)
     assert_int_equal(s3dlio_draft_from_writer(writer, &draft, NULL), 0);
     assert_int_equal(s3dlio_draft_pwrite(draft, "random", 6, 100, NULL), 6);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
-    check_object(NEW, FEW, "random", 100);
-    assert_true(holds(OLD, NULL));
+    core_run_check_object(NEW, FEW, "random", 100);
+    assert_true(core_run_holds(OLD, NULL));
     check_nothing_left();
 }
 
@@ -347,16 +253,16 @@ static void test_a_store_without_part_copies(void **state)
 {
     struct s3dlio_writer *writer = open_writer(0, 0, MANY);
 
-    the_store()->capabilities &= ~(unsigned)STORE_CAP_PART_COPY;
+    core_run_store()->capabilities &= ~(unsigned)STORE_CAP_PART_COPY;
     assert_int_equal(rename_to(writer, NEW, 0), -EOPNOTSUPP);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(OLD, MANY, "", 0);
-    assert_true(holds(NEW, NULL));
+    core_run_check_object(OLD, MANY, "", 0);
+    assert_true(core_run_holds(NEW, NULL));
     writer = open_writer(0, 0, FEW);
     assert_int_equal(rename_to(writer, NEW, 0), 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(NEW, FEW, "", 0);
-    assert_true(holds(OLD, NULL));
+    core_run_check_object(NEW, FEW, "", 0);
+    assert_true(core_run_holds(OLD, NULL));
     check_nothing_left();
 }
 
@@ -366,10 +272,10 @@ static void test_a_store_without_part_copies(void **state)
 static void end_as(struct s3dlio_writer *writer, const char *uri, size_t length)
 {
     assert_int_equal(s3dlio_writer_publish(writer, NULL, NULL), 0);
-    check_object(uri, length, "", 0);
-    write_more(writer, length, length + 100);
+    core_run_check_object(uri, length, "", 0);
+    core_run_stream(writer, length, length + 100, MIB);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    check_object(uri, length + 100, "", 0);
+    core_run_check_object(uri, length + 100, "", 0);
 }
 
 /* The n-th request of the rename fails, and then it is made again or not. False: all of the rename was
@@ -380,24 +286,24 @@ static bool stop_at(unsigned n, size_t length, bool again)
     char rule[64];
     int r;
 
-    put(NEW, "replaced");
+    core_run_put_text(NEW, "replaced");
     snprintf(rule, sizeof rule, "nth=%u count=1 fail=access", n);
     core_run_faults(rule);
     r = rename_to(writer, NEW, 0);
     core_run_faults(NULL);
     assert_true(r == 0 || r == -EACCES);
-    assert_true(holds(NEW, "replaced"));
+    assert_true(core_run_holds(NEW, "replaced"));
     if (r == 0) {
         end_as(writer, NEW, length);
     } else if (!again) {
-        write_more(writer, length, length + MIB);
+        core_run_stream(writer, length, length + MIB, MIB);
         if (s3dlio_writer_close(writer, NULL, NULL) == 0)
-            check_object(OLD, length + MIB, "", 0);
+            core_run_check_object(OLD, length + MIB, "", 0);
         else
-            assert_true(holds(OLD, NULL)); /* what failed was the completion */
-        assert_true(holds(NEW, "replaced"));
+            assert_true(core_run_holds(OLD, NULL)); /* what failed was the completion */
+        assert_true(core_run_holds(NEW, "replaced"));
     } else if (rename_to(writer, NEW, 0) == 0) {
-        assert_true(holds(OLD, NULL));
+        assert_true(core_run_holds(OLD, NULL));
         end_as(writer, NEW, length);
     } else {
         assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), -EACCES);

@@ -16,14 +16,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int clear(void **state)
-{
-    usleep(21000);
-    core_run_faults(NULL);
-    core_run_reset_counts();
-    return 0;
-}
-
 static int set(const char *uri, const char *name, const char *value, int flags)
 {
     return s3dlio_setxattr(uri, name, value, strlen(value), flags, NULL, NULL);
@@ -48,7 +40,7 @@ static void test_set_and_get(void **state)
         s3dlio_setxattr(B "a", "user.\"odd\",:% é", bytes, sizeof bytes, 0, NULL, NULL), 0);
     assert_int_equal(set(B "a", "user.empty", "", 0), 0);
     assert_int_equal(set(B "a", "user.one", "uno", 0), 0);
-    usleep(21000);
+    core_run_let_ttl_pass();
     check(B "a", "user.one", "uno", 3);
     check(B "a", "user.\"odd\",:% é", bytes, sizeof bytes);
     check(B "a", "user.empty", "", 0);
@@ -189,12 +181,12 @@ static void test_uploads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_set_and_get, clear),
-        cmocka_unit_test_setup(test_flags_and_errors, clear),
-        cmocka_unit_test_setup(test_what_the_store_says, clear),
-        cmocka_unit_test_setup(test_directories_and_links, clear),
-        cmocka_unit_test_setup(test_what_it_costs, clear),
-        cmocka_unit_test_setup(test_uploads, clear),
+        cmocka_unit_test_setup(test_set_and_get, core_run_clear_names),
+        cmocka_unit_test_setup(test_flags_and_errors, core_run_clear_names),
+        cmocka_unit_test_setup(test_what_the_store_says, core_run_clear_names),
+        cmocka_unit_test_setup(test_directories_and_links, core_run_clear_names),
+        cmocka_unit_test_setup(test_what_it_costs, core_run_clear_names),
+        cmocka_unit_test_setup(test_uploads, core_run_clear_names),
     };
 
     return cmocka_run_group_tests_name("xattr", tests, set_up, NULL);
