@@ -30,7 +30,6 @@ struct arena_slot {
     struct shared_lock lock; /* serialises the offset */
     _Atomic int64_t offset;
     _Atomic uint32_t flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK … as fcntl(F_GETFL) shows them */
-    _Atomic uint32_t reserved;
 };
 
 /* A file that is being written, as all processes of the tree see it. */

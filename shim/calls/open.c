@@ -2,8 +2,8 @@
  *
  * The flags tell readers, streams, drafts and directories apart: O_RDONLY opens the object with one
  * request; O_WRONLY that begins with an empty file starts a stream, which becomes an object at close;
- * all else (O_RDWR, old content that is to be changed) is a draft. A path that this process has a
- * draft of already gets another file on the same draft.
+ * all else (O_RDWR, old content that is to be changed) is a draft. A path that this process is writing
+ * already gets another file on the same content.
  */
 #include "shim/calls/open.h"
 
