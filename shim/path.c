@@ -20,7 +20,6 @@
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/proc.h"
-#include "shim/real.h"
 
 struct path_filter path_filter;
 
@@ -222,20 +221,6 @@ static bool leads_to_mount(const char *path)
     return false;
 }
 
-/* The name of a real directory; false when it has none, or none that is short enough to lie above a
- * mount. */
-static bool real_directory(int dirfd, char ret_path[PATH_VIRTUAL_MAX])
-{
-    char link[32] = "/proc/self/cwd";
-    if (dirfd != AT_FDCWD)
-        snprintf(link, sizeof link, "/proc/self/fd/%d", dirfd);
-    ssize_t length = REAL(readlink)(link, ret_path, PATH_VIRTUAL_MAX - 1);
-    if (length <= 0 || ret_path[0] != '/')
-        return false;
-    ret_path[length] = '\0';
-    return true;
-}
-
 static int resolve_from(const char *base, const char *path, struct vpath *ret_path)
 {
     struct walk walk = {.text = ret_path->path};
@@ -260,7 +245,7 @@ static int resolve_from_real(int dirfd, const char *path, struct vpath *ret_path
 {
     char base[PATH_VIRTUAL_MAX];
     int saved = errno;
-    bool found = real_directory(dirfd, base);
+    bool found = proc_directory(dirfd, base);
     errno = saved;
     return found ? resolve_from(base, path, ret_path) : 0;
 }

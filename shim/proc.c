@@ -1,6 +1,7 @@
 /* What the links of descriptors stand for; see proc.h. */
 #include "shim/proc.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,7 @@
 #include <unistd.h>
 
 #include "shim/file.h"
+#include "shim/real.h"
 #include "shim/staged.h"
 
 static const char *after(const char *path, const char *prefix)
@@ -74,4 +76,16 @@ int proc_target(const char *path, char ret_target[PATH_VIRTUAL_MAX])
         strncat(ret_target, " (deleted)", PATH_VIRTUAL_MAX - 1 - strlen(ret_target));
     file_put(file);
     return 1;
+}
+
+bool proc_directory(int dirfd, char ret_path[PATH_VIRTUAL_MAX])
+{
+    char link[32] = "/proc/self/cwd";
+    if (dirfd != AT_FDCWD)
+        snprintf(link, sizeof link, "/proc/self/fd/%d", dirfd);
+    ssize_t length = REAL(readlink)(link, ret_path, PATH_VIRTUAL_MAX - 1);
+    if (length <= 0 || ret_path[0] != '/')
+        return false;
+    ret_path[length] = '\0';
+    return true;
 }

@@ -35,6 +35,12 @@ int proc_target(const char *path, char ret_target[PATH_VIRTUAL_MAX])
     return 0;
 }
 
+bool proc_directory(int dirfd, char ret_path[PATH_VIRTUAL_MAX])
+{
+    strcpy(ret_path, "/data");
+    return dirfd == AT_FDCWD;
+}
+
 static void prepare(void)
 {
     static char *const environment[] = {(char *)"S3DLIO_MOUNTS=/data=s3://bkt/pre,/m/n=file:///tmp",
