@@ -10,6 +10,7 @@
 #include "core/attr_cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +36,7 @@ struct entry {
     unsigned answers[2];       /* given to look-ups of names that it lacks, and that it has */
     bool kept;
     bool named; /* of attr only type and inode count */
+    enum attr_owed owed;
     char name[];
 };
 
@@ -44,9 +46,9 @@ struct attr_cache {
     struct entry *by_use;
     unsigned count, entries_max;
     int64_t ttl_ns;
-    int64_t broken_ns;  /* when an entry was last lost that may still exist */
-    int64_t dropped_ns; /* when an entry was last dropped */
-    uint64_t missing;   /* attr_inode of the name that was looked for in vain last */
+    int64_t broken_ns;        /* when an entry was last lost that may still exist */
+    int64_t dropped_ns;       /* when an entry was last dropped */
+    _Atomic uint64_t missing; /* attr_inode of the name that was looked for in vain last */
     struct attr_pages pages;
     struct attr_shared *shared; /* what other processes change; may be NULL */
 };
@@ -460,22 +462,12 @@ bool attr_cache_is_complete(struct attr_cache *cache, const char *directory)
 
 void attr_cache_note_missing(struct attr_cache *cache, const char *uri)
 {
-    uint64_t inode = attr_inode(uri);
-
-    pthread_mutex_lock(&cache->mutex);
-    cache->missing = inode;
-    pthread_mutex_unlock(&cache->mutex);
+    atomic_store(&cache->missing, attr_inode(uri));
 }
 
 bool attr_cache_was_missing(struct attr_cache *cache, const char *uri)
 {
-    uint64_t inode = attr_inode(uri);
-    bool was;
-
-    pthread_mutex_lock(&cache->mutex);
-    was = cache->missing == inode;
-    pthread_mutex_unlock(&cache->mutex);
-    return was;
+    return atomic_load(&cache->missing) == attr_inode(uri);
 }
 
 unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory, bool known)
@@ -507,17 +499,6 @@ void attr_cache_keep(struct attr_cache *cache, const char *directory)
     pthread_mutex_unlock(&cache->mutex);
 }
 
-void attr_cache_unkeep(struct attr_cache *cache, const char *directory)
-{
-    struct entry *entry;
-
-    pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, directory, strlen(directory));
-    if (entry)
-        entry->kept = false;
-    pthread_mutex_unlock(&cache->mutex);
-}
-
 bool attr_cache_is_kept(struct attr_cache *cache, const char *directory)
 {
     struct entry *entry;
@@ -540,7 +521,43 @@ unsigned attr_cache_count(struct attr_cache *cache)
     return count;
 }
 
+struct attr_shared *attr_cache_shared(struct attr_cache *cache)
+{
+    return cache->shared;
+}
+
 /* ---- pages -------------------------------------------------------------------------------------- */
+
+void attr_cache_owe_page(struct attr_cache *cache, const char *directory, enum attr_owed owed)
+{
+    struct entry *entry;
+
+    pthread_mutex_lock(&cache->mutex);
+    entry = find(cache, directory, strlen(directory));
+    if (entry && !is_complete(cache, entry, clock_now_ns()))
+        entry->owed = owed;
+    pthread_mutex_unlock(&cache->mutex);
+}
+
+enum attr_owed attr_cache_take_owed(struct attr_cache *cache, const char *directory,
+                                    struct attr *ret_marker)
+{
+    enum attr_owed owed = ATTR_OWED_NOTHING;
+    int64_t now_ns = clock_now_ns();
+    struct entry *entry;
+
+    pthread_mutex_lock(&cache->mutex);
+    entry = find(cache, directory, strlen(directory));
+    if (entry && entry->owed && is_fresh(cache, entry, now_ns) && !entry->named &&
+        entry->attr.type == ATTR_DIRECTORY && !is_complete(cache, entry, now_ns)) {
+        owed = entry->owed;
+        *ret_marker = entry->attr;
+    }
+    if (entry)
+        entry->owed = ATTR_OWED_NOTHING;
+    pthread_mutex_unlock(&cache->mutex);
+    return owed;
+}
 
 void attr_cache_keep_page(struct attr_cache *cache, const struct uri *prefix,
                           struct store_page *page, bool grouped, int64_t asked_ns)

@@ -69,13 +69,21 @@ bool attr_cache_was_missing(struct attr_cache *cache, const char *uri);
 unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory, bool known);
 /* The directory stays one although nothing is left in it. */
 void attr_cache_keep(struct attr_cache *cache, const char *directory);
-void attr_cache_unkeep(struct attr_cache *cache, const char *directory);
 bool attr_cache_is_kept(struct attr_cache *cache, const char *directory);
 unsigned attr_cache_count(struct attr_cache *cache);
+struct attr_shared *attr_cache_shared(struct attr_cache *cache); /* for its hints; may be NULL */
 
 /* ---- pages -------------------------------------------------------------------------------------- */
 
 #define ATTR_CACHE_PAGE_KEYS 1000u /* what a store shows on a page */
+
+/* The directory was looked up by its marker; the page that other look-ups get of its contents is
+ * left for whoever needs it. Nothing where they are known, or the directory is not. */
+enum attr_owed { ATTR_OWED_NOTHING, ATTR_OWED_TREE, ATTR_OWED_GROUPS };
+void attr_cache_owe_page(struct attr_cache *cache, const char *directory, enum attr_owed owed);
+/* What is owed, to be asked for by the caller; its marker as it is known. */
+enum attr_owed attr_cache_take_owed(struct attr_cache *cache, const char *directory,
+                                    struct attr *ret_marker);
 
 /* Takes `page` over: the first of a listing of what begins with the key of `prefix`, asked for at
  * asked_ns; `grouped`: with the delimiter. */

@@ -3,8 +3,9 @@
  * A directory's slot counts all changes; what this process made of them is counted beside it, so the
  * difference is the others'. When that has grown since the last look, the others' last change is no
  * later than the time in the slot. A name's slot is a time only. The tables are never trusted further:
- * whatever stands in them, times only make caches forget. Room is reserved before they are mapped,
- * so that a full file system is found out here and not by a signal.
+ * whatever stands in them, times only make caches forget, and hints only choose what to ask first.
+ * Room is reserved before they are mapped, so that a full file system is found out here and not by a
+ * signal.
  */
 #include "core/attr_cache_shared.h"
 
@@ -21,6 +22,7 @@
 
 #define DIRECTORIES 16384u
 #define NAMES       65536u
+#define HINTS       16384u
 
 struct directory {
     _Atomic int64_t at_ns;
@@ -30,6 +32,7 @@ struct directory {
 struct tables {
     struct directory directories[DIRECTORIES];
     _Atomic int64_t names[NAMES];
+    _Atomic uint64_t hints[HINTS]; /* upper half of the hash, seconds of the clock; 0: none */
 };
 
 struct attr_shared {
@@ -49,7 +52,7 @@ static void *map_file(size_t size_bytes)
 
     if (place < 0)
         return MAP_FAILED;
-    fd = openat(place, "changes-2", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = openat(place, "changes-3", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     close(place);
     if (fd < 0)
         return MAP_FAILED;
@@ -161,4 +164,36 @@ bool attr_shared_name_changed(struct attr_shared *shared, const char *name, size
     at_ns = atomic_load_explicit(&shared->tables->names[hash_of(name, length) % NAMES],
                                  memory_order_acquire);
     return no_later_than_now(at_ns) >= since_ns;
+}
+
+/* ---- hints -------------------------------------------------------------------------------------- */
+
+static uint32_t now_s(void)
+{
+    return (uint32_t)(clock_now_ns() / NS_PER_S);
+}
+
+void attr_shared_set_hint(struct attr_shared *shared, uint64_t hash, bool has_marker)
+{
+    uint64_t tag = hash & ~(uint64_t)UINT32_MAX;
+    _Atomic uint64_t *slot;
+
+    if (!shared)
+        return;
+    slot = &shared->tables->hints[hash % HINTS];
+    if (has_marker)
+        atomic_store_explicit(slot, tag | now_s(), memory_order_relaxed);
+    else if ((atomic_load_explicit(slot, memory_order_relaxed) & ~(uint64_t)UINT32_MAX) == tag)
+        atomic_store_explicit(slot, 0, memory_order_relaxed);
+}
+
+/* A time of another boot may lie ahead: then the age is huge. */
+bool attr_shared_has_hint(struct attr_shared *shared, uint64_t hash)
+{
+    uint64_t hint;
+
+    if (!shared)
+        return false;
+    hint = atomic_load_explicit(&shared->tables->hints[hash % HINTS], memory_order_relaxed);
+    return hint && hint >> 32 == hash >> 32 && now_s() - (uint32_t)hint < ATTR_HINT_S;
 }

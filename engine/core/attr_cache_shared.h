@@ -8,7 +8,10 @@
  * when something in its directory has changed. Without a place for the file each process, with the
  * children it forks, has tables of its own.
  *
- * Part of attr_cache.c, under its mutex.
+ * Beside them hints: directories that had a marker object lately (core/names_hint.c). Whoever takes
+ * one asks the store, so that hints which are wrong, lost or another name's cost requests only.
+ *
+ * Part of attr_cache.c, under its mutex; hints need no lock.
  */
 #ifndef S3DLIO_CORE_ATTR_CACHE_SHARED_H
 #define S3DLIO_CORE_ATTR_CACHE_SHARED_H
@@ -34,5 +37,12 @@ bool attr_shared_below_changed(struct attr_shared *shared, const char *directory
  * did it, while others were busy there. */
 bool attr_shared_name_changed(struct attr_shared *shared, const char *name, size_t length,
                               size_t directory_length, int64_t since_ns);
+
+/* A name by its hash (attr_inode): sets the hint or clears it. */
+void attr_shared_set_hint(struct attr_shared *shared, uint64_t hash, bool has_marker);
+/* Set within the last ATTR_HINT_S seconds, and not overwritten by a name of the same slot? */
+bool attr_shared_has_hint(struct attr_shared *shared, uint64_t hash);
+
+#define ATTR_HINT_S 600u
 
 #endif

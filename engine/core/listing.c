@@ -359,8 +359,10 @@ static int begin_from_cache(struct listing *listing, const struct limits *limits
     int r;
 
     restart(listing);
-    if (listing->recursive || !listing->uri.bucket[0] ||
-        !attr_cache_start(listing->engine->attrs, &listing->uri, &start))
+    if (listing->recursive || !listing->uri.bucket[0])
+        return 0;
+    names_list_owed(listing->engine, &listing->uri, limits);
+    if (!attr_cache_start(listing->engine->attrs, &listing->uri, &start))
         return 0;
     if (start.page->count == 0 && listing->uri.key[0]) { /* it has gone, or never was */
         store_page_free(start.page);

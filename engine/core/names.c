@@ -114,6 +114,8 @@ static void note_end(const struct names_question *question, const struct uri *ur
         attr_cache_put_named(question->engine->attrs, text, answer->attr.type, asked_ns);
     else if (r == 0)
         attr_cache_put(question->engine->attrs, text, &answer->attr);
+    if (r == 0 && answer->owed)
+        attr_cache_owe_page(question->engine->attrs, text, answer->owed);
 }
 
 /* Its type is known, its metadata asked for. -ENOENT: gone meanwhile. */
@@ -129,7 +131,8 @@ static int complete_answer(const struct names_question *question, const struct u
     return 0;
 }
 
-/* Makes the directory of a name complete again where that pays. True when it was tried. */
+/* Reads the page that is owed of a name's directory, or makes that complete again where it pays.
+ * True when it was tried. */
 static bool renew_parent(const struct names_question *question, const struct uri *uri, bool known)
 {
     char text[ATTR_URI_BYTES];
@@ -138,6 +141,8 @@ static bool renew_parent(const struct names_question *question, const struct uri
 
     if (!names_parent(uri, &parent) || !parent.bucket[0])
         return false;
+    if (names_ask_owed(question, &parent))
+        return true;
     attr_uri_text(&parent, text);
     pages = attr_cache_worth_pages(question->engine->attrs, text, known);
     if (!pages)
@@ -159,6 +164,7 @@ static int look_beyond(const struct names_question *question, const struct uri *
     int r;
 
     if (uri->key[0] && names_parent(uri, &parent) && parent.key[0]) {
+        names_ask_owed(question, &parent);
         r = recall(question, &parent, ret_answer, &past, err);
         if (r == 1)
             type = ret_answer->attr.type;
@@ -188,6 +194,15 @@ static bool is_missed_again(const struct names_question *question, const struct 
     return attr_cache_was_missing(question->engine->attrs, text);
 }
 
+/* Is HEAD of the marker the first question? Not where only the type counts: then it would come on top
+ * of the listing that other names of the directory need. */
+static bool is_hinted(const struct names_question *question, const struct uri *uri,
+                      enum attr_type past)
+{
+    return uri->key[0] && strlen(uri->key) < URI_KEY_MAX && !question->type_only &&
+           (!past || past == ATTR_DIRECTORY) && names_has_hint(question->engine, uri);
+}
+
 /* Asks the store. `past` is the type that it had lately, 0 when that is not known. */
 static int ask(const struct names_question *question, const struct uri *uri, bool wants_directory,
                enum attr_type past, struct names_answer *ret_answer, struct error *err)
@@ -196,6 +211,10 @@ static int ask(const struct names_question *question, const struct uri *uri, boo
 
     if (names_ask_is_plain(question, uri))
         return names_ask_in_turn(question, uri, ret_answer, err);
+    if (is_hinted(question, uri, past) && names_ask_hinted(question, uri, ret_answer) == 0) {
+        ret_answer->owed = past == ATTR_DIRECTORY ? ATTR_OWED_GROUPS : ATTR_OWED_TREE;
+        return 0;
+    }
     if (!uri->key[0] || past == ATTR_DIRECTORY)
         return names_ask_directory(question, uri, ret_answer, err);
     if (wants_directory || (!past && (!looks_like_file(uri) || is_missed_again(question, uri))))
@@ -319,6 +338,15 @@ int names_lookup(struct engine *engine, const struct uri *uri, const struct limi
     if (r == 0)
         *ret_attr = answer.attr;
     return r;
+}
+
+void names_list_owed(struct engine *engine, const struct uri *uri, const struct limits *limits)
+{
+    struct names_question question = {.engine = engine, .limits = limits};
+    struct uri name = *uri;
+
+    names_strip_slash(&name);
+    names_ask_owed(&question, &name);
 }
 
 int names_explain_missing(struct engine *engine, const struct uri *uri, const struct limits *limits,

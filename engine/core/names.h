@@ -6,7 +6,9 @@
  * type themselves.
  *
  * What a look-up costs: of a file HEAD alone when its name has a dot, else a listing and HEAD; of a
- * directory one listing, and HEAD of its marker where there is one; of a missing name no more than
+ * directory one listing, and HEAD of its marker where there is one, HEAD alone where a process of
+ * this user has lately seen a marker (the listing follows when it is needed, and has a page for the
+ * contents, as the marker is known); of a missing name no more than
  * two requests, one without a dot, none where its directory is known completely; and once one more
  * where nothing is known of its directory.
  *
@@ -23,6 +25,8 @@ struct engine;
 
 int names_lookup(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct attr *ret_attr, struct error *err);
+/* Before a directory is listed: the page that its look-up left out. */
+void names_list_owed(struct engine *engine, const struct uri *uri, const struct limits *limits);
 /* After a 404 on the key: -EISDIR, -ENOTDIR or -ENOENT, with *err saying so; another error when the
  * question cannot be answered. Never 0. */
 int names_explain_missing(struct engine *engine, const struct uri *uri, const struct limits *limits,

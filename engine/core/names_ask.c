@@ -57,8 +57,23 @@ void names_ask_marker(const struct names_question *question, const struct uri *u
     if (names_marker_of(uri, &marker, &ignored) < 0 ||
         names_ask_object(question, &marker, &answer, &ignored) < 0)
         return;
+    names_set_hint(question->engine, uri, true);
     answer.attr.inode = attr->inode;
     *attr = answer.attr;
+}
+
+int names_ask_hinted(const struct names_question *question, const struct uri *uri,
+                     struct names_answer *ret_answer)
+{
+    struct error error;
+    struct uri marker;
+    int r = names_marker_of(uri, &marker, &error);
+
+    if (r == 0)
+        r = names_ask_object(question, &marker, ret_answer, &error);
+    if (r < 0 && error.class == ERROR_NOT_FOUND)
+        names_set_hint(question->engine, uri, false);
+    return r;
 }
 
 /* ---- listings ----------------------------------------------------------------------------------- */
@@ -66,6 +81,7 @@ void names_ask_marker(const struct names_question *question, const struct uri *u
 struct keys {
     struct uri prefix;
     const char *delimiter, *token;
+    bool behind_prefix; /* the object of that very key is left out */
     unsigned max_keys;
     struct store_page *page; /* the answer */
     int64_t asked_ns;
@@ -82,6 +98,7 @@ static int list(const struct names_question *question, struct keys *keys, struct
     call->request.prefix = call->uri.key;
     call->request.delimiter = keys->delimiter;
     call->request.token = keys->token;
+    call->request.start_after = keys->behind_prefix ? call->uri.key : NULL;
     call->request.max_keys = keys->max_keys;
     keys->asked_ns = clock_now_ns();
     r = call_run(call, question->limits, err);
@@ -130,12 +147,14 @@ static void tell_directory(const struct names_question *question, const struct u
     attr_directory(uri, &ret_answer->attr);
     if (!has_marker || !length)
         return;
-    if (!(capabilities(question, uri) & STORE_CAP_METADATA))
+    if (!(capabilities(question, uri) & STORE_CAP_METADATA)) {
         ret_answer->attr.mtime = first->mtime;
-    else if (question->type_only)
+    } else if (question->type_only) {
+        names_set_hint(question->engine, uri, true);
         ret_answer->named = true;
-    else
+    } else {
         names_ask_marker(question, uri, &ret_answer->attr);
+    }
 }
 
 /* The listing has shown the object. */
@@ -260,6 +279,46 @@ int names_ask_in_turn(const struct names_question *question, const struct uri *u
         r = error_set(err, ERROR_NOT_FOUND, "no such file or directory");
     store_page_free(page);
     return r;
+}
+
+/* Puts the marker where a listing from the beginning would show it. */
+static int add_marker(struct keys *keys, const struct attr *marker)
+{
+    struct store_page_builder *builder = store_page_builder_new();
+    struct store_entry first = {.key = keys->prefix.key, .mtime = marker->mtime};
+    struct store_page *page = NULL;
+    int r = builder ? 0 : -ENOMEM;
+
+    memcpy(first.etag, marker->etag, sizeof first.etag);
+    if (r == 0)
+        r = store_page_builder_add(builder, &first);
+    for (size_t i = 0; r == 0 && i < keys->page->count; i++)
+        r = store_page_builder_add(builder, &keys->page->entries[i]);
+    if (r == 0)
+        page = store_page_builder_finish(builder, keys->page->next_token);
+    else
+        store_page_builder_free(builder);
+    store_page_free(keys->page);
+    keys->page = page;
+    return page ? 0 : -ENOMEM;
+}
+
+bool names_ask_owed(const struct names_question *question, const struct uri *uri)
+{
+    struct keys keys = {.behind_prefix = true};
+    char text[ATTR_URI_BYTES];
+    struct error ignored;
+    struct attr marker;
+    enum attr_owed owed;
+
+    attr_uri_text(uri, text);
+    owed = attr_cache_take_owed(question->engine->attrs, text, &marker);
+    if (!owed || names_marker_of(uri, &keys.prefix, &ignored) < 0)
+        return false;
+    keys.delimiter = owed == ATTR_OWED_GROUPS ? "/" : NULL;
+    if (list(question, &keys, &ignored) == 0 && add_marker(&keys, &marker) == 0)
+        learn(question, uri, &keys, 0);
+    return true;
 }
 
 void names_ask_contents(const struct names_question *question, const struct uri *uri,

@@ -96,6 +96,8 @@ int names_mkdir(struct engine *engine, const struct uri *uri, const struct attr 
         made.uid = attr->uid;
         made.gid = attr->gid;
     }
+    if (name.key[0])
+        names_set_hint(engine, &name, true);
     attr_uri_text(&name, text);
     attr_cache_forget(engine->attrs, text);
     attr_cache_put(engine->attrs, text, &made);
@@ -166,6 +168,7 @@ int names_rmdir(struct engine *engine, const struct uri *uri, const struct limit
     }
     if (r < 0 && err->class != ERROR_NOT_FOUND)
         return r;
+    names_set_hint(engine, &name, false);
     attr_cache_remove(engine->attrs, text);
     if (r == 0)
         keep_parent(engine, &name);

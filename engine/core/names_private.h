@@ -19,6 +19,7 @@ struct names_answer {
     struct attr attr;
     bool named;          /* of attr only type and inode are known */
     bool parents_judged; /* after -ENOENT: what is above it is not the reason, or has been named */
+    enum attr_owed owed; /* the marker alone was asked for */
 };
 
 /* ---- names_ask.c: the store's answer, neither cache nor parents ---- */
@@ -41,6 +42,13 @@ bool names_ask_is_plain(const struct names_question *question, const struct uri 
 void names_ask_contents(const struct names_question *question, const struct uri *uri,
                         unsigned pages);
 
+/* A directory that had a marker lately: by HEAD of it. Any error: nothing is known. */
+int names_ask_hinted(const struct names_question *question, const struct uri *uri,
+                     struct names_answer *ret_answer);
+/* The first page of what is in the directory, as another look-up would have read it, behind the
+ * marker; with the marker it is kept for a listing. False when none is owed. */
+bool names_ask_owed(const struct names_question *question, const struct uri *uri);
+
 /* The attributes of a directory that has a marker; what is missing there is missing. */
 void names_ask_marker(const struct names_question *question, const struct uri *uri,
                       struct attr *attr);
@@ -54,6 +62,11 @@ int names_ask_keys(const struct names_question *question, const struct uri *uri,
  * the cache and makes complete what it shows completely (all, when nothing is grouped). */
 void names_prime(struct engine *engine, const struct uri *uri, const struct store_page *page,
                  size_t index, int64_t asked_ns);
+
+/* ---- names_hint.c: does the directory have a marker? For choosing the first question ---- */
+
+void names_set_hint(struct engine *engine, const struct uri *uri, bool has_marker);
+bool names_has_hint(struct engine *engine, const struct uri *uri);
 
 /* ---- names.c ---- */
 

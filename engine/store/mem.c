@@ -12,8 +12,10 @@
 #include "store/mem.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/crc32c.h"
 #include "store/internal.h"
@@ -407,6 +409,7 @@ static int mem_open(const struct options *options, struct store **ret_store, str
     if (!store)
         return error_set(err, ERROR_NO_MEMORY, "no memory for a store");
     store->base = (struct store){.ops = &store_mem_ops, .capabilities = store_mem_ops.capabilities};
+    store->pid = getpid();
     pthread_mutex_init(&store->lock, NULL);
     *ret_store = &store->base;
     return 0;
@@ -428,9 +431,11 @@ static void mem_close(struct store *base)
 
 static void mem_describe(struct store *store, struct store_description *ret_description)
 {
-    (void)store;
-    *ret_description = (struct store_description){
-        .endpoint = "memory", .credential_source = "none", .tls = "none"};
+    const struct mem_store *mem = (const struct mem_store *)store;
+
+    *ret_description = (struct store_description){.credential_source = "none", .tls = "none"};
+    snprintf(ret_description->endpoint, sizeof ret_description->endpoint, "memory of process %ld",
+             (long)mem->pid);
 }
 
 void mem_store_counts(struct store *store, uint64_t ret_counts[STORE_OPERATION_COUNT])

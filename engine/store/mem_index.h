@@ -69,6 +69,7 @@ void mem_bucket_free(struct mem_bucket *bucket);
 
 struct mem_store {
     struct store base;
+    pid_t pid;            /* whose memory it is: part of its name, forked children keep it */
     pthread_mutex_t lock; /* everything below; never held during a callback */
     struct mem_bucket *buckets;
     uint64_t counts[STORE_OPERATION_COUNT];

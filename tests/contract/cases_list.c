@@ -146,6 +146,40 @@ static void starting_after(void **state)
     }
 }
 
+/* What is in a directory whose marker is known: behind it, with the delimiter and without. */
+static void starting_after_the_prefix(void **state)
+{
+    static const char *const delimiters[] = {"/", NULL};
+    const char *const shown[] = {"list/n/a list/n/b/ list/n/c",
+                                 expected("list/n/a list/n/b/ list/n/b/1 list/n/b/2 list/n/c",
+                                          "list/n/a list/n/b/1 list/n/b/2 list/n/c")};
+
+    (void)state;
+    put_pattern("list/n/", 0, 0, NULL);
+    put_text("list/n/a", "x");
+    put_text("list/n/b/1", "x");
+    put_text("list/n/b/2", "x");
+    put_text("list/n/c", "x");
+    for (size_t i = 0; i < 2; i++) {
+        struct call call;
+
+        call_init(&call, STORE_LIST, NULL);
+        call.request.prefix = call.request.start_after = "list/n/";
+        call.request.delimiter = delimiters[i];
+        assert_class(call_do(&call), ERROR_NONE);
+        names[0] = '\0';
+        for (size_t k = 0; k < call.request.page->count; k++)
+            strcat(strcat(names, k ? " " : ""), call.request.page->entries[k].key);
+        assert_string_equal(names, shown[i]);
+        call_fini(&call);
+    }
+    assert_class(try_delete("list/n/a"), ERROR_NONE);
+    assert_class(try_delete("list/n/b/1"), ERROR_NONE);
+    assert_class(try_delete("list/n/b/2"), ERROR_NONE);
+    assert_class(try_delete("list/n/c"), ERROR_NONE);
+    assert_class(try_delete("list/n/"), ERROR_NONE);
+}
+
 static void marker_objects(void **state)
 {
     (void)state;
@@ -196,8 +230,8 @@ int cases_list(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_in_order), cmocka_unit_test(one_level),
         cmocka_unit_test(pages_of_any_size),   cmocka_unit_test(attributes_agree_with_head),
-        cmocka_unit_test(starting_after),      cmocka_unit_test(marker_objects),
-        cmocka_unit_test(a_thousand_and_one),
+        cmocka_unit_test(starting_after),      cmocka_unit_test(starting_after_the_prefix),
+        cmocka_unit_test(marker_objects),      cmocka_unit_test(a_thousand_and_one),
     };
 
     return cmocka_run_group_tests_name("listings", tests, setup, teardown);

@@ -123,8 +123,8 @@ static void test_kept_directories_stay(void **state)
     usleep(15000);
     assert_int_equal(ask(cache, "s3://b/d"), ATTR_CACHE_FOUND);
     assert_true(attr_cache_is_kept(cache, "s3://b/d"));
-    attr_cache_unkeep(cache, "s3://b/d");
-    assert_int_equal(ask(cache, "s3://b/d"), ATTR_CACHE_PAST);
+    attr_cache_remove(cache, "s3://b/d");
+    assert_int_equal(ask(cache, "s3://b/d"), ATTR_CACHE_UNKNOWN);
     attr_cache_free(cache);
 }
 

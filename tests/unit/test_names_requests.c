@@ -125,6 +125,22 @@ static unsigned ls(const char *uri)
     return list(uri, true);
 }
 
+static void create(const char *directory, unsigned from, unsigned count)
+{
+    struct s3dlio_write_options options = {.flags = S3DLIO_WRITE_EXCLUSIVE};
+    struct s3dlio_writer *writer;
+    char uri[200];
+
+    for (unsigned i = from; i < from + count; i++) {
+        snprintf(uri, sizeof uri, "%s/%04u.bin", directory, i);
+        assert_int_equal(core_run_type(uri), -ENOENT);
+        assert_int_equal(core_run_type(directory), S3DLIO_DIRECTORY);
+        assert_int_equal(s3dlio_writer_open(uri, &options, NULL, &writer, NULL), 0);
+        assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
+        assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    }
+}
+
 /* ---- directories -------------------------------------------------------------------------------- */
 
 static void test_a_thousand_entries_are_one_request(void **state)
@@ -158,6 +174,135 @@ static void test_a_thousand_and_one_keys_are_two_pages(void **state)
     assert_int_equal(ls(B "full"), 1000);
     assert_int_equal(requests(), 3);
 }
+
+/* ---- hints that a directory has a marker ---------------------------------------------------------- */
+
+/* Another process of this user looks at it, so that the hint is there and nothing else. */
+static void let_another_see(const char *uri)
+{
+    int status;
+    pid_t pid;
+
+    s3dlio_fork_prepare();
+    pid = fork();
+    if (pid == 0) {
+        s3dlio_fork_child();
+        _exit(core_run_type(uri) == S3DLIO_DIRECTORY ? 0 : 1);
+    }
+    s3dlio_fork_parent();
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    requests();
+}
+
+static void test_a_hinted_directory_is_its_marker_and_a_page(void **state)
+{
+    plant_with(B "hinted/", "mode", "16872"); /* 040750 */
+    plant(B "h-full/");
+    plant_many(B "h-full/%04u", 1000);
+    let_another_see(B "h-full");
+    assert_int_equal(ls(B "h-full"), 1000);
+    assert_int_equal(requests(), 2);
+    assert_int_equal(core_run_type(B "h-full/none"), -ENOENT); /* known completely */
+    assert_int_equal(requests(), 0);
+    core_run_let_ttl_pass();
+    assert_int_equal(ls(B "h-full"), 1000); /* and now as one that was a directory */
+    assert_int_equal(requests(), 2);
+    let_another_see(B "hinted");
+    assert_int_equal(stat_mode(B "hinted"), 0750);
+    assert_int_equal(requests(), 1);
+}
+
+static void test_a_hint_costs_no_more_than_none(void **state)
+{
+    plant(B "h-few/");
+    plant_many(B "h-few/%02u", 10);
+    plant(B "h-empty/");
+    let_another_see(B "h-few");
+    assert_int_equal(ls(B "h-few"), 10);
+    assert_int_equal(requests(), 2);
+    let_another_see(B "h-empty");
+    assert_int_equal(ls(B "h-empty"), 0);
+    assert_int_equal(requests(), 2);
+}
+
+/* The page that the look-up left out answers for names, whether they are there or not. */
+static void test_names_below_a_hinted_directory(void **state)
+{
+    plant(B "h-names/");
+    plant_many(B "h-names/%02u", 10);
+    let_another_see(B "h-names");
+    create(B "h-names", 20, 30);
+    assert_int_equal(requests(), 2 + 30);
+    assert_int_equal(list(B "h-names", false), 40);
+    plant(B "h-miss/");
+    let_another_see(B "h-miss");
+    assert_int_equal(core_run_type(B "h-miss"), S3DLIO_DIRECTORY);
+    assert_int_equal(core_run_type(B "h-miss/a.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "h-miss/b"), -ENOENT);
+    assert_int_equal(requests(), 2);
+}
+
+static void test_a_hinted_tree(void **state)
+{
+    plant(B "h-tree/");
+    plant(B "h-tree/d/");
+    plant_many(B "h-tree/d/%02u", 30);
+    plant(B "h-tree/e/");
+    plant_many(B "h-tree/e/%02u", 30);
+    let_another_see(B "h-tree");
+    assert_int_equal(ls(B "h-tree"), 2); /* markers of directories below cost nothing */
+    assert_int_equal(requests(), 2);
+    assert_int_equal(list(B "h-tree/d", false), 30);
+    assert_int_equal(list(B "h-tree/e", false), 30);
+    assert_int_equal(requests(), 2); /* whether they are marked */
+}
+
+static void test_wrong_hints(void **state)
+{
+    plant(B "h-lost/");
+    plant_many(B "h-lost/%02u", 10);
+    let_another_see(B "h-lost");
+    core_run_delete_elsewhere(B "h-lost/");
+    requests();
+    assert_int_equal(ls(B "h-lost"), 10);
+    assert_int_equal(requests(), 2); /* the marker, and the usual way */
+    core_run_let_ttl_pass();
+    assert_int_equal(ls(B "h-lost"), 10);
+    assert_int_equal(requests(), 1); /* the hint has gone */
+    plant(B "h-gone/");
+    let_another_see(B "h-gone");
+    core_run_delete_elsewhere(B "h-gone/");
+    assert_int_equal(core_run_type(B "h-gone"), -ENOENT);
+    plant(B "h-file/");
+    let_another_see(B "h-file");
+    core_run_delete_elsewhere(B "h-file/");
+    plant(B "h-file");
+    assert_int_equal(core_run_type(B "h-file"), S3DLIO_FILE);
+    plant(B "h-refused/");
+    let_another_see(B "h-refused");
+    core_run_faults("op=HeadObject fail=access");
+    assert_int_equal(core_run_type(B "h-refused"), S3DLIO_DIRECTORY);
+}
+
+/* Removing a directory ends the hint, making one begins it. */
+static void test_hints_of_this_process(void **state)
+{
+    assert_int_equal(s3dlio_mkdir(B "h-own", NULL, NULL, NULL), 0);
+    create(B "h-own", 0, 1);
+    core_run_let_ttl_pass();
+    requests();
+    assert_int_equal(core_run_type(B "h-own"), S3DLIO_DIRECTORY);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(s3dlio_unlink(B "h-own/0000.bin", NULL, NULL), 0);
+    assert_int_equal(s3dlio_rmdir(B "h-own", NULL, NULL), 0);
+    core_run_let_ttl_pass();
+    requests();
+    assert_int_equal(core_run_type(B "h-own"), -ENOENT);
+    assert_int_equal(requests(), 1);
+}
+
+/* ---- pages ---------------------------------------------------------------------------------------- */
 
 static void test_pages_go_on_behind_the_first(void **state)
 {
@@ -356,22 +501,6 @@ static void test_who_may_not_list_may_read(void **state)
 
 /* ---- changes ------------------------------------------------------------------------------------ */
 
-static void create(const char *directory, unsigned from, unsigned count)
-{
-    struct s3dlio_write_options options = {.flags = S3DLIO_WRITE_EXCLUSIVE};
-    struct s3dlio_writer *writer;
-    char uri[200];
-
-    for (unsigned i = from; i < from + count; i++) {
-        snprintf(uri, sizeof uri, "%s/%04u.bin", directory, i);
-        assert_int_equal(core_run_type(uri), -ENOENT);
-        assert_int_equal(core_run_type(directory), S3DLIO_DIRECTORY);
-        assert_int_equal(s3dlio_writer_open(uri, &options, NULL, &writer, NULL), 0);
-        assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
-        assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
-    }
-}
-
 static void test_creating_in_a_new_directory(void **state)
 {
     requests();
@@ -470,6 +599,12 @@ int main(void)
         cmocka_unit_test_setup(test_a_thousand_entries_are_one_request, clear),
         cmocka_unit_test_setup(test_a_marker_is_asked_for_its_metadata, clear),
         cmocka_unit_test_setup(test_a_thousand_and_one_keys_are_two_pages, clear),
+        cmocka_unit_test_setup(test_a_hinted_directory_is_its_marker_and_a_page, clear),
+        cmocka_unit_test_setup(test_a_hint_costs_no_more_than_none, clear),
+        cmocka_unit_test_setup(test_names_below_a_hinted_directory, clear),
+        cmocka_unit_test_setup(test_a_hinted_tree, clear),
+        cmocka_unit_test_setup(test_wrong_hints, clear),
+        cmocka_unit_test_setup(test_hints_of_this_process, clear),
         cmocka_unit_test_setup(test_pages_go_on_behind_the_first, clear),
         cmocka_unit_test_setup(test_siblings_before_the_slash, clear),
         cmocka_unit_test_setup(test_file_and_directory_of_one_name, clear),
