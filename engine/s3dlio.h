@@ -162,6 +162,9 @@ enum s3dlio_advice {
 /* As posix_fadvise(2); length 0 means to the end. Never blocks, never fails. */
 S3DLIO_API void s3dlio_reader_advise(struct s3dlio_reader *reader, uint64_t offset_bytes,
                                      uint64_t length_bytes, enum s3dlio_advice advice);
+/* Can s3dlio_draft_clone make bytes of this version bytes of a new draft of `to_uri`? 0; -EXDEV: another
+ * store, one that cannot copy (said once on stderr), a version that the store does not have any more. */
+S3DLIO_API int s3dlio_reader_can_clone(const struct s3dlio_reader *reader, const char *to_uri);
 S3DLIO_API void s3dlio_reader_close(struct s3dlio_reader *reader); /* NULL is fine */
 
 /* ---- writing --------------------------------------------------------------------------------- */

@@ -165,6 +165,18 @@ int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_text, unsigne
     return (int)api_leave(&api, result);
 }
 
+int s3dlio_reader_can_clone(const struct s3dlio_reader *reader, const char *to_uri)
+{
+    struct api api;
+    struct s3dlio_error ignored;
+    struct uri to;
+    int result = api_enter_uri(&api, to_uri, NULL, &ignored, &to);
+
+    if (!result)
+        result = draft_can_clone(api.engine, &to, (const struct reader *)reader, &api.error);
+    return (int)api_leave(&api, result);
+}
+
 ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_reader *from,
                            uint64_t from_offset_bytes, uint64_t length_bytes,
                            uint64_t to_offset_bytes, const struct s3dlio_call *call,

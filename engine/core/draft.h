@@ -65,6 +65,9 @@ int draft_set_attr(struct draft *draft, const struct attr *attr, const struct li
 /* Makes what is written so far the object. On failure nothing has changed; it may be tried again. */
 int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,
                   struct error *err);
+/* Could draft_clone put bytes of it into a new draft of `to`? 0 or -EXDEV. */
+int draft_can_clone(struct engine *engine, const struct uri *to, const struct reader *from,
+                    struct error *err);
 /* Bytes of the version that the reader has become bytes of the draft at the same offsets, copied by the
  * store when it is published: how many, less at the end of the object. -EXDEV when this cannot be
  * done, and they have to be read and written. */

@@ -6,16 +6,20 @@
  * on, and when some were not, nothing can be cloned.
  *
  * A whole object, unchanged, is one copy request. It cannot be made conditional on what is at the
- * target, so where a version is to be replaced and no other, parts are copied like anything else.
+ * target, so where a version is to be replaced and no other, parts are copied like anything else; where
+ * nothing may be there, that is looked at right before.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "core/copy.h"
 #include "core/draft_private.h"
 #include "core/marked.h"
+#include "core/names.h"
 #include "core/rename.h"
 
 /* The version that bytes come from, and what else is known of it. */
@@ -53,19 +57,35 @@ static bool has_base_outside(const struct draft *draft, uint64_t start, uint64_t
            (end < length && extents_sum(&draft->extents, end, length, 1u << EXTENT_BASE));
 }
 
+static int refuse_copies(struct error *err)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+
+    if (!atomic_flag_test_and_set(&said))
+        log_warn("this store cannot copy objects: copies are read and written");
+    return refuse(err, "the store cannot copy");
+}
+
+static int check_stores(const struct store *store, const struct uri *to, const struct uri *from,
+                        const struct attr *attr, struct error *err)
+{
+    if (strcmp(from->scheme, to->scheme) != 0)
+        return refuse(err, "the objects are in different stores");
+    if (!(store->capabilities & STORE_CAP_COPY))
+        return refuse_copies(err);
+    return attr->etag[0] ? 0 : refuse(err, "the version has no ETag");
+}
+
 static int check(const struct draft *draft, const struct source *from, uint64_t start, uint64_t end,
                  struct error *err)
 {
     const struct uri *uri = &from->uri;
     const struct attr *attr = &from->attr;
     const struct draft_facts *facts = draft_facts(draft);
+    int r = check_stores(draft->store, &facts->uri, uri, attr, err);
 
-    if (strcmp(uri->scheme, facts->uri.scheme) != 0)
-        return refuse(err, "the objects are in different stores");
-    if (!(draft->store->capabilities & STORE_CAP_COPY))
-        return refuse(err, "the store cannot copy");
-    if (!attr->etag[0])
-        return refuse(err, "the version has no ETag");
+    if (r < 0)
+        return r;
     if (draft_is_mapped(draft, start, end))
         return refuse(err, "a part that is mapped");
     if (!is_source(facts, uri, attr) && has_base_outside(draft, start, end))
@@ -140,12 +160,28 @@ static int take(struct draft *draft, const struct source *from, uint64_t start, 
     return r < 0 ? r : take_range(draft, start, end, err);
 }
 
+int draft_can_clone(struct engine *engine, const struct uri *to, const struct reader *from,
+                    struct error *err)
+{
+    struct store *store;
+    struct uri uri;
+    struct attr attr;
+    int r = engine_store(engine, to->scheme, &store, err);
+
+    if (r < 0)
+        return r;
+    if (!reader_locate(from, &uri, &attr))
+        return refuse(err, "the store does not have these bytes any more");
+    return check_stores(store, to, &uri, &attr, err);
+}
+
 ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t offset,
                     uint64_t length_bytes, const struct limits *limits, struct error *err)
 {
     struct source source = {.content_type = reader_content_type(from),
                             .is_tagged = reader_is_tagged(from)};
     uint64_t size_bytes = reader_attr(from)->size_bytes, end = size_bytes;
+    struct reader *reader;
     int r;
 
     if (!reader_locate(from, &source.uri, &source.attr))
@@ -157,10 +193,65 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
         end = offset + length_bytes;
     if (offset < end)
         r = take(draft, &source, offset, end, err);
+    if (offset < end && r == 0)
+        r = draft_reader(draft, &reader, err); /* this process leaves it what it needs */
     draft_leave(draft);
     if (r < 0)
         return r;
     return offset < end ? (ssize_t)(end - offset) : 0;
+}
+
+/* ---- a source that this process changes ---------------------------------------------------------- */
+
+/* Its bytes, which the reader has now, become the draft's own. */
+static int own_source(struct draft *draft, struct limits *limits, struct error *err)
+{
+    uint64_t length = draft->extents.length_bytes;
+    int r = draft_reserve(draft, 0, length, err);
+
+    if (r < 0)
+        return r;
+    r = draft_fetch(draft, 0, length, limits, err);
+    if (r < 0)
+        draft_give_room_back(draft, 0, length);
+    else
+        own_fetched(draft);
+    return r;
+}
+
+static bool knows_source(const struct draft *draft, const struct draft_facts *facts)
+{
+    return facts->is_cloned && draft->reader && draft->reader_serial == facts->source_serial;
+}
+
+int draft_follow_source(struct draft *draft, struct limits *limits, struct error *err)
+{
+    struct draft_facts *facts;
+    struct uri uri;
+    struct attr attr;
+
+    if (!knows_source(draft, draft_facts(draft)))
+        return 0;
+    if (!reader_locate(draft->reader, &uri, &attr))
+        return own_source(draft, limits, err);
+    if (is_source(draft_facts(draft), &uri, &attr))
+        return 0;
+    facts = draft_facts_begin(draft);
+    facts->source.uri = uri;
+    facts->source.attr = attr;
+    draft->reader_serial = ++facts->source_serial;
+    draft_facts_commit(draft);
+    return 0;
+}
+
+bool draft_source_moved(const struct draft *draft)
+{
+    const struct draft_facts *facts = draft_facts(draft);
+    struct uri uri;
+    struct attr attr;
+
+    return knows_source(draft, facts) &&
+           (!reader_locate(draft->reader, &uri, &attr) || !is_source(facts, &uri, &attr));
 }
 
 /* ---- publishing --------------------------------------------------------------------------------- */
@@ -195,6 +286,24 @@ static int store_attr(const struct draft *draft, const struct draft_facts *facts
     return marked_require(draft->engine, &facts->uri, limits, err);
 }
 
+/* No store is known to heed a condition on the target of a plain copy, and parts under one would be three
+ * requests for each file of `cp -r`. So this looks once more, which costs nothing where the open has
+ * just looked. */
+static int check_absent(const struct draft *draft, const struct uri *uri,
+                        const struct limits *limits, struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+    struct attr attr;
+    int r = names_lookup(draft->engine, uri, limits, &attr, err);
+
+    if (r < 0)
+        return err->class == ERROR_NOT_FOUND ? 0 : r;
+    r = error_set(err, ERROR_EXISTS, "something of that name exists");
+    attr_uri_text(uri, text);
+    error_set_context(err, NULL, text);
+    return r;
+}
+
 int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
                      const struct limits *limits, struct attr *ret_attr, struct error *err)
 {
@@ -205,11 +314,12 @@ int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
         .to = &facts->uri,
         .known = &known,
         .metadata = &metadata,
-        .exclusive = facts->exclusive,
         .drops_tags = facts->source.is_tagged,
     };
-    int r = store_attr(draft, facts, &metadata, limits, err);
+    int r = facts->exclusive ? check_absent(draft, &facts->uri, limits, err) : 0;
 
+    if (r == 0)
+        r = store_attr(draft, facts, &metadata, limits, err);
     memcpy(known.etag, facts->source.attr.etag, sizeof known.etag);
     snprintf(known.content_type, sizeof known.content_type, "%.*s",
              (int)sizeof known.content_type - 1,

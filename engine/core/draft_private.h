@@ -50,6 +50,11 @@ void draft_leave(struct draft *draft);
 
 /* draft_clone.c */
 
+/* Before publishing: the source has another name, by this process, or its bytes are here, because this
+ * process has removed or replaced it. */
+int draft_follow_source(struct draft *draft, struct limits *limits, struct error *err);
+/* Has that come about since? */
+bool draft_source_moved(const struct draft *draft);
 /* Is it all of the source and nothing else, and may the target be replaced unconditionally? Then one copy
  * does. */
 bool draft_is_whole_clone(const struct draft *draft, const struct draft_facts *facts);

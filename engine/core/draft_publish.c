@@ -370,6 +370,9 @@ static int attempt(struct publication *publication, struct error *err)
     int r;
 
     draft_settle(draft, publication->limits);
+    r = draft_follow_source(draft, publication->limits, err);
+    if (r < 0)
+        return r;
     publication->serial = draft->shared->serial;
     publication->facts = *draft_facts(draft);
     r = draft_is_whole_clone(draft, &publication->facts)
@@ -391,7 +394,8 @@ static int publish(struct draft *draft, struct limits *limits, struct error *err
         return error_set(err, ERROR_NO_MEMORY, "publishing");
     publication->draft = draft;
     publication->limits = limits;
-    for (unsigned tries = 0; r == -EBUSY && tries < TRIES; tries++)
+    for (unsigned tries = 0;
+         tries < TRIES && (r == -EBUSY || (r == -ESTALE && draft_source_moved(draft))); tries++)
         r = attempt(publication, err);
     attr_uri_text(&publication->facts.uri, text);
     attr_cache_forget(draft->engine->attrs, text);

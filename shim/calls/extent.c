@@ -1,15 +1,7 @@
-/* Calls about ranges of a file rather than bytes: sync, size, allocation, advice, and the transfers
- * between two descriptors that the kernel does for real files.
- *
- * Transfers whose callers fall back are refused with the errno that makes them do so: EXDEV for
- * copy_file_range, EINVAL for splice and tee (cp, Python's shutil and coreutils then read and write).
- */
-#include <limits.h>
-#include <stdlib.h>
-
+/* Calls about ranges of a file rather than bytes: sync, size, allocation, advice. */
+#include "shim/calls/extent.h"
 #include "config/options.h"
 #include "shim/calls/content.h"
-#include "shim/calls/extent.h"
 #include "shim/calls/io.h"
 #include "shim/calls/link.h"
 #include "shim/calls/open.h"
@@ -179,101 +171,6 @@ ssize_t readahead(int fd, off64_t offset, size_t length)
                  file->kind != FILE_READER && !file->staged
                      ? -EINVAL
                      : advise_file(file, offset, (off_t)length, POSIX_FADV_WILLNEED));
-}
-
-/* ---- from one descriptor to another ---- */
-
-#define TRANSFER_CHUNK (1u << 20)
-
-/* Reads from a virtual file and writes to any descriptor; what could not be written is given back. */
-static ssize_t send_chunk(int out, struct file *in, off_t offset, void *chunk, size_t length)
-{
-    ssize_t got = io_read_at(in, chunk, length, offset);
-    if (got <= 0)
-        return got;
-    ssize_t put = write(out, chunk, (size_t)got);
-    return put < 0 ? -errno : put;
-}
-
-static ssize_t send_file(int out, struct file *in, off_t *offset, size_t length)
-{
-    char *chunk = malloc(TRANSFER_CHUNK);
-    if (!chunk)
-        return -ENOMEM;
-    int locked = offset ? 0 : arena_lock(in->slot);
-    off_t at = offset ? *offset : in->slot->offset;
-    ssize_t done = 0, moved = 0;
-    while ((size_t)done < length) {
-        size_t want = length - (size_t)done < TRANSFER_CHUNK ? length - (size_t)done : TRANSFER_CHUNK;
-        moved = send_chunk(out, in, at + done, chunk, want);
-        if (moved <= 0)
-            break;
-        done += moved;
-        if ((size_t)moved < want)
-            break;
-    }
-    if (offset)
-        *offset = at + done;
-    else
-        in->slot->offset = at + done;
-    if (locked)
-        arena_unlock(in->slot);
-    free(chunk);
-    return done ? done : moved;
-}
-
-ssize_t sendfile(int out, int in, off_t *offset, size_t length)
-{
-    if (likely(!fdtab_is_virtual(in))) {
-        if (likely(!fdtab_is_virtual(out)))
-            return REAL(sendfile)(out, in, offset, length);
-        errno = EINVAL; /* sendfile(2): applications fall back to read and write */
-        return -1;
-    }
-    struct file *file = file_get(in);
-    int saved = errno;
-    ssize_t result = entry_return(saved, file ? send_file(out, file, offset, length) : -EBADF);
-    file_put(file);
-    return result;
-}
-
-static bool any_virtual(int a, int b)
-{
-    return fdtab_is_virtual(a) || fdtab_is_virtual(b);
-}
-
-ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t length,
-                        unsigned flags)
-{
-    if (likely(!any_virtual(in, out)))
-        return REAL(copy_file_range)(in, in_offset, out, out_offset, length, flags);
-    errno = EXDEV;
-    return -1;
-}
-
-ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t length,
-               unsigned flags)
-{
-    if (likely(!any_virtual(in, out)))
-        return REAL(splice)(in, in_offset, out, out_offset, length, flags);
-    errno = EINVAL;
-    return -1;
-}
-
-ssize_t tee(int in, int out, size_t length, unsigned flags)
-{
-    if (likely(!any_virtual(in, out)))
-        return REAL(tee)(in, out, length, flags);
-    errno = EINVAL;
-    return -1;
-}
-
-ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
-{
-    if (likely(!fdtab_is_virtual(fd)))
-        return REAL(vmsplice)(fd, iov, count, flags);
-    errno = EBADF;
-    return -1;
 }
 
 #include "alias_extent.h"

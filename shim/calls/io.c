@@ -160,6 +160,25 @@ ssize_t io_write(struct file *file, const void *buffer, size_t length)
     return io_writev(file, &iov, 1);
 }
 
+/* pwrite on an O_APPEND descriptor appends (pwrite(2), BUGS). */
+static ssize_t pwritev_at(struct file *file, const struct iovec *iov, int count, off_t offset)
+{
+    if (offset < 0)
+        return -EINVAL;
+    int ordered = content_order(file);
+    if (file->slot->flags & O_APPEND)
+        offset = io_size(file);
+    ssize_t result = writev_at(file, iov, count, offset);
+    content_unorder(file, ordered);
+    return result;
+}
+
+ssize_t io_write_at(struct file *file, const void *buffer, size_t length, off_t offset)
+{
+    struct iovec iov = {(void *)(uintptr_t)buffer, length};
+    return pwritev_at(file, &iov, 1, offset);
+}
+
 /* ---- seeking ---- */
 
 static off_t seek_target(struct file *file, off_t offset, int whence)
@@ -266,24 +285,10 @@ ssize_t write(int fd, const void *buffer, size_t length)
     IO_ENTRY(ssize_t, fd, REAL(write)(fd, buffer, length), io_write(file, buffer, length));
 }
 
-/* pwrite on an O_APPEND descriptor appends (pwrite(2), BUGS). */
-static ssize_t pwritev_at(struct file *file, const struct iovec *iov, int count, off_t offset)
-{
-    if (offset < 0)
-        return -EINVAL;
-    int ordered = content_order(file);
-    if (file->slot->flags & O_APPEND)
-        offset = io_size(file);
-    ssize_t result = writev_at(file, iov, count, offset);
-    content_unorder(file, ordered);
-    return result;
-}
-
 ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)
 {
-    struct iovec iov = {(void *)(uintptr_t)buffer, length};
     IO_ENTRY(ssize_t, fd, REAL(pwrite)(fd, buffer, length, offset),
-             pwritev_at(file, &iov, 1, offset));
+             io_write_at(file, buffer, length, offset));
 }
 
 ssize_t writev(int fd, const struct iovec *iov, int count)

@@ -1,8 +1,10 @@
-/* What asks whether a descriptor is a terminal or a socket: a virtual one answers as a regular file. */
+/* Clones, and what asks whether a descriptor is a terminal or a socket: a virtual one answers as a regular
+ * file. */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 
+#include "shim/calls/copy.h"
 #include "shim/calls/io.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -18,6 +20,12 @@ static int bytes_left(struct file *file, int *ret_count)
     off_t left = io_size(file) - file->slot->offset;
     *ret_count = left < INT32_MIN ? INT32_MIN : left > INT32_MAX ? INT32_MAX : (int)left;
     return 0;
+}
+
+static int clone_file(struct file *file, int from)
+{
+    struct file_clone_range all = {.src_fd = from};
+    return copy_clone(file, &all);
 }
 
 static int ioctl_file(struct file *file, int fd, unsigned long request, void *argument)
@@ -40,9 +48,10 @@ static int ioctl_file(struct file *file, int fd, unsigned long request, void *ar
             atomic_fetch_and(&file->slot->flags, ~flag);
         return 0;
     }
-    case FICLONE:
+    case FICLONE: return clone_file(file, (int)(long)argument);
     case FICLONERANGE:
-    case FIDEDUPERANGE: return -EOPNOTSUPP; /* callers copy bytes then */
+        return (uintptr_t)argument < PATH_UNREAD ? -EFAULT : copy_clone(file, argument);
+    case FIDEDUPERANGE: return -EOPNOTSUPP; /* objects share nothing */
     default: return -ENOTTY;
     }
 }

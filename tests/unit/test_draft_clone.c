@@ -139,13 +139,27 @@ static void whole(size_t length, unsigned flags, uint64_t copies, uint64_t all)
     s3dlio_delete(TARGET, NULL, NULL);
 }
 
-/* One request, and the look whether the directory is marked, because of the mode. */
+/* One request, and the look whether the directory is marked, because of the mode; one at what is there
+ * already, where nothing may be. */
 static void test_a_whole_object_is_one_copy(void **state)
 {
     whole(100, 0, 1, 2);
     whole(BASE_BYTES, 0, 1, 2);
-    whole(100, S3DLIO_WRITE_EXCLUSIVE, 0, 4);
-    whole(BASE_BYTES, S3DLIO_WRITE_EXCLUSIVE, 0, 12);
+    whole(100, S3DLIO_WRITE_EXCLUSIVE, 1, 5);
+    whole(BASE_BYTES, S3DLIO_WRITE_EXCLUSIVE, 1, 5);
+    core_run_check_released();
+}
+
+static void test_nothing_may_be_there(void **state)
+{
+    struct s3dlio_draft *draft;
+
+    core_run_put(SOURCE, BASE_BYTES);
+    draft = open_draft(S3DLIO_DRAFT_EMPTY, S3DLIO_WRITE_EXCLUSIVE);
+    assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
+    core_run_put(TARGET, 1000);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), -EEXIST);
+    check_target(1000, 0, NULL, 0);
     core_run_check_released();
 }
 
@@ -360,6 +374,10 @@ static void test_what_is_refused(void **state)
     draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
     assert_int_equal(clone_from(draft, "mem://clone/x", 0, 100), -EXDEV);
     s3dlio_draft_abort(draft);
+    reader = open_reader("mem://clone/x");
+    assert_int_equal(s3dlio_reader_can_clone(reader, "mem://clone/y"), 0);
+    assert_int_equal(s3dlio_reader_can_clone(reader, TARGET), -EXDEV);
+    s3dlio_reader_close(reader);
     core_run_check_released();
 }
 
@@ -377,14 +395,42 @@ static void test_a_source_that_changes(void **state)
             if (is_partial)
                 core_run_write_at(draft, "changed", 20 * MIB);
             if (is_gone)
-                s3dlio_delete(SOURCE, NULL, NULL);
+                core_run_delete_elsewhere(SOURCE);
             else
-                core_run_put(SOURCE, 2000);
+                core_run_put_elsewhere(SOURCE, 2000, 1);
             assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), -ESTALE);
             assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 5, NULL), -ESTALE);
             s3dlio_draft_abort(draft);
             check_target(1000, 0, NULL, 0);
         }
+    core_run_check_released();
+}
+
+/* What this process does to the source costs nothing, or the bytes. */
+static void test_a_source_that_is_changed_here(void **state)
+{
+    for (unsigned how = 0; how < 6; how++) {
+        const bool is_partial = how / 3;
+        struct s3dlio_draft *draft;
+        uint64_t before = 0;
+
+        core_run_put(SOURCE, BASE_BYTES);
+        draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
+        assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
+        if (is_partial)
+            core_run_write_at(draft, "changed", 20 * MIB);
+        if (how % 3 == 0)
+            assert_int_equal(s3dlio_unlink(SOURCE, NULL, NULL), 0);
+        else if (how % 3 == 1)
+            core_run_put(SOURCE, 2000);
+        else
+            assert_int_equal(s3dlio_rename(SOURCE, OTHER, 0, NULL, NULL), 0);
+        before = moved();
+        assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+        if (how == 2)
+            assert_int_equal(moved(), before);
+        check_target(BASE_BYTES, 0, is_partial ? "changed" : NULL, 20 * MIB);
+    }
     core_run_check_released();
 }
 
@@ -420,6 +466,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_a_whole_object_is_one_copy, clear),
+        cmocka_unit_test_setup(test_nothing_may_be_there, clear),
         cmocka_unit_test_setup(test_an_empty_object, clear),
         cmocka_unit_test_setup(test_what_goes_with_it, clear),
         cmocka_unit_test_setup(test_reads_before_publishing, clear),
@@ -432,6 +479,7 @@ int main(void)
         cmocka_unit_test_setup(test_renamed_meanwhile, clear),
         cmocka_unit_test_setup(test_what_is_refused, clear),
         cmocka_unit_test_setup(test_a_source_that_changes, clear),
+        cmocka_unit_test_setup(test_a_source_that_is_changed_here, clear),
         cmocka_unit_test_setup(test_stopped_anywhere, clear),
     };
 
