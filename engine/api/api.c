@@ -51,6 +51,11 @@ int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *c
     return result;
 }
 
+int api_check_flags(struct api *api, unsigned flags, unsigned known)
+{
+    return flags & ~known ? error_set(&api->error, ERROR_INVALID, "unknown flags") : 0;
+}
+
 long api_leave(struct api *api, long result)
 {
     if (api->result < 0)
@@ -65,6 +70,14 @@ long api_leave(struct api *api, long result)
     }
     gate_leave(&api->scope);
     return result;
+}
+
+int api_leave_attr(struct api *api, int result, const struct attr *attr,
+                   struct s3dlio_attr *ret_attr)
+{
+    if (api->result == 0 && result == 0 && ret_attr)
+        api_export_attr(attr, ret_attr);
+    return (int)api_leave(api, result);
 }
 
 /* ---- what the outside sees ---- */
@@ -119,16 +132,20 @@ struct attr api_import_changes(const struct s3dlio_attr *attr)
 {
     return (struct attr){
         .type = ATTR_FILE,
-        .has = attr->has,
-        .mode = attr->mode,
+        .has = attr->has & (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME),
+        .mode = attr->mode & 07777,
         .uid = attr->uid,
         .gid = attr->gid,
         .mtime = attr->mtime,
     };
 }
 
-unsigned api_import_rename_flags(unsigned flags)
+int api_import_rename_flags(struct api *api, unsigned flags, unsigned *ret_flags)
 {
-    return (flags & S3DLIO_RENAME_NOREPLACE ? RENAME_NO_REPLACE : 0) |
-           (flags & S3DLIO_RENAME_FOLLOW ? RENAME_FOLLOW : 0);
+    int result = api_check_flags(api, flags, S3DLIO_RENAME_NOREPLACE | S3DLIO_RENAME_FOLLOW);
+
+    if (!result)
+        *ret_flags = (flags & S3DLIO_RENAME_NOREPLACE ? RENAME_NO_REPLACE : 0) |
+                     (flags & S3DLIO_RENAME_FOLLOW ? RENAME_FOLLOW : 0);
+    return result;
 }

@@ -32,8 +32,13 @@ int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *c
                   struct s3dlio_error *ret_error, struct uri *ret_uri);
 /* One more name of the same call: 0, or -errno with api->error. */
 int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri);
+/* Are all of the flags known? 0, or -EINVAL with api->error. */
+int api_check_flags(struct api *api, unsigned flags, unsigned known);
 /* Returns `result`, or what api_enter returned when that failed. */
 long api_leave(struct api *api, long result);
+/* The same for a call whose success has attributes to tell; ret_attr may be NULL. */
+int api_leave_attr(struct api *api, int result, const struct attr *attr,
+                   struct s3dlio_attr *ret_attr);
 
 void api_export_error(const struct error *error, struct s3dlio_error *ret_error);
 void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr);
@@ -42,7 +47,7 @@ struct attr api_import_attr(const struct s3dlio_write_options *options);
 
 /* What set_attr calls may change of an object: mode, owner, time, as `has` says. */
 struct attr api_import_changes(const struct s3dlio_attr *attr);
-/* S3DLIO_RENAME_… of files being written, as core/rename.h has them. */
-unsigned api_import_rename_flags(unsigned flags);
+/* S3DLIO_RENAME_… of files being written, as core/rename.h has them; 0 or -EINVAL as above. */
+int api_import_rename_flags(struct api *api, unsigned flags, unsigned *ret_flags);
 
 #endif

@@ -19,8 +19,8 @@ int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
         .from = &from, .to = &to, .no_replace = flags & S3DLIO_RENAME_NOREPLACE};
     int result = api_enter_uri(&api, from_text, call, ret_error, &from);
 
-    if (!result && flags & ~(unsigned)S3DLIO_RENAME_NOREPLACE)
-        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
+    if (!result)
+        result = api_check_flags(&api, flags, S3DLIO_RENAME_NOREPLACE);
     if (!result)
         result = api_parse_uri(&api, to_text, &to);
     if (!result)
@@ -35,20 +35,12 @@ int s3dlio_set_attr(const char *uri_text, const struct s3dlio_attr *attr,
     struct api api;
     struct uri uri;
     struct attr now;
-    struct attr wanted = {
-        .has = attr->has & (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME),
-        .mode = attr->mode & 07777,
-        .uid = attr->uid,
-        .gid = attr->gid,
-        .mtime = attr->mtime,
-    };
+    struct attr wanted = api_import_changes(attr);
     int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
 
     if (!result)
         result = metadata_set_attr(api.engine, &uri, &wanted, &api.limits, &now, &api.error);
-    if (!result && ret_attr)
-        api_export_attr(&now, ret_attr);
-    return (int)api_leave(&api, result);
+    return api_leave_attr(&api, result, &now, ret_attr);
 }
 
 /* ---- links -------------------------------------------------------------------------------------- */
@@ -85,8 +77,8 @@ ssize_t s3dlio_find_link(const char *uri_text, unsigned flags, const struct s3dl
     ssize_t result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
 
     _Static_assert(SYMLINK_TARGET_MAX < S3DLIO_TARGET_BYTES, "room for every target");
-    if (!result && flags & ~(unsigned)S3DLIO_LINK_LAST)
-        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
+    if (!result)
+        result = api_check_flags(&api, flags, S3DLIO_LINK_LAST);
     if (!result)
         result = symlink_find(api.engine, &uri, flags & S3DLIO_LINK_LAST, ret_target, &api.limits,
                               &api.error);

@@ -155,13 +155,13 @@ int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_text, unsigne
 {
     struct api api;
     struct uri to;
+    unsigned inner = 0;
     int result = api_enter_uri(&api, to_text, call, ret_error, &to);
 
-    if (!result && flags & ~(unsigned)(S3DLIO_RENAME_NOREPLACE | S3DLIO_RENAME_FOLLOW))
-        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
     if (!result)
-        result = draft_rename(draft_of(draft), &to, api_import_rename_flags(flags), &api.limits,
-                              &api.error);
+        result = api_import_rename_flags(&api, flags, &inner);
+    if (!result)
+        result = draft_rename(draft_of(draft), &to, inner, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
 
@@ -204,9 +204,7 @@ int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_attr *ret_att
 
     if (!result)
         result = draft_publish(draft_of(draft), &api.limits, &attr, &api.error);
-    if (!result && ret_attr)
-        api_export_attr(&attr, ret_attr);
-    return (int)api_leave(&api, result);
+    return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
 int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
@@ -218,11 +216,9 @@ int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
 
     if (!result)
         result = draft_publish(draft_of(draft), &api.limits, &attr, &api.error);
-    if (!result && ret_attr)
-        api_export_attr(&attr, ret_attr);
     if (api.engine)
         draft_free(draft_of(draft));
-    return (int)api_leave(&api, result);
+    return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
 static void let_go(struct s3dlio_draft *draft)

@@ -14,9 +14,7 @@ int s3dlio_stat(const char *uri_text, const struct s3dlio_call *call, struct s3d
     int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
     if (!result)
         result = names_lookup(api.engine, &uri, &api.limits, &attr, &api.error);
-    if (!result)
-        api_export_attr(&attr, ret_attr);
-    return (int)api_leave(&api, result);
+    return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
 int s3dlio_mkdir(const char *uri_text, const struct s3dlio_write_options *options,

@@ -146,10 +146,8 @@ int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_at
 
     if (!result)
         result = writer_finish(writer_of(writer), &api.limits, &attr, &api.error);
-    if (!result && ret_attr)
-        api_export_attr(&attr, ret_attr);
     writer_free(writer_of(writer));
-    return (int)api_leave(&api, result);
+    return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
 int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
@@ -161,9 +159,7 @@ int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_
 
     if (!result)
         result = writer_publish(writer_of(writer), &api.limits, &attr, &api.error);
-    if (!result && ret_attr)
-        api_export_attr(&attr, ret_attr);
-    return (int)api_leave(&api, result);
+    return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
 int s3dlio_writer_rename(struct s3dlio_writer *writer, const char *to_text, unsigned flags,
@@ -171,13 +167,13 @@ int s3dlio_writer_rename(struct s3dlio_writer *writer, const char *to_text, unsi
 {
     struct api api;
     struct uri to;
+    unsigned inner = 0;
     int result = api_enter_uri(&api, to_text, call, ret_error, &to);
 
-    if (!result && flags & ~(unsigned)(S3DLIO_RENAME_NOREPLACE | S3DLIO_RENAME_FOLLOW))
-        result = error_set(&api.error, ERROR_INVALID, "unknown flags");
     if (!result)
-        result = writer_rename(writer_of(writer), &to, api_import_rename_flags(flags), &api.limits,
-                              &api.error);
+        result = api_import_rename_flags(&api, flags, &inner);
+    if (!result)
+        result = writer_rename(writer_of(writer), &to, inner, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
 

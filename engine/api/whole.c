@@ -108,9 +108,7 @@ int s3dlio_put(const char *uri_text, const void *data, size_t length_bytes,
 
     if (!result)
         result = put_object(api.engine, &put, &api.limits, &api.error);
-    if (!result && ret_attr)
-        api_export_attr(&put.attr, ret_attr);
-    return (int)api_leave(&api, result);
+    return api_leave_attr(&api, result, &put.attr, ret_attr);
 }
 
 int s3dlio_put_many(struct s3dlio_put_item *items, size_t count, const struct s3dlio_call *call,

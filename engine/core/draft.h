@@ -84,9 +84,7 @@ void draft_free(struct draft *draft);
 struct xattr_room;
 struct xattr_value;
 /* core/xattr.h, on the attributes that travel with the next publish. */
-ssize_t draft_get_xattr(struct draft *draft, const struct xattr_room *room,
-                        const struct limits *limits, struct error *err);
-ssize_t draft_list_xattr(struct draft *draft, char *names, size_t size,
+ssize_t draft_read_xattr(struct draft *draft, const struct xattr_room *room,
                          const struct limits *limits, struct error *err);
 int draft_set_xattr(struct draft *draft, const struct xattr_value *value,
                     const struct limits *limits, struct error *err);

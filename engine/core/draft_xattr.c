@@ -4,21 +4,7 @@
 #include "core/draft_private.h"
 #include "core/xattr.h"
 
-ssize_t draft_get_xattr(struct draft *draft, const struct xattr_room *room,
-                        const struct limits *limits, struct error *err)
-{
-    struct store_metadata metadata;
-    ssize_t r = draft_enter(draft, true, limits, err);
-
-    if (r < 0)
-        return r;
-    metadata = draft_facts_metadata(draft_facts(draft));
-    r = xattr_get_in(&metadata, room, err);
-    draft_leave(draft);
-    return r;
-}
-
-ssize_t draft_list_xattr(struct draft *draft, char *names, size_t size,
+ssize_t draft_read_xattr(struct draft *draft, const struct xattr_room *room,
                          const struct limits *limits, struct error *err)
 {
     struct store_metadata metadata;
@@ -27,7 +13,7 @@ ssize_t draft_list_xattr(struct draft *draft, char *names, size_t size,
     if (r < 0)
         return r;
     metadata = draft_facts_metadata(draft_facts(draft));
-    r = xattr_list_in(&metadata, names, size, err);
+    r = xattr_read_in(&metadata, room, err);
     draft_leave(draft);
     return r;
 }

@@ -62,10 +62,8 @@ void writer_forget(struct writer *writer); /* in a fork child: frees the child's
 struct xattr_room;
 struct xattr_value;
 /* core/xattr.h, on the attributes that travel with the next publish. */
-ssize_t writer_get_xattr(struct writer *writer, const struct xattr_room *room,
-                        const struct limits *limits, struct error *err);
-ssize_t writer_list_xattr(struct writer *writer, char *names, size_t size,
-                         const struct limits *limits, struct error *err);
+ssize_t writer_read_xattr(struct writer *writer, const struct xattr_room *room,
+                          const struct limits *limits, struct error *err);
 int writer_set_xattr(struct writer *writer, const struct xattr_value *value,
                     const struct limits *limits, struct error *err);
 

@@ -5,26 +5,14 @@
 #include "core/writer_private.h"
 #include "core/xattr.h"
 
-ssize_t writer_get_xattr(struct writer *writer, const struct xattr_room *room,
-                         const struct limits *limits, struct error *err)
-{
-    ssize_t r = writer_enter(writer, true, limits, err);
-
-    if (r < 0)
-        return r;
-    r = xattr_get_in(&writer->base.metadata, room, err);
-    writer_leave(writer);
-    return r;
-}
-
-ssize_t writer_list_xattr(struct writer *writer, char *names, size_t size,
+ssize_t writer_read_xattr(struct writer *writer, const struct xattr_room *room,
                           const struct limits *limits, struct error *err)
 {
     ssize_t r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;
-    r = xattr_list_in(&writer->base.metadata, names, size, err);
+    r = xattr_read_in(&writer->base.metadata, room, err);
     writer_leave(writer);
     return r;
 }

@@ -215,14 +215,6 @@ static ssize_t get_stored(const struct store_metadata *metadata, const struct xa
     return r;
 }
 
-ssize_t xattr_get_in(const struct store_metadata *metadata, const struct xattr_room *room,
-                     struct error *err)
-{
-    ssize_t r = check_name(room->name, err);
-
-    return r < 0 ? r : get_stored(metadata, room, err);
-}
-
 ssize_t xattr_get(struct engine *engine, const struct uri *uri, const struct xattr_room *room,
                   const struct limits *limits, struct error *err)
 {
@@ -270,8 +262,8 @@ static ssize_t list_names(const char *text, char *names, size_t size, struct err
     return (ssize_t)total;
 }
 
-ssize_t xattr_list_in(const struct store_metadata *metadata, char *names, size_t size,
-                      struct error *err)
+static ssize_t list_stored(const struct store_metadata *metadata, char *names, size_t size,
+                           struct error *err)
 {
     char *text = stored_text(metadata);
     ssize_t r = list_names(text, names, size, err);
@@ -288,9 +280,20 @@ ssize_t xattr_list(struct engine *engine, const struct uri *uri, char *names, si
 
     if (r < 0 || !head)
         return r;
-    r = xattr_list_in(&head->request.object.metadata, names, size, err);
+    r = list_stored(&head->request.object.metadata, names, size, err);
     call_delete(head);
     return r;
+}
+
+ssize_t xattr_read_in(const struct store_metadata *metadata, const struct xattr_room *room,
+                      struct error *err)
+{
+    ssize_t r;
+
+    if (!room->name)
+        return list_stored(metadata, room->value, room->size, err);
+    r = check_name(room->name, err);
+    return r < 0 ? r : get_stored(metadata, room, err);
 }
 
 /* ---- changing ----------------------------------------------------------------------------------- */

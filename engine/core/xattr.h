@@ -29,7 +29,7 @@ enum { XATTR_SET_CREATE = 1, XATTR_SET_REPLACE = 2 }; /* as in <sys/xattr.h> */
 /* As getxattr(2) and listxattr(2): the length, with size 0 without touching the buffer; -ERANGE when
  * it does not fit; -ENODATA. */
 struct xattr_room {
-    const char *name; /* of the attribute that goes there */
+    const char *name; /* of the attribute that goes there; NULL: the names of all */
     void *value;
     size_t size;
 };
@@ -50,10 +50,9 @@ int xattr_set(struct engine *engine, const struct uri *uri, const struct xattr_v
 
 /* ---- metadata that is to be stored, of an object that is being written ---- */
 
-/* The same on that, without a request; the store's own attributes are -ENODATA there. */
-ssize_t xattr_get_in(const struct store_metadata *metadata, const struct xattr_room *room,
-                     struct error *err);
-ssize_t xattr_list_in(const struct store_metadata *metadata, char *names, size_t size,
+/* What xattr_get does on that (without a name: xattr_list), without a request; the store's own
+ * attributes are -ENODATA there. */
+ssize_t xattr_read_in(const struct store_metadata *metadata, const struct xattr_room *room,
                       struct error *err);
 /* 1: *metadata has changed; 0: S3DLIO_METADATA drops it. */
 int xattr_set_in(struct engine *engine, struct store_metadata *metadata,

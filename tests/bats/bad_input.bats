@@ -11,8 +11,6 @@ setup_file() {
     add_data
 }
 
-teardown_file() { stop_server; }
-
 teardown() { fault; }
 
 FILE=$VIRTUAL/text/short.txt

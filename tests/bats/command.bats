@@ -9,8 +9,6 @@ setup_file() {
     compile_programs
 }
 
-teardown_file() { stop_server; }
-
 setup() {
     PROGRAMS=$BATS_FILE_TMPDIR/programs
     B=$(realpath "$B")

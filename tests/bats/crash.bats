@@ -13,8 +13,6 @@ setup_file() {
     head -c 12000000 /dev/urandom >"$NATIVE/new"
 }
 
-teardown_file() { stop_server; }
-
 PARTS=(S3DLIO_PUT_PART_SIZE=5MiB S3DLIO_LOG=off)
 
 # faults_hit: how many requests a rule has held back so far.

@@ -11,8 +11,6 @@ setup_file() {
     add_data
 }
 
-teardown_file() { stop_server; }
-
 FILE=$VIRTUAL/text/short.txt
 
 @test "TLS with the authority that AWS_CA_BUNDLE names" {

@@ -4,17 +4,7 @@
 load lib/shim
 load lib/data
 
-setup_file() {
-    start_server
-    make_plain_data
-    make_archives
-    make_database
-    make_hdf5
-    make_media
-    add_data
-}
-
-teardown_file() { stop_server; }
+setup_file() { serve_data make_archives make_database make_hdf5 make_media; }
 
 @test "sqlite3 -readonly" {
     need sqlite3

@@ -16,8 +16,6 @@ setup_file() {
     make_install PREFIX="$PREFIX"
 }
 
-teardown_file() { stop_server; }
-
 setup() { PREFIX=$BATS_FILE_TMPDIR/usr; }
 
 make_install() {

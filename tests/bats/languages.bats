@@ -4,15 +4,7 @@
 load lib/shim
 load lib/data
 
-setup_file() {
-    start_server
-    make_plain_data
-    make_archives
-    make_database
-    add_data
-}
-
-teardown_file() { stop_server; }
+setup_file() { serve_data make_archives make_database; }
 
 @test "python: open, read, seek, tell, lines" {
     same_script python3 <<'PY'

@@ -4,13 +4,7 @@
 load lib/shim
 load lib/data
 
-setup_file() {
-    start_server
-    make_plain_data
-    add_data
-}
-
-teardown_file() { stop_server; }
+setup_file() { serve_data; }
 
 @test "sed -i, with and without a copy of the old file" {
     same 'sed -i s/two/deux/ {}/text/short.txt && cat {}/text/short.txt && ls -A {}/text'

@@ -15,8 +15,6 @@ setup_file() {
         -L"$B" -ls3dlio -Wl,-rpath,"$(realpath "$B")"
 }
 
-teardown_file() { stop_server; }
-
 setup() {
     fault
     admin log -X DELETE

@@ -5,13 +5,7 @@
 load lib/shim
 load lib/data
 
-setup_file() {
-    start_server
-    make_plain_data
-    add_data
-}
-
-teardown_file() { stop_server; }
+setup_file() { serve_data; }
 
 @test "zip and unzip: create, add to, delete from, extract" {
     same 'cd /tmp && zip -qrX {}/t.zip {}/text && unzip -l {}/t.zip | tail -n 1 && unzip -tq {}/t.zip >/dev/null; echo $?'

@@ -4,13 +4,7 @@
 load lib/shim
 load lib/data
 
-setup_file() {
-    start_server
-    make_plain_data
-    add_data
-}
-
-teardown_file() { stop_server; }
+setup_file() { serve_data; }
 
 @test "cat: text, binary, empty, no newline at the end" {
     same 'cat {}/text/long.txt'

@@ -4,14 +4,7 @@
 load lib/shim
 load lib/data
 
-setup_file() {
-    start_server
-    make_plain_data
-    make_images
-    add_data
-}
-
-teardown_file() { stop_server; }
+setup_file() { serve_data make_images; }
 
 setup() { /usr/bin/python3 -c 'import torch, PIL' || skip "no torch and PIL for /usr/bin/python3"; }
 

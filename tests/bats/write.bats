@@ -5,13 +5,7 @@
 load lib/shim
 load lib/data
 
-setup_file() {
-    start_server
-    make_plain_data
-    add_data
-}
-
-teardown_file() { stop_server; }
+setup_file() { serve_data; }
 
 @test "cp into the bucket: small, several parts, empty" {
     same 'cp {}/text/long.txt {}/copy.txt && sha256sum {}/copy.txt && stat -c "%s %F" {}/copy.txt'

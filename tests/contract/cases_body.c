@@ -156,7 +156,7 @@ static void deadline_ends_a_pause(void **state)
     struct call call;
 
     (void)state;
-    if (run.store->capabilities & STORE_CAP_INLINE || !run.traits->is_server)
+    if (run.store->capabilities & STORE_CAP_INLINE || !(run.traits->has & IS_SERVER))
         return; /* nothing to wait for */
     call_init(&call, STORE_GET, "body");
     call.pause_at = 1000;

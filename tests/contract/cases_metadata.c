@@ -66,7 +66,7 @@ static void round_trip(void **state)
     put_described("described", &metadata, "text/x-test; charset=utf-8");
     call_init(&call, STORE_HEAD, "described");
     assert_class(call_do(&call), ERROR_NONE);
-    if (run.traits->has_metadata) {
+    if (run.traits->has & HAS_METADATA) {
         assert_pairs(&call.request.object.metadata);
         assert_string_equal(call.request.object.content_type, "text/x-test; charset=utf-8");
     } else {
@@ -76,7 +76,7 @@ static void round_trip(void **state)
     call_fini(&call);
     call_init(&call, STORE_GET, "described");
     assert_class(call_do(&call), ERROR_NONE);
-    if (run.traits->has_metadata)
+    if (run.traits->has & HAS_METADATA)
         assert_pairs(&call.request.object.metadata);
     call_fini(&call);
     store_metadata_fini(&metadata);
@@ -89,7 +89,7 @@ static void copy_keeps_or_replaces(void **state)
     struct call call;
 
     (void)state;
-    if (!run.traits->has_metadata)
+    if (!(run.traits->has & HAS_METADATA))
         return;
     fill(&metadata);
     assert_int_equal(store_metadata_add(&other, "mode", "other"), 0);
@@ -164,7 +164,7 @@ static void tags(void **state)
     struct call call;
 
     (void)state;
-    if (!run.traits->has_tags) {
+    if (!(run.traits->has & HAS_TAGS)) {
         put_text("tagged", "x");
         call_init(&call, STORE_GET_TAGS, "tagged");
         assert_class(call_do(&call), ERROR_UNSUPPORTED);
@@ -192,7 +192,7 @@ static void names_are_checked(void **state)
     static const char *const bad[] = {"two words", "colon:", "line\r\nx-evil", "\xc3\xa9", ""};
 
     (void)state;
-    if (!run.traits->is_server)
+    if (!(run.traits->has & IS_SERVER))
         return;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct store_metadata metadata = {0};
@@ -213,7 +213,7 @@ static void header_values_are_checked(void **state)
     struct call call;
 
     (void)state;
-    if (!run.traits->is_server)
+    if (!(run.traits->has & IS_SERVER))
         return;
     call_init(&call, STORE_PUT, "bad");
     call.request.content_type = "text/plain\r\nx-evil: 1";

@@ -213,7 +213,7 @@ static void small_parts(void **state)
     upload_begin(&upload, "mp/small", false, NULL);
     assert_class(upload_part(&upload, 1, 0, 1000), ERROR_NONE);
     assert_class(upload_part(&upload, 2, 1000, 1000), ERROR_NONE);
-    if (run.traits->checks_part_size) {
+    if (run.traits->has & CHECKS_PART_SIZE) {
         assert_class(upload_complete(&upload, 2), ERROR_INVALID);
         assert_class(upload_abort(&upload), ERROR_NONE);
     } else {
@@ -232,9 +232,9 @@ static void wrong_total(void **state)
     assert_class(upload_part(&upload, 1, 0, 1000), ERROR_NONE);
     complete_init(&call, &upload, 1);
     call.request.total_crc32c ^= 1;
-    assert_class(call_do(&call), run.traits->checks_total_crc ? ERROR_INTEGRITY : ERROR_NONE);
+    assert_class(call_do(&call), run.traits->has & CHECKS_TOTAL_CRC ? ERROR_INTEGRITY : ERROR_NONE);
     call_fini(&call);
-    if (run.traits->checks_total_crc) {
+    if (run.traits->has & CHECKS_TOTAL_CRC) {
         assert_class(try_head("mp/total"), ERROR_NOT_FOUND);
         assert_class(upload_abort(&upload), ERROR_NONE);
     }
@@ -304,7 +304,7 @@ static void copied_parts_with_checksum(void **state)
     put_pattern("mp/source", 9, PART, NULL);
     upload_begin(&upload, "mp/summed", true, NULL);
     class = upload_copy(&upload, 1, "mp/source", 0, PART, NULL);
-    if (!run.traits->crc_with_part_copy) {
+    if (!(run.traits->has & CRC_WITH_PART_COPY)) {
         assert_true(class != ERROR_NONE || !upload.parts[0].has_crc32c);
         assert_class(upload_abort(&upload), ERROR_NONE);
         return;
@@ -385,7 +385,7 @@ static void uploads_in_flight(void **state)
     (void)state;
     upload_begin(&one, "mp/in flight + \xc3\xa9", false, NULL);
     upload_begin(&two, "mp/in flight/two", false, NULL);
-    if (run.traits->lists_uploads) {
+    if (run.traits->has & LISTS_UPLOADS) {
         assert_true(upload_is_listed(&one, "mp/"));
         assert_true(upload_is_listed(&two, "mp/"));
         assert_true(upload_is_listed(&two, "mp/in flight/"));
@@ -404,7 +404,7 @@ static void metadata_of_uploads(void **state)
     struct call call;
 
     (void)state;
-    if (!run.traits->has_metadata)
+    if (!(run.traits->has & HAS_METADATA))
         return;
     assert_int_equal(store_metadata_add(&metadata, "mode", "0640"), 0);
     upload_begin(&upload, "mp/described", false, &metadata);

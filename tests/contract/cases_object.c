@@ -115,9 +115,9 @@ static void wrong_checksum(void **state)
     call.request.body_count = 1;
     call.request.has_body_crc32c = true;
     call.request.body_crc32c = crc32c_update(0, "data", 4) ^ 1;
-    assert_class(call_do(&call), run.traits->checks_crc ? ERROR_INTEGRITY : ERROR_NONE);
+    assert_class(call_do(&call), run.traits->has & CHECKS_CRC ? ERROR_INTEGRITY : ERROR_NONE);
     call_fini(&call);
-    assert_class(try_head("damaged"), run.traits->checks_crc ? ERROR_NOT_FOUND : ERROR_NONE);
+    assert_class(try_head("damaged"), run.traits->has & CHECKS_CRC ? ERROR_NOT_FOUND : ERROR_NONE);
     assert_class(try_delete("damaged"), ERROR_NONE);
 }
 
@@ -153,7 +153,7 @@ static void missing_bucket(void **state)
     call.request.bucket = "contract-no-such-bucket";
     class = call_do(&call);
     assert_true(class == ERROR_NO_BUCKET ||
-                (!run.traits->head_knows_bucket && class == ERROR_NOT_FOUND));
+                (!(run.traits->has & HEAD_KNOWS_BUCKET) && class == ERROR_NOT_FOUND));
     call_fini(&call);
 }
 

@@ -106,7 +106,7 @@ static void copied_onto_itself(void **state)
     struct call call;
 
     (void)state;
-    if (!run.traits->has_metadata)
+    if (!(run.traits->has & HAS_METADATA))
         return;
     assert_int_equal(store_metadata_add(&metadata, "mode", "33188"), 0);
     put_pattern("copied", 1, SIZE, etag);

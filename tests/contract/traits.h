@@ -14,28 +14,31 @@ enum key_fate {
     KEY_ALIASED, /* stored as another key: not tested */
 };
 
+/* What it does; without the flag it does not. */
+enum trait {
+    IS_SERVER = 1 << 0, /* reached by HTTP: credentials and regions matter */
+    HAS_METADATA = 1 << 1,
+    HAS_TAGS = 1 << 2,             /* and HEAD tells of them */
+    HAS_REAL_DIRECTORIES = 1 << 3, /* "dir/" shows up by itself in listings */
+    CHECKS_CRC = 1 << 4,           /* a wrong checksum of a body is refused */
+    CHECKS_TOTAL_CRC = 1 << 5,     /* of an upload at its completion */
+    CHECKS_PART_SIZE = 1 << 6,     /* 5 MiB */
+    CHECKS_REGION = 1 << 7,        /* a wrong region is answered with the right one */
+    HAS_REGIONS = 1 << 8,          /* buckets may lie in another than the server's */
+    CRC_WITH_PART_COPY = 1 << 9,   /* an upload with declared checksum takes copied parts */
+    DELETE_IF_MATCH = 1 << 10,     /* else ignored: deletes */
+    HEAD_KNOWS_BUCKET = 1 << 11,   /* HEAD tells a missing bucket from a missing key */
+    LISTS_UPLOADS = 1 << 12,       /* without naming whole keys */
+};
+
 struct traits {
     const char *name; /* of S3DLIO_TEST_SERVER, or the store's scheme */
     const char *scheme;
-    bool is_server; /* reached by HTTP: credentials and regions matter */
-    bool has_metadata;
-    bool has_tags;                /* and HEAD tells of them */
-    bool has_real_directories;    /* "dir/" shows up by itself in listings */
-    bool checks_crc;              /* a wrong checksum of a body is refused */
-    bool checks_total_crc;        /* of an upload at its completion */
-    bool checks_part_size;        /* 5 MiB */
-    bool checks_region;           /* a wrong region is answered with the right one */
-    bool has_regions;             /* buckets may lie in another than the server's */
-    bool crc_with_part_copy;      /* an upload with declared checksum takes copied parts */
-    bool delete_if_match;         /* else ignored: deletes */
-    bool head_knows_bucket;       /* HEAD tells a missing bucket from a missing key */
-    bool lists_uploads;           /* without naming whole keys */
+    unsigned has;                 /* enum trait */
     const char *unknown_key_code; /* what a made-up access key is answered */
-    enum error_class put_if_match_absent;
     enum error_class abort_twice; /* ERROR_NONE: fine */
     enum error_class complete_twice;
     enum error_class copy_beyond_end;
-    enum error_class bad_token;   /* class of a made-up session token */
     enum key_fate below_object;   /* "a/b" beside "a" */
     enum key_fate dots;           /* "./x", "p/../q" */
     enum key_fate double_slash;   /* "a//b", "/lead" */

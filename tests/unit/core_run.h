@@ -20,7 +20,7 @@
 
 /* Options for the engine, "NAME=value" each; before the first other call. */
 void core_run_set_option(const char *assignment);
-/* S3DLIO_FILE_ROOT: a new directory, whose name this gives; the other one, a group's teardown, deletes it. */
+/* S3DLIO_FILE_ROOT: a new directory, whose name this gives. A group's teardown deletes it. */
 const char *core_run_make_file_root(void);
 int core_run_remove_file_root(void **state);
 struct engine *core_run_engine(void);

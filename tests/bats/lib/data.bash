@@ -1,5 +1,13 @@
 # Small data sets made in NATIVE; the same bytes at every run.
 
+# serve_data [MAKE...]: for setup_file. A server with the plain data, and what the functions make.
+serve_data() {
+    local make
+    start_server
+    for make in make_plain_data "$@"; do "$make"; done
+    add_data
+}
+
 # Writes COUNT seeded random bytes to a file.
 random_file() {
     python3 -c 'import random, sys

@@ -1,7 +1,7 @@
 # Helpers for tests of whole programs: a bundled server for each test file, commands under the shim,
 # and comparing a command on a local folder with the same one on a bucket.
 #
-# A test file calls `start_server` and `add_data` in setup_file and `stop_server` in teardown_file.
+# A test file calls `serve_data` (lib/data), or `start_server` and `add_data`, in setup_file.
 # Variables: NATIVE is a folder in memory, VIRTUAL the bucket folder with the same files. B is the
 # build folder and SAN what it was built with, as for make.
 
@@ -33,9 +33,13 @@ start_server() {
 }
 
 stop_server() {
-    rm -rf "$NATIVE"
+    [[ -d $RUN ]] || return 0
+    rm -rf "${NATIVE:-}"
     "$REPO/scripts/servers" --run "$RUN" stop
 }
+
+# What ends every file, unless it has more to do.
+teardown_file() { stop_server; }
 
 setting() { sed -n "s/^$1=//p" "$RUN/settings"; }
 
