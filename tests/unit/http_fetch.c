@@ -211,6 +211,16 @@ void fetch_get(struct http_rig *rig, struct fetch *fetch)
     fetch_run(rig, fetch);
 }
 
+void fetch_once(http_serve_fn *serve, bool tls, const struct http_client_options *options,
+                struct fetch *fetch)
+{
+    struct http_rig rig;
+
+    http_rig_open(&rig, serve, tls, options);
+    fetch_get(&rig, fetch);
+    http_rig_close(&rig);
+}
+
 void fetch_from(struct http_client_options *options, struct fetch *fetch)
 {
     struct http_rig rig = {0};

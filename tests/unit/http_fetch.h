@@ -61,6 +61,9 @@ extern const struct http_client_options http_patient;
 void fetch_run(struct http_rig *rig, struct fetch *fetch);
 /* GET / as a whole. */
 void fetch_get(struct http_rig *rig, struct fetch *fetch);
+/* The same of a server, client and shard that are there for nothing else. */
+void fetch_once(http_serve_fn *serve, bool tls, const struct http_client_options *options,
+                struct fetch *fetch);
 /* The same from where nothing may listen, on a shard of its own. */
 void fetch_from(struct http_client_options *options, struct fetch *fetch);
 void assert_fetch_error(const struct fetch *fetch, enum error_class class, const char *part);

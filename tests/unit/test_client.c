@@ -17,23 +17,18 @@
 
 static bool with_tls;
 
-static int use_tls(void **state)
+/* Of the present test: it opens it, close_rig is its teardown. */
+static struct http_rig rig;
+
+static void open_rig(http_serve_fn *serve)
 {
-    (void)state;
-    with_tls = true;
-    return 0;
+    http_rig_open(&rig, serve, with_tls, NULL);
 }
 
-static int use_plain(void **state)
+static int close_rig(void **state)
 {
-    (void)state;
-    with_tls = false;
+    http_rig_close(&rig);
     return 0;
-}
-
-static void open_rig(struct http_rig *rig, http_serve_fn *serve)
-{
-    http_rig_open(rig, serve, with_tls, NULL);
 }
 
 static uint64_t sum_of(const char *data, size_t length)
@@ -50,11 +45,9 @@ static uint64_t sum_of(const char *data, size_t length)
 static void keeps_connections(void **state)
 {
     struct http_client_stats stats;
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, http_serve_hello);
+    open_rig(http_serve_hello);
     for (int i = 0; i < 5; i++) {
         fetch_get(&rig, &fetch);
         assert_fetched(&fetch, 200, "hello");
@@ -69,7 +62,6 @@ static void keeps_connections(void **state)
         assert_memory_equal(http_client_tls(rig.client), "TLSv1.3 TLS_", 12);
     else
         assert_string_equal(http_client_tls(rig.client), "");
-    http_rig_close(&rig);
 }
 
 static void serve_echo_head(struct http_peer *peer)
@@ -80,16 +72,13 @@ static void serve_echo_head(struct http_peer *peer)
 
 static void sends_what_write_head_wrote(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_echo_head);
+    open_rig(serve_echo_head);
     http_fetch_init(&fetch, "GET", "/a%20b?c=d");
     fetch_run(&rig, &fetch);
     assert_fetched(&fetch, 200,
                    "GET /a%20b?c=d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
-    http_rig_close(&rig);
 }
 
 static void serve_chunked(struct http_peer *peer)
@@ -106,11 +95,9 @@ static void serve_chunked(struct http_peer *peer)
 
 static void chunked_bodies(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_chunked);
+    open_rig(serve_chunked);
     for (size_t room = 0; room < 4; room++) {
         http_fetch_init(&fetch, "GET", "/");
         fetch.room = room; /* also less than a chunk */
@@ -118,7 +105,6 @@ static void chunked_bodies(void **state)
         assert_fetched(&fetch, 200, "hello, world");
     }
     assert_int_equal(http_server_connections(rig.server), 1);
-    http_rig_close(&rig);
 }
 
 static void serve_heads(struct http_peer *peer)
@@ -133,11 +119,9 @@ static void serve_heads(struct http_peer *peer)
 
 static void answers_without_body(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_heads);
+    open_rig(serve_heads);
     http_fetch_init(&fetch, "HEAD", "/");
     fetch.request.head_only = true;
     fetch_run(&rig, &fetch);
@@ -146,7 +130,6 @@ static void answers_without_body(void **state)
     fetch_run(&rig, &fetch);
     assert_fetched(&fetch, 204, "");
     assert_int_equal(http_server_connections(rig.server), 1);
-    http_rig_close(&rig);
 }
 
 static void serve_until_close(struct http_peer *peer)
@@ -157,17 +140,14 @@ static void serve_until_close(struct http_peer *peer)
 
 static void body_until_close(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_until_close);
+    open_rig(serve_until_close);
     for (int i = 0; i < 2; i++) {
         fetch_get(&rig, &fetch);
         assert_fetched(&fetch, 200, "that is all");
     }
     assert_int_equal(http_server_connections(rig.server), 2);
-    http_rig_close(&rig);
 }
 
 #define BIG_BYTES ((size_t)100 << 20)
@@ -175,7 +155,6 @@ static char *big;
 
 static int make_big(void **state)
 {
-    (void)state;
     big = malloc(BIG_BYTES);
     for (size_t i = 0; i < BIG_BYTES / 8; i++)
         ((uint64_t *)(void *)big)[i] = i * UINT64_C(0x9e3779b97f4a7c15);
@@ -184,7 +163,6 @@ static int make_big(void **state)
 
 static int free_big(void **state)
 {
-    (void)state;
     free(big);
     return 0;
 }
@@ -202,17 +180,14 @@ static void serve_big(struct http_peer *peer)
 
 static void big_body(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_big);
+    open_rig(serve_big);
     fetch_get(&rig, &fetch);
     assert_int_equal(fetch.error.class, ERROR_NONE);
     assert_int_equal(fetch.received, BIG_BYTES);
     assert_true(fetch.sum == sum_of(big, BIG_BYTES));
     assert_true(pthread_equal(fetch.done_on, pthread_self()));
-    http_rig_close(&rig);
 }
 
 static void serve_upload(struct http_peer *peer)
@@ -228,11 +203,9 @@ static void serve_upload(struct http_peer *peer)
 
 static void big_upload_in_parts(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_upload);
+    open_rig(serve_upload);
     for (int i = 0; i < 2; i++) {
         http_fetch_init(&fetch, "PUT", "/");
         fetch.body[0] = (struct iovec){big, 1};
@@ -245,16 +218,13 @@ static void big_upload_in_parts(void **state)
         assert_int_equal(fetch.request.body_sent, 1 + ((size_t)20 << 20) + 12345);
     }
     assert_int_equal(http_server_connections(rig.server), 1);
-    http_rig_close(&rig);
 }
 
 static void pauses_and_resumes(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_big);
+    open_rig(serve_big);
     http_fetch_init(&fetch, "GET", "/");
     fetch.room = 300000;
     fetch.pause_after = 1;
@@ -282,16 +252,13 @@ static void pauses_and_resumes(void **state)
     assert_int_equal(fetch.received, BIG_BYTES);
     assert_true(fetch.sum == sum_of(big, BIG_BYTES));
     http_fetch_fini(&fetch);
-    http_rig_close(&rig);
 }
 
 static void background_receives_while_nobody_waits(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, http_serve_hello);
+    open_rig(http_serve_hello);
     http_fetch_init(&fetch, "GET", "/");
     fetch_submit(&rig, &fetch);
     for (int i = 0; i < 1000 && !fetch.done; i++) {
@@ -303,7 +270,6 @@ static void background_receives_while_nobody_waits(void **state)
     assert_fetched(&fetch, 200, "hello");
     assert_false(pthread_equal(fetch.done_on, pthread_self()));
     http_fetch_fini(&fetch);
-    http_rig_close(&rig);
 }
 
 /* ---- connections that go away ----------------------------------------------------------------- */
@@ -316,11 +282,9 @@ static void serve_one_then_close(struct http_peer *peer)
 
 static void closed_idle_connection_is_not_used(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_one_then_close);
+    open_rig(serve_one_then_close);
     for (int i = 0; i < 3; i++) {
         fetch_get(&rig, &fetch);
         assert_fetched(&fetch, 200, "once");
@@ -328,7 +292,6 @@ static void closed_idle_connection_is_not_used(void **state)
         usleep(20000); /* its end arrives */
     }
     assert_int_equal(http_server_connections(rig.server), 3);
-    http_rig_close(&rig);
 }
 
 /* The second request on a connection is read, then the connection dies without an answer. */
@@ -342,11 +305,9 @@ static void serve_drop_second(struct http_peer *peer)
 
 static void failure_on_a_reused_connection_is_repeated(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_drop_second);
+    open_rig(serve_drop_second);
     fetch_get(&rig, &fetch);
     for (int i = 0; i < 4; i++) { /* closed and reset in turn */
         fetch_get(&rig, &fetch);
@@ -355,7 +316,6 @@ static void failure_on_a_reused_connection_is_repeated(void **state)
         assert_true(fetch.request.repeated);
     }
     assert_int_equal(http_server_connections(rig.server), 5);
-    http_rig_close(&rig);
 }
 
 static void serve_reset_at_once(struct http_peer *peer)
@@ -366,15 +326,12 @@ static void serve_reset_at_once(struct http_peer *peer)
 
 static void failure_on_a_new_connection_is_reported(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_reset_at_once);
+    open_rig(serve_reset_at_once);
     fetch_get(&rig, &fetch);
     assert_int_equal(fetch.error.class, ERROR_NETWORK);
     assert_int_equal(fetch.heads_written, 1);
-    http_rig_close(&rig);
 }
 
 static void serve_truncated(struct http_peer *peer)
@@ -385,15 +342,12 @@ static void serve_truncated(struct http_peer *peer)
 
 static void truncated_body(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_truncated);
+    open_rig(serve_truncated);
     fetch_get(&rig, &fetch);
     assert_int_equal(fetch.error.class, ERROR_NETWORK);
     assert_string_equal(fetch.text, "half");
-    http_rig_close(&rig);
 }
 
 static void serve_refuse_early(struct http_peer *peer)
@@ -406,17 +360,14 @@ static void serve_refuse_early(struct http_peer *peer)
 
 static void answer_before_the_body_was_sent(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_refuse_early);
+    open_rig(serve_refuse_early);
     http_fetch_init(&fetch, "PUT", "/");
     fetch.body[0] = (struct iovec){big, (size_t)64 << 20};
     fetch.request.body_count = 1;
     fetch_run(&rig, &fetch);
     assert_fetched(&fetch, 403, "no");
-    http_rig_close(&rig);
 }
 
 static void serve_refuse_and_close(struct http_peer *peer)
@@ -428,17 +379,14 @@ static void serve_refuse_and_close(struct http_peer *peer)
 
 static void answer_and_close_before_the_body_was_sent(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_refuse_and_close);
+    open_rig(serve_refuse_and_close);
     http_fetch_init(&fetch, "PUT", "/");
     fetch.body[0] = (struct iovec){big, (size_t)64 << 20};
     fetch.request.body_count = 1;
     fetch_run(&rig, &fetch);
     assert_fetched(&fetch, 403, "no");
-    http_rig_close(&rig);
 }
 
 /* ---- answers that are refused ----------------------------------------------------------------- */
@@ -452,16 +400,13 @@ static void serve_endless_body(struct http_peer *peer)
 
 static void endless_body_ends_with_the_owners_patience(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_endless_body);
+    open_rig(serve_endless_body);
     http_fetch_init(&fetch, "GET", "/");
     fetch.fail_after = (size_t)10 << 20;
     fetch_run(&rig, &fetch);
     assert_int_equal(fetch.error.class, ERROR_TOO_LARGE);
-    http_rig_close(&rig);
 }
 
 /* What follows an answer must not become the next one. */
@@ -475,17 +420,14 @@ static void serve_too_much(struct http_peer *peer)
 
 static void bytes_behind_an_answer(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
-    (void)state;
-    open_rig(&rig, serve_too_much);
+    open_rig(serve_too_much);
     for (int i = 0; i < 3; i++) {
         fetch_get(&rig, &fetch);
         assert_fetched(&fetch, 200, "ok");
     }
     assert_int_equal(http_server_connections(rig.server), 3);
-    http_rig_close(&rig);
 }
 
 /* ---- abandoning ------------------------------------------------------------------------------- */
@@ -494,10 +436,8 @@ static void abandoned_requests_are_forgotten(void **state)
 {
     struct http_client_stats stats;
     struct fetch queued, running;
-    struct http_rig rig;
 
-    (void)state;
-    open_rig(&rig, serve_big);
+    open_rig(serve_big);
     http_fetch_init(&queued, "GET", "/");
     fetch_submit(&rig, &queued); /* waits for its connection */
     http_request_abandon(&queued.request);
@@ -517,34 +457,29 @@ static void abandoned_requests_are_forgotten(void **state)
     assert_int_equal(running.received, BIG_BYTES);
     http_client_get_stats(rig.client, &stats);
     assert_true(stats.connections_open <= 2);
-    http_rig_close(&rig);
 }
 
 int main(void)
 {
+#define TEST(function) cmocka_unit_test_teardown(function, close_rig)
 #define EITHER_WAY                                                                                 \
-    cmocka_unit_test(keeps_connections), cmocka_unit_test(sends_what_write_head_wrote),            \
-        cmocka_unit_test(chunked_bodies), cmocka_unit_test(answers_without_body),                  \
-        cmocka_unit_test(body_until_close), cmocka_unit_test(big_body),                            \
-        cmocka_unit_test(big_upload_in_parts), cmocka_unit_test(pauses_and_resumes),               \
-        cmocka_unit_test(background_receives_while_nobody_waits),                                  \
-        cmocka_unit_test(closed_idle_connection_is_not_used),                                      \
-        cmocka_unit_test(failure_on_a_reused_connection_is_repeated),                              \
-        cmocka_unit_test(failure_on_a_new_connection_is_reported),                                 \
-        cmocka_unit_test(truncated_body), cmocka_unit_test(answer_before_the_body_was_sent),       \
-        cmocka_unit_test(endless_body_ends_with_the_owners_patience),                              \
-        cmocka_unit_test(bytes_behind_an_answer),                                                  \
-        cmocka_unit_test(abandoned_requests_are_forgotten)
+    TEST(keeps_connections), TEST(sends_what_write_head_wrote), TEST(chunked_bodies),              \
+        TEST(answers_without_body), TEST(body_until_close), TEST(big_body),                        \
+        TEST(big_upload_in_parts), TEST(pauses_and_resumes),                                       \
+        TEST(background_receives_while_nobody_waits), TEST(closed_idle_connection_is_not_used),    \
+        TEST(failure_on_a_reused_connection_is_repeated),                                          \
+        TEST(failure_on_a_new_connection_is_reported), TEST(truncated_body),                       \
+        TEST(answer_before_the_body_was_sent), TEST(endless_body_ends_with_the_owners_patience),   \
+        TEST(bytes_behind_an_answer), TEST(abandoned_requests_are_forgotten)
     const struct CMUnitTest plain[] = {
-        cmocka_unit_test_setup(keeps_connections, use_plain),
         EITHER_WAY,
-        cmocka_unit_test(answer_and_close_before_the_body_was_sent),
+        TEST(answer_and_close_before_the_body_was_sent),
     };
     const struct CMUnitTest tls[] = {
-        cmocka_unit_test_setup(keeps_connections, use_tls),
         EITHER_WAY,
     };
     int failed = cmocka_run_group_tests_name("client", plain, make_big, free_big);
 
+    with_tls = true;
     return failed + cmocka_run_group_tests_name("client over TLS", tls, make_big, free_big);
 }

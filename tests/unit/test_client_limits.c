@@ -19,17 +19,14 @@ static void no_first_byte(void **state)
 {
     struct http_client_options options = http_patient;
     int64_t start_ns = clock_now_ns();
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.first_byte_timeout_ns = 50 * NS_PER_MS;
-    http_rig_open(&rig, http_serve_silence, false, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(http_serve_silence, false, &options, &fetch);
     assert_fetch_error(&fetch, ERROR_TIMEOUT, "no answer from 127.0.0.1");
     assert_true(clock_now_ns() - start_ns >= 50 * NS_PER_MS);
     assert_int_equal(fetch.heads_written, 1);
-    http_rig_close(&rig);
 }
 
 static void serve_stall(struct http_peer *peer)
@@ -42,16 +39,13 @@ static void serve_stall(struct http_peer *peer)
 static void no_progress(void **state)
 {
     struct http_client_options options = http_patient;
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.progress_timeout_ns = 50 * NS_PER_MS;
-    http_rig_open(&rig, serve_stall, false, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(serve_stall, false, &options, &fetch);
     assert_fetch_error(&fetch, ERROR_TIMEOUT, "no progress with");
     assert_string_equal(fetch.text, "ten bytes.");
-    http_rig_close(&rig);
 }
 
 static void serve_deaf(struct http_peer *peer)
@@ -145,15 +139,12 @@ static void serve_slow_head(struct http_peer *peer)
 static void slow_head_is_no_silence(void **state)
 {
     struct http_client_options options = http_patient;
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.first_byte_timeout_ns = options.progress_timeout_ns = NS_PER_S;
-    http_rig_open(&rig, serve_slow_head, false, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(serve_slow_head, false, &options, &fetch);
     assert_fetched(&fetch, 200, "slow");
-    http_rig_close(&rig);
 }
 
 /* ---- no connection ---------------------------------------------------------------------------- */
@@ -185,33 +176,27 @@ static void unknown_host(void **state)
 static void name_with_several_addresses(void **state)
 {
     struct http_client_options options = http_patient;
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.host = "localhost"; /* perhaps ::1 as well, where nobody listens */
     for (int tls = 0; tls < 2; tls++) {
-        http_rig_open(&rig, http_serve_hello, tls, &options);
-        fetch_get(&rig, &fetch);
+        fetch_once(http_serve_hello, tls, &options, &fetch);
         assert_fetched(&fetch, 200, "hello");
-        http_rig_close(&rig);
     }
 }
 
 static void handshake_that_never_ends(void **state)
 {
     struct http_client_options options = http_patient;
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.scheme = "https";
     options.connect_timeout_ns = 100 * NS_PER_MS;
     options.tls_verify = false;
-    http_rig_open(&rig, http_serve_silence, false, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(http_serve_silence, false, &options, &fetch);
     assert_int_equal(fetch.error.class, ERROR_TIMEOUT);
-    http_rig_close(&rig);
 }
 
 static void client_freed_while_it_connects(void **state)
@@ -241,68 +226,54 @@ static void certificate_is_verified(void **state)
 {
     struct http_client_options options = http_patient;
     struct http_server *other = http_server_start(http_serve_hello, true);
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.ca_file = http_server_ca_file(other);
-    http_rig_open(&rig, http_serve_hello, true, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(http_serve_hello, true, &options, &fetch);
     assert_fetch_error(&fetch, ERROR_TLS, "certificate");
-    http_rig_close(&rig);
 
     options.tls_verify = false;
-    http_rig_open(&rig, http_serve_hello, true, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(http_serve_hello, true, &options, &fetch);
     assert_fetched(&fetch, 200, "hello");
-    http_rig_close(&rig);
     http_server_stop(other);
 }
 
 static void name_in_the_certificate_is_verified(void **state)
 {
     struct http_client_options options = http_patient;
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.host = "127.0.0.2"; /* the certificate says 127.0.0.1 */
-    http_rig_open(&rig, http_serve_hello, true, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(http_serve_hello, true, &options, &fetch);
     if (fetch.error.class != ERROR_NETWORK) /* the server listens on 127.0.0.1 only */
         assert_int_equal(fetch.error.class, ERROR_TLS);
-    http_rig_close(&rig);
 }
 
 static void authorities_that_cannot_be_read(void **state)
 {
     static const char *const files[] = {"/nonexistent/ca.pem", "/dev/null"};
     struct http_client_options options = http_patient;
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     for (int i = 0; i < 2; i++) {
         options.ca_file = files[i];
-        http_rig_open(&rig, http_serve_hello, true, &options);
-        fetch_get(&rig, &fetch);
+        fetch_once(http_serve_hello, true, &options, &fetch);
         assert_fetch_error(&fetch, ERROR_TLS, files[i]);
-        http_rig_close(&rig);
     }
 }
 
 static void plain_server_for_tls(void **state)
 {
     struct http_client_options options = http_patient;
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
     options.scheme = "https";
-    http_rig_open(&rig, http_serve_hello, false, &options);
-    fetch_get(&rig, &fetch);
+    fetch_once(http_serve_hello, false, &options, &fetch);
     assert_true(fetch.error.class == ERROR_TLS || fetch.error.class == ERROR_TIMEOUT);
-    http_rig_close(&rig);
 }
 
 /* A TLS peer that is gone must not kill the program by SIGPIPE. */
@@ -348,14 +319,11 @@ static void serve_garbage(struct http_peer *peer)
 
 static void not_http(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
-    http_rig_open(&rig, serve_garbage, false, NULL);
-    fetch_get(&rig, &fetch);
+    fetch_once(serve_garbage, false, NULL, &fetch);
     assert_int_equal(fetch.error.class, ERROR_PROTOCOL);
-    http_rig_close(&rig);
 }
 
 static void serve_endless_head(struct http_peer *peer)
@@ -370,14 +338,11 @@ static void serve_endless_head(struct http_peer *peer)
 
 static void oversized_head(void **state)
 {
-    struct http_rig rig;
     struct fetch fetch;
 
     (void)state;
-    http_rig_open(&rig, serve_endless_head, false, NULL);
-    fetch_get(&rig, &fetch);
+    fetch_once(serve_endless_head, false, NULL, &fetch);
     assert_int_equal(fetch.error.class, ERROR_PROTOCOL);
-    http_rig_close(&rig);
 }
 
 static void owner_refuses_the_head(void **state)

@@ -104,13 +104,18 @@ static void errors_name_operation_and_uri(void **state)
     run_fini(&r);
 }
 
+/* A request, not begun, for an object of ten bytes. */
+static void init_get(struct run_request *r)
+{
+    assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
+    run_init(&run, r, STORE_GET, "b", "k");
+}
+
 static void body_comes_in_small_pieces(void **state)
 {
     struct run_request r;
 
-    (void)state;
-    assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
-    run_init(&run, &r, STORE_GET, "b", "k");
+    init_get(&r);
     r.room_max = 3;
     r.request.offset = 1;
     r.request.length = 100;
@@ -127,9 +132,7 @@ static void body_pauses_and_goes_on(void **state)
 {
     struct run_request r;
 
-    (void)state;
-    assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
-    run_init(&run, &r, STORE_GET, "b", "k");
+    init_get(&r);
     r.pause_at = 4;
     run_begin(&r);
     assert_false(r.done);
@@ -145,9 +148,7 @@ static void abandoned_body_is_freed(void **state)
 {
     struct run_request r;
 
-    (void)state;
-    assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
-    run_init(&run, &r, STORE_GET, "b", "k");
+    init_get(&r);
     r.pause_at = 4;
     run_begin(&r);
     run_abandon(&r);
@@ -169,9 +170,7 @@ static void sink_may_abandon(void **state)
 {
     struct run_request r;
 
-    (void)state;
-    assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
-    run_init(&run, &r, STORE_GET, "b", "k");
+    init_get(&r);
     r.room_max = 3;
     r.sink.commit = abandoning_commit;
     run_begin(&r);
