@@ -60,31 +60,28 @@ int file_open_source(struct file_store *store, const char *bucket, const char *k
 
 /* ---- GET ------------------------------------------------------------------------------------ */
 
-struct file_get {
-    struct inline_body body;
-    int fd; /* -1: a directory, which has no bytes */
-};
-
-static ssize_t get_read_at(struct inline_body *body, void *where, size_t length, struct error *err)
+/* A directory has no bytes: fd -1. */
+static ssize_t get_read_at(const struct inline_source *source, uint64_t offset, void *where,
+                           size_t length, struct error *err)
 {
     ssize_t count;
 
     do
-        count = pread(((struct file_get *)body)->fd, where, length, (off_t)body->offset);
+        count = pread(source->fd, where, length, (off_t)offset);
     while (count < 0 && errno == EINTR);
     return count < 0 ? file_error(err, errno, "read the file") : count;
 }
 
 /* Was the file changed in place while its bytes were read? */
-static int get_check(struct inline_body *body, struct error *err)
+static int get_check(const struct inline_source *source, const struct store_request *request,
+                     struct error *err)
 {
-    const struct store_request *request = body->request;
     char etag[STORE_ETAG_MAX];
     struct stat st;
 
-    if (!request->if_match || ((struct file_get *)body)->fd < 0)
+    if (!request->if_match || source->fd < 0)
         return 0;
-    if (fstat(((struct file_get *)body)->fd, &st) < 0)
+    if (fstat(source->fd, &st) < 0)
         return file_error(err, errno, "look at the file");
     file_etag(&st, etag);
     return strcmp(etag, request->object.etag) == 0
@@ -92,49 +89,26 @@ static int get_check(struct inline_body *body, struct error *err)
                : error_set(err, ERROR_CHANGED, "the file was changed while it was read");
 }
 
-static void get_release(struct inline_body *body)
+static void get_release(const struct inline_source *source)
 {
-    struct file_get *get = (struct file_get *)body;
-
-    if (get->fd >= 0)
-        close(get->fd);
-    free(get);
+    if (source->fd >= 0)
+        close(source->fd);
 }
 
 static void file_get(struct file_store *store, struct store_request *request)
 {
-    struct error *err = &request->error;
-    struct file_get *get;
-    uint64_t offset = 0, length = 0;
+    struct inline_source source = {
+        .read_at = get_read_at, .check = get_check, .release = get_release};
     struct stat st;
-    int fd = file_open_source(store, request->bucket, request->key, request->if_match, &st, err);
 
-    if (fd < 0 && err->class != ERROR_NONE)
-        goto out;
-    file_describe(&st, &request->object);
-    if (store_range_clip(request, request->object.size_bytes, &offset, &length, err) < 0)
-        goto out;
-    get = malloc(sizeof *get);
-    if (!get) {
-        error_set(err, ERROR_NO_MEMORY, "no memory for a request");
-        goto out;
+    source.fd = file_open_source(store, request->bucket, request->key, request->if_match, &st,
+                                 &request->error);
+    if (source.fd < 0 && request->error.class != ERROR_NONE) {
+        store_request_done(request);
+        return;
     }
-    *get = (struct file_get){
-        .body = {.request = request,
-                 .offset = offset,
-                 .end = offset + length,
-                 .read_at = get_read_at,
-                 .check = get_check,
-                 .release = get_release},
-        .fd = fd,
-    };
-    request->object_is_range = length != request->object.size_bytes;
-    inline_body_start(&get->body);
-    return;
-out:
-    if (fd >= 0)
-        close(fd);
-    store_request_done(request);
+    file_describe(&st, &request->object);
+    inline_body_start(request, &source);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------- */
@@ -235,18 +209,6 @@ static void file_submit(struct store_request *request)
     store_request_done(request);
 }
 
-static void file_resume(struct store_request *request)
-{
-    if (request->private)
-        inline_body_resume(request->private);
-}
-
-static void file_abandon(struct store_request *request)
-{
-    if (request->private)
-        inline_body_abandon(request->private);
-}
-
 static int file_open(const struct options *options, struct store **ret_store, struct error *err)
 {
     const char *root = option_text(options, FILE_ROOT);
@@ -286,7 +248,7 @@ const struct store_ops store_file_ops = {
     .open = file_open,
     .close = file_close,
     .submit = file_submit,
-    .resume = file_resume,
-    .abandon = file_abandon,
+    .resume = inline_body_resume,
+    .abandon = inline_body_abandon,
     .describe = file_describe_store,
 };

@@ -5,15 +5,29 @@
  * that nothing is freed under its feet. All of it happens under the shard's lock.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "store/internal.h"
+
+struct inline_body {
+    struct store_request *request;
+    struct inline_source source;
+    uint64_t offset, end;
+    bool running, again, abandoned;
+};
+
+static void body_free(struct inline_body *body)
+{
+    body->source.release(&body->source);
+    free(body);
+}
 
 static void body_end(struct inline_body *body)
 {
     struct store_request *request = body->request;
 
     request->private = NULL;
-    body->release(body);
+    body_free(body);
     store_request_done(request);
 }
 
@@ -29,7 +43,7 @@ static int body_step(struct inline_body *body, struct error *err)
         return 0;
     if (room > body->end - body->offset)
         room = (size_t)(body->end - body->offset);
-    count = body->read_at(body, where, room, err);
+    count = body->source.read_at(&body->source, body->offset, where, room, err);
     if (count < 0)
         return (int)count;
     if (count == 0)
@@ -53,20 +67,46 @@ static void body_run(struct inline_body *body)
     }
     body->running = false;
     if (body->abandoned) {
-        body->release(body);
+        body_free(body);
         return;
     }
     if (r == 0)
         return;
-    if (r > 0 && body->check)
-        body->check(body, err);
+    if (r > 0 && body->source.check)
+        body->source.check(&body->source, body->request, err);
     body_end(body);
 }
 
-void inline_body_start(struct inline_body *body)
+/* A body of the range that the request asks for, or NULL with the request's error. */
+static struct inline_body *body_new(struct store_request *request,
+                                    const struct inline_source *source)
 {
-    struct store_request *request = body->request;
+    uint64_t offset = 0, length = 0;
+    struct inline_body *body;
 
+    if (store_range_clip(request, request->object.size_bytes, &offset, &length, &request->error) <
+        0)
+        return NULL;
+    body = malloc(sizeof *body);
+    if (!body) {
+        error_set(&request->error, ERROR_NO_MEMORY, "no memory for a request");
+        return NULL;
+    }
+    *body = (struct inline_body){
+        .request = request, .source = *source, .offset = offset, .end = offset + length};
+    request->object_is_range = length != request->object.size_bytes;
+    return body;
+}
+
+void inline_body_start(struct store_request *request, const struct inline_source *source)
+{
+    struct inline_body *body = body_new(request, source);
+
+    if (!body) {
+        source->release(source);
+        store_request_done(request);
+        return;
+    }
     request->private = body;
     body->running = true;
     if (request->on_object)
@@ -74,8 +114,12 @@ void inline_body_start(struct inline_body *body)
     body_run(body);
 }
 
-void inline_body_resume(struct inline_body *body)
+void inline_body_resume(struct store_request *request)
 {
+    struct inline_body *body = request->private;
+
+    if (!body)
+        return;
     if (body->running) {
         body->again = true;
         return;
@@ -84,10 +128,14 @@ void inline_body_resume(struct inline_body *body)
     body_run(body);
 }
 
-void inline_body_abandon(struct inline_body *body)
+void inline_body_abandon(struct store_request *request)
 {
+    struct inline_body *body = request->private;
+
+    if (!body)
+        return;
     body->abandoned = true;
-    body->request->private = NULL;
+    request->private = NULL;
     if (!body->running)
-        body->release(body);
+        body_free(body);
 }

@@ -34,23 +34,26 @@ size_t *store_page_builder_entries(struct store_page_builder *builder,
 
 /* ---- GET bodies of stores that have the bytes at hand --------------------------------------- */
 
-/* Moves bytes from read_at into the request's sink until the range is complete or the sink pauses.
- * Owned by the heap; frees itself through `release` exactly once: at the end, on failure, or when
- * abandoned (which may happen inside a callback of the sink). Under the shard's lock. */
-struct inline_body {
-    struct store_request *request;
-    uint64_t offset, end;
+/* Where the bytes are: an object in memory, or a file. */
+struct inline_source {
     /* Bytes put there, or -errno with *err; 0 when the source ends early. */
-    ssize_t (*read_at)(struct inline_body *body, void *where, size_t length, struct error *err);
-    /* The last word when all bytes came, before the end is told: 0, or -errno with *err. */
-    int (*check)(struct inline_body *body, struct error *err); /* may be NULL */
-    void (*release)(struct inline_body *body);
-    bool running, again, abandoned;
+    ssize_t (*read_at)(const struct inline_source *source, uint64_t offset, void *where,
+                       size_t length, struct error *err);
+    /* The last word when all bytes came, before the end is told: 0, or -errno with *err. May be NULL. */
+    int (*check)(const struct inline_source *source, const struct store_request *request,
+                 struct error *err);
+    void (*release)(const struct inline_source *source);
+    void *object;
+    int fd;
 };
 
-/* Tells the object, then moves bytes: the body of GET from on_object on. */
-void inline_body_start(struct inline_body *body);
-void inline_body_resume(struct inline_body *body);
-void inline_body_abandon(struct inline_body *body);
+/* The body of a GET whose request->object is filled: tells the object, then moves the range into the
+ * request's sink until it is complete or the sink pauses, and ends the request; a range that is not
+ * there ends it at once. Releases the source exactly once: at the end, on failure, or when abandoned
+ * (which may happen inside a callback of the sink). Under the shard's lock. */
+void inline_body_start(struct store_request *request, const struct inline_source *source);
+/* store_ops.resume and .abandon. */
+void inline_body_resume(struct store_request *request);
+void inline_body_abandon(struct store_request *request);
 
 #endif

@@ -135,57 +135,34 @@ static struct mem_object *find_object(const struct mem_store *store, const char 
 
 /* ---- GET ------------------------------------------------------------------------------------ */
 
-struct mem_get {
-    struct inline_body body;
-    struct mem_object *object;
-};
-
-static ssize_t get_read_at(struct inline_body *body, void *where, size_t length, struct error *err)
+static ssize_t get_read_at(const struct inline_source *source, uint64_t offset, void *where,
+                           size_t length, struct error *err)
 {
-    (void)err;
-    memcpy(where, ((struct mem_get *)body)->object->data + body->offset, length);
+    memcpy(where, ((const struct mem_object *)source->object)->data + offset, length);
     return (ssize_t)length;
 }
 
-static void get_release(struct inline_body *body)
+static void get_release(const struct inline_source *source)
 {
-    mem_object_unref(((struct mem_get *)body)->object);
-    free(body);
+    mem_object_unref(source->object);
 }
 
 static void mem_get(struct mem_store *store, struct store_request *request)
 {
     struct error *err = &request->error;
     struct mem_object *object;
-    struct mem_get *get = NULL;
-    uint64_t offset, length;
 
     pthread_mutex_lock(&store->lock);
     object = find_object(store, request->bucket, request->key, request->if_match, err);
     if (object)
         mem_object_ref(object);
     pthread_mutex_unlock(&store->lock);
-    if (!object ||
-        store_range_clip(request, object->attributes.size_bytes, &offset, &length, err) ||
-        answer_object(request, object, err))
-        goto out;
-    get = malloc(sizeof *get);
-    if (!get) {
-        error_set(err, ERROR_NO_MEMORY, "no memory for a request");
-        goto out;
+    if (object && answer_object(request, object, err) == 0) {
+        inline_body_start(request, &(struct inline_source){.read_at = get_read_at,
+                                                           .release = get_release,
+                                                           .object = object});
+        return;
     }
-    *get = (struct mem_get){
-        .body = {.request = request,
-                 .offset = offset,
-                 .end = offset + length,
-                 .read_at = get_read_at,
-                 .release = get_release},
-        .object = object,
-    };
-    request->object_is_range = length != object->attributes.size_bytes;
-    inline_body_start(&get->body);
-    return;
-out:
     mem_object_unref(object);
     store_request_done(request);
 }
@@ -389,18 +366,6 @@ static void mem_submit(struct store_request *request)
         store_request_done(request);
 }
 
-static void mem_resume(struct store_request *request)
-{
-    if (request->private)
-        inline_body_resume(request->private);
-}
-
-static void mem_abandon(struct store_request *request)
-{
-    if (request->private)
-        inline_body_abandon(request->private);
-}
-
 static int mem_open(const struct options *options, struct store **ret_store, struct error *err)
 {
     struct mem_store *store = calloc(1, sizeof *store);
@@ -455,7 +420,7 @@ const struct store_ops store_mem_ops = {
     .open = mem_open,
     .close = mem_close,
     .submit = mem_submit,
-    .resume = mem_resume,
-    .abandon = mem_abandon,
+    .resume = inline_body_resume,
+    .abandon = inline_body_abandon,
     .describe = mem_describe,
 };
