@@ -57,3 +57,8 @@ def bench(build, report):
                    cost("find", f"/s3/{BUCKET}/tree") / (TREE_DIRECTORIES + 1), "", 1)
         report.add(f"cp -r of {COPIED_FILES} files into a new directory: requests a file",
                    cost("cp", "-r", local, f"/s3/{BUCKET}/new") / COPIED_FILES, "", 1.1)
+        before = server.stats()
+        report.add("cp -r of 200 files inside a bucket: requests a file",
+                   cost("cp", "-r", f"/s3/{BUCKET}/tree/00", f"/s3/{BUCKET}/inside") / 200, "", 2.1)
+        report.add("cp -r of 200 files inside a bucket: bytes sent",
+                   server.stats()["bytes_in"] - before["bytes_in"], "bytes", 0)

@@ -130,7 +130,7 @@ PY
           rm {}/cut {}/changed {}/dd'
 }
 
-@test "six copies at once, by the store and by bytes, keep to the memory budget" {
+@test "six copies at once within a small memory budget" {
     counted S3DLIO_MEMORY_BUDGET=32M bash -c "
         for n in 1 2 3 4 5 6; do cp $VIRTUAL/large.bin $VIRTUAL/at-once.\$n & done; wait"
     by_the_store 6
