@@ -8,7 +8,9 @@
  *
  * The window reaches `window_bytes` ahead of the position and doubles each time the program has
  * consumed half of that, up to what plan, limiter and budget allow; its ranges are half of the
- * reach, up to the full size. Without budget it is the one range at the position.
+ * reach, up to the full size. Without budget it is the one range at the position. A file that is read
+ * from its beginning has two ranges of a MiB at once; on a near store the whole reach, which there is
+ * two ranges as well, whose bytes stay in the kernel until the program wants them.
  *
  * All under the reader's shard's lock.
  */
@@ -24,6 +26,7 @@
 #define WINDOW_SHARE      2u /* of the budget: the most that one reader takes */
 #define RANGE_BYTES_MIN   (UINT64_C(256) << 10)
 #define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
+#define FILE_WINDOW_BYTES (UINT64_C(2) << 20)
 #define DRAIN_AFTER_NS    (5 * NS_PER_MS)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -144,6 +147,16 @@ static void grow(struct reader *reader, uint64_t position, uint64_t window_max)
     }
 }
 
+/* The program reads a file from its beginning, and on. */
+static void begin_file(struct reader *reader, uint64_t position)
+{
+    bool near = limiter_is_near(&reader->engine->gets);
+
+    begin_stream(reader, position);
+    reader->window_bytes = near ? RANGE_NEAR_COUNT * RANGE_NEAR_BYTES : FILE_WINDOW_BYTES;
+    reader->grow_at = position + reader->window_bytes / 2;
+}
+
 /* A stream goes beyond the first window when the program does, or is about to. */
 static bool wants_more(struct reader *reader, const struct range_read *read)
 {
@@ -153,7 +166,7 @@ static bool wants_more(struct reader *reader, const struct range_read *read)
         return true;
     if (read->end <= end && (reader->streak < 2 || read->end <= end / 2))
         return false;
-    begin_stream(reader, read->start);
+    begin_file(reader, read->start);
     return true;
 }
 

@@ -172,6 +172,20 @@ static void test_short_step_back_is_free(void **state)
     s3dlio_reader_close(reader);
 }
 
+/* The first window, then ranges of a MiB, or of two on a near store. */
+static void test_streams_are_few_requests(void **state)
+{
+    struct s3dlio_reader *reader;
+
+    core_run_put("fault://reader/three", 3 * MIB);
+    core_run_reset_counts();
+    reader = open_reader("fault://reader/three");
+    for (uint64_t at = 0; at < 3 * MIB; at += 128 * KIB)
+        read_check(reader, 128 * KIB, at);
+    assert_in_range(core_run_count(STORE_GET), 1 + 2, 1 + 3);
+    s3dlio_reader_close(reader);
+}
+
 static void test_replaced_object_is_stale(void **state)
 {
     struct s3dlio_reader *reader;
@@ -368,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup(test_random_reads_cost_one_request_each, core_run_clear),
         cmocka_unit_test_setup(test_small_random_reads_share_blocks, core_run_clear),
         cmocka_unit_test_setup(test_short_step_back_is_free, core_run_clear),
+        cmocka_unit_test_setup(test_streams_are_few_requests, core_run_clear),
         cmocka_unit_test_setup(test_replaced_object_is_stale, core_run_clear),
         cmocka_unit_test_setup(test_deleted_object_is_stale, core_run_clear),
         cmocka_unit_test_setup(test_failing_range_is_an_error_once, core_run_clear),
