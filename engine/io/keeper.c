@@ -3,6 +3,10 @@
  * keeper_main_left sets `main_left`, then looks for engine threads; thread_start counts its thread,
  * then looks at `main_left`: so one of them starts the keeper. There is one at most. How many
  * threads the process has the kernel says; a main thread that has left counts as a zombie.
+ *
+ * The kernel's number is older than ours when the two are compared. An engine thread that was started
+ * between them would stand for one of the program, such as the main thread that runs exit handlers
+ * after its pthread_exit, so what was seen counts only when none was.
  */
 #include "io/keeper.h"
 
@@ -50,18 +54,30 @@ static int keeper_live_threads(int fd)
     return state == 'Z' ? threads - 1 : threads;
 }
 
+/* 1: a thread of the program lives, 0: none, -1: cannot be known. */
+static int keeper_look(int fd)
+{
+    unsigned started = thread_started();
+    int live = keeper_live_threads(fd);
+    int ours = thread_count() + 1;
+
+    if (live < 0)
+        return -1;
+    return live > ours || thread_started() != started;
+}
+
 static void *keeper_main(void *arg)
 {
     const struct timespec look = {.tv_nsec = KEEPER_LOOK_NS};
-    int fd = fd_adopt(open("/proc/self/stat", O_RDONLY | O_CLOEXEC)), live;
+    int fd = fd_adopt(open("/proc/self/stat", O_RDONLY | O_CLOEXEC)), others;
 
     (void)arg;
     do {
         nanosleep(&look, NULL);
-        live = keeper_live_threads(fd);
-        if (live >= 0 && live <= thread_count() + 1)
+        others = keeper_look(fd);
+        if (others == 0)
             exit(0);
-    } while (live >= 0 || thread_count() > 0);
+    } while (others > 0 || thread_count() > 0);
     fd_close(fd);
     atomic_store(&keeper.running, false);
     return NULL;

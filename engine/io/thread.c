@@ -22,6 +22,7 @@ struct thread_task {
 
 static struct {
     _Atomic int count;
+    _Atomic unsigned started;
     _Atomic int64_t idle_ns;
     void (*_Atomic on_end)(void);
 } threads = {.idle_ns = NS_PER_S};
@@ -59,6 +60,7 @@ static int thread_create(const pthread_attr_t *attr, const char *name, struct th
     rc = pthread_create(ret_thread, attr, thread_main, task);
     if (rc == 0) {
         /* After it exists, before anybody can have seen it end: never more than there are. */
+        atomic_fetch_add(&threads.started, 1);
         atomic_fetch_add(&threads.count, 1);
         pthread_setname_np(*ret_thread, name);
     }
@@ -103,6 +105,11 @@ int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), vo
 int thread_count(void)
 {
     return atomic_load(&threads.count);
+}
+
+unsigned thread_started(void)
+{
+    return atomic_load(&threads.started);
 }
 
 int64_t thread_idle_ns(void)

@@ -22,6 +22,10 @@ int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), vo
 /* How many live: never more than the kernel has. */
 int thread_count(void);
 
+/* How many were ever started, and whoever is in thread_count() is in here already. While this stays
+ * the same, thread_count() only falls. */
+unsigned thread_started(void);
+
 /* How long a thread without work waits for some before it ends. A second: a program that makes a
  * request now and then does not start a thread for each one (that takes some 50 us), and a process
  * that has turned to something else soon has none. For tests: another time. */
