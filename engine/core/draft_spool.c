@@ -40,7 +40,7 @@ static int size_of(const struct draft *draft, uint64_t *ret_size_bytes, struct e
 
 int draft_need_file(struct draft *draft, uint64_t size_bytes, struct error *err)
 {
-    uint64_t known;
+    uint64_t known = 0;
     int r = size_of(draft, &known, err);
 
     if (r < 0 || known >= size_bytes)
@@ -108,7 +108,7 @@ static bool punch_hole(const struct draft *draft, uint64_t start, uint64_t end)
 
 int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
 {
-    uint64_t size;
+    uint64_t size = 0;
     int r = start < end ? size_of(draft, &size, err) : 0;
 
     if (start >= end || r < 0)
