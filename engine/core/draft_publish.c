@@ -42,6 +42,7 @@ struct publication {
     struct draft_plan plan;
     struct limits *limits;
     uint64_t serial;
+    bool sends_all; /* the store has refused to copy */
 };
 
 /* ---- the bytes of a part ------------------------------------------------------------------------ */
@@ -188,12 +189,13 @@ static int make_plan(struct publication *publication, struct error *err)
         .upload_bytes = range_plan_part_bytes(sizes, 1, length, true),
         .copy_bytes = range_plan_copy_part_bytes(length),
         .single_max_bytes = SINGLE_MAX_BYTES,
-        .can_copy = has_source && (draft->store->capabilities & STORE_CAP_PART_COPY),
+        .can_copy = has_source && !publication->sends_all &&
+                    (draft->store->capabilities & STORE_CAP_PART_COPY),
         .equal_parts = draft->store->capabilities & STORE_CAP_EQUAL_PARTS,
     };
     int r = draft_plan_make(&publication->plan, &draft->extents, &limits);
 
-    if (has_source && !limits.can_copy && length > SINGLE_MAX_BYTES)
+    if (has_source && !limits.can_copy && !publication->sends_all && length > SINGLE_MAX_BYTES)
         say_that_copies_cost();
     if (r == -EFBIG)
         return error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
@@ -363,6 +365,29 @@ static int upload(struct publication *publication, struct attr *ret_attr, struct
     return r;
 }
 
+static int copy_or_upload(struct publication *publication, struct attr *ret_attr, struct error *err)
+{
+    if (!publication->sends_all && draft_is_whole_clone(publication->draft, &publication->facts))
+        return draft_copy_whole(publication->draft, &publication->facts, publication->limits,
+                                ret_attr, err);
+    return upload(publication, ret_attr, err);
+}
+
+/* Who may read and write need not be allowed to copy, and not every server that has the request takes
+ * it for every object. What was cloned can be read and sent. */
+static bool is_refused_copy(const struct publication *publication, const struct error *err)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+
+    if (publication->sends_all || !publication->facts.is_cloned ||
+        (err->class != ERROR_ACCESS && err->class != ERROR_UNSUPPORTED &&
+         err->class != ERROR_INVALID && err->class != ERROR_TOO_LARGE))
+        return false;
+    if (!atomic_flag_test_and_set(&said))
+        log_warn("the store refuses a copy (%s): the bytes are read and sent", err->message);
+    return true;
+}
+
 static int attempt(struct publication *publication, struct error *err)
 {
     struct draft *draft = publication->draft;
@@ -375,9 +400,11 @@ static int attempt(struct publication *publication, struct error *err)
         return r;
     publication->serial = draft->shared->serial;
     publication->facts = *draft_facts(draft);
-    r = draft_is_whole_clone(draft, &publication->facts)
-            ? draft_copy_whole(draft, &publication->facts, publication->limits, &attr, err)
-            : upload(publication, &attr, err);
+    r = copy_or_upload(publication, &attr, err);
+    if (r < 0 && is_refused_copy(publication, err)) {
+        publication->sends_all = true;
+        r = upload(publication, &attr, err);
+    }
     if (r < 0)
         return judge(publication, r, err);
     adopt(publication, &attr);

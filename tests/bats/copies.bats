@@ -136,3 +136,13 @@ PY
     by_the_store 6
     is_copy at-once.6 large.bin
 }
+
+@test "where the store refuses copies the bytes move, and one line says so" {
+    fault 'op=CopyObject action=status:403:AccessDenied'
+    shim bash -c "cp $VIRTUAL/small.bin $VIRTUAL/refused && cp $VIRTUAL/large.bin $VIRTUAL/refused.too" \
+        2>"$BATS_TEST_TMPDIR/said"
+    fault
+    is_copy refused small.bin
+    is_copy refused.too large.bin
+    [[ $(grep -c 'refuses a copy' "$BATS_TEST_TMPDIR/said") -eq 2 ]] # by each of the two processes
+}

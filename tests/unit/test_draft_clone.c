@@ -434,6 +434,33 @@ static void test_a_source_that_is_changed_here(void **state)
     core_run_check_released();
 }
 
+/* Then the bytes move after all. */
+static void test_copies_are_refused(void **state)
+{
+    static const char *const rules[] = {"op=CopyObject fail=access",
+                                        "op=UploadPartCopy fail=access",
+                                        "op=CopyObject fail=unsupported"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct s3dlio_draft *draft;
+        const bool is_partial = i == 1;
+        uint64_t before;
+
+        core_run_put(SOURCE, BASE_BYTES);
+        draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
+        assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
+        if (is_partial)
+            core_run_write_at(draft, "changed", 20 * MIB);
+        core_run_faults(rules[i]);
+        before = moved();
+        assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+        core_run_faults(NULL);
+        assert_true(moved() - before >= 2 * BASE_BYTES - 10 * MIB);
+        check_target(BASE_BYTES, 0, is_partial ? "changed" : NULL, 20 * MIB);
+    }
+    core_run_check_released();
+}
+
 static void test_stopped_anywhere(void **state)
 {
     char rule[64];
@@ -480,6 +507,7 @@ int main(void)
         cmocka_unit_test_setup(test_what_is_refused, clear),
         cmocka_unit_test_setup(test_a_source_that_changes, clear),
         cmocka_unit_test_setup(test_a_source_that_is_changed_here, clear),
+        cmocka_unit_test_setup(test_copies_are_refused, clear),
         cmocka_unit_test_setup(test_stopped_anywhere, clear),
     };
 
