@@ -267,6 +267,25 @@ int call_run(struct call *call, const struct limits *limits, struct error *err)
     return r;
 }
 
+void call_begin(struct call *call)
+{
+    shard_lock(call->request.shard);
+    call_start(call);
+    shard_unlock(call->request.shard);
+}
+
+int call_end(struct call *call, const struct limits *limits, struct error *err)
+{
+    struct shard *shard = call->request.shard;
+    int r;
+
+    shard_lock(shard);
+    call->deadline_ns = limits->deadline_ns;
+    r = call_wait(call, limits, err);
+    shard_unlock(shard);
+    return r;
+}
+
 void call_delete(struct call *call)
 {
     struct shard *shard;

@@ -67,6 +67,9 @@ void call_fini(struct call *call);
 struct call *call_new(struct engine *engine, enum store_operation operation, const struct uri *uri,
                       const struct limits *limits, struct error *err);
 int call_run(struct call *call, const struct limits *limits, struct error *err);
+/* call_run in two steps, with other work between them; the limits of the second hold from then on. */
+void call_begin(struct call *call);
+int call_end(struct call *call, const struct limits *limits, struct error *err);
 void call_delete(struct call *call); /* NULL is fine */
 
 #endif

@@ -204,9 +204,7 @@ static int start_part(struct parts *parts, struct error *err)
     if (call->request.length > parts->part_bytes)
         call->request.length = parts->part_bytes;
     parts->calls[parts->started++] = call;
-    shard_lock(call->request.shard);
-    call_start(call);
-    shard_unlock(call->request.shard);
+    call_begin(call);
     return 0;
 }
 
@@ -214,11 +212,8 @@ static int end_part(struct parts *parts, struct error *err)
 {
     struct call *call = parts->calls[parts->ended];
     struct store_part *result = &parts->results[parts->ended];
-    int r;
+    int r = call_end(call, parts->copying->limits, err);
 
-    shard_lock(call->request.shard);
-    r = call_wait(call, parts->copying->limits, err);
-    shard_unlock(call->request.shard);
     if (r < 0)
         return r;
     *result = call->request.part;

@@ -96,7 +96,9 @@ static int sum_block(const struct draft *draft, uint64_t start, uint64_t *ret_su
     return 0;
 }
 
-static int mark_dirty(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
+/* What is of that kind between the two is to be sent. */
+static int make_dirty(struct draft *draft, uint64_t start, uint64_t end, enum extent_kind kind,
+                      struct error *err)
 {
     while (start < end) {
         struct extent extent = extents_at(&draft->extents, start);
@@ -105,8 +107,7 @@ static int mark_dirty(struct draft *draft, uint64_t start, uint64_t end, struct 
 
         if (r < 0)
             return r;
-        draft->shared->changed = true;
-        if (extent.kind == EXTENT_CLEAN)
+        if (extent.kind == kind)
             draft_set_kind(draft, start, stop, EXTENT_DIRTY);
         start = stop;
     }
@@ -119,8 +120,11 @@ static int look_at(struct draft *draft, const struct draft_sums *known, struct e
         uint64_t *sum = &known->sums[(at - known->range.start) / BLOCK_BYTES], now;
         int r = sum_block(draft, at, &now, err);
 
-        if (r == 0 && now != *sum)
-            r = mark_dirty(draft, at, smaller(at + BLOCK_BYTES, draft->extents.length_bytes), err);
+        if (r == 0 && now != *sum) {
+            draft->shared->changed = true;
+            r = make_dirty(draft, at, smaller(at + BLOCK_BYTES, draft->extents.length_bytes),
+                           EXTENT_CLEAN, err);
+        }
         if (r < 0)
             return r;
         *sum = now;
@@ -226,23 +230,6 @@ static int watch(struct draft *draft, uint64_t start, uint64_t end, struct error
 
 /* ---- making a range present --------------------------------------------------------------------- */
 
-/* Holes that a mapping may write to are data from now on. */
-static int fill_holes(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
-{
-    while (start < end) {
-        struct extent extent = extents_at(&draft->extents, start);
-        uint64_t stop = smaller(extent.end, end);
-        int r = draft_reserve_marks(draft, err);
-
-        if (r < 0)
-            return r;
-        if (extent.kind == EXTENT_ZERO)
-            draft_set_kind(draft, start, stop, EXTENT_DIRTY);
-        start = stop;
-    }
-    return 0;
-}
-
 /* Blocks on the disk for all of it, so that no access meets a full one. */
 static int allocate(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
 {
@@ -268,8 +255,8 @@ static int make_present(struct draft *draft, uint64_t start, uint64_t end, struc
     r = allocate(draft, start, end, err);
     if (r == 0)
         r = draft_fetch(draft, start, known, limits, err);
-    if (r == 0)
-        r = fill_holes(draft, start, known, err);
+    if (r == 0) /* holes that a mapping may write to are data from now on */
+        r = make_dirty(draft, start, known, EXTENT_ZERO, err);
     if (r == 0)
         r = watch(draft, start, end, err);
     if (r < 0 && start < known)

@@ -66,9 +66,7 @@ static int send_request(struct listing *listing, const struct limits *limits, st
     call->request.start_after = listing->token ? NULL : listing->after;
     listing->call = call;
     listing->call_asked_ns = clock_now_ns();
-    shard_lock(call->request.shard);
-    call_start(call);
-    shard_unlock(call->request.shard);
+    call_begin(call);
     return 0;
 }
 
@@ -147,10 +145,7 @@ static int next_page(struct listing *listing, const struct limits *limits, struc
     call = listing->call;
     if (!call)
         return r;
-    shard_lock(call->request.shard);
-    call->deadline_ns = limits->deadline_ns;
-    r = call_wait(call, limits, err);
-    shard_unlock(call->request.shard);
+    r = call_end(call, limits, err);
     if (r == 0) {
         before = listing->page;
         listing->page = call->request.page;

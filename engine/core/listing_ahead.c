@@ -77,9 +77,7 @@ static int ask(struct listing_ahead *ahead, const struct store_entry *entry,
     if (!call)
         return -error_errno(err);
     ahead->calls[ahead->end++ % AHEAD_MAX] = call;
-    shard_lock(call->request.shard);
-    call_start(call);
-    shard_unlock(call->request.shard);
+    call_begin(call);
     return 0;
 }
 
@@ -118,10 +116,7 @@ int listing_ahead_take(struct listing_ahead *ahead, const struct store_page *pag
     call = r == 0 ? ahead->calls[index % AHEAD_MAX] : NULL;
     if (!call)
         return r;
-    shard_lock(call->request.shard);
-    call->deadline_ns = limits->deadline_ns;
-    r = call_wait(call, limits, err);
-    shard_unlock(call->request.shard);
+    r = call_end(call, limits, err);
     if (r == 0)
         apply(call, attr);
     else if (err->class == ERROR_NOT_FOUND)

@@ -115,24 +115,14 @@ static struct call *start_head(const struct renaming *renaming, const struct uri
 {
     struct call *call = call_new(renaming->engine, STORE_HEAD, uri, renaming->limits, err);
 
-    if (call) {
-        shard_lock(call->request.shard);
-        call_start(call);
-        shard_unlock(call->request.shard);
-    }
+    if (call)
+        call_begin(call);
     return call;
 }
 
 static int end_head(const struct renaming *renaming, struct call *call, struct error *err)
 {
-    int r;
-
-    if (!call)
-        return -error_errno(err);
-    shard_lock(call->request.shard);
-    r = call_wait(call, renaming->limits, err);
-    shard_unlock(call->request.shard);
-    return r;
+    return call ? call_end(call, renaming->limits, err) : -error_errno(err);
 }
 
 /* What is stored with the copy: the metadata of the source, and its time if that would be lost. */

@@ -35,25 +35,32 @@ struct moving {
     struct tree before;         /* the source of the last round, with what copies answered */
 };
 
-static void moving_fini(struct moving *moving)
+static void moving_free(struct moving *moving)
 {
     store_metadata_fini(&moving->metadata);
     tree_fini(&moving->source);
     tree_fini(&moving->target);
     tree_fini(&moving->before);
+    free(moving);
 }
 
-static int moving_init(struct moving *moving, struct engine *engine, const struct uri *from,
-                       const struct uri *to, struct error *err)
+static int moving_new(struct engine *engine, const struct uri *from, const struct uri *to,
+                      const struct limits *limits, struct moving **ret_moving, struct error *err)
 {
-    memset(moving, 0, sizeof *moving);
-    moving->engine = engine;
-    moving->from = *from;
-    moving->to = *to;
+    struct moving *moving;
+
     if (strlen(from->key) >= URI_KEY_MAX || strlen(to->key) >= URI_KEY_MAX)
         return error_set(err, ERROR_TOO_LONG, "the key of the directory is too long");
+    moving = calloc(1, sizeof *moving);
+    if (!moving)
+        return error_set(err, ERROR_NO_MEMORY, "renaming a directory");
+    moving->engine = engine;
+    moving->limits = limits;
+    moving->from = *from;
+    moving->to = *to;
     strcat(moving->from.key, "/");
     strcat(moving->to.key, "/");
+    *ret_moving = moving;
     return 0;
 }
 
@@ -317,15 +324,12 @@ static int end(struct moving *moving, struct error *err)
 int rename_tree(struct engine *engine, const struct uri *from, const struct uri *to,
                 const struct limits *limits, struct error *err)
 {
-    struct moving *moving = malloc(sizeof *moving);
-    int r;
+    struct moving *moving;
+    int r = moving_new(engine, from, to, limits, &moving, err);
 
-    if (!moving)
-        return error_set(err, ERROR_NO_MEMORY, "renaming a directory");
-    r = moving_init(moving, engine, from, to, err);
-    moving->limits = limits;
-    if (r == 0)
-        r = begin(moving, err);
+    if (r < 0)
+        return r;
+    r = begin(moving, err);
     if (r == 0)
         r = copy_rounds(moving, err);
     /* An empty directory is its marker: that is there before the old one goes. */
@@ -337,26 +341,21 @@ int rename_tree(struct engine *engine, const struct uri *from, const struct uri 
         r = end(moving, err);
     if (r == 0)
         rename_moves_note(&engine->moves, &moving->from, &moving->source);
-    moving_fini(moving);
-    free(moving);
+    moving_free(moving);
     return r;
 }
 
 int rename_tree_end(struct engine *engine, const struct uri *from, const struct uri *to,
                     const struct limits *limits, struct error *err)
 {
-    struct moving *moving = malloc(sizeof *moving);
-    int r;
+    struct moving *moving;
+    int r = moving_new(engine, from, to, limits, &moving, err);
 
-    if (!moving)
-        return error_set(err, ERROR_NO_MEMORY, "renaming a directory");
-    r = moving_init(moving, engine, from, to, err);
-    moving->limits = limits;
-    if (r == 0)
-        r = find_journal(moving, err);
+    if (r < 0)
+        return r;
+    r = find_journal(moving, err);
     if (r > 0 && put_marker(moving, &moving->metadata, err) < 0)
         r = -error_errno(err);
-    moving_fini(moving);
-    free(moving);
+    moving_free(moving);
     return r;
 }

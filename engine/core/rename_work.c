@@ -67,28 +67,19 @@ static struct slot *next_slot(struct ring *ring)
 
 static void start(struct ring *ring, struct slot *slot)
 {
-    struct shard *shard = slot->call->request.shard;
-
     ring->begun++;
-    shard_lock(shard);
-    call_start(slot->call);
-    shard_unlock(shard);
+    call_begin(slot->call);
 }
 
 /* Waits for the oldest; its answer is in *ret_slot until slot_fini. */
 static int end_oldest(struct ring *ring, struct slot **ret_slot, struct error *err)
 {
     struct slot *slot = &ring->slots[ring->ended++ % IN_FLIGHT_MAX];
-    struct call *call = slot->call;
-    int r;
 
     *ret_slot = slot;
-    if (!call) /* never: what has begun has one */
+    if (!slot->call) /* never: what has begun has one */
         return error_set(err, ERROR_INVALID, "nothing is under way");
-    shard_lock(call->request.shard);
-    r = call_wait(call, ring->work->limits, err);
-    shard_unlock(call->request.shard);
-    return r;
+    return call_end(slot->call, ring->work->limits, err);
 }
 
 static void make_key(const struct uri *directory, const char *name, struct uri *ret_uri)

@@ -11,14 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "store/s3.h"
 
 #define META_PREFIX "x-amz-meta-"
 #define WORD_BEGIN  "=?UTF-8?B?"
 #define WORD_END    "?="
-
-static const char base64_digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /* ---- writing -------------------------------------------------------------------------------- */
 
@@ -40,23 +38,6 @@ static bool is_plain(const char *value)
         if (*value < ' ' || *value > '~')
             return false;
     return true;
-}
-
-static int append_base64(struct buffer *out, const unsigned char *bytes, size_t length)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < length && r == 0; i += 3) {
-        size_t left = length - i;
-        unsigned group = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
-                         (left > 2 ? bytes[i + 2] : 0u);
-        char text[4] = {base64_digits[group >> 18], base64_digits[group >> 12 & 63],
-                        left > 1 ? base64_digits[group >> 6 & 63] : '=',
-                        left > 2 ? base64_digits[group & 63] : '='};
-
-        r = buffer_append(out, text, sizeof text);
-    }
-    return r;
 }
 
 /* Told by HEAD, and to be sent again when the object is written anew. */
@@ -104,7 +85,7 @@ static void write_pair(struct s3_headers *headers, const char *name, const char 
     buffer_init(&text, (size_t)2 * STORE_METADATA_MAX);
     r = buffer_append_str(&text, WORD_BEGIN);
     if (r == 0)
-        r = append_base64(&text, (const unsigned char *)value, strlen(value));
+        r = base64_encode(&text, value, strlen(value));
     if (r == 0)
         r = buffer_append_str(&text, WORD_END);
     if (r == 0)
@@ -142,29 +123,7 @@ static int hex_digit(char c)
     return digit >= 0 ? digit : digit_of(lower, c);
 }
 
-/* Both decode to `out`, never more bytes than `length`; -1 for text that is not of that form. */
-static long decode_base64(const char *text, size_t length, char *out)
-{
-    unsigned group = 0, bits = 0;
-    long count = 0;
-
-    while (length > 0 && text[length - 1] == '=')
-        length--;
-    for (size_t i = 0; i < length; i++) {
-        int digit = digit_of(base64_digits, text[i]);
-
-        if (digit < 0)
-            return -1;
-        group = (group << 6 | (unsigned)digit) & 0xffffff;
-        bits += 6;
-        if (bits >= 8) {
-            bits -= 8;
-            out[count++] = (char)(group >> bits & 0xff);
-        }
-    }
-    return count;
-}
-
+/* Decodes to `out`, never more bytes than `length`; -1 for text that is not of that form. */
 static long decode_quoted(const char *text, size_t length, char *out)
 {
     long count = 0;
@@ -202,7 +161,7 @@ static const char *decode_word(const char *text, char *out, long *ret_length)
         return NULL;
     length = (size_t)(end - payload) - 2;
     if (*payload == 'b' || *payload == 'B')
-        *ret_length = decode_base64(payload + 2, length, out);
+        *ret_length = base64_decode(payload + 2, length, (unsigned char *)out);
     else if (*payload == 'q' || *payload == 'Q')
         *ret_length = decode_quoted(payload + 2, length, out);
     else

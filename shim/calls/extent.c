@@ -2,6 +2,7 @@
 #include "shim/calls/extent.h"
 #include "config/options.h"
 #include "shim/calls/content.h"
+#include "shim/calls/entries.h"
 #include "shim/calls/io.h"
 #include "shim/calls/link.h"
 #include "shim/calls/open.h"
@@ -13,15 +14,6 @@
 #include "shim/report.h"
 #include "shim/staged.h"
 #include "shim/start.h"
-
-#define EXTENT_ENTRY(fd, real_call, virtual_call)                                                  \
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);                       \
-    if (likely(!file))                                                                             \
-        return real_call;                                                                          \
-    int saved = errno;                                                                             \
-    int result = (int)entry_return(saved, virtual_call);                                           \
-    file_put(file);                                                                                \
-    return result
 
 enum { FSYNC_PUBLISH, FSYNC_FLUSH, FSYNC_IGNORE }; /* the order of the words in options.def */
 
@@ -41,23 +33,23 @@ int extent_sync(struct file *file)
 
 int fsync(int fd)
 {
-    EXTENT_ENTRY(fd, REAL(fsync)(fd), extent_sync(file));
+    FILE_ENTRY(int, fd, REAL(fsync)(fd), extent_sync(file));
 }
 
 int fdatasync(int fd)
 {
-    EXTENT_ENTRY(fd, REAL(fdatasync)(fd), extent_sync(file));
+    FILE_ENTRY(int, fd, REAL(fdatasync)(fd), extent_sync(file));
 }
 
 int syncfs(int fd)
 {
-    EXTENT_ENTRY(fd, REAL(syncfs)(fd), 0);
+    FILE_ENTRY(int, fd, REAL(syncfs)(fd), 0);
 }
 
 int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags)
 {
-    EXTENT_ENTRY(fd, REAL(sync_file_range)(fd, offset, length, flags),
-                 offset < 0 || length < 0 ? -EINVAL : 0);
+    FILE_ENTRY(int, fd, REAL(sync_file_range)(fd, offset, length, flags),
+               offset < 0 || length < 0 ? -EINVAL : 0);
 }
 
 static int truncate_file(struct file *file, off_t length)
@@ -73,7 +65,7 @@ static int truncate_file(struct file *file, off_t length)
 
 int ftruncate(int fd, off_t length)
 {
-    EXTENT_ENTRY(fd, REAL(ftruncate)(fd, length), truncate_file(file, length));
+    FILE_ENTRY(int, fd, REAL(ftruncate)(fd, length), truncate_file(file, length));
 }
 
 /* The file keeps its old content until the new one is whole. */
@@ -120,8 +112,8 @@ static int allocate_file(struct file *file, int mode, off_t offset, off_t length
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
-    EXTENT_ENTRY(fd, REAL(fallocate)(fd, mode, offset, length),
-                 allocate_file(file, mode, offset, length));
+    FILE_ENTRY(int, fd, REAL(fallocate)(fd, mode, offset, length),
+               allocate_file(file, mode, offset, length));
 }
 
 /* These two return the error instead of setting errno (posix_fallocate(3), posix_fadvise(2)). */
@@ -167,10 +159,10 @@ int posix_fadvise(int fd, off_t offset, off_t length, int advice)
 
 ssize_t readahead(int fd, off64_t offset, size_t length)
 {
-    EXTENT_ENTRY(fd, REAL(readahead)(fd, offset, length),
-                 file->kind != FILE_READER && !file->staged
-                     ? -EINVAL
-                     : advise_file(file, offset, (off_t)length, POSIX_FADV_WILLNEED));
+    FILE_ENTRY(ssize_t, fd, REAL(readahead)(fd, offset, length),
+               file->kind != FILE_READER && !file->staged
+                   ? -EINVAL
+                   : advise_file(file, offset, (off_t)length, POSIX_FADV_WILLNEED));
 }
 
 #include "alias_extent.h"

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "shim/calls/content.h"
+#include "shim/calls/entries.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -225,45 +226,35 @@ off_t io_seek(struct file *file, off_t offset, int whence)
 
 /* ---- entries ---- */
 
-/* A real call that answers EBADF may have met a descriptor that became ours meanwhile. */
-#define IO_ENTRY(type, fd, real_call, virtual_call)                                                \
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);                       \
-    if (likely(!file))                                                                             \
-        return real_call;                                                                          \
-    int saved = errno;                                                                             \
-    type result = (type)entry_return(saved, virtual_call);                                         \
-    file_put(file);                                                                                \
-    return result
-
 ssize_t read(int fd, void *buffer, size_t length)
 {
-    IO_ENTRY(ssize_t, fd, REAL(read)(fd, buffer, length), io_read(file, buffer, length));
+    FILE_ENTRY(ssize_t, fd, REAL(read)(fd, buffer, length), io_read(file, buffer, length));
 }
 
 ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
 {
-    IO_ENTRY(ssize_t, fd, REAL(pread)(fd, buffer, length, offset),
-             io_read_at(file, buffer, length, offset));
+    FILE_ENTRY(ssize_t, fd, REAL(pread)(fd, buffer, length, offset),
+               io_read_at(file, buffer, length, offset));
 }
 
 ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-    IO_ENTRY(ssize_t, fd, REAL(readv)(fd, iov, count), io_readv(file, iov, count));
+    FILE_ENTRY(ssize_t, fd, REAL(readv)(fd, iov, count), io_readv(file, iov, count));
 }
 
 ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
-    IO_ENTRY(ssize_t, fd, REAL(preadv)(fd, iov, count, offset),
-             readv_at(file, iov, count, offset));
+    FILE_ENTRY(ssize_t, fd, REAL(preadv)(fd, iov, count, offset),
+               readv_at(file, iov, count, offset));
 }
 
 ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-    IO_ENTRY(ssize_t, fd, REAL(preadv2)(fd, iov, count, offset, flags),
-             flags & ~(RWF_HIPRI | RWF_NOWAIT) ? -EOPNOTSUPP
-             : flags & RWF_NOWAIT              ? -EAGAIN
-             : offset == -1                    ? io_readv(file, iov, count)
-                                               : readv_at(file, iov, count, offset));
+    FILE_ENTRY(ssize_t, fd, REAL(preadv2)(fd, iov, count, offset, flags),
+               flags & ~(RWF_HIPRI | RWF_NOWAIT) ? -EOPNOTSUPP
+               : flags & RWF_NOWAIT              ? -EAGAIN
+               : offset == -1                    ? io_readv(file, iov, count)
+                                                 : readv_at(file, iov, count, offset));
 }
 
 ssize_t __read_chk(int fd, void *buffer, size_t length, size_t size)
@@ -282,32 +273,32 @@ ssize_t __pread_chk(int fd, void *buffer, size_t length, off_t offset, size_t si
 
 ssize_t write(int fd, const void *buffer, size_t length)
 {
-    IO_ENTRY(ssize_t, fd, REAL(write)(fd, buffer, length), io_write(file, buffer, length));
+    FILE_ENTRY(ssize_t, fd, REAL(write)(fd, buffer, length), io_write(file, buffer, length));
 }
 
 ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)
 {
-    IO_ENTRY(ssize_t, fd, REAL(pwrite)(fd, buffer, length, offset),
-             io_write_at(file, buffer, length, offset));
+    FILE_ENTRY(ssize_t, fd, REAL(pwrite)(fd, buffer, length, offset),
+               io_write_at(file, buffer, length, offset));
 }
 
 ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-    IO_ENTRY(ssize_t, fd, REAL(writev)(fd, iov, count), io_writev(file, iov, count));
+    FILE_ENTRY(ssize_t, fd, REAL(writev)(fd, iov, count), io_writev(file, iov, count));
 }
 
 ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 {
-    IO_ENTRY(ssize_t, fd, REAL(pwritev)(fd, iov, count, offset),
-             pwritev_at(file, iov, count, offset));
+    FILE_ENTRY(ssize_t, fd, REAL(pwritev)(fd, iov, count, offset),
+               pwritev_at(file, iov, count, offset));
 }
 
 ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-    IO_ENTRY(ssize_t, fd, REAL(pwritev2)(fd, iov, count, offset, flags),
-             flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP
-             : offset == -1                              ? io_writev(file, iov, count)
-                                                         : pwritev_at(file, iov, count, offset));
+    FILE_ENTRY(ssize_t, fd, REAL(pwritev2)(fd, iov, count, offset, flags),
+               flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP
+               : offset == -1                              ? io_writev(file, iov, count)
+                                                           : pwritev_at(file, iov, count, offset));
 }
 
 off_t lseek(int fd, off_t offset, int whence)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "shim/calls/link.h"
+#include "shim/calls/entries.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
@@ -107,49 +107,38 @@ static int remove_either(const struct vpath *resolved, const char *path)
 
 /* ---- entries ---- */
 
-#define NAME_ENTRY(dirfd, path, real_call, virtual_call)                                           \
-    struct vpath resolved;                                                                         \
-    int result = path_classify(dirfd, path, &resolved);                                            \
-    if (likely(!result))                                                                           \
-        return real_call;                                                                          \
-    int saved = errno;                                                                             \
-    if (result > 0)                                                                                \
-        LINK_FOLLOW(&resolved, LINK_IS_MEANT, result, virtual_call);                               \
-    if (result == LINK_TO_REAL) {                                                                  \
-        path = resolved.path;                                                                      \
-        return real_call;                                                                          \
-    }                                                                                              \
-    return (int)entry_return(saved, result)
-
 int mkdir(const char *path, mode_t mode)
 {
-    NAME_ENTRY(AT_FDCWD, path, REAL(mkdir)(path, mode), name_mkdir(&resolved, mode));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(mkdir)(path, mode),
+               name_mkdir(&resolved, mode));
 }
 
 int mkdirat(int dirfd, const char *path, mode_t mode)
 {
-    NAME_ENTRY(dirfd, path, REAL(mkdirat)(dirfd, path, mode), name_mkdir(&resolved, mode));
+    PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT, REAL(mkdirat)(dirfd, path, mode),
+               name_mkdir(&resolved, mode));
 }
 
 int rmdir(const char *path)
 {
-    NAME_ENTRY(AT_FDCWD, path, REAL(rmdir)(path), rmdir_named(&resolved, path));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(rmdir)(path), rmdir_named(&resolved, path));
 }
 
 int unlink(const char *path)
 {
-    NAME_ENTRY(AT_FDCWD, path, REAL(unlink)(path), name_unlink(&resolved));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(unlink)(path), name_unlink(&resolved));
 }
 
 int unlinkat(int dirfd, const char *path, int flags)
 {
-    NAME_ENTRY(dirfd, path, REAL(unlinkat)(dirfd, path, flags),
+    PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT, REAL(unlinkat)(dirfd, path, flags),
                unlink_flagged(&resolved, path, flags));
 }
 
 int remove(const char *path)
 {
-    NAME_ENTRY(AT_FDCWD, path, REAL(remove)(path), remove_either(&resolved, path));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(remove)(path),
+               remove_either(&resolved, path));
 }
 
 /* ---- temporary names ---- */

@@ -7,7 +7,7 @@
 #include <sys/fanotify.h>
 #include <sys/inotify.h>
 
-#include "shim/calls/link.h"
+#include "shim/calls/entries.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -15,20 +15,6 @@
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
-
-#define ONE_ENTRY(dirfd, path, real_call, virtual_call)                                            \
-    struct vpath resolved;                                                                         \
-    int result = path_classify(dirfd, path, &resolved);                                            \
-    if (likely(!result))                                                                           \
-        return real_call;                                                                          \
-    int saved = errno;                                                                             \
-    if (result > 0)                                                                                \
-        LINK_FOLLOW(&resolved, LINK_IS_MEANT, result, virtual_call);                               \
-    if (result == LINK_TO_REAL) {                                                                  \
-        path = resolved.path;                                                                      \
-        return real_call;                                                                          \
-    }                                                                                              \
-    return (int)entry_return(saved, result)
 
 /* -EEXIST when something has that name, otherwise `error`. */
 static int unless_taken(const struct vpath *path, int error)
@@ -40,35 +26,39 @@ static int unless_taken(const struct vpath *path, int error)
 
 int mknod(const char *path, mode_t mode, dev_t device)
 {
-    ONE_ENTRY(AT_FDCWD, path, REAL(mknod)(path, mode, device), unless_taken(&resolved, -EPERM));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(mknod)(path, mode, device),
+               unless_taken(&resolved, -EPERM));
 }
 
 int mknodat(int dirfd, const char *path, mode_t mode, dev_t device)
 {
-    ONE_ENTRY(dirfd, path, REAL(mknodat)(dirfd, path, mode, device),
-              unless_taken(&resolved, -EPERM));
+    PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT, REAL(mknodat)(dirfd, path, mode, device),
+               unless_taken(&resolved, -EPERM));
 }
 
 int __xmknod(int version, const char *path, mode_t mode, dev_t *device)
 {
-    ONE_ENTRY(AT_FDCWD, path, REAL(__xmknod)(version, path, mode, device),
-              unless_taken(&resolved, -EPERM));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(__xmknod)(version, path, mode, device),
+               unless_taken(&resolved, -EPERM));
 }
 
 int __xmknodat(int version, int dirfd, const char *path, mode_t mode, dev_t *device)
 {
-    ONE_ENTRY(dirfd, path, REAL(__xmknodat)(version, dirfd, path, mode, device),
-              unless_taken(&resolved, -EPERM));
+    PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT,
+               REAL(__xmknodat)(version, dirfd, path, mode, device),
+               unless_taken(&resolved, -EPERM));
 }
 
 int mkfifo(const char *path, mode_t mode)
 {
-    ONE_ENTRY(AT_FDCWD, path, REAL(mkfifo)(path, mode), unless_taken(&resolved, -EPERM));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(mkfifo)(path, mode),
+               unless_taken(&resolved, -EPERM));
 }
 
 int mkfifoat(int dirfd, const char *path, mode_t mode)
 {
-    ONE_ENTRY(dirfd, path, REAL(mkfifoat)(dirfd, path, mode), unless_taken(&resolved, -EPERM));
+    PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT, REAL(mkfifoat)(dirfd, path, mode),
+               unless_taken(&resolved, -EPERM));
 }
 
 /* `error` when it exists. */
@@ -81,19 +71,19 @@ static int if_there(const struct vpath *path, int error)
 
 int chroot(const char *path)
 {
-    ONE_ENTRY(AT_FDCWD, path, REAL(chroot)(path), if_there(&resolved, -EPERM));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(chroot)(path), if_there(&resolved, -EPERM));
 }
 
 int inotify_add_watch(int fd, const char *path, uint32_t mask)
 {
-    ONE_ENTRY(AT_FDCWD, path, REAL(inotify_add_watch)(fd, path, mask),
-              if_there(&resolved, -EOPNOTSUPP));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(inotify_add_watch)(fd, path, mask),
+               if_there(&resolved, -EOPNOTSUPP));
 }
 
 int fanotify_mark(int fd, unsigned flags, uint64_t mask, int dirfd, const char *path)
 {
-    ONE_ENTRY(dirfd, path, REAL(fanotify_mark)(fd, flags, mask, dirfd, path),
-              if_there(&resolved, -EOPNOTSUPP));
+    PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT, REAL(fanotify_mark)(fd, flags, mask, dirfd, path),
+               if_there(&resolved, -EOPNOTSUPP));
 }
 
 int name_to_handle_at(int dirfd, const char *path, struct file_handle *handle, int *mount,
@@ -104,6 +94,7 @@ int name_to_handle_at(int dirfd, const char *path, struct file_handle *handle, i
         errno = EOPNOTSUPP;
         return -1;
     }
-    ONE_ENTRY(dirfd, path, REAL(name_to_handle_at)(dirfd, path, handle, mount, flags),
-              if_there(&resolved, -EOPNOTSUPP));
+    PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT,
+               REAL(name_to_handle_at)(dirfd, path, handle, mount, flags),
+               if_there(&resolved, -EOPNOTSUPP));
 }

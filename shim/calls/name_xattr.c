@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/xattr.h>
 
-#include "shim/calls/link.h"
+#include "shim/calls/entries.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -163,33 +163,6 @@ static ssize_t run_on_file(struct file *file, const struct request *request)
     return run_on_staged(file->staged, request);
 }
 
-#define PATH_ENTRY(type, follows, real_call, ...)                                                  \
-    struct vpath resolved;                                                                         \
-    int is_virtual = path_classify(AT_FDCWD, path, &resolved);                                     \
-    if (likely(!is_virtual))                                                                       \
-        return real_call;                                                                          \
-    int saved = errno;                                                                             \
-    ssize_t result = is_virtual;                                                                   \
-    struct request request = {__VA_ARGS__};                                                        \
-    if (is_virtual > 0)                                                                            \
-        LINK_FOLLOW(&resolved, (follows) ? LINK_AT_END : LINK_BY_SLASH, result,                    \
-                    run_on_path(&resolved, follows, &request));                                    \
-    if (result == LINK_TO_REAL) {                                                                  \
-        path = resolved.path;                                                                      \
-        return real_call;                                                                          \
-    }                                                                                              \
-    return (type)entry_return(saved, result)
-
-#define FD_ENTRY(type, real_call, ...)                                                             \
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);                       \
-    if (likely(!file))                                                                             \
-        return real_call;                                                                          \
-    int saved = errno;                                                                             \
-    struct request request = {__VA_ARGS__};                                                        \
-    type result = (type)entry_return(saved, run_on_file(file, &request));                          \
-    file_put(file);                                                                                \
-    return result
-
 #define GET_REQUEST    GET, .name = name, .buffer = value, .size = size
 #define LIST_REQUEST   LIST, .buffer = list, .size = size
 #define SET_REQUEST    SET, .name = name, .value = value, .size = size, .flags = flags
@@ -197,60 +170,72 @@ static ssize_t run_on_file(struct file *file, const struct request *request)
 
 ssize_t getxattr(const char *path, const char *name, void *value, size_t size)
 {
-    PATH_ENTRY(ssize_t, true, REAL(getxattr)(path, name, value, size), GET_REQUEST);
+    PATH_ENTRY(ssize_t, AT_FDCWD, path, LINK_AT_END, REAL(getxattr)(path, name, value, size),
+               run_on_path(&resolved, true, &(struct request){GET_REQUEST}));
 }
 
 ssize_t lgetxattr(const char *path, const char *name, void *value, size_t size)
 {
-    PATH_ENTRY(ssize_t, false, REAL(lgetxattr)(path, name, value, size), GET_REQUEST);
+    PATH_ENTRY(ssize_t, AT_FDCWD, path, LINK_BY_SLASH, REAL(lgetxattr)(path, name, value, size),
+               run_on_path(&resolved, false, &(struct request){GET_REQUEST}));
 }
 
 ssize_t fgetxattr(int fd, const char *name, void *value, size_t size)
 {
-    FD_ENTRY(ssize_t, REAL(fgetxattr)(fd, name, value, size), GET_REQUEST);
+    FILE_ENTRY(ssize_t, fd, REAL(fgetxattr)(fd, name, value, size),
+               run_on_file(file, &(struct request){GET_REQUEST}));
 }
 
 ssize_t listxattr(const char *path, char *list, size_t size)
 {
-    PATH_ENTRY(ssize_t, true, REAL(listxattr)(path, list, size), LIST_REQUEST);
+    PATH_ENTRY(ssize_t, AT_FDCWD, path, LINK_AT_END, REAL(listxattr)(path, list, size),
+               run_on_path(&resolved, true, &(struct request){LIST_REQUEST}));
 }
 
 ssize_t llistxattr(const char *path, char *list, size_t size)
 {
-    PATH_ENTRY(ssize_t, false, REAL(llistxattr)(path, list, size), LIST_REQUEST);
+    PATH_ENTRY(ssize_t, AT_FDCWD, path, LINK_BY_SLASH, REAL(llistxattr)(path, list, size),
+               run_on_path(&resolved, false, &(struct request){LIST_REQUEST}));
 }
 
 ssize_t flistxattr(int fd, char *list, size_t size)
 {
-    FD_ENTRY(ssize_t, REAL(flistxattr)(fd, list, size), LIST_REQUEST);
+    FILE_ENTRY(ssize_t, fd, REAL(flistxattr)(fd, list, size),
+               run_on_file(file, &(struct request){LIST_REQUEST}));
 }
 
 int setxattr(const char *path, const char *name, const void *value, size_t size, int flags)
 {
-    PATH_ENTRY(int, true, REAL(setxattr)(path, name, value, size, flags), SET_REQUEST);
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_AT_END, REAL(setxattr)(path, name, value, size, flags),
+               run_on_path(&resolved, true, &(struct request){SET_REQUEST}));
 }
 
 int lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags)
 {
-    PATH_ENTRY(int, false, REAL(lsetxattr)(path, name, value, size, flags), SET_REQUEST);
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_BY_SLASH, REAL(lsetxattr)(path, name, value, size, flags),
+               run_on_path(&resolved, false, &(struct request){SET_REQUEST}));
 }
 
 int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
 {
-    FD_ENTRY(int, REAL(fsetxattr)(fd, name, value, size, flags), SET_REQUEST);
+    FILE_ENTRY(int, fd, REAL(fsetxattr)(fd, name, value, size, flags),
+               run_on_file(file, &(struct request){SET_REQUEST}));
 }
 
 int removexattr(const char *path, const char *name)
 {
-    PATH_ENTRY(int, true, REAL(removexattr)(path, name), REMOVE_REQUEST);
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_AT_END, REAL(removexattr)(path, name),
+               run_on_path(&resolved, true, &(struct request){REMOVE_REQUEST}));
 }
 
 int lremovexattr(const char *path, const char *name)
 {
-    PATH_ENTRY(int, false, REAL(lremovexattr)(path, name), REMOVE_REQUEST);
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_BY_SLASH, REAL(lremovexattr)(path, name),
+               run_on_path(&resolved, false, &(struct request){REMOVE_REQUEST}));
 }
 
 int fremovexattr(int fd, const char *name)
 {
-    FD_ENTRY(int, REAL(fremovexattr)(fd, name), REMOVE_REQUEST);
+    FILE_ENTRY(int, fd, REAL(fremovexattr)(fd, name),
+               run_on_file(file, &(struct request){REMOVE_REQUEST}));
 }

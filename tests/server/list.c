@@ -95,22 +95,11 @@ out:
     return error;
 }
 
-static void add_name(struct listing *listing, struct buf *out, const char *element,
-                     const char *name)
-{
-    buf_printf(out, "<%s>", element);
-    if (listing->url_encoded)
-        encode_listing(out, name);
-    else
-        xml_escape(out, name);
-    buf_printf(out, "</%s>", element);
-}
-
 static void emit_object(struct listing *listing, const struct object *object)
 {
     struct buf *out = &listing->contents;
     buf_add(out, "<Contents>");
-    add_name(listing, out, "Key", object->key);
+    xml_element_key(out, "Key", object->key, listing->url_encoded);
     xml_element_date(out, "LastModified", object->modified);
     xml_element_etag(out, object->etag);
     if (object->checksum_kind) {
@@ -164,7 +153,7 @@ static struct index_node *emit(struct listing *listing, const struct index *inde
     }
     buf_append(&listing->last, key, common);
     buf_add(&listing->prefixes, "<CommonPrefixes>");
-    add_name(listing, &listing->prefixes, "Prefix", listing->last.data);
+    xml_element_key(&listing->prefixes, "Prefix", listing->last.data, listing->url_encoded);
     buf_add(&listing->prefixes, "</CommonPrefixes>");
     char behind[STORE_KEY_MAX_BYTES + 1];
     memcpy(behind, listing->last.data, common + 1);
@@ -249,14 +238,14 @@ static void write_next(struct listing *listing, struct buf *out)
         if (token)
             xml_element(out, "ContinuationToken", token);
         if (start_after)
-            add_name(listing, out, "StartAfter", start_after);
+            xml_element_key(out, "StartAfter", start_after, listing->url_encoded);
         if (listing->truncated)
             write_token(out, listing);
     } else {
         const char *marker = request_query(request, "marker");
-        add_name(listing, out, "Marker", marker ? marker : "");
+        xml_element_key(out, "Marker", marker ? marker : "", listing->url_encoded);
         if (listing->truncated && *listing->delimiter)
-            add_name(listing, out, "NextMarker", listing->last.data);
+            xml_element_key(out, "NextMarker", listing->last.data, listing->url_encoded);
     }
 }
 
@@ -265,9 +254,9 @@ static void write_result(struct listing *listing)
     struct buf *out = &listing->request->answer.text;
     buf_add(out, XML_HEADER "<ListBucketResult" XML_NAMESPACE ">");
     xml_element(out, "Name", listing->request->bucket);
-    add_name(listing, out, "Prefix", listing->prefix);
+    xml_element_key(out, "Prefix", listing->prefix, listing->url_encoded);
     if (*listing->delimiter)
-        add_name(listing, out, "Delimiter", listing->delimiter);
+        xml_element_key(out, "Delimiter", listing->delimiter, listing->url_encoded);
     if (listing->url_encoded)
         xml_element(out, "EncodingType", "url");
     xml_element_u64(out, "MaxKeys", listing->max_keys);

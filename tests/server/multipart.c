@@ -142,16 +142,13 @@ enum s3_error multipart_part_run(struct request *request)
 enum s3_error multipart_abort_run(struct request *request)
 {
     struct store *store = &request->server->store;
-    enum s3_error error = S3_NoSuchBucket;
+    struct upload *upload;
     store_write_lock(store);
     struct bucket *bucket = store_bucket(store, request->bucket);
-    if (bucket) {
-        struct upload *upload =
-            upload_find(bucket, request_query(request, "uploadId"), request->key);
-        error = upload && !upload->completed ? S3_OK : S3_NoSuchUpload;
-        if (!error)
-            upload_remove(bucket, upload);
-    }
+    enum s3_error error =
+        upload_find_open(bucket, request_query(request, "uploadId"), request->key, &upload);
+    if (!error)
+        upload_remove(bucket, upload);
     store_unlock(store);
     if (!error)
         answer_empty(request, 204);

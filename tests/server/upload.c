@@ -66,6 +66,18 @@ struct upload *upload_find(struct bucket *bucket, const char *id, const char *ke
     return NULL;
 }
 
+enum s3_error upload_find_open(struct bucket *bucket, const char *id, const char *key,
+                               struct upload **ret_upload)
+{
+    struct upload *upload = bucket ? upload_find(bucket, id, key) : NULL;
+    if (!bucket)
+        return S3_NoSuchBucket;
+    if (!upload || upload->completed)
+        return S3_NoSuchUpload;
+    *ret_upload = upload;
+    return S3_OK;
+}
+
 void upload_remove(struct bucket *bucket, struct upload *upload)
 {
     struct upload **at = &bucket->uploads;
@@ -138,27 +150,21 @@ int upload_set_part(struct upload *upload, const struct part *part)
 enum s3_error upload_put_part(struct store *store, const char *bucket_name, const char *id,
                               const char *key, const struct part *part)
 {
-    struct bucket *bucket = store_bucket(store, bucket_name);
-    struct upload *upload = bucket ? upload_find(bucket, id, key) : NULL;
-    if (!bucket)
-        return S3_NoSuchBucket;
-    if (!upload || upload->completed)
-        return S3_NoSuchUpload;
+    struct upload *upload;
+    enum s3_error error = upload_find_open(store_bucket(store, bucket_name), id, key, &upload);
+    if (error)
+        return error;
     return upload_set_part(upload, part) ? S3_InternalError : S3_OK;
 }
 
 enum s3_error upload_wanted_checksum(struct store *store, const char *bucket_name, const char *id,
                                      const char *key, enum checksum_kind *ret_kind)
 {
-    enum s3_error error = S3_NoSuchBucket;
+    struct upload *upload;
     store_read_lock(store);
-    struct bucket *bucket = store_bucket(store, bucket_name);
-    if (bucket) {
-        const struct upload *upload = upload_find(bucket, id, key);
-        error = upload && !upload->completed ? S3_OK : S3_NoSuchUpload;
-        if (!error)
-            *ret_kind = upload->checksum_kind;
-    }
+    enum s3_error error = upload_find_open(store_bucket(store, bucket_name), id, key, &upload);
+    if (!error)
+        *ret_kind = upload->checksum_kind;
     store_unlock(store);
     return error;
 }

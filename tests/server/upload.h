@@ -45,6 +45,9 @@ void upload_free_all(struct bucket *bucket);
 void upload_insert(struct bucket *bucket, struct upload *upload);
 /* The upload of that id and key, completed ones included; or NULL. */
 struct upload *upload_find(struct bucket *bucket, const char *id, const char *key);
+/* The same for one that is not completed; bucket may be NULL. */
+enum s3_error upload_find_open(struct bucket *bucket, const char *id, const char *key,
+                               struct upload **ret_upload);
 void upload_remove(struct bucket *bucket, struct upload *upload); /* and frees it */
 /* Frees the parts, keeps the id; the oldest completed ones are dropped beyond some number. */
 void upload_mark_completed(struct bucket *bucket, struct upload *upload, const char *etag);

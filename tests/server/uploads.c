@@ -78,16 +78,13 @@ enum s3_error uploads_parts_run(struct request *request)
         return S3_InvalidArgument;
     if (max > MAX_ENTRIES)
         max = MAX_ENTRIES;
-    enum s3_error error = S3_NoSuchBucket;
+    struct upload *upload;
     store_read_lock(store);
     struct bucket *bucket = store_bucket(store, request->bucket);
-    if (bucket) {
-        const struct upload *upload =
-            upload_find(bucket, request_query(request, "uploadId"), request->key);
-        error = upload && !upload->completed ? S3_OK : S3_NoSuchUpload;
-        if (!error)
-            write_parts(request, upload, marker, max);
-    }
+    enum s3_error error =
+        upload_find_open(bucket, request_query(request, "uploadId"), request->key, &upload);
+    if (!error)
+        write_parts(request, upload, marker, max);
     store_unlock(store);
     if (!error)
         answer_xml(request, 200);
@@ -100,22 +97,11 @@ struct upload_listing {
     uint64_t max;
 };
 
-static void add_name(const struct upload_listing *listing, struct buf *out, const char *element,
-                     const char *name)
-{
-    buf_printf(out, "<%s>", element);
-    if (listing->url_encoded)
-        encode_listing(out, name);
-    else
-        xml_escape(out, name);
-    buf_printf(out, "</%s>", element);
-}
-
 static void write_upload(const struct upload_listing *listing, struct buf *out,
                          const struct upload *upload)
 {
     buf_add(out, "<Upload>");
-    add_name(listing, out, "Key", upload->key);
+    xml_element_key(out, "Key", upload->key, listing->url_encoded);
     xml_element(out, "UploadId", upload->id);
     xml_element(out, "StorageClass", "STANDARD");
     xml_element_date(out, "Initiated", upload->started);
@@ -182,7 +168,7 @@ static void write_uploads(struct request *request, const struct bucket *bucket,
             buf_append(&common, upload->key,
                        (size_t)(found - upload->key) + strlen(listing->delimiter));
             buf_add(out, "<CommonPrefixes>");
-            add_name(listing, out, "Prefix", common.data);
+            xml_element_key(out, "Prefix", common.data, listing->url_encoded);
             buf_add(out, "</CommonPrefixes>");
         } else {
             write_upload(listing, out, upload);
@@ -191,7 +177,8 @@ static void write_uploads(struct request *request, const struct bucket *bucket,
         count++;
     }
     if (truncated && last) {
-        add_name(listing, out, "NextKeyMarker", common.length ? common.data : last->key);
+        xml_element_key(out, "NextKeyMarker", common.length ? common.data : last->key,
+                        listing->url_encoded);
         xml_element(out, "NextUploadIdMarker", common.length ? "" : last->id);
     }
     xml_element_bool(out, "IsTruncated", truncated && last);
@@ -221,11 +208,11 @@ enum s3_error uploads_list_run(struct request *request)
         listing.max = MAX_ENTRIES;
     buf_add(out, XML_HEADER "<ListMultipartUploadsResult" XML_NAMESPACE ">");
     xml_element(out, "Bucket", request->bucket);
-    add_name(&listing, out, "KeyMarker", listing.key_marker);
+    xml_element_key(out, "KeyMarker", listing.key_marker, listing.url_encoded);
     xml_element(out, "UploadIdMarker", listing.id_marker);
-    add_name(&listing, out, "Prefix", listing.prefix);
+    xml_element_key(out, "Prefix", listing.prefix, listing.url_encoded);
     if (*listing.delimiter)
-        add_name(&listing, out, "Delimiter", listing.delimiter);
+        xml_element_key(out, "Delimiter", listing.delimiter, listing.url_encoded);
     if (listing.url_encoded)
         xml_element(out, "EncodingType", "url");
     xml_element_u64(out, "MaxUploads", listing.max);

@@ -36,6 +36,16 @@ void xml_element(struct buf *out, const char *name, const char *text)
     buf_printf(out, "</%s>", name);
 }
 
+void xml_element_key(struct buf *out, const char *name, const char *key, bool url_encoded)
+{
+    buf_printf(out, "<%s>", name);
+    if (url_encoded)
+        encode_listing(out, key);
+    else
+        xml_escape(out, key);
+    buf_printf(out, "</%s>", name);
+}
+
 void xml_element_u64(struct buf *out, const char *name, uint64_t value)
 {
     buf_printf(out, "<%s>%llu</%s>", name, (unsigned long long)value, name);

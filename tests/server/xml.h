@@ -17,6 +17,8 @@
 /* Escapes; control characters become references as S3 sends them, well-formed or not. */
 void xml_escape(struct buf *out, const char *text);
 void xml_element(struct buf *out, const char *name, const char *text);
+/* An object's name or a part of one, percent-encoded when the client asked for that. */
+void xml_element_key(struct buf *out, const char *name, const char *key, bool url_encoded);
 void xml_element_u64(struct buf *out, const char *name, uint64_t value);
 void xml_element_bool(struct buf *out, const char *name, bool value);
 void xml_element_date(struct buf *out, const char *name, time_t when);
