@@ -440,8 +440,11 @@ S3DLIO_API int s3dlio_removexattr(const char *uri, const char *name,
  * processes of this user on this machine that use its endpoint; nothing is sent to the store. The descriptor is the
  * engine's: lock it, hand it to fork, and close it by s3dlio_lock_close only. Byte 0 is used to know
  * who has it open, so a lock of an object's byte N is put on byte N + 1. -ENOLCK where processes have
- * no directory to meet in. */
-S3DLIO_API int s3dlio_lock_open(const char *uri, int *ret_fd, struct s3dlio_error *ret_error);
+ * no directory to meet in. `keeps_locks`: this process has fcntl locks there already, which go when any
+ * of its descriptors of the file is closed; then the number is the lowest free one, else out of the
+ * way. */
+S3DLIO_API int s3dlio_lock_open(const char *uri, bool keeps_locks, int *ret_fd,
+                                struct s3dlio_error *ret_error);
 /* `uri` as given to open when no other process has this descriptor from a fork: then the file goes
  * with its last user. NULL otherwise. */
 S3DLIO_API void s3dlio_lock_close(int fd, const char *uri);

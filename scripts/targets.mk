@@ -9,7 +9,7 @@ ONLY ?=
 TOTALS ?=
 
 CONTRACT := $(if $(CONTRACT_SRC),$(B)/contract)
-SUITES   := unit server contract preload bats $(if $(wildcard tests/python/test_*.py),python)
+SUITES   := unit server contract preload preload-real bats $(if $(wildcard tests/python/test_*.py),python)
 PROGRAMS := $(SHIM) $(ENGINE) $(CLI) $(SERVER) $(UNITS) $(CONTRACT) $(PRELOADS)
 
 # Inside a parallel make the sub-make shares its jobs, otherwise it gets JOBS of its own.
@@ -22,7 +22,7 @@ GET_SERVERS = scripts/servers install versitygw minio || [ $$? -eq 3 ]
 # Preload tests pass NULL where libc declares nonnull, to see EFAULT; that is no mistake of theirs.
 $(call obj,$(PRELOAD_SRC)): CFLAGS_ALL += $(if $(findstring undefined,$(SAN)),-fno-sanitize=nonnull-attribute)
 
-.PHONY: quickstart bootstrap check check-unit check-server check-contract check-preload check-bats \
+.PHONY: quickstart bootstrap check check-unit check-server check-contract check-preload check-preload-real check-bats \
         check-python check-fresh format install clean
 
 quickstart: ## everything from nothing: install, build, serve a bucket, train from it
@@ -59,6 +59,12 @@ check-preload: ## test calls of C programs under the shim
 	$(Q)scripts/bootstrap build test
 	$(Q)$(SUBMAKE) $(SHIM) $(ENGINE) $(SERVER) $(PRELOADS)
 	$(Q)$(RUN_SUITES) preload
+
+check-preload-real: ## the same calls against servers that are not ours
+	$(Q)scripts/bootstrap build test servers
+	$(Q)$(SUBMAKE) $(SHIM) $(ENGINE) $(PRELOADS)
+	$(Q)$(GET_SERVERS)
+	$(Q)$(RUN_SUITES) preload-real
 
 check-bats: ## test whole programs under the shim against a local directory
 	$(Q)scripts/bootstrap build test

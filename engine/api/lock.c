@@ -2,7 +2,8 @@
 #include "api/api.h"
 #include "core/lock_file.h"
 
-int s3dlio_lock_open(const char *uri_text, int *ret_fd, struct s3dlio_error *ret_error)
+int s3dlio_lock_open(const char *uri_text, bool keeps_locks, int *ret_fd,
+                     struct s3dlio_error *ret_error)
 {
     struct api api;
     struct uri uri;
@@ -11,7 +12,7 @@ int s3dlio_lock_open(const char *uri_text, int *ret_fd, struct s3dlio_error *ret
     if (!result)
         result = engine_store(api.engine, uri.scheme, &store, &api.error);
     if (!result)
-        result = lock_file_open(store, &uri, ret_fd, &api.error);
+        result = lock_file_open(store, &uri, keeps_locks, ret_fd, &api.error);
     return (int)api_leave(&api, result);
 }
 

@@ -57,7 +57,7 @@ static int use_byte(int fd, short type, int command)
 }
 
 /* 1 with the file in use, 0 when somebody is removing it or has just done so, or -errno. */
-static int open_used(int place, const char *name, int *ret_fd)
+static int open_used(int place, const char *name, bool keeps_locks, int *ret_fd)
 {
     int fd = openat(place, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     struct stat st;
@@ -70,7 +70,7 @@ static int open_used(int place, const char *name, int *ret_fd)
     else if (!result)
         result = fstat(fd, &st) < 0 ? -errno : st.st_nlink > 0;
     if (result == 1) {
-        fd = fd_adopt(fd);
+        fd = keeps_locks ? fd_adopt_here(fd) : fd_adopt(fd);
         if (fd < 0)
             return fd;
         *ret_fd = fd;
@@ -80,7 +80,8 @@ static int open_used(int place, const char *name, int *ret_fd)
     return result;
 }
 
-int lock_file_open(struct store *store, const struct uri *uri, int *ret_fd, struct error *err)
+int lock_file_open(struct store *store, const struct uri *uri, bool keeps_locks, int *ret_fd,
+                   struct error *err)
 {
     char name[NAME_BYTES];
     int place = place_open(), result = 0;
@@ -89,7 +90,7 @@ int lock_file_open(struct store *store, const struct uri *uri, int *ret_fd, stru
     for (unsigned tries = 0; place >= 0 && result == 0 && tries < TRIES_MAX; tries++) {
         if (tries)
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        result = open_used(place, name, ret_fd);
+        result = open_used(place, name, keeps_locks, ret_fd);
     }
     if (place >= 0)
         close(place);

@@ -41,21 +41,27 @@ int fd_adopt(int fd)
     if (fd < 0)
         return fd;
     high = fcntl(fd, F_DUPFD_CLOEXEC, fd_base());
-    if (high >= 0) {
-        close(fd);
-        fd = high;
-    } else if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0) {
-        int saved = errno;
+    if (high < 0)
+        return fd_adopt_here(fd);
+    close(fd);
+    return fd_adopt_here(high);
+}
 
+int fd_adopt_here(int fd)
+{
+    int result = fd;
+
+    if (fd < 0)
+        return fd;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        result = -errno;
+    else if (fd >= FD_NUMBERS)
+        result = -EMFILE;
+    if (result < 0)
         close(fd);
-        return -saved;
-    }
-    if (fd >= FD_NUMBERS) {
-        close(fd);
-        return -EMFILE;
-    }
-    fd_register(fd);
-    return fd;
+    else
+        fd_register(fd);
+    return result;
 }
 
 void fd_close(int fd)

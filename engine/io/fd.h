@@ -11,6 +11,8 @@
  * sets close-on-exec, registers it. Returns the number it now has, or -errno (fd is closed then).
  * A negative fd is returned as it is, so that calls can be nested around -errno. */
 int fd_adopt(int fd);
+/* The same, at the number that it has. */
+int fd_adopt_here(int fd);
 /* Unregisters and closes. -1 is ignored. */
 void fd_close(int fd);
 

@@ -23,6 +23,32 @@
 /* This process has taken fcntl locks; until then closing needs no look at them. */
 static _Atomic bool has_process_locks;
 
+struct search {
+    const char *path;
+    int lock_fd; /* -1: none found */
+};
+
+static void same_object(int fd, struct file *file, void *arg)
+{
+    struct search *search = arg;
+    int lock_fd = atomic_load(&file->lock_fd) - 1;
+    if (lock_fd >= 0 && !strcmp(file->path, search->path))
+        search->lock_fd = lock_fd;
+}
+
+/* Of another description of this process; -1: none has been asked for a lock. */
+static int lock_fd_of_object(const struct file *file)
+{
+    struct search search = {.path = file->path, .lock_fd = -1};
+    file_each(same_object, &search);
+    return search.lock_fd;
+}
+
+static bool may_have_process_locks(void)
+{
+    return atomic_load_explicit(&has_process_locks, memory_order_relaxed);
+}
+
 static int lock_fd_of(struct file *file)
 {
     int fd = atomic_load(&file->lock_fd) - 1;
@@ -32,7 +58,8 @@ static int lock_fd_of(struct file *file)
     fd = atomic_load(&file->lock_fd) - 1;
     if (fd < 0) {
         struct s3dlio_error error = {0};
-        int result = engine_call(lock_open)(file->uri, &fd, &error);
+        bool keeps_locks = may_have_process_locks() && lock_fd_of_object(file) >= 0;
+        int result = engine_call(lock_open)(file->uri, keeps_locks, &fd, &error);
         if (result < 0) {
             report_error(&error);
             fd = result;
@@ -114,32 +141,18 @@ int lock_fcntl(struct file *file, int command, struct flock *lock)
     return 0;
 }
 
-struct search {
-    const char *path;
-    int lock_fd; /* -1: none found */
-};
-
-static void same_object(int fd, struct file *file, void *arg)
-{
-    struct search *search = arg;
-    int lock_fd = atomic_load(&file->lock_fd) - 1;
-    if (lock_fd >= 0 && !strcmp(file->path, search->path))
-        search->lock_fd = lock_fd;
-}
-
 /* The lock may have been taken through another description; if none has the lock file open, this
  * process has no lock on the object. */
 void lock_descriptor_closed(struct file *file)
 {
-    if (likely(!atomic_load_explicit(&has_process_locks, memory_order_relaxed)))
+    if (likely(!may_have_process_locks()))
         return;
-    struct search search = {.path = file->path, .lock_fd = atomic_load(&file->lock_fd) - 1};
-    if (search.lock_fd < 0)
-        file_each(same_object, &search);
+    int saved = errno, fd = atomic_load(&file->lock_fd) - 1;
+    if (fd < 0)
+        fd = lock_fd_of_object(file);
     struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = 1};
-    int saved = errno;
-    if (search.lock_fd >= 0)
-        REAL(fcntl)(search.lock_fd, F_SETLK, &all);
+    if (fd >= 0)
+        REAL(fcntl)(fd, F_SETLK, &all);
     errno = saved;
 }
 

@@ -209,6 +209,21 @@ static void ofd_locks_are_the_descriptions(void **state)
     close(b);
 }
 
+static void both_kinds_in_one_process(void **state)
+{
+    struct flock lock = range(F_WRLCK, SEEK_SET, 0, 0);
+    int exclusive = LOCK_EX, fd = data_open(O_RDWR), other = data_open(O_RDWR);
+    assert_int_equal(set(fd, F_SETLK, lock), 0);
+    assert_int_equal(flock(other, LOCK_EX), 0);
+    assert_int_equal(in_child(try_range, &lock), EAGAIN);
+    assert_int_equal(in_child(try_flock, &exclusive), EWOULDBLOCK);
+    close(fd);
+    assert_int_equal(in_child(try_range, &lock), 0);
+    assert_int_equal(in_child(try_flock, &exclusive), EWOULDBLOCK);
+    close(other);
+    assert_int_equal(in_child(try_flock, &exclusive), 0);
+}
+
 static int try_lockf(void *arg)
 {
     int fd = open(data, O_RDWR);
@@ -241,6 +256,7 @@ static void waits_until_it_is_free(void **state)
         assert_int_equal(kind ? set(fd, F_SETLK, lock) : flock(fd, LOCK_EX), 0);
         pid_t pid = fork();
         if (!pid) {
+            alarm(60);
             close(fd); /* its flock is not ours to keep */
             int own = open(data, O_RDWR);
             if (write(told[1], "w", 1) != 1)
@@ -277,6 +293,7 @@ static void a_death_releases(void **state)
         if (fcntl(fd, F_SETLK, &lock) < 0 || flock(again, LOCK_EX) < 0 ||
             write(told[1], "x", 1) != 1)
             _exit(1);
+        alarm(60); /* not for ever, should the test fail */
         for (;;)
             pause();
     }
@@ -316,6 +333,7 @@ int main(void)
         cmocka_unit_test(ranges_between_processes),
         cmocka_unit_test(getlk_names_the_holder),
         cmocka_unit_test(any_close_drops_them),
+        cmocka_unit_test(both_kinds_in_one_process),
         cmocka_unit_test(ofd_locks_are_the_descriptions),
         cmocka_unit_test(lockf_locks_from_the_offset),
         cmocka_unit_test(waits_until_it_is_free),

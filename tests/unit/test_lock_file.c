@@ -46,7 +46,7 @@ static int lock_open_at(struct store *store, const struct uri *uri)
 {
     struct error err = {0};
     int fd = -1;
-    assert_int_equal(lock_file_open(store, uri, &fd, &err), 0);
+    assert_int_equal(lock_file_open(store, uri, false, &fd, &err), 0);
     assert_true(fd_owned(fd));
     return fd;
 }
@@ -157,7 +157,7 @@ static void a_place_that_others_can_write(void **state)
     char place[256];
     snprintf(place, sizeof place, "%s/s3dlio", getenv("XDG_RUNTIME_DIR"));
     assert_int_equal(chmod(place, 0777), 0); /* others could write: not taken; /dev/shm is */
-    assert_int_equal(lock_file_open(stores, &object, &fd, &err), 0);
+    assert_int_equal(lock_file_open(stores, &object, false, &fd, &err), 0);
     lock_file_close(stores, fd, &object);
     assert_int_equal(chmod(place, 0700), 0);
 }
