@@ -178,6 +178,8 @@ enum {
     S3DLIO_WRITE_UNNAMED = 4,   /* drafts from nothing: as O_TMPFILE. The URI stands for no name (its
                                  * bucket does count): nothing is looked up or stored, publish and
                                  * close give 0 and send nothing, until s3dlio_draft_rename */
+    S3DLIO_WRITE_SOUGHT = 8,    /* the caller has just found nothing of the name: with EXCLUSIVE it is
+                                 * not looked for at open, only at close */
 };
 
 struct s3dlio_write_options {

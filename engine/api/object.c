@@ -81,6 +81,7 @@ int s3dlio_writer_open(const char *uri_text, const struct s3dlio_write_options *
                    .content_type = options ? options->content_type : NULL,
                    .attr = &attr},
         .append = options && options->flags & S3DLIO_WRITE_APPEND,
+        .sought = options && options->flags & S3DLIO_WRITE_SOUGHT,
         .size_hint_bytes = options ? options->size_hint_bytes : 0,
     };
     struct writer *writer;

@@ -80,6 +80,8 @@ static int find_base(struct engine *engine, const struct uri *uri,
 
     if (options->unnamed)
         return options->keep ? error_set(err, ERROR_INVALID, "a version without a name") : 0;
+    if (options->exclusive && options->sought && !options->keep)
+        return 0;
     if (options->exclusive) {
         r = names_lookup(engine, uri, limits, &attr, err);
         if (r == 0)

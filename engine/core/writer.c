@@ -224,7 +224,9 @@ static int check_name(struct engine *engine, const struct uri *uri,
 
     if (key_length == 0 || uri->key[key_length - 1] == '/')
         return error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
-    return options->upload.exclusive ? check_absent(engine, uri, limits, err) : 0;
+    if (!options->upload.exclusive || options->sought)
+        return 0;
+    return check_absent(engine, uri, limits, err);
 }
 
 int writer_open(struct engine *engine, const struct uri *uri, const struct writer_options *options,

@@ -24,10 +24,11 @@ struct writer;
 struct writer_options {
     struct upload_options upload; /* what a base brings is added by the writer */
     bool append;                  /* behind what is there, if something is */
+    bool sought;                  /* the caller has looked: not looked for at open */
     uint64_t size_hint_bytes;     /* 0: unknown */
 };
 
-/* With upload.exclusive: -EEXIST when something of the name exists now. */
+/* With upload.exclusive: -EEXIST when something of the name exists now, unless it was sought. */
 int writer_open(struct engine *engine, const struct uri *uri, const struct writer_options *options,
                 const struct limits *limits, struct writer **ret_writer, struct error *err);
 ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,

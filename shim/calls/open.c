@@ -113,6 +113,7 @@ static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
         ret_options->gid = old->gid;
         *ret_attr = *old;
     } else {
+        ret_options->flags |= S3DLIO_WRITE_SOUGHT; /* by writer_target */
         /* 0666 less the first umask is what a reader assumes anyway; anything else travels with the
          * object. */
         if (ret_options->mode != (0666 & ~start_umask()))

@@ -32,6 +32,14 @@ setup_file() { serve_data; }
     same 'set -o noclobber; echo x >{}/text/short.txt; echo $?; cat {}/text/short.txt'
 }
 
+# Without a memory for names: what the directory and the name are asked for, and the put.
+@test "requests: a new file is looked for once" {
+    local before
+    before=$(requests)
+    shim S3DLIO_META_TTL_MS=0 python3 -c "open('$VIRTUAL/text/sought', 'x').write('x')"
+    [[ $(($(requests) - before)) -le 4 ]] || explain "$(($(requests) - before)) requests"
+}
+
 @test "subshells write to one output, which is uploaded once" {
     same '( echo a; (echo b); echo c ) >{}/nested && cat {}/nested'
     same '{ echo a; (echo b; (echo c)) ; echo d; } >>{}/nested && cat {}/nested'

@@ -522,6 +522,32 @@ static void test_creating_in_a_directory_of_others(void **state)
     assert_int_equal(requests(), 50 + 2);
 }
 
+/* Who has looked says so: the name is not looked for again, and the store decides in the end. */
+static void test_creating_what_was_sought(void **state)
+{
+    struct s3dlio_write_options options = {.flags = S3DLIO_WRITE_EXCLUSIVE | S3DLIO_WRITE_SOUGHT};
+    struct s3dlio_writer *writer;
+    struct s3dlio_draft *draft;
+
+    plant_many(B "sought/%04u", 1500);
+    requests();
+    assert_int_equal(core_run_type(B "sought/a.bin"), -ENOENT);
+    assert_int_equal(requests(), 3); /* the object, its directory, what begins with the name */
+    assert_int_equal(s3dlio_writer_open(B "sought/a.bin", &options, NULL, &writer, NULL), 0);
+    assert_int_equal(requests(), 0);
+    assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_int_equal(requests(), 1);
+    assert_int_equal(s3dlio_writer_open(B "sought/a.bin", &options, NULL, &writer, NULL), 0);
+    assert_int_equal(s3dlio_writer_write(writer, "y", 1, NULL), 1);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), -EEXIST);
+    requests();
+    assert_int_equal(
+        s3dlio_draft_open(B "sought/b.bin", &options, S3DLIO_DRAFT_EMPTY, NULL, &draft, NULL), 0);
+    assert_int_equal(requests(), 0);
+    s3dlio_draft_abort(draft);
+}
+
 static void test_removing_slowly(void **state)
 {
     char uri[100];
@@ -619,6 +645,7 @@ int main(void)
         cmocka_unit_test_setup(test_who_may_not_list_may_read, clear),
         cmocka_unit_test_setup(test_creating_in_a_new_directory, clear),
         cmocka_unit_test_setup(test_creating_in_a_directory_of_others, clear),
+        cmocka_unit_test_setup(test_creating_what_was_sought, clear),
         cmocka_unit_test_setup(test_removing_slowly, clear),
         cmocka_unit_test_setup(test_own_changes_show_in_the_next_listing, clear),
         cmocka_unit_test_setup(test_changes_of_others_show_after_the_ttl, clear),
