@@ -113,6 +113,8 @@ void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr)
         .mtime = attr->mtime,
         .inode = attr->inode,
     };
+    if (attr->type == ATTR_DIRECTORY && !(attr->has & ATTR_HAS_MTIME))
+        ret_attr->mtime = (struct timespec){.tv_sec = ATTR_DIRECTORY_TIME_S};
     snprintf(ret_attr->etag, sizeof ret_attr->etag, "%s", attr->etag);
 }
 

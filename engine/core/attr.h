@@ -31,6 +31,11 @@ struct attr {
  * without it that has a mode was made by s3fs, which shows all of its metadata. */
 #define ATTR_MARKED "s3dlio-marked"
 
+/* 2000-01-01T00:00:00Z, what directories show for whose time nothing is stored, with or without a
+ * marker: a listing shows none, so that any other would depend on who asks. As rclone shows it; old
+ * enough for make, and not so old that archives (zip: 1980) refuse it. */
+#define ATTR_DIRECTORY_TIME_S INT64_C(946684800)
+
 /* Room for any URI with its NUL. */
 #define ATTR_URI_BYTES (16 + 3 + URI_BUCKET_MAX + 1 + URI_KEY_MAX + 1)
 

@@ -49,12 +49,12 @@ static int look(struct change *change, struct error *err)
     return r;
 }
 
-/* The time that would be lost. */
+/* The time that would be lost: directories show none but a stored one. */
 static int keep_time(struct change *change)
 {
     struct attr attr;
 
-    if (!change->object || store_metadata_get(&change->metadata, "mtime"))
+    if (!change->object || change->is_marker || store_metadata_get(&change->metadata, "mtime"))
         return 0;
     attr_from_object(change->object, change->key, &attr);
     attr.has = ATTR_HAS_MTIME;

@@ -49,8 +49,7 @@ static unsigned check_listing(const char *uri)
         assert_int_equal(alone.mode, listed[i].mode);
         assert_int_equal(alone.size_bytes, listed[i].size_bytes);
         assert_int_equal(alone.inode, listed[i].inode);
-        if (alone.type != S3DLIO_DIRECTORY)
-            assert_int_equal(alone.mtime.tv_sec, listed[i].mtime.tv_sec);
+        assert_int_equal(alone.mtime.tv_sec, listed[i].mtime.tv_sec);
     }
     return count;
 }
@@ -145,6 +144,36 @@ static void test_the_bucket_itself(void **state)
     s3dlio_list_close(list);
 }
 
+static int64_t time_of(const char *uri)
+{
+    struct s3dlio_attr attr;
+
+    assert_int_equal(s3dlio_stat(uri, NULL, &attr, NULL), 0);
+    return attr.mtime.tv_sec;
+}
+
+/* One time for all directories, unless one is stored; however they came to be and are looked at. */
+static void test_times_of_directories(void **state)
+{
+    struct s3dlio_attr mode = {.has = S3DLIO_HAS_MODE, .mode = 0711};
+    struct s3dlio_attr time = {.has = S3DLIO_HAS_MTIME, .mtime = {1000000000, 0}};
+
+    core_run_put(B "t/plain/x", 1);
+    assert_int_equal(s3dlio_mkdir(B "t/made", NULL, NULL, NULL), 0);
+    assert_int_equal(time_of(B "t/made"), 946684800);
+    usleep(21000);
+    assert_int_equal(time_of(B "t/made"), 946684800);
+    assert_int_equal(time_of(B "t/plain"), 946684800);
+    assert_int_equal(time_of("fault://marked"), 946684800);
+    check_listing(B "t");
+    assert_int_equal(s3dlio_set_attr(B "t/made", &mode, NULL, NULL, NULL), 0);
+    assert_int_equal(time_of(B "t/made"), 946684800);
+    assert_int_equal(s3dlio_set_attr(B "t/plain", &time, NULL, NULL, NULL), 0);
+    assert_int_equal(time_of(B "t/plain"), 1000000000);
+    check_listing(B "t");
+    check_listing("fault://marked");
+}
+
 static void test_a_renamed_directory_stays_marked(void **state)
 {
     put_mode(B "r/from/a", 0600);
@@ -233,6 +262,7 @@ int main(void)
         cmocka_unit_test_setup(test_marking_costs_once, core_run_clear_names),
         cmocka_unit_test_setup(test_every_way_to_store_marks, core_run_clear_names),
         cmocka_unit_test_setup(test_the_bucket_itself, core_run_clear_names),
+        cmocka_unit_test_setup(test_times_of_directories, core_run_clear_names),
         cmocka_unit_test_setup(test_a_renamed_directory_stays_marked, core_run_clear_names),
         cmocka_unit_test_setup(test_marks_survive_changes_of_the_directory, core_run_clear_names),
         cmocka_unit_test_setup(test_marked_below_unmarked, core_run_clear_names),
