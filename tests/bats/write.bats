@@ -125,8 +125,9 @@ PY
 }
 
 @test "a write that the server refuses is reported by the program" {
+    echo x >"$BATS_TEST_TMPDIR/short"
     fault 'op=PutObject action=status:403:AccessDenied'
-    refuse ! 's3dlio.*' cp "$VIRTUAL/text/short.txt" "$VIRTUAL/denied"
+    refuse ! 's3dlio.*' cp "$BATS_TEST_TMPDIR/short" "$VIRTUAL/denied"
     fault
     refuse 2 'No such file' ls "$VIRTUAL/denied"
 }
