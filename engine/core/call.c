@@ -204,7 +204,8 @@ void call_name_error(const struct call *call, struct error *err)
     error_set_context(err, store_operation_name(call->request.operation), text);
 }
 
-int call_wait(struct call *call, const struct limits *limits, struct error *err)
+/* Until done or a limit: 0 or -errno, with *err as the request's error. Under the shard's lock. */
+static int wait_for(struct call *call, const struct limits *limits, struct error *err)
 {
     struct limits_wait wait = {.done = is_done, .advance = advance, .arg = call};
     int r = limits_wait(call->request.shard, limits, &wait, err);
@@ -262,7 +263,7 @@ int call_run(struct call *call, const struct limits *limits, struct error *err)
 
     shard_lock(shard);
     call_start(call);
-    r = call_wait(call, limits, err);
+    r = wait_for(call, limits, err);
     shard_unlock(shard);
     return r;
 }
@@ -281,7 +282,7 @@ int call_end(struct call *call, const struct limits *limits, struct error *err)
 
     shard_lock(shard);
     call->deadline_ns = limits->deadline_ns;
-    r = call_wait(call, limits, err);
+    r = wait_for(call, limits, err);
     shard_unlock(shard);
     return r;
 }

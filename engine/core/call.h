@@ -56,8 +56,6 @@ void call_start(struct call *call);
 void call_refuse(struct call *call, const struct error *reason);
 /* Says which request of which object the error is about, unless that is known. */
 void call_name_error(const struct call *call, struct error *err);
-/* Until done or a limit: 0 or -errno, with *err as the request's error. The call is on the heap. */
-int call_wait(struct call *call, const struct limits *limits, struct error *err);
 /* Abandons what is in flight and frees what the answer holds; the struct stays the owner's. */
 void call_fini(struct call *call);
 

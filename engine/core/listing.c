@@ -42,7 +42,6 @@ struct listing {
     bool exact, saw_marker; /* saw_marker: below it in a recursive listing entries may be, too */
     struct listing_ahead *ahead; /* NULL until it is exact */
     int64_t since_ns;            /* when this pass over the directory began */
-    uint64_t skipped;
 
     char open_text[URI_KEY_MAX + 1];
     size_t open_lengths[OPEN_NAMES_MAX];
@@ -185,28 +184,21 @@ static bool is_reachable(const char *name)
 
 /* The name relative to the directory, without the slash of a prefix, into listing->name. False for
  * what is no entry. */
-static bool entry_name(struct listing *listing, const struct store_entry *entry, bool *ret_marker)
+static bool entry_name(struct listing *listing, const struct store_entry *entry)
 {
     size_t prefix_length = strlen(listing->uri.key);
     size_t length = strlen(entry->key);
 
-    *ret_marker = false;
     if (length < prefix_length || length > URI_KEY_MAX + prefix_length)
         return false;
     length -= prefix_length;
-    if (length == 0) {
-        *ret_marker = true;
-        return false;
-    }
-    if (length > URI_KEY_MAX)
+    if (length == 0 || length > URI_KEY_MAX)
         return false;
     memcpy(listing->name, entry->key + prefix_length, length + 1);
     if (entry->is_prefix && listing->name[length - 1] == '/')
         listing->name[length - 1] = '\0';
-    if (prefix_length == 0 && strcmp(listing->name, MARKED_BUCKET_KEY) == 0) {
-        *ret_marker = true;
+    if (prefix_length == 0 && strcmp(listing->name, MARKED_BUCKET_KEY) == 0)
         return false;
-    }
     return is_reachable(listing->name);
 }
 
@@ -264,14 +256,13 @@ static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
     struct attr_cache *cache = listing->engine->attrs;
     char text[ATTR_URI_BYTES];
     struct attr attr;
-    bool marker;
 
     for (size_t i = 0; i < listing->page->count; i++) {
         const struct store_entry *entry = &listing->page->entries[i];
 
         if (entry->key[0] && entry->key[strlen(entry->key) - 1] == '/' && !entry->is_prefix)
             listing->saw_marker = true;
-        if (!entry_name(listing, entry, &marker) || !entry_text(listing, text))
+        if (!entry_name(listing, entry) || !entry_text(listing, text))
             continue;
         if (listing->exact || (listing->recursive && listing->saw_marker)) {
             attr_cache_put_named(cache, text, entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE,
@@ -332,7 +323,6 @@ static void restart(struct listing *listing)
     listing->open_count = 0;
     listing->asked = listing->exact = listing->saw_marker = false;
     listing_ahead_reset(listing->ahead);
-    listing->skipped = 0;
     listing->since_ns = clock_now_ns();
 }
 
@@ -417,7 +407,6 @@ static int next_entry(struct listing *listing, const struct limits *limits,
                       struct listing_entry *ret_entry, struct error *err)
 {
     char text[ATTR_URI_BYTES];
-    bool marker;
     int r;
 
     for (;;) {
@@ -434,10 +423,8 @@ static int next_entry(struct listing *listing, const struct limits *limits,
             continue;
         }
         entry = &listing->page->entries[listing->index++];
-        if (!entry_name(listing, entry, &marker) || !entry_text(listing, text)) {
-            listing->skipped += !marker;
+        if (!entry_name(listing, entry) || !entry_text(listing, text))
             continue;
-        }
         if (!listing->recursive && is_hidden(listing, entry->is_prefix))
             continue;
         ret_entry->name = listing->name;
@@ -482,11 +469,6 @@ int listing_rewind(struct listing *listing, const struct limits *limits, struct 
     }
     turn_give(&listing->turn);
     return r;
-}
-
-uint64_t listing_skipped(const struct listing *listing)
-{
-    return listing->skipped;
 }
 
 void listing_close(struct listing *listing)

@@ -31,7 +31,6 @@ int listing_next(struct listing *listing, const struct limits *limits,
                  struct listing_entry *ret_entry, struct error *err);
 /* Asks the store anew. */
 int listing_rewind(struct listing *listing, const struct limits *limits, struct error *err);
-uint64_t listing_skipped(const struct listing *listing);
 void listing_close(struct listing *listing);
 
 #endif

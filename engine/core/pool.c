@@ -23,11 +23,6 @@ static size_t class_bytes(unsigned class)
     return POOL_SIZE_MIN << class;
 }
 
-size_t pool_capacity(size_t size_bytes)
-{
-    return class_bytes(class_of(size_bytes));
-}
-
 void pool_init(struct pool *pool, const struct budget *budget)
 {
     memset(pool, 0, sizeof *pool);

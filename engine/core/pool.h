@@ -27,8 +27,6 @@ struct pool {
 };
 
 void pool_init(struct pool *pool, const struct budget *budget);
-/* The capacity that a request for `size_bytes` gets. */
-size_t pool_capacity(size_t size_bytes);
 /* NULL without memory. At least size_bytes; pass the same size to pool_put. */
 void *pool_get(struct pool *pool, size_t size_bytes);
 void pool_put(struct pool *pool, void *buffer, size_t size_bytes); /* NULL is fine */

@@ -194,15 +194,6 @@ void reader_registry_remove(struct reader *reader)
     pthread_mutex_unlock(&registry->mutex);
 }
 
-void reader_registry_ref(struct reader *reader)
-{
-    struct reader_registry *registry = registry_of(reader);
-
-    pthread_mutex_lock(&registry->mutex);
-    reader->entry.references++;
-    pthread_mutex_unlock(&registry->mutex);
-}
-
 void reader_registry_release(struct reader *reader)
 {
     struct reader_registry *registry = registry_of(reader);

@@ -55,7 +55,6 @@ int reader_registry_wait(struct reader *reader, const struct limits *limits, str
 /* It, and all other readers of its version at its name, read from there from now on. */
 void reader_registry_serve(struct reader *reader, struct reader_copy *copy);
 /* Whoever works on a reader that is not its own holds a reference. The last one frees it. */
-void reader_registry_ref(struct reader *reader);
 void reader_registry_release(struct reader *reader);
 
 /* ---- for changes -------------------------------------------------------------------------------- */

@@ -38,7 +38,7 @@ static const struct profile_key_row {
     [PROFILE_WEB_IDENTITY] = {"web_identity_token_file", true},
 };
 
-const char *profile_key_name(enum profile_key key)
+static const char *key_name(enum profile_key key)
 {
     return profile_keys[key].name;
 }
@@ -196,7 +196,7 @@ static int keys_of(const struct credential_profile *profile, struct credentials 
     if (!values[PROFILE_ACCESS_KEY] || !values[PROFILE_SECRET_KEY])
         return error_set(
             err, ERROR_ACCESS, "profile %.64s has no %s", profile->name,
-            profile_key_name(values[PROFILE_ACCESS_KEY] ? PROFILE_SECRET_KEY : PROFILE_ACCESS_KEY));
+            key_name(values[PROFILE_ACCESS_KEY] ? PROFILE_SECRET_KEY : PROFILE_ACCESS_KEY));
     snprintf(source, sizeof source, "profile %.40s in %.72s", profile->name, profile->keys_file);
     credentials = credentials_new(&(struct credentials){.access_key = values[PROFILE_ACCESS_KEY],
                                                         .secret_key = values[PROFILE_SECRET_KEY],

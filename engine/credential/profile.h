@@ -34,7 +34,5 @@ struct credential_profile {
 int profile_load(const struct options *options, struct credential_profile *ret_profile,
                  struct error *err);
 void profile_fini(struct credential_profile *profile); /* wipes secrets */
-/* As it is written in the files. */
-const char *profile_key_name(enum profile_key key);
 
 #endif

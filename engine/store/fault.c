@@ -294,7 +294,8 @@ static void fault_abandon(struct store_request *request)
 
 /* ---- the store ------------------------------------------------------------------------------ */
 
-int fault_store_wrap(struct store *inner, struct store **ret_store, struct error *err)
+/* `inner` belongs to the new store from then on. No rules yet. */
+static int wrap(struct store *inner, struct store **ret_store, struct error *err)
 {
     struct fault_store *store = calloc(1, sizeof *store);
 
@@ -339,11 +340,6 @@ uint64_t fault_store_hits(struct store *store)
     return hits;
 }
 
-struct store *fault_store_inner(struct store *store)
-{
-    return fault_store_of(store)->inner;
-}
-
 static void fault_close(struct store *base)
 {
     struct fault_store *store = fault_store_of(base);
@@ -367,7 +363,7 @@ static int open_wrapped(const struct options *options, const char *scheme, struc
     r = ops->open(options, &inner, err);
     if (r < 0 || !inner)
         return r;
-    r = fault_store_wrap(inner, ret_store, err);
+    r = wrap(inner, ret_store, err);
     if (r < 0)
         ops->close(inner);
     return r;

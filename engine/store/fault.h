@@ -27,14 +27,11 @@
 
 #include "store/store.h"
 
-/* Wraps `inner`, which belongs to the new store from then on. No rules yet. */
-int fault_store_wrap(struct store *inner, struct store **ret_store, struct error *err);
 /* Adds rules from a text without store=. Any thread. 0, -EINVAL with *err, -ENOMEM. */
 int fault_store_add(struct store *store, const char *rules, struct error *err);
 /* Drops all rules; requests under way keep what they drew. Any thread. */
 void fault_store_clear(struct store *store);
 /* How many requests a rule has matched and changed. Any thread. */
 uint64_t fault_store_hits(struct store *store);
-struct store *fault_store_inner(struct store *store);
 
 #endif

@@ -42,9 +42,6 @@ int file_draft_publish(struct file_draft *draft, int dir_fd, const char *name,
                        struct store_request *request, struct error *err);
 /* Closes it, and removes it if it was not published. */
 void file_draft_close(struct file_draft *draft);
-/* Locks the directory and compares the file with If-Match of the request. The lock's descriptor
- * (close it to unlock), or -errno with *err. */
-int file_lock_matching(int dir_fd, const char *name, const char *if_match, struct error *err);
 
 /* Names in a directory, "." and ".." left out, directories with a slash behind; sorted bytewise. */
 struct file_names {

@@ -37,7 +37,9 @@ void file_draft_close(struct file_draft *draft)
     draft->fd = -1;
 }
 
-int file_lock_matching(int dir_fd, const char *name, const char *if_match, struct error *err)
+/* Locks the directory and compares the file with If-Match of the request. The lock's descriptor
+ * (close it to unlock), or -errno with *err. */
+static int lock_matching(int dir_fd, const char *name, const char *if_match, struct error *err)
 {
     int lock = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     char etag[STORE_ETAG_MAX];
@@ -107,7 +109,7 @@ int file_draft_publish(struct file_draft *draft, int dir_fd, const char *name,
     struct stat st;
 
     if (request->if_match && request->operation != STORE_COPY) {
-        lock = file_lock_matching(dir_fd, name, request->if_match, err);
+        lock = lock_matching(dir_fd, name, request->if_match, err);
         r = lock < 0 ? lock : 0;
     }
     if (r == 0)
@@ -247,7 +249,7 @@ static int delete_key(struct file_store *store, const struct store_request *requ
     if (dir_fd < 0)
         return file_error(err, -dir_fd, "open the directory");
     if (request->if_match) {
-        lock = file_lock_matching(dir_fd, path.name, request->if_match, err);
+        lock = lock_matching(dir_fd, path.name, request->if_match, err);
         r = lock < 0 ? lock : 0;
     }
     if (r == 0 && unlinkat(dir_fd, path.name, path.is_directory ? AT_REMOVEDIR : 0) < 0 &&

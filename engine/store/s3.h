@@ -174,9 +174,6 @@ extern const struct s3_operation s3_upload_create, s3_upload_part, s3_upload_par
 
 /* Copies an ETag, XML's quotes already undone. 0, or -errno with *err when it is too long. */
 int s3_copy_etag(char ret_etag[STORE_ETAG_MAX], const char *value, struct error *err);
-/* object's attributes out of a head; size_bytes is left alone. 0 or -errno with *err. */
-int s3_read_object(const struct http_head *head, struct store_object *ret_object,
-                   struct error *err);
 /* Escapes text for XML; false when XML cannot hold it. */
 bool s3_xml_escape(struct buffer *out, const char *text, size_t length);
 /* "AAAAAA==" of x-amz-checksum-crc32c; false when it is none. */

@@ -27,7 +27,9 @@ int s3_copy_etag(char ret_etag[STORE_ETAG_MAX], const char *value, struct error 
                      STORE_ETAG_MAX);
 }
 
-int s3_read_object(const struct http_head *head, struct store_object *ret_object, struct error *err)
+/* object's attributes out of a head; size_bytes is left alone. 0 or -errno with *err. */
+static int read_object(const struct http_head *head, struct store_object *ret_object,
+                       struct error *err)
 {
     const char *etag = http_head_get(head, "etag");
     const char *modified = http_head_get(head, "last-modified");
@@ -132,7 +134,7 @@ static int get_head(struct s3_call *call, const struct http_head *head, struct e
     call->body = S3_BODY_SINK;
     request->object_is_range = call->body_limit != request->object.size_bytes;
     request->bytes_received = 0;
-    return s3_read_object(head, &request->object, err);
+    return read_object(head, &request->object, err);
 }
 
 const struct s3_operation s3_get = {.method = "GET", .headers = get_headers, .head = get_head};
@@ -150,7 +152,7 @@ static int head_head(struct s3_call *call, const struct http_head *head, struct 
     if (total < 0)
         return error_set(err, ERROR_PROTOCOL, "HEAD was answered without the object's length");
     request->object.size_bytes = (uint64_t)total;
-    return s3_read_object(head, &request->object, err);
+    return read_object(head, &request->object, err);
 }
 
 const struct s3_operation s3_head = {.method = "HEAD", .headers = get_headers, .head = head_head};

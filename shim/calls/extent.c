@@ -1,5 +1,4 @@
 /* Calls about ranges of a file rather than bytes: sync, size, allocation, advice. */
-#include "shim/calls/extent.h"
 #include "config/options.h"
 #include "shim/calls/content.h"
 #include "shim/calls/entries.h"
@@ -19,7 +18,7 @@ enum { FSYNC_PUBLISH, FSYNC_FLUSH, FSYNC_IGNORE }; /* the order of the words in 
 
 /* Reading files have nothing to sync. What is written so far becomes the object, for others to see;
  * S3DLIO_FSYNC=flush and ignore leave that to close, and tell of errors met so far. */
-int extent_sync(struct file *file)
+static int sync_file(struct file *file)
 {
     if (file->kind == FILE_PATH)
         return -EBADF;
@@ -33,12 +32,12 @@ int extent_sync(struct file *file)
 
 int fsync(int fd)
 {
-    FILE_ENTRY(int, fd, REAL(fsync)(fd), extent_sync(file));
+    FILE_ENTRY(int, fd, REAL(fsync)(fd), sync_file(file));
 }
 
 int fdatasync(int fd)
 {
-    FILE_ENTRY(int, fd, REAL(fdatasync)(fd), extent_sync(file));
+    FILE_ENTRY(int, fd, REAL(fdatasync)(fd), sync_file(file));
 }
 
 int syncfs(int fd)

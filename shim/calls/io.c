@@ -100,7 +100,7 @@ static ssize_t readv_at(struct file *file, const struct iovec *iov, int count, o
     return done;
 }
 
-ssize_t io_readv(struct file *file, const struct iovec *iov, int count)
+static ssize_t readv_now(struct file *file, const struct iovec *iov, int count)
 {
     int locked = arena_lock(file->slot);
     off_t offset = file->slot->offset;
@@ -239,7 +239,7 @@ ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
 
 ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(readv)(fd, iov, count), io_readv(file, iov, count));
+    FILE_ENTRY(ssize_t, fd, REAL(readv)(fd, iov, count), readv_now(file, iov, count));
 }
 
 ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
@@ -253,7 +253,7 @@ ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int fl
     FILE_ENTRY(ssize_t, fd, REAL(preadv2)(fd, iov, count, offset, flags),
                flags & ~(RWF_HIPRI | RWF_NOWAIT) ? -EOPNOTSUPP
                : flags & RWF_NOWAIT              ? -EAGAIN
-               : offset == -1                    ? io_readv(file, iov, count)
+               : offset == -1                    ? readv_now(file, iov, count)
                                                  : readv_at(file, iov, count, offset));
 }
 

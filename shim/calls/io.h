@@ -9,7 +9,6 @@
 
 ssize_t io_read(struct file *file, void *buffer, size_t length);               /* at its offset */
 ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset);
-ssize_t io_readv(struct file *file, const struct iovec *iov, int count);
 ssize_t io_write(struct file *file, const void *buffer, size_t length);        /* at its offset */
 /* At an offset; behind the end when the descriptor appends. */
 ssize_t io_write_at(struct file *file, const void *buffer, size_t length, off_t offset);

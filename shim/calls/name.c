@@ -4,8 +4,6 @@
  * away and POSIX still tells apart (a last component of `.` or `..`, a slash behind a file's name)
  * is looked at here.
  */
-#include "shim/calls/name.h"
-
 #include <string.h>
 #include <sys/random.h>
 
@@ -37,7 +35,7 @@ static int unless_staged(const struct vpath *path, int error)
     return staged_stat(path->path, &attr) ? -error : 0;
 }
 
-int name_mkdir(const struct vpath *path, mode_t mode)
+static int name_mkdir(const struct vpath *path, mode_t mode)
 {
     int result = engine_require();
     if (!result)
@@ -54,7 +52,7 @@ int name_mkdir(const struct vpath *path, mode_t mode)
     return told(path, engine_call(mkdir)(path->uri, &options, NULL, &error), &error);
 }
 
-int name_rmdir(const struct vpath *path)
+static int name_rmdir(const struct vpath *path)
 {
     int result = engine_require();
     struct s3dlio_error error = {0};
@@ -65,7 +63,7 @@ int name_rmdir(const struct vpath *path)
     return result < 0 ? result : told(path, engine_call(rmdir)(path->uri, NULL, &error), &error);
 }
 
-int name_unlink(const struct vpath *path)
+static int name_unlink(const struct vpath *path)
 {
     int result = engine_require();
     if (!result && path->wants_directory) { /* "name/" is a directory's name or nobody's */

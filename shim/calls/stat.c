@@ -30,7 +30,9 @@ static dev_t device_of(const char *path)
     return makedev(0xe5, index + 1);
 }
 
-void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct stat *ret_stat)
+/* What POSIX programs see of an object's attributes: defaults 0644/0755 & ~umask, the caller's ids,
+ * st_blksize, a device number of its own for each mount. */
+static void from_attr(const struct s3dlio_attr *attr, const char *path, struct stat *ret_stat)
 {
     bool is_directory = attr->type == S3DLIO_DIRECTORY, is_link = attr->type == S3DLIO_SYMLINK;
     mode_t bits = attr->has & S3DLIO_HAS_MODE ? attr->mode & 07777
@@ -95,7 +97,7 @@ int stat_path(const struct vpath *path, bool follows, struct stat *ret_stat)
     if (result < 0)
         return result;
     struct stat st;
-    stat_from_attr(&attr, path->path, &st);
+    from_attr(&attr, path->path, &st);
     *ret_stat = st;
     return 0;
 }
@@ -106,7 +108,7 @@ int stat_file(struct file *file, struct stat *ret_stat)
     if (file->staged)
         staged_attr(file->staged, &attr);
     struct stat st;
-    stat_from_attr(&attr, file->path, &st);
+    from_attr(&attr, file->path, &st);
     if (file->staged && file->staged->node->is_discarded)
         st.st_nlink = 0;
     *ret_stat = st;

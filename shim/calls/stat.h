@@ -7,9 +7,6 @@
 #include "shim/file.h"
 #include "shim/path.h"
 
-/* What POSIX programs see of an object's attributes: defaults 0644/0755 & ~umask, the caller's ids,
- * st_blksize, a device number of its own for each mount. */
-void stat_from_attr(const struct s3dlio_attr *attr, const char *path, struct stat *ret_stat);
 int stat_path(const struct vpath *path, bool follows, struct stat *ret_stat);
 int stat_file(struct file *file, struct stat *ret_stat);
 /* Engine attributes of a path, of a link those of the link itself. */

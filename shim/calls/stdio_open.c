@@ -8,7 +8,6 @@
 #include <wchar.h>
 
 #include "shim/calls/link.h"
-#include "shim/calls/name.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stdio.h"
 #include "shim/entry.h"
