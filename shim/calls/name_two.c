@@ -92,7 +92,9 @@ static int rename_directory(const struct two *two, unsigned flags)
 {
     struct s3dlio_attr attr;
     if (staged_stat(two->to.path, &attr))
-        return flags & S3DLIO_RENAME_NOREPLACE ? -EEXIST : -ENOTDIR;
+        return is_below(two->to.path, two->from.path) ? -EINVAL
+               : flags & S3DLIO_RENAME_NOREPLACE      ? -EEXIST
+                                                      : -ENOTDIR;
     if (!is_below(two->to.path, two->from.path) && staged_is_below(two->to.path))
         return flags & S3DLIO_RENAME_NOREPLACE ? -EEXIST : -ENOTEMPTY;
     int result = staged_can_follow(two->from.path);
