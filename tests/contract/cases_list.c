@@ -176,6 +176,8 @@ static void starting_after_the_prefix(void **state)
     assert_class(try_delete("list/n/a"), ERROR_NONE);
     assert_class(try_delete("list/n/b/1"), ERROR_NONE);
     assert_class(try_delete("list/n/b/2"), ERROR_NONE);
+    if (run.traits->has & HAS_REAL_DIRECTORIES)
+        assert_class(try_delete("list/n/b/"), ERROR_NONE);
     assert_class(try_delete("list/n/c"), ERROR_NONE);
     assert_class(try_delete("list/n/"), ERROR_NONE);
 }
