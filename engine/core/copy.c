@@ -281,7 +281,7 @@ static void abort_upload(const struct copying *copying, const char *upload_id)
         call_new(copying->engine, STORE_UPLOAD_ABORT, copying->copy->to, NULL, &ignored);
     struct limits limits;
 
-    limits_begin(&limits, copying->engine->operation_timeout_ns, NULL);
+    limits_begin_within(&limits, copying->engine->operation_timeout_ns);
     if (call) {
         call->request.upload_id = upload_id;
         call_run(call, &limits, &ignored);

@@ -6,6 +6,7 @@
 #include "core/draft.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #include "core/writable.h"
 #include "io/fd.h"
 #include "io/gate.h"
+
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 static int enter_shared(struct draft *draft, const struct limits *limits, struct error *err)
 {
@@ -32,6 +35,16 @@ static int enter_shared(struct draft *draft, const struct limits *limits, struct
     return r;
 }
 
+/* The thread is cancelled in the middle of its call: for whoever comes next it is as if it had died. */
+static void shared_left(struct limits_held *held)
+{
+    struct draft *draft = CONTAINER(held, struct draft, held);
+
+    draft->inside = 0;
+    atomic_store(&draft->shared->turn.owner_died, true);
+    shared_turn_give(&draft->shared->turn);
+}
+
 int draft_enter(struct draft *draft, bool nested, const struct limits *limits, struct error *err)
 {
     int r = turn_take(&draft->turn, nested, limits, err);
@@ -40,8 +53,12 @@ int draft_enter(struct draft *draft, bool nested, const struct limits *limits, s
         return r;
     if (draft->turn.depth == 1)
         draft->inside = 0;
-    if (draft->inside == 0)
+    if (draft->inside == 0) {
         r = enter_shared(draft, limits, err);
+        draft->held.left = shared_left;
+        if (r == 0)
+            limits_hold(&draft->held);
+    }
     if (r < 0) {
         turn_give(&draft->turn);
         return r;
@@ -53,8 +70,10 @@ int draft_enter(struct draft *draft, bool nested, const struct limits *limits, s
 
 void draft_leave(struct draft *draft)
 {
-    if (draft->inside > 0 && --draft->inside == 0)
+    if (draft->inside > 0 && --draft->inside == 0) {
+        limits_let_go(&draft->held);
         shared_turn_give(&draft->shared->turn);
+    }
     turn_give(&draft->turn);
 }
 

@@ -31,6 +31,7 @@ struct draft {
     struct store *store;
     struct turn turn;
     unsigned inside;         /* calls of the thread whose turn it is, one within the other */
+    struct limits_held held; /* the turn among processes, by that thread's call */
     uint64_t generation;     /* of the process that the last call was made in */
     struct extents extents;  /* the shared map, for reading */
     uint64_t counted_bytes;  /* of shared->reserved_bytes, what spool_used of this process has */

@@ -11,7 +11,7 @@
 #define MOMENT_NS (20 * NS_PER_MS) /* after which a flag, a death or a lost wake is noticed */
 
 /* Dangles after a longjmp out of a call, until the thread's next call; nobody looks in between. */
-static _Thread_local const struct limits *current;
+static _Thread_local struct limits *current;
 static atomic_uint_fast64_t last_call_id;
 
 void limits_begin(struct limits *limits, int64_t timeout_ns, const atomic_bool *cancelled)
@@ -20,8 +20,16 @@ void limits_begin(struct limits *limits, int64_t timeout_ns, const atomic_bool *
     limits->cancelled = cancelled;
     limits->call_id = atomic_fetch_add_explicit(&last_call_id, 1, memory_order_relaxed) + 1;
     limits->work = NULL;
+    limits->held = NULL;
+    limits->within = NULL;
     limits->outer = current;
     current = limits;
+}
+
+void limits_begin_within(struct limits *limits, int64_t timeout_ns)
+{
+    limits_begin(limits, timeout_ns, NULL);
+    limits->within = limits->outer;
 }
 
 void limits_end(struct limits *limits)
@@ -34,6 +42,26 @@ const struct limits *limits_current(void)
     return current;
 }
 
+void limits_hold(struct limits_held *held)
+{
+    limits_let_go(held); /* what a call left behind was taken over by the same one */
+    if (!current)
+        return; /* nobody cancels an engine thread */
+    held->next = current->held;
+    current->held = held;
+}
+
+void limits_let_go(struct limits_held *held)
+{
+    struct limits_held **at = current ? &current->held : NULL;
+
+    while (at && *at && *at != held)
+        at = &(*at)->next;
+    if (at && *at)
+        *at = held->next;
+    held->next = NULL;
+}
+
 static bool is_cancelled(const atomic_bool *flag)
 {
     return flag && atomic_load_explicit(flag, memory_order_acquire);
@@ -44,6 +72,7 @@ struct waiting {
     struct shard_waiter waiter;
     const atomic_bool *cancelled;
     struct limits_wait wait;
+    struct limits *call;
 };
 
 static bool waiting_ready(const struct shard_waiter *waiter)
@@ -61,6 +90,26 @@ static bool waiting_advance(struct shard_waiter *waiter)
     return waiting->wait.advance(waiting->wait.arg);
 }
 
+static void give_back_all(struct limits *call)
+{
+    while (call->held) {
+        struct limits_held *held = call->held;
+
+        call->held = held->next;
+        held->left(held);
+    }
+}
+
+static void waiting_unwound(struct shard_waiter *waiter)
+{
+    struct waiting *waiting = waiter->arg;
+    struct limits *call;
+
+    for (call = waiting->call; call; call = call->within)
+        give_back_all(call);
+    free(waiting);
+}
+
 static int explain(const struct limits *limits, int r, struct error *err)
 {
     if (is_cancelled(limits->cancelled))
@@ -74,6 +123,7 @@ int limits_wait(struct shard *shard, const struct limits *limits, const struct l
                 struct error *err)
 {
     uint64_t generation = gate_generation();
+    struct limits *call = current;
     struct waiting *waiting;
     int r;
 
@@ -85,12 +135,14 @@ int limits_wait(struct shard *shard, const struct limits *limits, const struct l
     *waiting = (struct waiting){
         .waiter = {.ready = waiting_ready,
                    .advance = wait->advance ? waiting_advance : NULL,
+                   .unwound = waiting_unwound,
                    .arg = waiting},
         .cancelled = limits->cancelled,
         .wait = *wait,
+        .call = call,
     };
     r = shard_wait(shard, &waiting->waiter, limits->deadline_ns);
-    current = limits; /* a handler that jumped may have left another */
+    current = call; /* a handler that jumped may have left another */
     free(waiting);
     if (generation != gate_generation())
         return error_set(err, ERROR_IO, "the process was forked in the middle of the call");
@@ -101,13 +153,14 @@ int limits_wait_shared(const struct limits *limits, _Atomic uint32_t *word, uint
                        struct error *err)
 {
     uint64_t generation = gate_generation();
+    struct limits *call = current;
 
     if (is_cancelled(limits->cancelled) || clock_now_ns() >= limits->deadline_ns)
         return explain(limits, -ETIMEDOUT, err);
     gate_sleep_begin(0);
     futex_wait_shared(word, value, MOMENT_NS);
     gate_sleep_end(0);
-    current = limits;
+    current = call;
     if (generation != gate_generation())
         return error_set(err, ERROR_IO, "the process was forked in the middle of the call");
     return 0;

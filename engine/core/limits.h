@@ -18,20 +18,37 @@
 #include "base/error.h"
 #include "io/shard.h"
 
+/* What a call holds and others wait for. It is given back by its holder, or by left() when the
+ * holder's thread is cancelled or leaves by pthread_exit in the middle of a wait: on that thread, inside
+ * the gate, no lock held. After a longjmp nobody calls it. The memory is the holder's. */
+struct limits_held {
+    void (*left)(struct limits_held *held);
+    struct limits_held *next; /* held before it by the same call */
+};
+
 struct limits {
     int64_t deadline_ns;
     const atomic_bool *cancelled; /* NULL: cannot be cancelled */
     uint64_t call_id;             /* never used twice in a process */
     void *work;                   /* what the call fills; its owner knows the type */
-    const struct limits *outer;   /* the call of this thread that a signal handler interrupted */
+    struct limits_held *held;     /* the last first */
+    struct limits *outer;         /* the call of this thread that a signal handler interrupted */
+    struct limits *within;        /* the call of this thread that this is a part of; NULL */
 };
 
 /* timeout_ns 0 or less: no deadline. End in reverse order, on the same thread. */
 void limits_begin(struct limits *limits, int64_t timeout_ns, const atomic_bool *cancelled);
+/* For a part of the running call that has a time of its own. */
+void limits_begin_within(struct limits *limits, int64_t timeout_ns);
 void limits_end(struct limits *limits);
 
 /* The call that this thread works for; NULL on engine threads. */
 const struct limits *limits_current(void);
+
+/* By the thread's call, from now on and no longer. To let go of what another call holds, or none, does
+ * nothing. */
+void limits_hold(struct limits_held *held);
+void limits_let_go(struct limits_held *held);
 
 /* What is waited for lives as long as the wait and longer: on the heap, never freed while a wait
  * that was left by longjmp may still be looked at (such an object is leaked instead). */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
@@ -427,6 +428,11 @@ static int try_to_begin(struct reader_change *change, const struct limits *limit
     return r;
 }
 
+static void change_left(struct limits_held *held)
+{
+    reader_change_end((struct reader_change *)((char *)held - offsetof(struct reader_change, held)));
+}
+
 int reader_change_begin(struct engine *engine, const struct reader_change_options *options,
                         const struct limits *limits, struct reader_change **ret_change,
                         struct error *err)
@@ -450,6 +456,8 @@ int reader_change_begin(struct engine *engine, const struct reader_change_option
         free(change);
         return r;
     }
+    change->held.left = change_left;
+    limits_hold(&change->held);
     *ret_change = change;
     return 0;
 }
@@ -460,6 +468,7 @@ void reader_change_end(struct reader_change *change)
 
     if (!change)
         return;
+    limits_let_go(&change->held);
     registry = &change->engine->readers;
     pthread_mutex_lock(&registry->mutex);
     unlink_change(change);

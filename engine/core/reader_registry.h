@@ -8,7 +8,8 @@
  * be told. A change is as short as the deciding request; what takes long comes before its begin.
  *
  * A call that a signal handler makes inside a change of its own thread is not kept out, and is to it
- * as another process's; a change that was left by longjmp ends when its thread begins the next.
+ * as another process's; a change that was left by longjmp ends when its thread begins the next,
+ * one whose thread is cancelled ends there.
  * In a fork child the parent's changes count as ended.
  *
  * Locking: `mutex` is a leaf, taken with or without a shard's lock, never held over a sleep. All

@@ -21,6 +21,7 @@ struct registry_name {
 
 struct reader_change {
     struct reader_change *prev, *next;
+    struct limits_held held; /* until its end */
     struct engine *engine;
     struct shard *shard; /* who waits for the end sleeps there */
     atomic_bool ended;

@@ -4,12 +4,25 @@
 #include "core/turn.h"
 
 #include <signal.h>
+#include <stddef.h>
 
 #include "io/gate.h"
 
+#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+static void turn_left(struct limits_held *held)
+{
+    struct turn *turn = CONTAINER(held, struct turn, held);
+
+    shard_lock(turn->shard);
+    turn->depth = 0;
+    shard_unlock(turn->shard);
+}
+
 void turn_init(struct turn *turn, struct shard *shard)
 {
-    *turn = (struct turn){.shard = shard, .generation = gate_generation()};
+    *turn =
+        (struct turn){.shard = shard, .generation = gate_generation(), .held = {.left = turn_left}};
 }
 
 static bool is_free(const void *arg, uint64_t value)
@@ -57,6 +70,7 @@ int turn_take(struct turn *turn, bool nested, const struct limits *limits, struc
             turn->depth = 1;
             turn->thread = pthread_self();
             turn->frame = frame;
+            limits_hold(&turn->held);
         }
     }
     shard_unlock(turn->shard);
@@ -66,7 +80,7 @@ int turn_take(struct turn *turn, bool nested, const struct limits *limits, struc
 void turn_give(struct turn *turn)
 {
     shard_lock(turn->shard);
-    if (turn->depth > 0)
-        turn->depth--;
+    if (turn->depth > 0 && --turn->depth == 0)
+        limits_let_go(&turn->held);
     shard_unlock(turn->shard);
 }

@@ -541,7 +541,7 @@ void upload_abort(struct upload *upload)
 
     while (upload->in_flight)
         reap(upload, upload->in_flight);
-    limits_begin(&limits, ABORT_TIMEOUT_NS, NULL);
+    limits_begin_within(&limits, ABORT_TIMEOUT_NS);
     for (unsigned tries = 0; r == 0 && upload->upload_id && tries < ABORT_TRIES; tries++) {
         struct call *call =
             call_new(upload->engine, STORE_UPLOAD_ABORT, &upload->uri, &limits, &error);

@@ -244,6 +244,7 @@ uint64_t shard_take_lead(struct shard *shard, int64_t now_ns, int64_t until_ns, 
 static void shard_wait_unwound(void *arg)
 {
     struct shard_sleeper *sleeper = arg;
+    struct shard_waiter waiter = sleeper->waiter;
     struct shard *shard = sleeper->shard;
 
     gate_sleep_end(1);
@@ -252,6 +253,8 @@ static void shard_wait_unwound(void *arg)
         shard_lock(shard);
         shard_sleeper_put(shard, sleeper);
         shard_unlock(shard);
+        if (waiter.unwound)
+            waiter.unwound(&waiter);
     }
     gate_leave(gate_current());
 }

@@ -192,6 +192,114 @@ static void test_a_jump_out_of_a_read(void **state)
     free(data);
 }
 
+/* ---- a thread that is cancelled in its call ---- */
+
+static struct s3dlio_draft *draft;
+
+/* Cancelled before it has begun, it goes on until its call sleeps for the first time. */
+static void cancel_in(void *(*work)(void *))
+{
+    pthread_t thread;
+    void *result;
+
+    assert_int_equal(pthread_create(&thread, NULL, work, NULL), 0);
+    pthread_cancel(thread);
+    pthread_join(thread, &result);
+    assert_ptr_equal(result, PTHREAD_CANCELED);
+}
+
+static void *write_much(void *unused)
+{
+    static unsigned char data[30 * MIB];
+
+    s3dlio_writer_write(writer, data, sizeof data, NULL);
+    return NULL;
+}
+
+static void test_a_thread_cancelled_in_a_write(void **state)
+{
+    NOT_UNDER_TSAN();
+    open_writer("fault://turn/cancelled");
+    core_run_faults("op=UploadPart nth=1 count=1 delay=200");
+    cancel_in(write_much);
+    assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+}
+
+static void *list_anew(void *unused)
+{
+    s3dlio_list_rewind(list, NULL);
+    return NULL;
+}
+
+static void test_a_thread_cancelled_in_a_listing(void **state)
+{
+    unsigned count = 0;
+
+    NOT_UNDER_TSAN();
+    core_run_put("fault://turn/listed/one", 1);
+    assert_int_equal(s3dlio_list_open("fault://turn/listed", 0, NULL, &list, NULL), 0);
+    core_run_faults("op=ListObjects nth=1 count=1 delay=200");
+    cancel_in(list_anew);
+    assert_int_equal(s3dlio_list_rewind(list, NULL), 0);
+    list_some(&count);
+    assert_int_equal(count, 1);
+    s3dlio_list_close(list);
+}
+
+static void *read_base(void *unused)
+{
+    char byte;
+
+    s3dlio_draft_pread(draft, &byte, 1, 5, NULL);
+    return NULL;
+}
+
+static void clean_up(void *unused)
+{
+    read_base(unused);
+}
+
+static void *read_in_cleanup(void *unused)
+{
+    pthread_cleanup_push(clean_up, NULL);
+    read_base(NULL);
+    pthread_cleanup_pop(0);
+    return NULL;
+}
+
+static void test_a_thread_cancelled_in_a_draft(void **state)
+{
+    char text[4] = "";
+
+    NOT_UNDER_TSAN();
+    core_run_put("fault://turn/draft", MIB);
+    assert_int_equal(
+        s3dlio_draft_open("fault://turn/draft", NULL, S3DLIO_DRAFT_KEEP, NULL, &draft, NULL), 0);
+    core_run_faults("op=GetObject nth=1 count=1 delay=200");
+    cancel_in(read_in_cleanup);
+    core_run_write_at(draft, "new", 5);
+    assert_int_equal(s3dlio_draft_pread(draft, text, 3, 5, NULL), 3);
+    assert_string_equal(text, "new");
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+    core_run_check_object("fault://turn/draft", MIB, "new", 5);
+}
+
+static void *delete_it(void *unused)
+{
+    s3dlio_delete("fault://turn/deleted", NULL, NULL);
+    return NULL;
+}
+
+static void test_a_thread_cancelled_in_a_change(void **state)
+{
+    NOT_UNDER_TSAN();
+    core_run_put("fault://turn/deleted", 1);
+    core_run_faults("op=DeleteObject nth=1 count=1 delay=200");
+    cancel_in(delete_it);
+    core_run_put_text("fault://turn/deleted", "again");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +308,10 @@ int main(void)
         cmocka_unit_test_setup(test_a_handler_writes_while_a_write_waits, clear),
         cmocka_unit_test_setup(test_a_jump_out_of_a_write, clear),
         cmocka_unit_test_setup(test_a_jump_out_of_a_read, clear),
+        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_write, clear),
+        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_listing, clear),
+        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_draft, clear),
+        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_change, clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);
