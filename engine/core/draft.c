@@ -190,6 +190,8 @@ int draft_open(struct engine *engine, const struct uri *uri, const struct draft_
         return error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
     r = find_base(engine, uri, options, limits, &base, err);
     if (r == 0)
+        uploads_sweep(engine, uri, limits);
+    if (r == 0)
         r = draft_new(engine, uri, &draft, err);
     if (r == 0)
         r = take_options(draft, options, &base, err);

@@ -240,6 +240,7 @@ int writer_open(struct engine *engine, const struct uri *uri, const struct write
         r = check_name(engine, uri, options, limits, err);
     if (r < 0)
         return r;
+    uploads_sweep(engine, uri, limits);
     writer = calloc(1, sizeof *writer);
     if (!writer)
         return error_set(err, ERROR_NO_MEMORY, "opening a writer");
