@@ -140,9 +140,7 @@ bool staged_stat(const char *path, struct s3dlio_attr *ret_attr)
     struct arena_node *node = staged ? staged->node : arena_node_next(0, path);
     while (node && !shows(node))
         node = arena_node_next(arena_node_index(node) + 1, path);
-    if (staged)
-        staged_attr(staged, ret_attr);
-    else if (node)
+    if (node)
         node_attr(node, ret_attr);
     arena_table_unlock(locked);
     return node != NULL;

@@ -74,7 +74,7 @@ static int begin_anew(struct staged *staged)
 {
     struct vpath path;
     struct s3dlio_attr attr;
-    struct s3dlio_draft *draft;
+    struct s3dlio_draft *draft = NULL;
     struct s3dlio_error error = {0};
     staged_attr(staged, &attr);
     staged_path(staged, path.path);
