@@ -174,7 +174,8 @@ static void staged_init(struct staged *staged, const char *uri, const struct s3d
     node->gid = attr->gid;
     node->inode = attr->inode ? attr->inode : inode_of(uri);
     node_set_time(node, &attr->mtime);
-    node->length_bytes = staged->draft ? engine_call(draft_length)(staged->draft) : 0;
+    node->length_bytes = staged->draft ? engine_call(draft_length)(staged->draft)
+                                       : engine_call(writer_length)(staged->writer);
     node->is_due = true;
 }
 
