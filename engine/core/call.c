@@ -85,6 +85,7 @@ static void on_request_done(struct store_request *request)
     int64_t at_ns;
 
     call->in_flight = false;
+    call->ambiguous = call->ambiguous || request->sent_twice;
     if (call->refused) {
         shard_timer_clear(request->shard, &call->timer);
         request->error = call->refusal;
@@ -115,6 +116,7 @@ static void clean_answer(struct store_request *request)
     request->object_is_range = false;
     request->returned_upload_id[0] = '\0';
     request->bytes_received = 0;
+    request->sent_twice = false;
     request->sent_ns = 0;
     request->private = NULL;
 }

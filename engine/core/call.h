@@ -4,7 +4,8 @@
  * bodies, sinks, parts and metadata are the owner's and must live until it is done. While it waits
  * for a repeat, only a timer on its shard remembers it.
  *
- * Lost answers: `ambiguous` says that an earlier attempt failed after it may have worked, so that an
+ * Lost answers: `ambiguous` says that an earlier attempt failed after it may have worked (also one that
+ * the store repeated by itself, because a connection of the pool broke), so that an
  * EXISTS or NOT_FOUND of the repeat may be our own doing (core/upload.c settles that).
  *
  * Locking: everything down to call_fini, but call_init, with the shard's lock held; what comes

@@ -164,6 +164,8 @@ int names_rmdir(struct engine *engine, const struct uri *uri, const struct limit
             names_error(uri, err);
         } else if (r > 0) {
             r = simple_call(engine, STORE_DELETE, &name, limits, err);
+            if (r < 0) /* which may have worked all the same */
+                attr_cache_forget(engine->attrs, text);
         }
     }
     if (r < 0 && err->class != ERROR_NOT_FOUND)
@@ -187,9 +189,11 @@ int names_delete(struct engine *engine, const struct uri *uri, const struct limi
         return r;
     r = simple_call(engine, STORE_DELETE, uri, limits, err);
     reader_change_end(change);
-    if (r < 0)
-        return r;
     attr_uri_text(uri, text);
+    if (r < 0) { /* which may have worked all the same */
+        attr_cache_forget(engine->attrs, text);
+        return r;
+    }
     attr_cache_remove(engine->attrs, text);
     keep_parent(engine, uri);
     return 0;

@@ -326,6 +326,15 @@ static void remember_target(struct renaming *renaming, int result)
         attr_cache_forget(attrs, text);
 }
 
+static void doubt_source(const struct renaming *renaming)
+{
+    char text[ATTR_URI_BYTES];
+
+    attr_uri_text(&renaming->from, text);
+    attr_cache_drop_below(renaming->engine->attrs, text);
+    attr_cache_forget(renaming->engine->attrs, text);
+}
+
 /* ---- stores that can ---------------------------------------------------------------------------- */
 
 static int run_native(const struct renaming *renaming, struct call *call, struct error *err)
@@ -397,6 +406,8 @@ static int rename_by_copy(struct renaming *renaming, struct error *err)
     remember_target(renaming, r);
     if (r == 0)
         rename_forget(renaming->engine, &renaming->from);
+    else
+        doubt_source(renaming);
     return r;
 }
 

@@ -38,10 +38,22 @@ static void sign_hex(const unsigned char *bytes, size_t length, char *ret_text)
 
 void sign_sha256_hex(const void *data, unsigned long length, char ret_text[65])
 {
-    unsigned char hash[SIGN_HASH_BYTES] = {0};
+    struct iovec piece = {(void *)data, length};
 
-    if (http_global_crypto() == 0)
-        EVP_Digest(data, length, hash, NULL, http_global_sha256(), NULL);
+    sign_sha256_hex_of(&piece, 1, ret_text);
+}
+
+void sign_sha256_hex_of(const struct iovec *pieces, unsigned count, char ret_text[65])
+{
+    unsigned char hash[SIGN_HASH_BYTES] = {0};
+    EVP_MD_CTX *context = http_global_crypto() == 0 ? EVP_MD_CTX_new() : NULL;
+
+    if (context && EVP_DigestInit_ex(context, http_global_sha256(), NULL) == 1) {
+        for (unsigned i = 0; i < count; i++)
+            EVP_DigestUpdate(context, pieces[i].iov_base, pieces[i].iov_len);
+        EVP_DigestFinal_ex(context, hash, NULL);
+    }
+    EVP_MD_CTX_free(context);
     sign_hex(hash, sizeof hash, ret_text);
 }
 

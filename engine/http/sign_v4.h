@@ -5,6 +5,7 @@
 #define S3DLIO_HTTP_SIGN_V4_H
 
 #include <stdbool.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include "base/buffer.h"
@@ -36,6 +37,8 @@ int sign_v4_authorization(const struct sign_v4 *request, struct buffer *out);
 void sign_v4_timestamp(time_t when, char ret_text[17]);
 /* Lower-case hex SHA-256 and base64 MD5 (for multi-delete) of memory. */
 void sign_sha256_hex(const void *data, unsigned long length, char ret_text[65]);
+/* The same of several pieces one after the other. */
+void sign_sha256_hex_of(const struct iovec *pieces, unsigned count, char ret_text[65]);
 void sign_md5_base64(const void *data, unsigned long length, char ret_text[25]);
 
 #endif

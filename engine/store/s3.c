@@ -90,6 +90,13 @@ static bool repeat_as_get(struct s3_call *call, struct error *err)
     return true;
 }
 
+/* An empty object has no first byte, but is there: asked for as before. */
+static bool repeat_as_head(struct s3_call *call, struct error *err)
+{
+    (void)err;
+    return call->request->operation == STORE_HEAD;
+}
+
 static const struct repeat_row {
     enum error_class class;
     enum s3_repeat bit;
@@ -99,6 +106,7 @@ static const struct repeat_row {
     {ERROR_TOKEN, S3_REPEATED_TOKEN, repeat_token},
     {ERROR_CLOCK, S3_REPEATED_CLOCK, repeat_clock},
     {ERROR_INVALID, S3_REPEATED_AS_GET, repeat_as_get},
+    {ERROR_RANGE, S3_REPEATED_AS_HEAD, repeat_as_head},
 };
 
 /* Is the error one that this store can do something about? Then it has. */

@@ -124,6 +124,7 @@ enum s3_repeat {
     S3_REPEATED_TOKEN = 1 << 1,
     S3_REPEATED_CLOCK = 1 << 2,
     S3_REPEATED_AS_GET = 1 << 3,
+    S3_REPEATED_AS_HEAD = 1 << 4,
 };
 
 enum s3_body { S3_BODY_DROP, S3_BODY_SINK, S3_BODY_XML };

@@ -147,10 +147,12 @@ static void on_done(struct http_request *http, const struct error *err)
 {
     struct s3_call *call = call_of(http);
 
-    if (call->abandoned)
+    if (call->abandoned) {
         s3_call_free(call);
-    else
-        s3_call_ended(call, err);
+        return;
+    }
+    call->request->sent_twice |= http->repeated;
+    s3_call_ended(call, err);
 }
 
 static const struct http_request_ops s3_http_ops = {

@@ -196,6 +196,7 @@ struct store_request {
     struct store_part part;
     char returned_upload_id[STORE_UPLOAD_ID_MAX];
     uint64_t bytes_received; /* of the body into the sink */
+    bool sent_twice;         /* an earlier sending got no answer and may have worked */
     int64_t sent_ns;         /* when its first byte was sent; 0: the store does not tell */
 
     /* the store's own */

@@ -145,21 +145,38 @@ static int rename_checked(const struct two *two, unsigned flags)
     return result < 0 ? result : 1;
 }
 
+/* URIs without a slash at the end. */
+static void without_slash(struct two *two)
+{
+    two->from.wants_directory = two->to.wants_directory = false;
+    path_from_virtual(two->from.path, &two->from);
+    path_from_virtual(two->to.path, &two->to);
+}
+
+/* There is no such name. It may be a directory whose renaming stopped at its very last step, the old one
+ * being gone: the same call ends it. 1 or -errno. */
+static int rename_ended(struct two *two)
+{
+    without_slash(two);
+    int result = rename_at_store(two, 0);
+    return result < 0 ? result : 1;
+}
+
 /* 0: the real call decides; 1: done; -errno. */
 static int rename_any(int from_dirfd, const char *from, int to_dirfd, const char *to,
                       unsigned flags)
 {
     struct two two;
     int result = two_classify(from_dirfd, from, to_dirfd, to, &two);
+    if (result == -ENOENT && !flags && two.from_is_virtual > 0 && two.to_is_virtual > 0)
+        return rename_ended(&two);
     if (result <= 0)
         return result;
     if (flags & ~(unsigned)RENAME_NOREPLACE)
         return rename_unsupported(&two, flags);
     if (two.to.wants_directory && two.attr.type != S3DLIO_DIRECTORY)
         return -ENOTDIR;
-    two.from.wants_directory = two.to.wants_directory = false; /* URIs without a slash at the end */
-    path_from_virtual(two.from.path, &two.from);
-    path_from_virtual(two.to.path, &two.to);
+    without_slash(&two);
     flags = flags ? S3DLIO_RENAME_NOREPLACE : 0;
     LINK_FOLLOW(&two.to, LINK_IS_MEANT, result, rename_checked(&two, flags));
     return result == LINK_TO_REAL ? -EXDEV : result;

@@ -1,5 +1,5 @@
-/* Makes the bundled server misbehave: its faults are described in tests/server/README.md. Virtual runs
- * only. */
+/* Makes the bundled server misbehave, and asks it what it holds, without the library under test: its own
+ * interface is described in tests/server/README.md. Virtual runs only. */
 #ifndef S3DLIO_TESTS_PRELOAD_FAULTS_H
 #define S3DLIO_TESTS_PRELOAD_FAULTS_H
 
@@ -9,10 +9,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-/* One request to the server's own interface, of which the answer is 2xx. */
-static inline void faults_ask(const char *method, const char *body)
+static inline int faults_connect(void)
 {
-    char text[1024];
     unsigned port = 0;
     const char *endpoint = getenv("AWS_ENDPOINT_URL");
     assert_int_equal(endpoint ? sscanf(endpoint, "http://127.0.0.1:%u", &port) : 0, 1);
@@ -20,26 +18,43 @@ static inline void faults_ask(const char *method, const char *body)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    int length = snprintf(text, sizeof text,
-                          "%s /-/faults HTTP/1.1\r\nHost: server\r\nConnection: close\r\n"
+    return fd;
+}
+
+/* One request to the server's own interface, "METHOD /-/PATH", of which the answer is 2xx: its body, which
+ * the caller frees. */
+static inline char *faults_answer(const char *request, const char *body)
+{
+    size_t size = 1 << 16, used = 0;
+    char *text = malloc(size);
+    int fd = faults_connect();
+    int length = snprintf(text, size,
+                          "%s HTTP/1.1\r\nHost: server\r\nConnection: close\r\n"
                           "Content-Length: %zu\r\n\r\n%s",
-                          method, strlen(body), body);
+                          request, strlen(body), body);
     assert_int_equal(write(fd, text, (size_t)length), length);
-    ssize_t got = read(fd, text, sizeof text - 1);
+    for (ssize_t got; (got = read(fd, text + used, size - 1 - used)) > 0;) {
+        used += (size_t)got;
+        if (size - used < 2)
+            text = realloc(text, size *= 2);
+    }
     close(fd);
-    text[got > 0 ? got : 0] = '\0';
-    if (strncmp(text, "HTTP/1.1 2", 10))
-        fail_msg("%s: %s", body, text);
+    text[used] = '\0';
+    char *begin = strstr(text, "\r\n\r\n");
+    if (strncmp(text, "HTTP/1.1 2", 10) || !begin)
+        fail_msg("%s %s: %s", request, body, text);
+    memmove(text, begin + 4, strlen(begin + 4) + 1);
+    return text;
 }
 
 static inline void faults_add(const char *rule)
 {
-    faults_ask("POST", rule);
+    free(faults_answer("POST /-/faults", rule));
 }
 
 static inline void faults_end(void)
 {
-    faults_ask("DELETE", "");
+    free(faults_answer("DELETE /-/faults", ""));
 }
 
 #endif

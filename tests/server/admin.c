@@ -95,6 +95,7 @@ static const struct {
     {"DELETE", "/-/log", delete_log},        {"GET", "/-/faults", get_faults},
     {"POST", "/-/faults", add_faults},       {"DELETE", "/-/faults", delete_faults},
     {"POST", "/-/reset", reset_all},         {"PUT", "/-/clock", put_clock},
+    {"GET", "/-/state", admin_state},
 };
 
 bool admin_is_target(const char *uri)

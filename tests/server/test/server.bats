@@ -482,6 +482,14 @@ upload_id() {
     [ "$(curl -s -o /dev/null -w '%{http_code}' "$U/-/nothing")" = 404 ]
 }
 
+@test "admin: all that is stored" {
+    put demo/state 123456789
+    s3 -X POST "$U/demo/state-upload?uploads="
+    run curl -s "$U/-/state"
+    [[ "$output" == *'object demo state 9 e3069283'* ]]
+    [[ "$output" == *'upload demo state-upload 0'* ]]
+}
+
 @test "network: delay, pace, throttle" {
     (
         trap 'kill "$PID"' EXIT # also when a line below fails
