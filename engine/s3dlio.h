@@ -173,13 +173,16 @@ struct s3dlio_writer;
 
 enum {
     S3DLIO_WRITE_EXCLUSIVE = 1, /* fails with -EEXIST when the object exists, at open or close */
-    S3DLIO_WRITE_APPEND = 2,    /* writers: behind what is there, if something is; -ESTALE when
-                                 * somebody else puts another version there meanwhile */
+    S3DLIO_WRITE_APPEND = 2,    /* behind what is there, if something is. When somebody else has put
+                                 * another version there by the time of publishing, or has removed it,
+                                 * what was appended goes behind what is there then; -ESTALE when it
+                                 * cannot (bytes that were sent are not kept: S3DLIO_KEEP_PARTS). Of
+                                 * drafts only while nothing but s3dlio_draft_append changes them */
     S3DLIO_WRITE_UNNAMED = 4,   /* drafts from nothing: as O_TMPFILE. The URI stands for no name (its
                                  * bucket does count): nothing is looked up or stored, publish and
                                  * close give 0 and send nothing, until s3dlio_draft_rename */
-    S3DLIO_WRITE_SOUGHT = 8,    /* the caller has just found nothing of the name: with EXCLUSIVE it is
-                                 * not looked for at open, only at close */
+    S3DLIO_WRITE_SOUGHT = 8,    /* the caller has just found nothing of the name: with EXCLUSIVE, and for
+                                 * writers with APPEND, it is not looked for at open, only at close */
 };
 
 struct s3dlio_write_options {
@@ -258,7 +261,8 @@ S3DLIO_API void s3dlio_writer_forget(struct s3dlio_writer *writer);
  *
  * Offsets and lengths are bytes. Calls on one draft are serialised inside. When somebody else has put
  * another version in the place of the one it starts from, reading what was not fetched and
- * publishing give -ESTALE, and nothing is overwritten. */
+ * publishing give -ESTALE, and nothing is overwritten; but see S3DLIO_WRITE_APPEND: after that has gone
+ * behind another version, the draft is what is at the store, and so is its length. */
 struct s3dlio_draft;
 
 enum s3dlio_draft_base {

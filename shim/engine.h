@@ -16,7 +16,8 @@
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
     F(writer_rename) F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget)            \
     F(writer_is_unsent) F(draft_open)                                                              \
-    F(draft_from_writer) F(draft_pread) F(draft_pwrite) F(draft_truncate) F(draft_zero)            \
+    F(draft_from_writer) F(draft_pread) F(draft_pwrite) F(draft_append) F(draft_truncate)          \
+    F(draft_zero)                                                                                  \
     F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr) F(draft_publish)               \
     F(draft_rename) F(draft_clone)                                                                 \
     F(draft_abort) F(draft_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)          \

@@ -140,9 +140,7 @@ bool staged_stat(const char *path, struct s3dlio_attr *ret_attr)
     struct arena_node *node = staged ? staged->node : arena_node_next(0, path);
     while (node && !shows(node))
         node = arena_node_next(arena_node_index(node) + 1, path);
-    if (staged)
-        staged_attr(staged, ret_attr);
-    else if (node)
+    if (node)
         node_attr(node, ret_attr);
     arena_table_unlock(locked);
     return node != NULL;
@@ -176,7 +174,8 @@ static void staged_init(struct staged *staged, const char *uri, const struct s3d
     node->gid = attr->gid;
     node->inode = attr->inode ? attr->inode : inode_of(uri);
     node_set_time(node, &attr->mtime);
-    node->length_bytes = staged->draft ? engine_call(draft_length)(staged->draft) : 0;
+    node->length_bytes = staged->draft ? engine_call(draft_length)(staged->draft)
+                                       : engine_call(writer_length)(staged->writer);
     node->is_due = true;
 }
 

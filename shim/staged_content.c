@@ -74,7 +74,7 @@ static int begin_anew(struct staged *staged)
 {
     struct vpath path;
     struct s3dlio_attr attr;
-    struct s3dlio_draft *draft;
+    struct s3dlio_draft *draft = NULL;
     struct s3dlio_error error = {0};
     staged_attr(staged, &attr);
     staged_path(staged, path.path);
@@ -119,6 +119,15 @@ int staged_empty(struct staged *staged)
 
 /* ---- to the object ---- */
 
+/* What was appended may have come behind another version, and be further on. */
+static void look_at_length(struct staged *staged)
+{
+    if (staged->draft)
+        staged->node->length_bytes = engine_call(draft_length)(staged->draft);
+    else if (staged->writer)
+        staged->node->length_bytes = engine_call(writer_length)(staged->writer);
+}
+
 static int publish_ordered(struct staged *staged)
 {
     struct arena_node *node = staged->node;
@@ -132,8 +141,10 @@ static int publish_ordered(struct staged *staged)
         node->error = result = engine_call(writer_publish)(staged->writer, NULL, &error);
     if (result < 0)
         report_error(&error);
-    else
+    else {
+        look_at_length(staged);
         node->is_due = staged->maps != 0;
+    }
     return result;
 }
 

@@ -21,6 +21,7 @@ int s3dlio_draft_open(const char *uri_text, const struct s3dlio_write_options *o
         .keep = base == S3DLIO_DRAFT_KEEP,
         .exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
         .sought = options && options->flags & S3DLIO_WRITE_SOUGHT,
+        .append = options && options->flags & S3DLIO_WRITE_APPEND,
         .unnamed = options && options->flags & S3DLIO_WRITE_UNNAMED,
         .content_type = options ? options->content_type : NULL,
         .attr = &attr,

@@ -80,6 +80,22 @@ int base_version_look(struct engine *engine, const struct uri *uri, const struct
     return r;
 }
 
+void base_version_changes(const struct attr *base, const struct attr *attr, struct attr *ret_changes)
+{
+    unsigned same = 0;
+
+    *ret_changes = *attr;
+    if (!base)
+        return;
+    if (attr->mode == base->mode)
+        same |= ATTR_HAS_MODE;
+    if (attr->uid == base->uid)
+        same |= ATTR_HAS_UID;
+    if (attr->gid == base->gid)
+        same |= ATTR_HAS_GID;
+    ret_changes->has &= ~(same & base->has);
+}
+
 void base_version_fini(struct base_version *base)
 {
     store_metadata_fini(&base->metadata);

@@ -124,6 +124,10 @@ static int take_options(struct draft *draft, const struct draft_options *options
         return error_set(err, ERROR_TOO_LONG, "the content type is too long");
     facts->exclusive = options->exclusive;
     facts->is_unnamed = options->unnamed;
+    facts->appends = options->append && !options->exclusive && !options->unnamed;
+    facts->tail_start = base->attr.size_bytes;
+    if (facts->appends)
+        facts->exclusive = !base->exists;
     draft_facts_set_base(facts, base);
     facts->attr = base->attr;
     if (!base->exists)
@@ -190,6 +194,8 @@ int draft_open(struct engine *engine, const struct uri *uri, const struct draft_
         return error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
     r = find_base(engine, uri, options, limits, &base, err);
     if (r == 0)
+        uploads_sweep(engine, uri, limits);
+    if (r == 0)
         r = draft_new(engine, uri, &draft, err);
     if (r == 0)
         r = take_options(draft, options, &base, err);
@@ -253,8 +259,10 @@ ssize_t draft_pwrite(struct draft *draft, const void *buffer, size_t length_byte
         r = draft_enter(draft, true, limits, err);
     if (r < 0)
         return r;
-    if (length_bytes > 0)
+    if (length_bytes > 0) {
+        draft_stop_appending(draft);
         r = draft_data_write(draft, buffer, length_bytes, offset, err);
+    }
     draft_leave(draft);
     return r;
 }
@@ -287,6 +295,8 @@ int draft_truncate(struct draft *draft, uint64_t length_bytes, const struct limi
     r = draft_enter(draft, true, limits, err);
     if (r < 0)
         return r;
+    if (length_bytes != draft->extents.length_bytes)
+        draft_stop_appending(draft);
     r = draft_data_resize(draft, length_bytes, err);
     draft_leave(draft);
     return r;
@@ -301,6 +311,7 @@ int draft_zero(struct draft *draft, uint64_t offset, uint64_t length_bytes,
 
     if (r < 0)
         return r;
+    draft_stop_appending(draft);
     r = draft_data_zero(draft, offset, end, err);
     draft_leave(draft);
     return r;

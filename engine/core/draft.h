@@ -8,7 +8,10 @@
  * Calls on one draft are serialised inside. After fork() parent and child have it both, as two processes
  * have a local file: what one writes the other sees, and what one publishes is what the other's next
  * version starts from. A version that somebody else put in the base's place meanwhile
- * gives ERROR_CHANGED and is not overwritten.
+ * gives ERROR_CHANGED and is not overwritten. With the option `append`, and as long as nothing is done to
+ * the draft but draft_append and reading, what was appended goes behind that version instead, or is the
+ * object if there is none any more; then the draft has that version, and its length. Without a base
+ * the option says that there was none, as far as the caller knows.
  */
 #ifndef S3DLIO_CORE_DRAFT_H
 #define S3DLIO_CORE_DRAFT_H
@@ -28,6 +31,7 @@ struct draft_options {
     bool keep;                /* from the version that is there; false: from nothing */
     bool exclusive;           /* must not exist; the store decides at the first publish */
     bool sought;              /* the caller has looked: not looked for at open */
+    bool append;              /* see below */
     bool unnamed;             /* from nothing; nothing is published before draft_rename */
     const char *content_type; /* NULL: the base's, else application/octet-stream */
     const struct attr *attr;  /* what `has` says is stored; NULL: nothing */

@@ -192,6 +192,8 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
     if (offset < size_bytes && length_bytes < size_bytes - offset)
         end = offset + length_bytes;
     if (offset < end)
+        draft_stop_appending(draft);
+    if (offset < end)
         r = take(draft, &source, offset, end, err);
     if (offset < end && r == 0)
         r = draft_reader(draft, &reader, err); /* this process leaves it what it needs */

@@ -36,20 +36,20 @@ static int take_part(void *arg, const unsigned char *data, uint64_t offset, uint
 /* The writer's file instead of the draft's own. */
 static void lend_spool(struct draft *draft, const struct writer *writer)
 {
-    if (writer->spool_fd < 0)
+    if (writer->parts.spool_fd < 0)
         return;
     fd_close(draft->spool_fd);
-    draft->spool_fd = writer->spool_fd;
-    draft->shared->reserved_bytes += writer->spooled_bytes;
-    draft->counted_bytes += writer->spooled_bytes;
+    draft->spool_fd = writer->parts.spool_fd;
+    draft->shared->reserved_bytes += writer->parts.spooled_bytes;
+    draft->counted_bytes += writer->parts.spooled_bytes;
 }
 
 static void take_back_spool(struct draft *draft, const struct writer *writer)
 {
-    if (draft->spool_fd != writer->spool_fd)
+    if (draft->spool_fd != writer->parts.spool_fd)
         return;
     draft->spool_fd = -1;
-    draft->counted_bytes -= writer->spooled_bytes;
+    draft->counted_bytes -= writer->parts.spooled_bytes;
 }
 
 static int fill(struct draft *draft, struct writer *writer, struct error *err)
@@ -62,6 +62,8 @@ static int fill(struct draft *draft, struct writer *writer, struct error *err)
         return error_set(err, ERROR_TOO_LONG, "the content type is too long");
     draft_facts_set_base(facts, &writer->base);
     facts->exclusive = writer->exclusive;
+    facts->appends = writer->appends;
+    facts->tail_start = draft_base_bytes(facts);
     draft_facts_commit(draft);
     r = draft_reserve_marks(draft, err);
     if (r < 0)
@@ -104,8 +106,8 @@ static int convert(struct writer *writer, const struct limits *limits, struct dr
         draft_free(draft);
         return r;
     }
-    writer->spool_fd = -1;
-    writer->spooled_bytes = 0;
+    writer->parts.spool_fd = -1;
+    writer->parts.spooled_bytes = 0;
     *ret_draft = draft;
     return 0;
 }

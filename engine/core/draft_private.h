@@ -1,7 +1,7 @@
 /* What the files of a draft share: draft.c (life, the public calls), draft_shared.c (what processes
  * have in common), draft_spool.c (the private file), draft_data.c (where bytes are), draft_map.c
  * (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c, draft_publish.c,
- * draft_convert.c.
+ * draft_append.c (behind another version), draft_convert.c.
  *
  * All of it is touched by whoever has the turn, of this process and then of all that have the draft.
  * A signal handler's call may change anything while a thread sleeps in a request: `serial` tells.
@@ -67,6 +67,22 @@ int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
 /* Is what is there what this draft has published, though nobody was told so: the answer was lost, or
  * the process died? Then that is the base: 1. 0 otherwise, also where it cannot be known. */
 int draft_settle(struct draft *draft, const struct limits *limits);
+
+/* draft_append.c */
+
+/* Something else than its end is about to change. */
+void draft_stop_appending(struct draft *draft);
+/* It cannot be known whether the tail is there already: nothing is put in the place of another version, nor
+ * behind it. */
+void draft_stay_out(struct draft *draft);
+uint64_t draft_base_bytes(const struct draft_facts *facts);
+/* Puts the tail behind what is there, again and again while others do, until the operation's end. Then the
+ * draft is what is there now. ERROR_CHANGED; the tail stays. */
+int draft_append_behind(struct draft *draft, struct limits *limits, struct error *err);
+/* Finishes that, for a process that did not. */
+int draft_renew(struct draft *draft, struct error *err);
+/* The tail is there, as far as sent_end. */
+void draft_note_sent(struct draft *draft);
 
 /* draft_spool.c */
 

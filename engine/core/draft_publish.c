@@ -17,6 +17,7 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "core/append_turn.h"
 #include "core/draft_plan.h"
 #include "core/draft_private.h"
 #include "core/spool.h"
@@ -43,6 +44,8 @@ struct publication {
     struct limits *limits;
     uint64_t serial;
     bool sends_all; /* the store has refused to copy */
+    struct append_turn turn;
+    bool is_doubtful; /* see upload_is_doubtful */
 };
 
 /* ---- the bytes of a part ------------------------------------------------------------------------ */
@@ -283,6 +286,7 @@ static void adopt(const struct publication *publication, const struct attr *attr
     facts->base_exists = true;
     facts->base = *attr;
     facts->is_cloned = facts->exclusive = false;
+    facts->tail_start = attr->size_bytes;
     facts->write_id[0] = '\0';
     facts->source_serial++;
     draft_facts_commit(draft);
@@ -298,6 +302,7 @@ static void note_write(struct draft *draft, const char *write_id)
     struct draft_facts *facts = draft_facts_begin(draft);
 
     snprintf(facts->write_id, sizeof facts->write_id, "%s", write_id);
+    facts->sent_end = 0;
     draft_facts_commit(draft);
 }
 
@@ -313,9 +318,14 @@ int draft_settle(struct draft *draft, const struct limits *limits)
              draft_facts(draft)->write_id);
     if (!write_id[0] || upload_find(draft->engine, &uri, write_id, limits, &attr, &ignored) <= 0)
         return 0;
+    if (draft_facts(draft)->sent_end) {
+        draft_note_sent(draft);
+        return 1;
+    }
     facts = draft_facts_begin(draft); /* what was changed since is marked; a clone has its source */
     facts->base_exists = true;
     facts->base = attr;
+    facts->tail_start = attr.size_bytes;
     facts->exclusive = false;
     facts->write_id[0] = '\0';
     facts->source_serial++;
@@ -333,6 +343,7 @@ static int send(struct publication *publication, const struct upload_options *op
         return r;
     note_write(publication->draft, upload_write_id(publication->upload));
     r = publication->plan.is_single ? send_whole(publication, err) : send_parts(publication, err);
+    publication->is_doubtful = upload_is_doubtful(publication->upload);
     if (r < 0)
         upload_abort(publication->upload);
     else
@@ -388,6 +399,25 @@ static bool is_refused_copy(const struct publication *publication, const struct 
     return true;
 }
 
+/* Is only what it comes behind another one than it was? */
+static bool is_overtaken(const struct publication *publication, const struct error *err)
+{
+    const struct draft_facts *facts = &publication->facts;
+
+    return draft_facts(publication->draft)->appends && !publication->is_doubtful &&
+           (err->class == ERROR_CHANGED || (err->class == ERROR_EXISTS && facts->exclusive) ||
+            (err->class == ERROR_BUSY && err->code[0]));
+}
+
+static int append_behind(struct publication *publication, struct error *err)
+{
+    struct draft *draft = publication->draft;
+    int r = append_turn_take(&publication->turn, draft->store, &publication->facts.uri,
+                             publication->limits, err);
+
+    return r < 0 ? r : draft_append_behind(draft, publication->limits, err);
+}
+
 static int attempt(struct publication *publication, struct error *err)
 {
     struct draft *draft = publication->draft;
@@ -400,13 +430,20 @@ static int attempt(struct publication *publication, struct error *err)
         return r;
     publication->serial = draft->shared->serial;
     publication->facts = *draft_facts(draft);
+    if (draft_facts(draft)->appends &&
+        draft_facts(draft)->tail_start != draft_base_bytes(draft_facts(draft)))
+        return append_behind(publication, err);
     r = copy_or_upload(publication, &attr, err);
     if (r < 0 && is_refused_copy(publication, err)) {
         publication->sends_all = true;
         r = upload(publication, &attr, err);
     }
     if (r < 0)
-        return judge(publication, r, err);
+        r = judge(publication, r, err);
+    if (r < 0 && publication->is_doubtful)
+        draft_stay_out(draft);
+    if (r < 0)
+        return is_overtaken(publication, err) ? append_behind(publication, err) : r;
     adopt(publication, &attr);
     return 0;
 }
@@ -415,15 +452,24 @@ static int publish(struct draft *draft, struct limits *limits, struct error *err
 {
     struct publication *publication = calloc(1, sizeof *publication);
     char text[ATTR_URI_BYTES];
-    int r = -EBUSY;
+    int r = -EBUSY, taken = 0;
 
     if (!publication)
         return error_set(err, ERROR_NO_MEMORY, "publishing");
     publication->draft = draft;
     publication->limits = limits;
+    publication->turn = APPEND_TURN_NONE;
+    if (draft_facts(draft)->appends && append_turn_is_needed(draft->store))
+        taken = append_turn_take(&publication->turn, draft->store, &draft_facts(draft)->uri, limits,
+                                 err);
+    if (taken < 0) {
+        free(publication);
+        return taken;
+    }
     for (unsigned tries = 0;
          tries < TRIES && (r == -EBUSY || (r == -ESTALE && draft_source_moved(draft))); tries++)
         r = attempt(publication, err);
+    append_turn_give(&publication->turn);
     attr_uri_text(&publication->facts.uri, text);
     attr_cache_forget(draft->engine->attrs, text);
     free(publication);

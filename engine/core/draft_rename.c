@@ -17,8 +17,10 @@ static void take_name(struct draft *draft, const struct rename_open *open)
 
     if (open->moved && facts->base_exists && strcmp(facts->base.etag, rename->before.etag) == 0)
         facts->base = rename->after;
-    if (!open->follows)
+    if (!open->follows) {
         facts->exclusive = rename->no_replace && !open->moved;
+        facts->appends = facts->appends && open->moved; /* what else has the name is replaced */
+    }
     facts->is_unnamed = false;
     facts->uri = *rename->to;
     facts->source_serial++;

@@ -46,7 +46,12 @@ struct draft_facts {
     struct attr attr;                  /* has, mode, uid, gid, mtime: what is to be stored */
     char content_type[DRAFT_TYPE_MAX]; /* empty: the default */
     bool exclusive;                    /* nothing was published yet, and nothing may be there */
+    bool appends;        /* nothing has changed but the bytes from tail_start on: they may go behind
+                          * whatever version there is */
+    uint64_t tail_start; /* the bytes before it are at the store: in the base, if that is as long */
     char write_id[DRAFT_WRITE_ID_MAX]; /* of a publication whose end is not known; "": none */
+    uint64_t sent_end; /* it puts the tail up to here behind another version; 0: it does not */
+    bool is_renewing;  /* all bytes are the base's, whatever else is said: see draft_append.c */
 };
 
 struct draft_range {

@@ -167,9 +167,15 @@ int draft_mend(struct draft *draft, struct error *err)
     struct draft_shared *shared = draft->shared;
     int r = 0;
 
-    if (!atomic_load(&shared->turn.owner_died) && shared->touched.end == 0)
+    bool is_renewing = draft_facts(draft)->is_renewing;
+
+    if (!atomic_load(&shared->turn.owner_died) && shared->touched.end == 0 && !is_renewing)
         return 0;
     draft_shared_repair(draft);
+    if (is_renewing)
+        r = draft_renew(draft, err);
+    if (r < 0)
+        return r;
     if (shared->touched.end > 0)
         r = mend_touched(draft, err);
     if (r < 0)

@@ -24,6 +24,8 @@ static void commit(struct draft *draft, const struct store_metadata *metadata)
     struct draft_facts *facts = draft_facts_begin(draft);
 
     draft_facts_set_metadata(facts, metadata);
+    if (facts->appends) /* another version has others */
+        facts->appends = facts->exclusive = false;
     if (!draft->shared->changed && !(facts->attr.has & ATTR_HAS_MTIME)) {
         facts->attr.mtime = facts->base.mtime;
         facts->attr.has |= ATTR_HAS_MTIME;

@@ -56,6 +56,7 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     pthread_mutex_init(&engine->stores_mutex, NULL);
     rename_moves_init(&engine->moves);
     reader_registry_init(&engine->readers);
+    pthread_mutex_init(&engine->swept.mutex, NULL);
     engine->attrs =
         attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);
     engine->links = symlink_cache_new();

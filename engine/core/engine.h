@@ -3,7 +3,8 @@
  * Made by the first call that needs it; no thread and no socket comes with it. Never freed: calls may
  * come from destructors and exit handlers. What changes after the start has its own lock or atomics;
  * the array of stores is guarded by stores_mutex, a leaf that is not held over a sleep.
- * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, moves, readers).
+ * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, moves, readers,
+ * swept buckets).
  */
 #ifndef S3DLIO_CORE_ENGINE_H
 #define S3DLIO_CORE_ENGINE_H
@@ -22,6 +23,7 @@
 #include "core/rename_moves.h"
 #include "core/retry.h"
 #include "core/stats.h"
+#include "core/uploads.h"
 #include "store/store.h"
 
 #define ENGINE_SHARDS_MAX 64u
@@ -42,6 +44,7 @@ struct engine {
     struct symlink_cache *links;
     struct rename_moves moves;
     struct reader_registry readers;
+    struct uploads_swept swept;
     struct stats stats;
     pthread_mutex_t stores_mutex;
     _Atomic(struct store *) stores[ENGINE_STORES_MAX]; /* filled from the front, never emptied */

@@ -76,6 +76,7 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
              options->copy_uri ? options->copy_etag : upload->base_etag);
     r = engine_store(engine, uri->scheme, &upload->store, err);
     if (r == 0) {
+        upload->absent = options->exclusive;
         upload->exclusive =
             options->exclusive && (upload->store->capabilities & STORE_CAP_IF_NONE_MATCH);
         if (options->content_type)
@@ -115,7 +116,13 @@ static const char *const attr_names[] = {"mode", "uid", "gid", "mtime"};
 void upload_expect_nothing(struct upload *upload)
 {
     upload->base_etag[0] = '\0';
+    upload->absent = true;
     upload->exclusive = upload->store->capabilities & STORE_CAP_IF_NONE_MATCH;
+}
+
+bool upload_is_doubtful(const struct upload *upload)
+{
+    return upload->doubtful;
 }
 
 bool upload_has_begun(const struct upload *upload)

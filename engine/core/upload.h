@@ -76,6 +76,9 @@ int upload_check(struct upload *upload, struct error *err);
 void upload_fail(struct upload *upload, const struct error *error);
 /* Waits for all parts, completes, checks. */
 int upload_complete(struct upload *upload, const struct limits *limits, struct error *err);
+/* Was an answer lost, and is something else there than what was sent, so that it cannot be known whether
+ * that has been there in between? */
+bool upload_is_doubtful(const struct upload *upload);
 /* What is there after a put or a complete. The time is ours where the store told none. */
 void upload_tell_attr(const struct upload *upload, struct attr *ret_attr);
 /* What the version was whose place it takes is elsewhere now: there may be nothing at the key. */

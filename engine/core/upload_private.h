@@ -17,6 +17,8 @@ struct upload {
     struct store *store;
     struct uri uri;
     bool exclusive;                 /* and the store can do it */
+    bool absent;                    /* nothing may be there, whoever finds out */
+    bool doubtful;                  /* another's is there, and it cannot be known whether ours was */
     const void *owner;
     bool plain;                     /* parts may be copies: no checksum of the whole is declared */
     char base_etag[STORE_ETAG_MAX]; /* the version it takes the place of; "": any, or none */

@@ -31,6 +31,13 @@ static struct call *look(struct upload *upload, const struct limits *limits, str
 
 /* ---- lost answers ------------------------------------------------------------------------------- */
 
+static bool is_refused(const struct call *call)
+{
+    return call->request.error.class == ERROR_EXISTS ||
+           call->request.error.class == ERROR_CHANGED ||
+           call->request.error.class == ERROR_NOT_FOUND;
+}
+
 static bool is_doubtful(const struct call *call)
 {
     switch (call->request.error.class) {
@@ -52,13 +59,17 @@ int upload_settle(struct upload *upload, const struct call *call, int r,
     struct error ignored;
     struct call *head;
 
-    if (r >= 0 || !upload->write_id[0] || !is_doubtful(call))
+    if (r >= 0 || !is_doubtful(call))
+        return r;
+    upload->doubtful = is_refused(call);
+    if (!upload->write_id[0])
         return r;
     head = look(upload, limits, &ignored);
     if (head)
         found = store_metadata_get(&head->request.object.metadata, UPLOAD_ID_NAME);
     if (found && strcmp(found, upload->write_id) == 0) {
         upload_keep_object(upload, &head->request.object);
+        upload->doubtful = false;
         r = 0;
     }
     call_delete(head);
@@ -98,6 +109,12 @@ const char *upload_if_match(const struct upload *upload)
     return can && upload->base_etag[0] ? upload->base_etag : NULL;
 }
 
+/* Is there a condition that the store does not take? */
+static bool is_to_be_looked_at(const struct upload *upload)
+{
+    return upload->absent ? !upload->exclusive : upload->base_etag[0] && !upload_if_match(upload);
+}
+
 int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err)
 {
     struct call *head;
@@ -105,14 +122,18 @@ int upload_check_base(struct upload *upload, const struct limits *limits, struct
 
     if (upload->attr.has && (upload->store->capabilities & STORE_CAP_METADATA))
         r = marked_require(upload->engine, &upload->uri, limits, err);
-    if (r < 0 || !upload->base_etag[0] || upload_if_match(upload))
+    if (r < 0 || !is_to_be_looked_at(upload))
         return r;
     head = look(upload, limits, err);
+    if (!head && upload->absent)
+        return err->class == ERROR_NOT_FOUND ? 0 : -error_errno(err);
     if (!head)
         return err->class == ERROR_NOT_FOUND
                    ? error_set(err, ERROR_CHANGED, "the object was removed meanwhile")
                    : -error_errno(err);
-    if (strcmp(head->request.object.etag, upload->base_etag) != 0)
+    if (upload->absent)
+        r = error_set(err, ERROR_EXISTS, "something of that name exists");
+    else if (strcmp(head->request.object.etag, upload->base_etag) != 0)
         r = error_set(err, ERROR_CHANGED, "another version is there now");
     if (r < 0)
         call_name_error(head, err);

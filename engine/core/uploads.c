@@ -1,9 +1,12 @@
 /* Listing and aborting multipart uploads. See uploads.h. */
 #include "core/uploads.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/log.h"
 #include "core/call.h"
 #include "core/engine.h"
 
@@ -82,4 +85,74 @@ int uploads_abort(struct engine *engine, const struct uri *uri, const char *uplo
         r = 0;
     call_delete(call);
     return r;
+}
+
+/* ---- sweeping ----------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const struct uri *uri)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+    for (const char *at = uri->bucket; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+    for (const char *at = uri->scheme; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+/* Notes it; was it noted before? */
+static bool is_swept(struct uploads_swept *swept, uint64_t bucket)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&swept->mutex);
+    for (unsigned i = 0; !found && i < swept->count; i++)
+        found = swept->buckets[i] == bucket;
+    if (!found && swept->count < UPLOADS_SWEPT_MAX)
+        swept->buckets[swept->count++] = bucket;
+    else if (!found)
+        swept->buckets[UPLOADS_SWEPT_MAX - 1] = bucket;
+    pthread_mutex_unlock(&swept->mutex);
+    return found;
+}
+
+struct sweep {
+    struct engine *engine;
+    const struct uri *uri;
+    const struct limits *limits;
+    time_t before;
+    unsigned aborted;
+};
+
+static bool sweep_one(void *arg, const struct store_entry *entry)
+{
+    struct sweep *sweep = arg;
+    struct uri uri = *sweep->uri;
+    struct error err = {0};
+
+    if (entry->mtime.tv_sec > sweep->before)
+        return true;
+    snprintf(uri.key, sizeof uri.key, "%s", entry->key);
+    if (uploads_abort(sweep->engine, &uri, store_entry_upload_id(entry), sweep->limits, &err) == 0)
+        sweep->aborted++;
+    else if (err.class != ERROR_NOT_FOUND) /* somebody was faster */
+        log_warn("an old upload to %s was not aborted: %s", uri.key, err.message);
+    return true;
+}
+
+void uploads_sweep(struct engine *engine, const struct uri *uri, const struct limits *limits)
+{
+    int64_t age_s = option_int(&engine->options, ABORT_UPLOADS_AFTER);
+    struct sweep sweep = {.engine = engine, .uri = uri, .limits = limits};
+    struct uri bucket = *uri;
+    struct error err = {0};
+
+    if (age_s == 0 || is_swept(&engine->swept, hash_of(uri)))
+        return;
+    bucket.key[0] = '\0';
+    sweep.before = time(NULL) - (time_t)age_s;
+    if (uploads_list(engine, &bucket, sweep_one, &sweep, limits, &err) < 0)
+        log_warn("old uploads in %s were not looked for: %s", uri->bucket, err.message);
+    else if (sweep.aborted)
+        log_info("%u old uploads in %s were aborted", sweep.aborted, uri->bucket);
 }

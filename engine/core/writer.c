@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "core/append_turn.h"
 #include "core/metadata_change.h"
 #include "core/names.h"
 #include "core/spool.h"
@@ -240,13 +241,15 @@ int writer_open(struct engine *engine, const struct uri *uri, const struct write
         r = check_name(engine, uri, options, limits, err);
     if (r < 0)
         return r;
+    uploads_sweep(engine, uri, limits);
     writer = calloc(1, sizeof *writer);
     if (!writer)
         return error_set(err, ERROR_NO_MEMORY, "opening a writer");
     writer->engine = engine;
     writer->store = store;
     writer->uri = *uri;
-    writer->spool_fd = -1;
+    writer->parts.spool_fd = -1;
+    writer->appends = options->append && !options->upload.exclusive && !options->once;
     writer->exclusive = options->upload.exclusive;
     writer->size_hint_bytes = options->size_hint_bytes;
     writer->generation = gate_generation();
@@ -297,11 +300,10 @@ int writer_put(struct writer *writer, const unsigned char *data, size_t length_b
     return r;
 }
 
-static int append(struct writer *writer, const void *data, size_t length_bytes,
-                  struct limits *limits, struct error *err)
+static int put_behind_base(struct writer *writer, const unsigned char *data, size_t length_bytes,
+                           struct limits *limits, struct error *err)
 {
-    int r = writer->finishing ? error_set(err, ERROR_INVALID, "the writer is being closed or renamed")
-                              : upload_check(writer->upload, err);
+    int r = upload_check(writer->upload, err);
 
     if (r < 0 || length_bytes == 0)
         return r;
@@ -310,6 +312,26 @@ static int append(struct writer *writer, const void *data, size_t length_bytes,
         return r;
     writer->changed = true;
     return writer_put(writer, data, length_bytes, limits, err);
+}
+
+static int append(struct writer *writer, const unsigned char *data, size_t length_bytes,
+                  struct limits *limits, struct error *err)
+{
+    uint64_t before = writer_length(writer), done;
+    int r;
+
+    if (writer->finishing)
+        return error_set(err, ERROR_INVALID, "the writer is being closed or renamed");
+    r = put_behind_base(writer, data, length_bytes, limits, err);
+    while (r < 0 && writer_is_overtaken(writer, err)) {
+        done = writer_length(writer) - before;
+        r = writer_go_behind(writer, limits, err);
+        if (r < 0)
+            break;
+        before = writer_length(writer) - done;
+        r = put_behind_base(writer, data + done, length_bytes - done, limits, err);
+    }
+    return r;
 }
 
 ssize_t writer_write(struct writer *writer, const void *data, size_t length_bytes,
@@ -350,7 +372,7 @@ static int put_whole(struct writer *writer, bool goes_on, const struct limits *l
     if (block)
         memory = (struct upload_memory){
             .data = block->data, .size_bytes = block->used_bytes, .crc32c = block->crc32c};
-    if (block && !goes_on) {
+    if (block && !goes_on && !writer->appends) {
         memory.release = writer_block_free;
         memory.arg = block;
         writer->block = NULL;
@@ -358,8 +380,8 @@ static int put_whole(struct writer *writer, bool goes_on, const struct limits *l
     return upload_put(writer->upload, &memory, limits, err);
 }
 
-static int finish(struct writer *writer, bool goes_on, const struct limits *limits,
-                  struct error *err)
+int writer_send_rest(struct writer *writer, bool goes_on, const struct limits *limits,
+                     struct error *err)
 {
     int r = upload_check(writer->upload, err);
 
@@ -381,7 +403,23 @@ static int check_not_finishing(const struct writer *writer, struct error *err)
     return writer->finishing ? error_set(err, ERROR_BUSY, "the writer is being closed already") : 0;
 }
 
-static int complete(struct writer *writer, bool goes_on, const struct limits *limits,
+/* An append to a store without conditional puts goes on in its turn from the look at what is there. */
+static int finish(struct writer *writer, bool goes_on, struct limits *limits, struct error *err)
+{
+    struct append_turn turn = APPEND_TURN_NONE;
+    int r = 0;
+
+    if (writer->appends && append_turn_is_needed(writer->store))
+        r = append_turn_take(&turn, writer->store, &writer->uri, limits, err);
+    if (r == 0)
+        r = writer_send_rest(writer, goes_on, limits, err);
+    if (r < 0 && writer_is_overtaken(writer, err))
+        r = writer_finish_behind(writer, &turn, limits, err);
+    append_turn_give(&turn);
+    return r;
+}
+
+static int complete(struct writer *writer, bool goes_on, struct limits *limits,
                     struct attr *ret_attr, struct error *err)
 {
     char text[ATTR_URI_BYTES];
@@ -428,7 +466,7 @@ int writer_set_attr(struct writer *writer, const struct attr *attr, const struct
     return r < 0 ? r : 0;
 }
 
-int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+int writer_finish(struct writer *writer, struct limits *limits, struct attr *ret_attr,
                   struct error *err)
 {
     struct attr attr;
@@ -445,7 +483,7 @@ int writer_finish(struct writer *writer, const struct limits *limits, struct att
     return r;
 }
 
-int writer_publish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+int writer_publish(struct writer *writer, struct limits *limits, struct attr *ret_attr,
                    struct error *err)
 {
     struct attr attr;

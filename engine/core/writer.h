@@ -6,8 +6,11 @@
  * visible before close; a failure aborts the upload and is told by the next write and by close.
  *
  * Appending: the store itself copies what is there into the first parts, or, below the size of a part
- * and where it cannot, that is fetched before the first byte. A version that somebody else puts there
- * meanwhile is not overwritten: ERROR_CHANGED.
+ * and where it cannot, that is fetched before the first byte. When somebody else has put another version
+ * there meanwhile, or the first one, or removed it, what was written comes behind what is there then
+ * (writer_behind.c): as O_APPEND does among processes. ERROR_CHANGED when bytes for that are not kept,
+ * when an answer was lost so that it cannot be known whether they are there already, and after
+ * something else than appending was done; then the object is left as it is.
  *
  * Calls on one writer are serialised inside. A writer belongs to the process that opened it: in a
  * fork child writer_forget is the only call.
@@ -24,7 +27,9 @@ struct writer;
 struct writer_options {
     struct upload_options upload; /* what a base brings is added by the writer */
     bool append;                  /* behind what is there, if something is */
-    bool sought;                  /* the caller has looked: not looked for at open */
+    bool sought;                  /* the caller has looked, and found nothing: not looked for at open */
+    bool once;                    /* appending: ERROR_CHANGED when that is another version by then,
+                                   * and writer_was_overtaken says so */
     uint64_t size_hint_bytes;     /* 0: unknown */
 };
 
@@ -47,12 +52,21 @@ uint64_t writer_length(const struct writer *writer);
  * a copy of one part at most? Any thread; what another thread's write does meanwhile counts or not. */
 bool writer_is_unsent(const struct writer *writer);
 /* Uploads the rest and completes. The writer is to be freed whatever it says. */
-int writer_finish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+int writer_finish(struct writer *writer, struct limits *limits, struct attr *ret_attr,
                   struct error *err);
 /* fsync: makes what is written so far the object, and goes on behind it. Nothing is sent when nothing
  * was written. After a failure only abort and free are left. */
-int writer_publish(struct writer *writer, const struct limits *limits, struct attr *ret_attr,
+int writer_publish(struct writer *writer, struct limits *limits, struct attr *ret_attr,
                    struct error *err);
+/* Of one that appends once, and has failed so: is another version there by now, and nothing of ours? */
+bool writer_was_overtaken(const struct writer *writer, const struct error *err);
+/* Of its upload: upload_is_doubtful, upload_write_id. */
+bool writer_is_doubtful(const struct writer *writer);
+const char *writer_write_id(const struct writer *writer);
+/* What is stored with the object besides its bytes: attributes, and metadata that is not in them, of at most
+ * STORE_METADATA_MAX bytes. */
+void writer_tell_kept(const struct writer *writer, struct attr *ret_attr, char *ret_metadata,
+                      uint32_t *ret_metadata_length);
 /* As draft_rename (core/draft.h). */
 int writer_rename(struct writer *writer, const struct uri *to, unsigned flags,
                   const struct limits *limits, struct error *err);

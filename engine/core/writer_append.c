@@ -55,7 +55,7 @@ int writer_begin(struct writer *writer, const struct writer_options *options,
     const char *type = options->upload.content_type;
     int r = 0;
 
-    if (options->append)
+    if (options->append && !options->sought)
         r = base_version_look(writer->engine, &writer->uri, limits, &writer->base, err);
     if (r < 0 && err->class != ERROR_NOT_FOUND)
         return r;
@@ -66,6 +66,8 @@ int writer_begin(struct writer *writer, const struct writer_options *options,
         attr_merge(&writer->attr, options->upload.attr);
     writer->base_bytes = writer->base.attr.size_bytes;
     writer->changed = !writer->base.exists;
+    if (options->append && !writer->base.exists)
+        writer->exclusive = true;
     if (!type && writer->base.content_type[0])
         type = writer->base.content_type;
     writer->content_type = type ? strdup(type) : NULL;

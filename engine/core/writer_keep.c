@@ -19,6 +19,7 @@
 #include "io/fd.h"
 
 #define AGAIN_PARTS_MAX 4u /* as many are sent once more rather than copied */
+#define PIECE_BYTES     ((size_t)1 << 20)
 #define KEPT_SHARE      4  /* of the budget, in use altogether, up to which parts are kept */
 
 struct kept_part {
@@ -48,13 +49,13 @@ static bool spool_part(struct writer *writer, const struct kept_part *part)
     uint64_t done = 0;
     struct error ignored;
 
-    if (writer->spool_fd < 0 &&
-        spool_open(&writer->engine->options, &writer->spool_fd, &ignored) < 0)
+    if (writer->parts.spool_fd < 0 &&
+        spool_open(&writer->engine->options, &writer->parts.spool_fd, &ignored) < 0)
         return false;
     if (spool_reserve(&writer->engine->options, part->size_bytes, &ignored) < 0)
         return false;
     while (done < part->size_bytes) {
-        ssize_t n = pwrite(writer->spool_fd, part->block->data + done, part->size_bytes - done,
+        ssize_t n = pwrite(writer->parts.spool_fd, part->block->data + done, part->size_bytes - done,
                            (off_t)(part->offset + done));
 
         if (n <= 0 && errno != EINTR) {
@@ -63,7 +64,7 @@ static bool spool_part(struct writer *writer, const struct kept_part *part)
         }
         done += n > 0 ? (uint64_t)n : 0;
     }
-    writer->spooled_bytes += part->size_bytes;
+    writer->parts.spooled_bytes += part->size_bytes;
     return true;
 }
 
@@ -80,10 +81,10 @@ static bool evict(struct writer *writer, struct kept_part *part)
 
 bool writer_give_up_one(struct writer *writer)
 {
-    for (unsigned i = 1; i < writer->kept_count; i++)
-        if (evict(writer, &writer->kept[i]))
+    for (unsigned i = 1; i < writer->parts.kept_count; i++)
+        if (evict(writer, &writer->parts.kept[i]))
             return true;
-    return writer->kept_count > 0 && evict(writer, &writer->kept[0]);
+    return writer->parts.kept_count > 0 && evict(writer, &writer->parts.kept[0]);
 }
 
 /* All but the first part go when much of the budget is in use. */
@@ -91,10 +92,10 @@ static void trim(struct writer *writer)
 {
     const struct budget *budget = &writer->engine->budget;
 
-    for (unsigned i = 1; i < writer->kept_count; i++) {
+    for (unsigned i = 1; i < writer->parts.kept_count; i++) {
         if (budget_used(budget) <= budget->limit_bytes / KEPT_SHARE)
             return;
-        evict(writer, &writer->kept[i]);
+        evict(writer, &writer->parts.kept[i]);
     }
 }
 
@@ -102,17 +103,22 @@ static void trim(struct writer *writer)
 
 static int make_place(struct writer *writer)
 {
-    unsigned capacity = writer->kept_capacity ? 2 * writer->kept_capacity : 16;
+    unsigned capacity = writer->parts.kept_capacity ? 2 * writer->parts.kept_capacity : 16;
     struct kept_part *kept;
 
-    if (writer->kept_count < writer->kept_capacity)
+    if (writer->parts.kept_count < writer->parts.kept_capacity)
         return 0;
-    kept = reallocarray(writer->kept, capacity, sizeof *kept);
+    kept = reallocarray(writer->parts.kept, capacity, sizeof *kept);
     if (!kept)
         return -ENOMEM;
-    writer->kept = kept;
-    writer->kept_capacity = capacity;
+    writer->parts.kept = kept;
+    writer->parts.kept_capacity = capacity;
     return 0;
+}
+
+uint64_t writer_block_offset(const struct writer *writer)
+{
+    return (writer->copies_base ? writer->base_bytes : 0) + writer->parts.sent_bytes;
 }
 
 int writer_keep(struct writer *writer, struct buffer_block *block, struct upload_memory *ret_memory,
@@ -121,13 +127,13 @@ int writer_keep(struct writer *writer, struct buffer_block *block, struct upload
     trim(writer);
     if (make_place(writer) < 0)
         return error_set(err, ERROR_NO_MEMORY, "keeping the list of parts");
-    writer->kept[writer->kept_count++] = (struct kept_part){
+    writer->parts.kept[writer->parts.kept_count++] = (struct kept_part){
         .block = block,
-        .offset = writer->base_bytes + writer->sent_bytes,
+        .offset = writer_block_offset(writer),
         .size_bytes = block->used_bytes,
         .number = upload_part_count(writer->upload) + 1,
     };
-    writer->sent_bytes += block->used_bytes;
+    writer->parts.sent_bytes += block->used_bytes;
     atomic_store(&block->sent, false);
     *ret_memory = (struct upload_memory){
         .data = block->data,
@@ -139,18 +145,27 @@ int writer_keep(struct writer *writer, struct buffer_block *block, struct upload
     return 0;
 }
 
+void writer_parts_free(struct writer_parts *parts)
+{
+    for (unsigned i = 0; i < parts->kept_count; i++)
+        writer_block_free(parts->kept[i].block);
+    free(parts->kept);
+    fd_close(parts->spool_fd);
+    spool_release(parts->spooled_bytes);
+    *parts = (struct writer_parts){.spool_fd = -1};
+}
+
+struct writer_parts writer_take_parts(struct writer *writer)
+{
+    struct writer_parts parts = writer->parts;
+
+    writer->parts = (struct writer_parts){.spool_fd = -1};
+    return parts;
+}
+
 void writer_forget_parts(struct writer *writer)
 {
-    for (unsigned i = 0; i < writer->kept_count; i++)
-        writer_block_free(writer->kept[i].block);
-    free(writer->kept);
-    writer->kept = NULL;
-    writer->kept_count = writer->kept_capacity = 0;
-    writer->sent_bytes = 0;
-    fd_close(writer->spool_fd);
-    writer->spool_fd = -1;
-    spool_release(writer->spooled_bytes);
-    writer->spooled_bytes = 0;
+    writer_parts_free(&writer->parts);
 }
 
 /* ---- patching ----------------------------------------------------------------------------------- */
@@ -196,15 +211,15 @@ static int check_patch(struct writer *writer, uint64_t offset, uint64_t end,
 {
     if (end > writer->base_bytes + writer->length_bytes || offset < writer->base_bytes)
         return error_set(err, ERROR_UNSUPPORTED, "only what was written can be patched");
-    for (unsigned i = 0; i < writer->kept_count; i++) {
+    for (unsigned i = 0; i < writer->parts.kept_count; i++) {
         int r;
 
-        if (!overlaps(&writer->kept[i], offset, end))
+        if (!overlaps(&writer->parts.kept[i], offset, end))
             continue;
-        r = wait_until_sent(writer, &writer->kept[i], limits, err);
+        r = wait_until_sent(writer, &writer->parts.kept[i], limits, err);
         if (r < 0)
             return r;
-        if (!writer->kept[i].block)
+        if (!writer->parts.kept[i].block)
             return refuse(err);
     }
     return 0;
@@ -221,8 +236,8 @@ ssize_t writer_patch(struct writer *writer, const void *data, size_t length_byte
     r = upload_check(writer->upload, err);
     if (r == 0)
         r = check_patch(writer, offset, end, limits, err);
-    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
-        struct kept_part *part = &writer->kept[i];
+    for (unsigned i = 0; r == 0 && i < writer->parts.kept_count; i++) {
+        struct kept_part *part = &writer->parts.kept[i];
 
         if (!overlaps(part, offset, end))
             continue;
@@ -231,9 +246,10 @@ ssize_t writer_patch(struct writer *writer, const void *data, size_t length_byte
         part->is_spooled = false;
     }
     if (r == 0 && writer->block)
-        patch_block(writer->block, writer->base_bytes + writer->sent_bytes, data, offset, end);
+        patch_block(writer->block, writer_block_offset(writer), data, offset, end);
     if (r == 0)
         writer->changed = true;
+    writer->appends = false;
     writer_leave(writer);
     return r < 0 ? r : (ssize_t)length_bytes;
 }
@@ -258,12 +274,12 @@ int writer_send_patches(struct writer *writer, const struct limits *limits, stru
 {
     int r = 0;
 
-    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
-        if (!writer->kept[i].is_patched)
+    for (unsigned i = 0; r == 0 && i < writer->parts.kept_count; i++) {
+        if (!writer->parts.kept[i].is_patched)
             continue;
         r = upload_wait_place(writer->upload, limits, err);
         if (r == 0)
-            r = send_kept(writer, &writer->kept[i], err);
+            r = send_kept(writer, &writer->parts.kept[i], err);
     }
     return r;
 }
@@ -272,10 +288,10 @@ int writer_send_patches(struct writer *writer, const struct limits *limits, stru
 
 bool writer_can_send_again(const struct writer *writer)
 {
-    bool can = writer->kept_count <= AGAIN_PARTS_MAX;
+    bool can = writer->parts.kept_count <= AGAIN_PARTS_MAX;
 
-    for (unsigned i = 0; can && i < writer->kept_count; i++)
-        can = is_sent(&writer->kept[i]);
+    for (unsigned i = 0; can && i < writer->parts.kept_count; i++)
+        can = is_sent(&writer->parts.kept[i]);
     return can;
 }
 
@@ -284,8 +300,8 @@ int writer_send_parts(struct writer *writer, bool copies, const struct limits *l
 {
     int r = 0;
 
-    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
-        struct kept_part *part = &writer->kept[i];
+    for (unsigned i = 0; r == 0 && i < writer->parts.kept_count; i++) {
+        struct kept_part *part = &writer->parts.kept[i];
 
         r = upload_wait_place(writer->upload, limits, err);
         if (r < 0)
@@ -296,12 +312,53 @@ int writer_send_parts(struct writer *writer, bool copies, const struct limits *l
     return r;
 }
 
+static int put_spooled(struct writer *writer, int spool_fd, uint64_t start, uint64_t end,
+                       const struct limits *limits, struct error *err)
+{
+    unsigned char *piece = malloc(PIECE_BYTES);
+    int r = piece ? 0 : error_set(err, ERROR_NO_MEMORY, "sending a part once more");
+
+    while (r == 0 && start < end) {
+        size_t wanted = end - start < PIECE_BYTES ? end - start : PIECE_BYTES;
+        ssize_t n = pread(spool_fd, piece, wanted, (off_t)start);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            r = error_set_errno(err, n < 0 ? errno : EIO, "reading the spool");
+        else
+            r = writer_put(writer, piece, (size_t)n, limits, err);
+        start += n > 0 ? (uint64_t)n : 0;
+    }
+    free(piece);
+    return r;
+}
+
+int writer_put_parts(struct writer *writer, const struct writer_parts *parts, uint64_t start,
+                     const struct limits *limits, struct error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < parts->kept_count; i++) {
+        const struct kept_part *part = &parts->kept[i];
+        uint64_t end = part->offset + part->size_bytes;
+        uint64_t from = part->offset > start ? part->offset : start;
+
+        if (from >= end)
+            continue;
+        r = part->block ? writer_put(writer, part->block->data + (from - part->offset), end - from,
+                                     limits, err)
+                        : put_spooled(writer, parts->spool_fd, from, end, limits, err);
+    }
+    return r;
+}
+
 /* ---- handing over ------------------------------------------------------------------------------- */
 
 int writer_parts_are_here(const struct writer *writer, struct error *err)
 {
-    for (unsigned i = 0; i < writer->kept_count; i++)
-        if (!writer->kept[i].block && !writer->kept[i].is_spooled)
+    for (unsigned i = 0; i < writer->parts.kept_count; i++)
+        if (!writer->parts.kept[i].block && !writer->parts.kept[i].is_spooled)
             return refuse(err);
     return 0;
 }
@@ -310,14 +367,14 @@ int writer_each_part(struct writer *writer, writer_part_fn *function, void *arg,
 {
     int r = 0;
 
-    for (unsigned i = 0; r == 0 && i < writer->kept_count; i++) {
-        struct kept_part *part = &writer->kept[i];
+    for (unsigned i = 0; r == 0 && i < writer->parts.kept_count; i++) {
+        struct kept_part *part = &writer->parts.kept[i];
 
         r = function(arg, part->block ? part->block->data : NULL, part->offset, part->size_bytes,
                      err);
     }
     if (r == 0 && writer->block && writer->block->used_bytes)
-        r = function(arg, writer->block->data, writer->base_bytes + writer->sent_bytes,
+        r = function(arg, writer->block->data, writer_block_offset(writer),
                      writer->block->used_bytes, err);
     return r;
 }

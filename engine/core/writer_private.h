@@ -1,6 +1,6 @@
 /* What the files of a writer share: writer.c (buffers, the calls), writer_append.c (what comes before
- * the first byte that is written), writer_keep.c (parts that can be changed once more),
- * writer_rename.c. */
+ * the first byte that is written), writer_behind.c (when that is another version by then),
+ * writer_keep.c (parts that can be changed once more), writer_rename.c. */
 #ifndef S3DLIO_CORE_WRITER_PRIVATE_H
 #define S3DLIO_CORE_WRITER_PRIVATE_H
 
@@ -26,6 +26,15 @@ enum { WRITER_KEEP_MEMORY, WRITER_KEEP_SPOOL };
 
 struct kept_part;
 
+/* Every part of an upload but the copied ones. */
+struct writer_parts {
+    struct kept_part *kept;
+    unsigned kept_count, kept_capacity;
+    uint64_t sent_bytes; /* in them */
+    int spool_fd;        /* -1: none; parts at their offsets */
+    uint64_t spooled_bytes;
+};
+
 struct writer {
     struct engine *engine;
     struct store *store;
@@ -38,12 +47,9 @@ struct writer {
     uint64_t block_serial;      /* counts changes of it */
     uint64_t generation;
 
-    struct kept_part *kept; /* every part of this upload but the copied ones */
-    unsigned kept_count, kept_capacity;
-    uint64_t sent_bytes; /* in them */
-    int spool_fd;        /* -1: none; parts at their offsets */
-    uint64_t spooled_bytes;
+    struct writer_parts parts; /* of this upload */
 
+    bool appends;             /* behind whatever is there: never in its place */
     bool exclusive;           /* nothing may be there at the first publish */
     struct base_version base; /* what is appended to, or was published last; its metadata goes on */
     uint64_t base_bytes;      /* of it, what went through no buffer */
@@ -69,10 +75,15 @@ void writer_leave(struct writer *writer);
 /* Bytes into buffers and parts; the turn is taken. */
 int writer_put(struct writer *writer, const unsigned char *data, size_t length_bytes,
                const struct limits *limits, struct error *err);
+/* All that is not sent, and the request that makes the object. `goes_on`: the block stays. */
+int writer_send_rest(struct writer *writer, bool goes_on, const struct limits *limits,
+                     struct error *err);
 void writer_block_free(void *block);
 
 /* writer_keep.c */
 
+/* Where the block lies in the object; what comes before it are copies, and parts. */
+uint64_t writer_block_offset(const struct writer *writer);
 /* Lists the block as the next part; how it is to be sent. On failure it is still the caller's. */
 int writer_keep(struct writer *writer, struct buffer_block *block, struct upload_memory *ret_memory,
                 struct error *err);
@@ -90,6 +101,12 @@ int writer_send_parts(struct writer *writer, bool copies, const struct limits *l
 void writer_forget_parts(struct writer *writer);
 /* 0, or -EOPNOTSUPP when bytes of a part are gone. */
 int writer_parts_are_here(const struct writer *writer, struct error *err);
+/* The parts are the caller's from now on, to be given to writer_parts_free; the writer has none. */
+struct writer_parts writer_take_parts(struct writer *writer);
+/* Once more into the buffers of the writer, what of them lies at or behind `start`. */
+int writer_put_parts(struct writer *writer, const struct writer_parts *parts, uint64_t start,
+                     const struct limits *limits, struct error *err);
+void writer_parts_free(struct writer_parts *parts);
 /* All that was written, in order; data NULL: it is in the spool. */
 typedef int writer_part_fn(void *arg, const unsigned char *data, uint64_t offset,
                            uint64_t size_bytes, struct error *err);
@@ -117,5 +134,17 @@ int writer_fetch_base(struct writer *writer, struct limits *limits, struct error
 int writer_send_base(struct writer *writer, const struct limits *limits, struct error *err);
 /* What was published is the base; a new upload begins. A block that holds all of it is kept. */
 int writer_continue(struct writer *writer, const struct attr *attr, struct error *err);
+
+/* writer_behind.c */
+
+/* Does the error say that what the writer is to come behind is not what is there, or no longer, and that
+ * nothing of the writer's is? */
+bool writer_is_overtaken(const struct writer *writer, const struct error *err);
+/* Puts what was written so far behind what is there now: into a new upload, or all the way, again and
+ * again, until the operation's end. Fails for good. */
+struct append_turn;
+int writer_go_behind(struct writer *writer, struct limits *limits, struct error *err);
+int writer_finish_behind(struct writer *writer, struct append_turn *turn, struct limits *limits,
+                         struct error *err);
 
 #endif

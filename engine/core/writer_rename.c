@@ -166,8 +166,10 @@ static int take_other_name(struct writer *writer, const struct uri *to, unsigned
         return r;
     if (writer->base.exists && strcmp(writer->base.attr.etag, open.rename.before.etag) == 0)
         writer->base.attr = open.rename.after;
-    if (!open.follows)
+    if (!open.follows) {
         writer->exclusive = open.rename.no_replace && !open.moved;
+        writer->appends = writer->appends && open.moved; /* what else has the name is replaced */
+    }
     writer->uri = *to;
     if (upload_has_begun(writer->upload))
         return move_upload(&moving, err);

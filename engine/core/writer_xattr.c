@@ -31,6 +31,7 @@ int writer_set_xattr(struct writer *writer, const struct xattr_value *value,
     else
         r = xattr_set_in(writer->engine, &writer->base.metadata, value, err);
     if (r > 0) {
+        writer->appends = false; /* another version has others */
         r = writer->changed ? upload_set_metadata(writer->upload, XATTR_METADATA,
                                                   &writer->base.metadata)
                             : 1;

@@ -91,7 +91,10 @@ static ssize_t draft_write(struct file *file, const void *buffer, size_t length,
 {
     struct s3dlio_draft *draft = file->staged->draft;
     struct s3dlio_error error = {0};
-    ssize_t result = engine_call(draft_pwrite)(draft, buffer, length, offset, &error);
+    ssize_t result =
+        file->slot->flags & O_APPEND /* io.c has asked where the end is, in order */
+            ? engine_call(draft_append)(draft, buffer, length, NULL, &error)
+            : engine_call(draft_pwrite)(draft, buffer, length, offset, &error);
     if (result < 0)
         return fail(file, &error, (int)result);
     staged_changed(file->staged, engine_call(draft_length)(draft));

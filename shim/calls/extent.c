@@ -16,6 +16,20 @@
 
 enum { FSYNC_PUBLISH, FSYNC_FLUSH, FSYNC_IGNORE }; /* the order of the words in options.def */
 
+/* Who stood at the end stands there afterwards, wherever what was appended has come to. */
+static int publish(struct file *file)
+{
+    int locked = arena_lock(file->slot);
+    bool was_at_end =
+        (file->slot->flags & O_APPEND) && file->slot->offset == (off_t)staged_length(file->staged);
+    int result = staged_publish(file->staged);
+    if (!result && was_at_end)
+        file->slot->offset = (off_t)staged_length(file->staged);
+    if (locked)
+        arena_unlock(file->slot);
+    return result;
+}
+
 /* Reading files have nothing to sync. What is written so far becomes the object, for others to see;
  * S3DLIO_FSYNC=flush and ignore leave that to close, and tell of errors met so far. */
 static int sync_file(struct file *file)
@@ -26,7 +40,7 @@ static int sync_file(struct file *file)
         return 0;
     if (!staged_is_ours(file->staged))
         return report_refusal("fsync in a forked child of", file->path);
-    return option_int(start_options(), FSYNC) == FSYNC_PUBLISH ? staged_publish(file->staged)
+    return option_int(start_options(), FSYNC) == FSYNC_PUBLISH ? publish(file)
                                                                : file->staged->node->error;
 }
 

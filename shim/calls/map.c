@@ -275,7 +275,8 @@ static void *map_file(struct file *file, void *address, size_t length, int prote
     void *memory = MAP_FAILED;
     int saved = errno;
     if (!result && file->staged) {
-        result = map_staged(file, address, length, protection, flags, offset, &memory);
+        const struct map_request request = {address, length, protection, flags, offset};
+        result = map_staged(file, &request, &memory);
     } else if (!result) {
         int locked = arena_lock(file->slot);
         result = backing_ready(file, (uint64_t)offset, length, &backing);

@@ -11,9 +11,16 @@ struct backing;
 /* Drops what a file's maps share; the maps themselves live on. NULL is fine. */
 void map_backing_free(struct backing *backing);
 
+/* What mmap(2) is asked for. */
+struct map_request {
+    void *address;
+    size_t length;
+    int protection, flags;
+    off_t offset;
+};
+
 /* mmap(2) of a staged file, once mmap's own checks are done: 0 or -errno. */
-int map_staged(struct file *file, void *address, size_t length, int protection, int flags,
-              off_t offset, void **ret_memory);
+int map_staged(struct file *file, const struct map_request *request, void **ret_memory);
 
 /* Another map is about to take the place of what is mapped there. */
 void map_end(const void *address, size_t length);

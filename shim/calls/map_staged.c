@@ -164,25 +164,27 @@ static int spool_fd(struct staged *staged, uint64_t offset, uint64_t length)
     return result < 0 ? result : fd;
 }
 
-int map_staged(struct file *file, void *address, size_t length, int protection, int flags,
-               off_t offset, void **ret_memory)
+int map_staged(struct file *file, const struct map_request *request, void **ret_memory)
 {
+    uint64_t offset = (uint64_t)request->offset;
     int result = content_need_draft(file, "mmap");
     if (result < 0)
         return result;
-    bool writes = (flags & MAP_TYPE) != MAP_PRIVATE && (file->slot->flags & O_ACCMODE) == O_RDWR;
+    bool writes =
+        (request->flags & MAP_TYPE) != MAP_PRIVATE && (file->slot->flags & O_ACCMODE) == O_RDWR;
     struct range *range = writes ? malloc(sizeof *range) : NULL;
-    int fd = writes && !range ? -ENOMEM : spool_fd(file->staged, (uint64_t)offset, length);
+    int fd = writes && !range ? -ENOMEM : spool_fd(file->staged, offset, request->length);
     if (fd < 0) {
         free(range);
         return fd;
     }
     int locked = shared_lock_take(&ranges.lock);
-    void *memory = REAL(mmap)(address, length, protection, flags, fd, offset);
+    void *memory = REAL(mmap)(request->address, request->length, request->protection,
+                              request->flags, fd, request->offset);
     result = memory == MAP_FAILED ? -errno : 0;
     if (!result && writes) {
         uintptr_t start = (uintptr_t)memory;
-        *range = (struct range){NULL, start, page_end(start, length), (uint64_t)offset,
+        *range = (struct range){NULL, start, page_end(start, request->length), offset,
                                 file->staged};
         staged_map(file->staged);
         list_add(range);

@@ -129,7 +129,7 @@ static ssize_t run_on_link(const struct request *request)
 
 static ssize_t run_on_path(const struct vpath *path, bool follows, const struct request *request)
 {
-    struct s3dlio_attr attr;
+    struct s3dlio_attr attr = {0};
     ssize_t result = request_check(request);
     if (!result)
         result = follows ? stat_followed(path, &attr) : stat_attr(path, &attr);

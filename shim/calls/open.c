@@ -93,6 +93,12 @@ static bool is_nameless(int flags)
     return (flags & O_TMPFILE) == O_TMPFILE;
 }
 
+/* Is all that is written to go behind what is there, whatever others do meanwhile? */
+static bool is_appending(int flags)
+{
+    return (flags & O_APPEND) && !(flags & (O_TRUNC | O_EXCL)) && !is_nameless(flags);
+}
+
 /* What a new version starts with: the mode and owner of what it replaces, else of the call. */
 static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
                           struct s3dlio_write_options *ret_options, struct s3dlio_attr *ret_attr)
@@ -148,6 +154,8 @@ static int open_stream(const struct vpath *path, int flags, mode_t mode,
     struct s3dlio_writer *writer = NULL;
     struct staged *staged = NULL;
     version_begin(old, flags, mode, &options, &attr);
+    if (is_appending(flags))
+        options.flags |= S3DLIO_WRITE_APPEND;
     int result = engine_call(writer_open)(path->uri, &options, NULL, &writer, &error);
     if (result < 0) {
         report_error(&error);
@@ -171,6 +179,8 @@ static int open_draft(const struct vpath *path, int flags, mode_t mode,
     struct s3dlio_draft *draft;
     struct staged *staged;
     version_begin(old, flags, mode, &options, &attr);
+    if (is_appending(flags))
+        options.flags |= S3DLIO_WRITE_APPEND;
     if (keeps) { /* its metadata with it */
         options.has = 0;
         attr.mtime = old->mtime;

@@ -245,7 +245,7 @@ static void statx_fill(const struct stat *st, struct statx *stx)
 int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *stx)
 {
     int saved = errno, result;
-    struct stat st;
+    struct stat st = {0};
     if (!stat_any(dirfd, path, &st, flags, &result))
         return REAL(statx)(dirfd, path, flags, mask, stx);
     if (!result && mask & STATX__RESERVED)

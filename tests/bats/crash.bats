@@ -150,3 +150,17 @@ if os.path.exists("/s3/test/from"): os.rename("/s3/test/from", "/s3/test/to")' |
     }
     crash_everywhere tree "python3 -c 'import os; os.rename(\"/s3/test/from\", \"/s3/test/to\")'" check 4
 }
+
+@test "old uploads are aborted at the first write, when an option says how old" {
+    admin reset -X POST
+    admin 'clock?offset_s=-600' -X PUT
+    curl -qsf --noproxy '*' -o /dev/null -X POST "$(setting AWS_ENDPOINT_URL)/test/left?uploads=" \
+        --user "$(setting AWS_ACCESS_KEY_ID):$(setting AWS_SECRET_ACCESS_KEY)" \
+        --aws-sigv4 "aws:amz:$(setting AWS_REGION):s3" -H 'x-amz-content-sha256: UNSIGNED-PAYLOAD'
+    admin 'clock?offset_s=0' -X PUT
+    shim bash -c 'echo x >/s3/test/a'
+    shim S3DLIO_ABORT_UPLOADS_AFTER=1h bash -c 'echo x >/s3/test/b'
+    shim "$B/s3dlio" uploads list s3://test/ | grep -q left
+    shim S3DLIO_ABORT_UPLOADS_AFTER=5m bash -c 'echo x >/s3/test/c'
+    [[ -z $(shim "$B/s3dlio" uploads list s3://test/) ]]
+}

@@ -52,6 +52,12 @@ setup_file() { serve_data; }
     [[ $(($(requests PutObject) - before)) -eq 1 ]]
 }
 
+@test "jobs that append to one log, each by itself" {
+    same 'for n in 1 2 3 4 5 6; do echo "job $n" >>{}/jobs & done; wait; sort {}/jobs | cat'
+    same '(echo a >>{}/two) & (echo b >>{}/two) & wait; sort {}/two | cat'
+    same 'cp {}/text/short.txt {}/log && seq 40 | xargs -P8 -n1 sh -c "echo line \$0 >>{}/log"; sort {}/log | cat'
+}
+
 @test "python: forked processes write to one file" {
     same_script python3 <<'PY'
 import os, sys

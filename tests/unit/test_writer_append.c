@@ -106,29 +106,6 @@ static void test_without_copies(void **state)
     assert_int_equal(core_run_count(STORE_UPLOAD_PART_COPY), 0);
 }
 
-static void changed_meanwhile(size_t base)
-{
-    struct s3dlio_writer *writer;
-    struct s3dlio_error error;
-
-    core_run_put(URI, base);
-    writer = open_writer(S3DLIO_WRITE_APPEND);
-    core_run_stream(writer, base, base + 100, 100);
-    core_run_put(URI, 77);
-    assert_int_equal(s3dlio_writer_close(writer, NULL, &error), -ESTALE);
-    core_run_check_object(URI, 77, NULL, 0);
-    core_run_check_released();
-}
-
-static void test_changed_meanwhile(void **state)
-{
-    changed_meanwhile(1000);
-    changed_meanwhile(LARGE);
-    core_run_store()->capabilities &= ~(unsigned)STORE_CAP_IF_MATCH_PUT;
-    changed_meanwhile(1000);
-    changed_meanwhile(LARGE);
-}
-
 static void fail_at(const char *rule, int errnum)
 {
     struct s3dlio_writer *writer;
@@ -240,7 +217,6 @@ int main(void)
         cmocka_unit_test_setup(test_nothing_appended_is_nothing_sent, core_run_clear),
         cmocka_unit_test_setup(test_to_nothing, core_run_clear),
         cmocka_unit_test_setup(test_without_copies, core_run_clear),
-        cmocka_unit_test_setup(test_changed_meanwhile, core_run_clear),
         cmocka_unit_test_setup(test_failures_leave_the_old_object, core_run_clear),
         cmocka_unit_test_setup(test_publish, core_run_clear),
         cmocka_unit_test_setup(test_synced_log, core_run_clear),
