@@ -25,7 +25,8 @@ struct append_turn {
 
 /* Does the store not refuse by itself to put something in the place of another version? */
 bool append_turn_is_needed(const struct store *store);
-/* Waits for it; where it is not needed no more than a second, and whether or not it came is 0. One that is held stays.
+/* Waits for it; where it is not needed no more than a second, and 0 whether it came or not. One that is
+ * held stays.
  * 0, or what ends the call, or -ENOLCK. */
 int append_turn_take(struct append_turn *turn, struct store *store, const struct uri *uri,
                      const struct limits *limits, struct error *err);
