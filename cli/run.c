@@ -222,13 +222,15 @@ static int parse_arguments(char **argv, struct run_arguments *ret_arguments)
     return rc;
 }
 
-/* A program started for virtual files gets no ring from its first call on, unless somebody says
- * otherwise. */
-static int refuse_rings(void)
+/* A program started for virtual files gets no ring from its first call on, and the programs that it
+ * starts see them, too, unless somebody says otherwise. */
+static int set_defaults(void)
 {
-    const char *name = options_info(OPTION_ID_IO_URING)->name;
+    const char *rings = options_info(OPTION_ID_IO_URING)->name;
+    const char *follow = options_info(OPTION_ID_FOLLOW)->name;
 
-    return setenv(name, "refuse", 0) == 0 ? CLI_OK : CLI_CANNOT_RUN;
+    return setenv(rings, "refuse", 0) == 0 && setenv(follow, "1", 0) == 0 ? CLI_OK
+                                                                          : CLI_CANNOT_RUN;
 }
 
 int run_command(int argc, char **argv)
@@ -242,7 +244,7 @@ int run_command(int argc, char **argv)
     if (rc == CLI_OK)
         rc = preload();
     if (rc == CLI_OK)
-        rc = refuse_rings();
+        rc = set_defaults();
     if (rc != CLI_OK)
         return rc;
     execvp(arguments.program[0], arguments.program);

@@ -143,6 +143,11 @@ struct s3dlio_reader;
 S3DLIO_API int s3dlio_reader_open(const char *uri, const struct s3dlio_call *call,
                                   struct s3dlio_reader **ret_reader,
                                   struct s3dlio_error *ret_error);
+/* The version of which s3dlio_reader_attr said this, perhaps in another process: no request. Where it
+ * is no longer there the reads give -ESTALE. -ENOMEM … */
+S3DLIO_API int s3dlio_reader_reopen(const char *uri, const struct s3dlio_attr *version,
+                                    struct s3dlio_reader **ret_reader,
+                                    struct s3dlio_error *ret_error);
 S3DLIO_API void s3dlio_reader_attr(const struct s3dlio_reader *reader,
                                    struct s3dlio_attr *ret_attr);
 /* As pread(2): short only at the end of the object. -ESTALE when another process has put
@@ -281,6 +286,17 @@ S3DLIO_API int s3dlio_draft_from_writer(struct s3dlio_writer *writer,
                                         struct s3dlio_draft **ret_draft,
                                         struct s3dlio_error *ret_error);
 /* As pread(2). */
+/* The way back, while nothing was written: the stream that does the same, and the draft is gone. For a
+ * draft that no other process has. -EOPNOTSUPP when it is not like that, and it stays as it was. */
+S3DLIO_API int s3dlio_draft_to_writer(struct s3dlio_draft *draft, struct s3dlio_writer **ret_writer,
+                                      struct s3dlio_error *ret_error);
+/* exec(): the draft in the new program. Its two descriptors, which stay the engine's, are made to stay open
+ * through exec, and handed to adopt there, which takes them over; on failure they are the caller's.
+ * Both programs, where one is a child of fork, have the draft then, as after fork. -EOPNOTSUPP where
+ * it has no such descriptors; -EINVAL for others, for those of another user or another version. */
+S3DLIO_API int s3dlio_draft_handles(const struct s3dlio_draft *draft, int ret_fds[2]);
+S3DLIO_API int s3dlio_draft_adopt(const int fds[2], struct s3dlio_draft **ret_draft,
+                                  struct s3dlio_error *ret_error);
 S3DLIO_API ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer,
                                       size_t length_bytes, uint64_t offset_bytes,
                                       struct s3dlio_error *ret_error);
@@ -451,6 +467,8 @@ S3DLIO_API int s3dlio_removexattr(const char *uri, const char *name,
  * way. */
 S3DLIO_API int s3dlio_lock_open(const char *uri, bool keeps_locks, int *ret_fd,
                                 struct s3dlio_error *ret_error);
+/* The descriptor comes from the program that this process executed before. */
+S3DLIO_API void s3dlio_lock_adopt(int fd);
 /* `uri` as given to open when no other process has this descriptor from a fork: then the file goes
  * with its last user. NULL otherwise. */
 S3DLIO_API void s3dlio_lock_close(int fd, const char *uri);

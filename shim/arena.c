@@ -2,33 +2,141 @@
 #include "shim/arena.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "shim/arena_private.h"
 #include "shim/real.h"
 
+#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define FD_MINIMUM 512 /* out of the way of a program that counts on low numbers */
+
 static _Atomic(struct arena *) mapped;
+/* Of its memory, for exec; -1 where it has no file. */
+static _Atomic int arena_fd = -1;
+static uint64_t arena_device, arena_inode;
 
 struct arena *arena_mapped(void)
 {
     return atomic_load_explicit(&mapped, memory_order_acquire);
 }
 
-/* Shared with children by fork; nobody else needs to open it. Pages that nobody touches cost nothing. */
-static int arena_map(void)
+/* ---- the memory ---- */
+
+static int fd_raise(int fd)
+{
+    int high = fd < 0 ? -1 : REAL(fcntl)(fd, F_DUPFD_CLOEXEC, FD_MINIMUM);
+    if (high < 0)
+        return fd;
+    REAL(close)(fd);
+    return high;
+}
+
+/* -1 where it cannot be had: a limit on the size of files is one on memory of this kind, too. */
+static int file_make(void)
+{
+    int fd = fd_raise(memfd_create("s3dlio-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    struct rlimit limit;
+    bool fits = !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur >= sizeof(struct arena);
+    if (fd >= 0 && fits && !REAL(ftruncate)(fd, sizeof(struct arena)) &&
+        !REAL(fcntl)(fd, F_ADD_SEALS, SEALS))
+        return fd;
+    if (fd >= 0)
+        REAL(close)(fd);
+    return -1;
+}
+
+static struct arena *file_map(int fd)
+{
+    int flags = MAP_SHARED | MAP_NORESERVE | (fd < 0 ? MAP_ANONYMOUS : 0);
+    void *memory =
+        REAL(mmap)(NULL, sizeof(struct arena), PROT_READ | PROT_WRITE, flags, fd, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static bool is_arena(const struct stat *st)
+{
+    return S_ISREG(st->st_mode) && st->st_uid == geteuid() &&
+           st->st_size == (off_t)sizeof(struct arena);
+}
+
+/* From now on it is this process's. False: another thread was quicker. */
+static bool file_use(struct arena *arena, int fd)
 {
     struct arena *none = NULL;
+    struct stat st;
+    if (!atomic_compare_exchange_strong(&mapped, &none, arena))
+        return false;
+    if (fd >= 0 && !REAL(fstat)(fd, &st)) {
+        arena_device = st.st_dev;
+        arena_inode = st.st_ino;
+        atomic_store(&arena_fd, fd);
+    }
+    return true;
+}
+
+/* Shared with children by fork. Pages that nobody touches cost nothing. */
+static int arena_map(void)
+{
     if (arena_mapped())
         return 0;
-    void *memory = REAL(mmap)(NULL, sizeof *none, PROT_READ | PROT_WRITE,
-                              MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        return -errno;
-    if (!atomic_compare_exchange_strong(&mapped, &none, (struct arena *)memory))
-        REAL(munmap)(memory, sizeof *none);
+    int fd = file_make();
+    struct arena *arena = file_map(fd);
+    if (!arena)
+        return -ENOMEM;
+    arena->magic = ARENA_MAGIC;
+    if (!file_use(arena, fd)) {
+        REAL(munmap)(arena, sizeof *arena);
+        if (fd >= 0)
+            REAL(close)(fd);
+    }
     return 0;
+}
+
+/* ---- exec ---- */
+
+int arena_key(struct arena_key *ret_key)
+{
+    struct stat st;
+    int fd = atomic_load(&arena_fd);
+    if (fd < 0 || REAL(fstat)(fd, &st) < 0 || st.st_dev != arena_device ||
+        st.st_ino != arena_inode)
+        return -EOPNOTSUPP;
+    if (!is_arena(&st))
+        return -EPERM;
+    *ret_key = (struct arena_key){fd, arena_record(), arena_device, arena_inode};
+    return 0;
+}
+
+int arena_adopt(const struct arena_key *key)
+{
+    struct stat st;
+    if (REAL(fstat)(key->fd, &st) < 0 || !is_arena(&st) || st.st_dev != key->device ||
+        st.st_ino != key->inode || REAL(fcntl)(key->fd, F_GET_SEALS) != SEALS)
+        return -EINVAL;
+    struct arena *arena = file_map(key->fd);
+    if (!arena)
+        return -ENOMEM;
+    int result = arena->magic == ARENA_MAGIC && file_use(arena, key->fd) ? 0 : -EINVAL;
+    if (!result)
+        result = arena_join_again(key->record);
+    if (result < 0) {
+        atomic_store(&arena_fd, -1);
+        atomic_store(&mapped, NULL);
+        REAL(munmap)(arena, sizeof *arena);
+        return result;
+    }
+    REAL(fcntl)(key->fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
+bool arena_owns_fd(int fd)
+{
+    return fd >= 0 && fd == atomic_load_explicit(&arena_fd, memory_order_relaxed);
 }
 
 int arena_table_lock(void)
@@ -81,7 +189,7 @@ int arena_alloc(uint32_t flags, struct arena_slot **ret_slot)
         slot = slot_search(arena);
     }
     if (slot) {
-        uint32_t index = (uint32_t)(slot - arena->slots);
+        uint32_t index = arena_slot_index(slot);
         slot->used = 1;
         slot->lock.word = 0;
         slot->offset = 0;
@@ -97,7 +205,7 @@ int arena_alloc(uint32_t flags, struct arena_slot **ret_slot)
 bool arena_drop(struct arena_slot *slot, bool sweeps)
 {
     int locked = arena_table_lock();
-    bool last = arena_hold_drop((uint32_t)(slot - arena_mapped()->slots), sweeps);
+    bool last = arena_hold_drop(arena_slot_index(slot), sweeps);
     arena_table_unlock(locked);
     return last;
 }
@@ -109,6 +217,11 @@ void arena_free(struct arena_slot *slot)
     slot->used = 0;
     arena->slot_next = (uint32_t)(slot - arena->slots);
     arena_table_unlock(locked);
+}
+
+uint32_t arena_slot_index(const struct arena_slot *slot)
+{
+    return (uint32_t)(slot - arena_mapped()->slots);
 }
 
 /* ---- nodes ---- */

@@ -1,10 +1,11 @@
-/* What a process tree has open, in one shared memory arena that fork inherits: open file descriptions
- * (slots), files that are being written (nodes), and the processes that hold them.
+/* What a process tree has open, in one shared memory arena that fork and exec inherit: open file
+ * descriptions (slots), files that are being written (nodes), and the processes that hold them.
  *
  * It holds numbers and names only, no pointers. Which process holds what is a bit in the process's
  * record, and nothing else counts holders: whoever gives something up learns whether others are
  * left, and dead ones are swept then. Processes that mapped an arena before they forked share it;
- * others have arenas of their own.
+ * others have arenas of their own. A process keeps its record when it executes another program, which
+ * takes the arena over from a descriptor of it (handover.h).
  *
  * Locking: `arena_table_lock` covers records, bits, and the names of nodes. It is held for moments, never
  * over a request. The lock of a slot covers its offset, a node's `order` its length.
@@ -85,6 +86,32 @@ bool arena_any_node(void);
 /* Returns what shared_lock_take does. The arena must be there. */
 int arena_table_lock(void);
 void arena_table_unlock(int locked);
+
+/* ---- exec ---- */
+
+/* What the next program needs to find this arena again: a descriptor, close-on-exec, and this process's
+ * record. -EOPNOTSUPP where the arena has no descriptor (any more); -EPERM where it is another user's. */
+struct arena_key {
+    int fd;
+    uint32_t record;
+    uint64_t device, inode; /* of the descriptor */
+};
+int arena_key(struct arena_key *ret_key);
+/* Maps it in the new program: the descriptor is not believed to be one before it was looked at. 0,
+ * -EINVAL. */
+int arena_adopt(const struct arena_key *key);
+/* A slot or node that this process holds still, from before; NULL: no. */
+struct arena_slot *arena_held_slot(uint32_t index);
+struct arena_node *arena_held_node(uint32_t index);
+uint32_t arena_slot_index(const struct arena_slot *slot);
+/* Of the slots and nodes that this process holds, it keeps those that `keeps` says, called with the table's
+ * lock held. The others went with the program before: that was no close, nothing is published. */
+void arena_keep(bool (*keeps)(bool is_node, uint32_t index, const void *arg), const void *arg);
+/* Is it the arena's? Closing ranges go around it. */
+bool arena_owns_fd(int fd);
+/* Is there an arena, and this process in it? Is another one? */
+bool arena_is_used(void);
+bool arena_is_shared(void);
 
 /* Around fork: the child gets a record with all holds of this process, if it has any, or -EAGAIN and no
  * fork is to be.

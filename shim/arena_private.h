@@ -15,7 +15,11 @@ struct arena_process {
     _Atomic uint64_t holds[ARENA_WORDS]; /* bits: slots, then nodes */
 };
 
+/* Arenas of other layouts have another size, or another number. */
+#define ARENA_MAGIC UINT64_C(0x73336461726501)
+
 struct arena {
+    uint64_t magic;
     struct shared_lock table;
     uint32_t slot_next;              /* where the search for a free one starts */
     uint32_t slot_end, process_end;  /* none was ever used from here on */
@@ -34,6 +38,9 @@ struct arena *arena_mapped(void);
 
 /* This process has a record. 0, -EAGAIN. */
 int arena_join(void);
+/* It has this one, from the program that it executed before: 0, -EINVAL. */
+int arena_join_again(uint32_t record);
+uint32_t arena_record(void);
 void arena_hold_take(uint32_t index);
 /* True: it was ours, and nobody else's. */
 bool arena_hold_drop(uint32_t index, bool sweeps);

@@ -197,6 +197,80 @@ int arena_join(void)
     return own == NONE ? process_new(getpid(), &own) : 0;
 }
 
+/* ---- exec ---- */
+
+uint32_t arena_record(void)
+{
+    return own;
+}
+
+/* Locks that this thread had when it called exec have no owner any more who would give them back. */
+int arena_join_again(uint32_t record)
+{
+    struct arena *arena = arena_mapped();
+    if (record >= ARENA_PROCESSES || record >= arena->process_end ||
+        arena->processes[record].pid != getpid())
+        return -EINVAL;
+    shared_lock_exec(&arena->table);
+    own = record;
+    return 0;
+}
+
+static bool holds(uint32_t index)
+{
+    return own != NONE && has(&arena_mapped()->processes[own], index);
+}
+
+struct arena_slot *arena_held_slot(uint32_t index)
+{
+    struct arena *arena = arena_mapped();
+    if (index >= ARENA_SLOTS || !holds(index) || !arena->slots[index].used)
+        return NULL;
+    shared_lock_exec(&arena->slots[index].lock);
+    return &arena->slots[index];
+}
+
+struct arena_node *arena_held_node(uint32_t index)
+{
+    struct arena *arena = arena_mapped();
+    if (index >= ARENA_NODES || !holds(ARENA_SLOTS + index) || !arena->nodes[index].used)
+        return NULL;
+    shared_lock_exec(&arena->nodes[index].order);
+    return &arena->nodes[index];
+}
+
+void arena_keep(bool (*keeps)(bool is_node, uint32_t index, const void *arg), const void *arg)
+{
+    struct arena *arena = arena_mapped();
+    struct arena_process *self = &arena->processes[own];
+    int locked = arena_table_lock();
+    for (uint32_t i = word_next(arena, 0); i != NONE; i = word_next(arena, i + 1))
+        for (uint64_t bits = self->holds[i]; bits; bits &= bits - 1) {
+            uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(bits);
+            bool is_node = index >= ARENA_SLOTS;
+            if (keeps(is_node, is_node ? index - ARENA_SLOTS : index, arg))
+                continue;
+            atomic_fetch_and(&self->holds[i], ~(UINT64_C(1) << index % 64));
+            if (!is_held(arena, NULL, index, false))
+                arena_forget(index);
+        }
+    arena_table_unlock(locked);
+}
+
+bool arena_is_used(void)
+{
+    return own != NONE && arena_mapped()->processes[own].pid == getpid();
+}
+
+bool arena_is_shared(void)
+{
+    struct arena *arena = arena_mapped();
+    for (uint32_t i = 0; arena && i < arena->process_end; i++)
+        if (i != own && arena->processes[i].pid)
+            return true;
+    return false;
+}
+
 /* ---- fork and the end ---- */
 
 static bool holds_any(const struct arena *arena, const struct arena_process *process)

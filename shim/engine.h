@@ -11,17 +11,18 @@
 #define ENGINE_FUNCTIONS(F)                                                                        \
     F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(main_thread_left) F(owns_fd)            \
     F(get_stats) F(report) F(stat)                                                                 \
-    F(reader_open) F(reader_attr) F(reader_pread) F(reader_advise) F(reader_can_clone)             \
-    F(reader_close)                                                                                \
+    F(reader_open) F(reader_reopen) F(reader_attr) F(reader_pread) F(reader_advise)                \
+    F(reader_can_clone) F(reader_close)                                                            \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
     F(writer_rename) F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget)            \
     F(writer_is_unsent) F(draft_open)                                                              \
-    F(draft_from_writer) F(draft_pread) F(draft_pwrite) F(draft_append) F(draft_truncate)          \
-    F(draft_zero)                                                                                  \
+    F(draft_from_writer) F(draft_to_writer) F(draft_handles) F(draft_adopt) F(draft_pread)         \
+    F(draft_pwrite) F(draft_append) F(draft_truncate) F(draft_zero)                                \
     F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr) F(draft_publish)               \
     F(draft_rename) F(draft_clone)                                                                 \
     F(draft_abort) F(draft_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)          \
-    F(mkdir) F(rmdir) F(unlink) F(rename) F(set_attr) F(lock_open) F(lock_close) F(symlink)        \
+    F(mkdir) F(rmdir) F(unlink) F(rename) F(set_attr) F(lock_open) F(lock_adopt)         \
+    F(lock_close) F(symlink)                                                                       \
     F(readlink) F(find_link) F(getxattr) F(listxattr) F(setxattr) F(removexattr)                   \
     F(writer_getxattr) F(writer_listxattr) F(writer_setxattr) F(draft_getxattr)                    \
     F(draft_listxattr) F(draft_setxattr)

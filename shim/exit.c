@@ -120,7 +120,7 @@ void quick_exit(int status)
 
 void _exit(int status)
 {
-    if (unlikely(engine_is_loaded()) && !process_is_vfork_child()) {
+    if (unlikely(engine_is_loaded() || file_any()) && !process_is_vfork_child()) {
         if ((file_any() || staged_any_own()) && close_all() < 0 && !status)
             status = STATUS_FAILED;
         stats_tell();

@@ -75,20 +75,8 @@ static void file_give_back(struct file *file)
     pthread_mutex_unlock(&files.lock);
 }
 
-int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
-             struct file **ret_file)
+static void file_init(struct file *file, enum file_kind kind, struct arena_slot *slot)
 {
-    char *path_copy = strdup(path), *uri_copy = strdup(uri);
-    struct arena_slot *slot = NULL;
-    int result = path_copy && uri_copy ? arena_alloc((uint32_t)flags, &slot) : -ENOMEM;
-    struct file *file = result < 0 ? NULL : file_take();
-    if (!file) {
-        if (slot && arena_drop(slot, false))
-            arena_free(slot);
-        free(path_copy);
-        free(uri_copy);
-        return result < 0 ? result : -ENFILE;
-    }
     uint32_t index = file->index, generation = atomic_load(&file->generation);
     memset(file, 0, sizeof *file);
     file->index = index;
@@ -96,15 +84,84 @@ int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
     file->kind = kind;
     file->slot = slot;
     file->opener = getpid();
+    atomic_fetch_add(&files.open, 1);
+}
+
+int file_new_again(enum file_kind kind, struct arena_slot *slot, const char *path, const char *uri,
+                   struct file **ret_file)
+{
+    char *path_copy = strdup(path), *uri_copy = strdup(uri);
+    struct file *file = path_copy && uri_copy ? file_take() : NULL;
+    if (!file) {
+        int result = path_copy && uri_copy ? -ENFILE : -ENOMEM;
+        free(path_copy);
+        free(uri_copy);
+        return result;
+    }
+    file_init(file, kind, slot);
     file->path = path_copy;
     file->uri = uri_copy;
-    atomic_fetch_add(&files.open, 1);
     atomic_store(&file->refs, 1);
     *ret_file = file;
     return 0;
 }
 
+int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
+             struct file **ret_file)
+{
+    struct arena_slot *slot = NULL;
+    int result = arena_alloc((uint32_t)flags, &slot);
+    if (result < 0)
+        return result;
+    result = file_new_again(kind, slot, path, uri, ret_file);
+    if (result < 0 && arena_drop(slot, false))
+        arena_free(slot);
+    return result;
+}
+
+/* ---- files from the program before ---- */
+
+static int reader_wake(struct file *file)
+{
+    struct s3dlio_error error = {0};
+    int result = engine_call(reader_reopen)(file->uri, &file->attr, &file->reader, &error);
+    if (result < 0)
+        report_error(&error);
+    return result;
+}
+
+/* A signal handler that comes in between finds no such file. */
+static int file_wake(struct file *file)
+{
+    static struct shared_lock lock;
+    int result = engine_require();
+    int locked = shared_lock_take(&lock);
+    bool sleeps = atomic_load(&file->sleeps);
+    if (!locked && sleeps)
+        return -EBADF;
+    if (!result && sleeps && file->kind == FILE_READER)
+        result = reader_wake(file);
+    else if (!result && sleeps && file->staged)
+        result = staged_wake(file->staged, (file->slot->flags & O_ACCMODE) == O_WRONLY);
+    if (!result && sleeps) {
+        lock_wake(file);
+        atomic_store(&file->sleeps, false);
+    }
+    if (locked)
+        shared_lock_give(&lock);
+    return result;
+}
+
 struct file *file_get(int fd)
+{
+    struct file *file = file_look(fd);
+    if (__builtin_expect(!file || !atomic_load(&file->sleeps), 1) || !file_wake(file))
+        return file;
+    file_put(file);
+    return NULL;
+}
+
+struct file *file_look(int fd)
 {
     for (;;) {
         uint64_t entry = fdtab_load(fd);
@@ -148,7 +205,7 @@ static int description_end(struct file *file, bool is_last)
     struct staged *staged = file->staged;
     int result = 0, last;
     if (staged && file->publishes && (is_last || file->opener == getpid()))
-        result = staged->draft ? staged_publish(staged) : staged_end_stream(staged);
+        result = staged->writer ? staged_end_stream(staged) : staged_publish(staged);
     last = staged_put(staged, !result);
     file->staged = NULL;
     return result ? result : last;
@@ -237,7 +294,7 @@ bool file_any(void)
 void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg)
 {
     for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
-        struct file *file = file_get(fd);
+        struct file *file = file_look(fd);
         if (file)
             visit(fd, file, arg);
         file_put(file);

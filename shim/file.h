@@ -5,6 +5,9 @@
  * for each stream or mapping that needs it. The last one closes the engine's handle; file_close
  * does so explicitly to return the result of an upload.
  *
+ * A file that came with exec from another program (handover.h) sleeps: the engine, which may not even
+ * be loaded, learns of it when somebody gets it.
+ *
  * After fork the child's copy holds the same slot (file_fork_prepare saw to that) and its reader goes
  * on with connections of its own. What is written through a description is published when the
  * process that opened it closes it, and when its last holder does.
@@ -33,6 +36,7 @@ struct file {
     uint32_t next_free;          /* the free list's */
     _Atomic uint32_t generation; /* advances each time it is freed */
     enum file_kind kind;
+    _Atomic bool sleeps;         /* file_get wakes it: reader or staged's handles are still to come */
     struct arena_slot *slot;
     struct s3dlio_reader *reader;
     struct staged *staged;       /* FILE_STAGED: the content, which others of this path share */
@@ -48,6 +52,8 @@ struct file {
 
 /* The file of a virtual descriptor with a reference taken, or NULL. */
 struct file *file_get(int fd);
+/* The same, asleep if it is. */
+struct file *file_look(int fd);
 void file_put(struct file *file); /* NULL is fine; errors of a last close are reported once */
 void file_ref(struct file *file);
 /* The path as it is now. */
@@ -56,6 +62,9 @@ void file_path(struct file *file, char ret_path[PATH_VIRTUAL_MAX]);
 /* A file with one reference, owned by the caller; path and uri copied. 0, -ENOMEM, -ENFILE. */
 int file_new(enum file_kind kind, int flags, const char *path, const char *uri,
              struct file **ret_file);
+/* The same on a slot that this process holds already. */
+int file_new_again(enum file_kind kind, struct arena_slot *slot, const char *path, const char *uri,
+                   struct file **ret_file);
 
 /* Gives the file a descriptor: the lowest free number at or above `minimum`, a placeholder in the
  * kernel. Takes a reference of its own. Returns the descriptor or -errno. */
@@ -88,7 +97,7 @@ int file_fork_prepare(void);       /* each slot gets the child as a holder; -EAG
 void file_fork_parent(pid_t pid);  /* as fork returned it: below 0, no child came to be */
 void file_fork_child(void);
 
-/* Calls back for each descriptor, with a reference held. */
+/* Calls back for each descriptor, with a reference held. Wakes nothing. */
 void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg);
 
 /* A descriptor of an inode that answers EBADF, ENXIO or ENOTDIR to everything, at or above `minimum`.

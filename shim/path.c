@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/options.h"
 #include "shim/entry.h"
@@ -358,9 +359,26 @@ void path_set_cwd(const char *virtual_path)
     path_filter.relative = copy != NULL;
 }
 
+/* A vfork child runs on its parent's thread, which waits meanwhile. */
+static _Thread_local struct {
+    pid_t pid;
+    char *path;
+} child_cwd __attribute__((tls_model("initial-exec")));
+
+void path_set_child_cwd(const char *virtual_path)
+{
+    free(child_cwd.path);
+    child_cwd.pid = getpid();
+    child_cwd.path = strdup(virtual_path ? virtual_path : "");
+    if (virtual_path)
+        path_filter.relative = true; /* stays, and costs the parent a look */
+}
+
 const char *path_cwd(void)
 {
     const char *cwd = atomic_load(&paths.cwd);
+    if (__builtin_expect(child_cwd.path && child_cwd.pid == getpid(), 0))
+        cwd = child_cwd.path;
     return cwd ? cwd : "";
 }
 

@@ -87,3 +87,9 @@ void shared_lock_give(struct shared_lock *lock)
     if (atomic_exchange(&lock->word, 0) & WAITERS)
         syscall(SYS_futex, &lock->word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
+
+void shared_lock_exec(struct shared_lock *lock)
+{
+    if ((lock->word & ~WAITERS) == thread_id())
+        shared_lock_give(lock);
+}

@@ -22,6 +22,9 @@ void shared_lock_give(struct shared_lock *lock);
 /* In a fork child: its thread has another id. */
 void shared_lock_fork_child(void);
 
+/* In a program that this thread has just executed: what it had before is free. */
+void shared_lock_exec(struct shared_lock *lock);
+
 /* Has this process come to its end, whether its parent knows or not? Of a number in use again, the
  * answer is no. */
 bool shared_lock_process_ended(pid_t pid);

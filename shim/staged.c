@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "shim/engine.h"
+#include "shim/handover.h"
+#include "shim/real.h"
 #include "shim/report.h"
 
 #define TAKE_TRIES 1000
@@ -120,6 +122,10 @@ struct staged *staged_find(const char *path)
     if (staged)
         staged->refs++;
     arena_table_unlock(locked);
+    if (staged && staged->sleeps && staged_wake(staged, false) < 0) {
+        staged_put(staged, true);
+        return NULL;
+    }
     return staged;
 }
 
@@ -255,6 +261,10 @@ static void end(struct staged *staged, bool is_last)
         engine_call(draft_forget)(draft);
     if (is_last)
         arena_node_free(staged->node);
+    for (unsigned i = 0; staged->sleeps && i < 2; i++)
+        REAL(close)(staged->files[i]);
+    if (staged->sleeps)
+        handover_release(staged->files);
     free(staged);
 }
 
@@ -316,7 +326,7 @@ struct staged *staged_take(const char *path, int *ret_locked)
     struct staged *staged;
     for (unsigned i = 0; i < TAKE_TRIES && staged_any_own() && (staged = own_take(path)); i++) {
         *ret_locked = staged_order(staged);
-        if (staged_is_ours(staged) && !staged->node->is_discarded)
+        if (staged_is_ours(staged) && !staged->node->is_discarded && !staged_wake(staged, false))
             return staged;
         staged_give(staged, *ret_locked);
         sched_yield();
@@ -394,12 +404,56 @@ int staged_publish_rest(void)
         uint32_t index = arena_node_index(staged->node);
         bool is_mapper = staged->maps && staged->mapper == getpid();
         bool is_due = is_mapper || (staged->node->is_due && arena_node_is_alone(staged->node));
-        int result = staged->draft && is_due ? staged_publish(staged) : 0;
+        int result = !staged->writer && is_due ? staged_publish(staged) : 0;
         first = first ? first : result;
         staged_put(staged, !result);
         staged = next_own(index + 1);
     }
     return first;
+}
+
+/* ---- exec ---- */
+
+static bool ends_with_program(const struct staged *staged, bool is_handed)
+{
+    if (staged->maps && staged->mapper == getpid())
+        return true;
+    return !is_handed && staged->node->is_due && staged_is_ours(staged) &&
+           (staged->writer || arena_node_is_alone(staged->node));
+}
+
+int staged_settle(bool (*is_handed)(const struct staged *staged, void *arg), void *arg)
+{
+    int result = 0;
+    struct staged *staged = staged_any_own() ? next_own(0) : NULL;
+    while (staged) {
+        uint32_t index = arena_node_index(staged->node);
+        if (!result && ends_with_program(staged, is_handed(staged, arg)))
+            result = staged_publish(staged);
+        staged_put(staged, !result);
+        staged = next_own(index + 1);
+    }
+    return result;
+}
+
+int staged_adopt(struct arena_node *node, const int fds[2], struct staged **ret_staged)
+{
+    struct staged **place = &own[arena_node_index(node)], *staged = *place;
+    if (!staged) {
+        staged = calloc(1, sizeof *staged);
+        if (!staged)
+            return -ENOMEM;
+        staged->node = node;
+        staged->pid = getpid();
+        staged->sleeps = true;
+        staged->files[0] = fds[0];
+        staged->files[1] = fds[1];
+        atomic_fetch_add(&staged_count, 1);
+        *place = staged;
+    }
+    staged->refs++;
+    *ret_staged = staged;
+    return 0;
 }
 
 /* ---- fork ---- */
@@ -408,6 +462,6 @@ void staged_fork_child(void)
 {
     pid_t pid = getpid();
     for (uint32_t i = 0; staged_any_own() && i < ARENA_NODES; i++)
-        if (own[i] && own[i]->draft)
+        if (own[i] && (own[i]->draft || own[i]->sleeps))
             own[i]->pid = pid;
 }

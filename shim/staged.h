@@ -7,7 +7,7 @@
  * stream (an upload in sequence), which becomes a draft when somebody does what a stream cannot, or
  * a draft (random access). Open files and mappings hold a reference each.
  *
- * A draft is shared with children by fork. A stream stays with the process that opened it; a child has
+ * A draft is shared with children by fork, and with the programs that they execute. A stream stays with the process that opened it; a child has
  * a copy without a handle, which cannot be read or written. Other processes see the node by its
  * name and nothing of its content.
  *
@@ -33,6 +33,8 @@ struct staged {
     pid_t pid;                              /* whose handles these are */
     _Atomic(struct s3dlio_draft *) draft;   /* once there, it stays */
     _Atomic(struct s3dlio_writer *) writer; /* a stream's, until it ends; under node->order */
+    _Atomic bool sleeps; /* a draft from the program before, which the engine has not taken over yet */
+    int files[2];        /* that it does this from */
 };
 
 /* Staged files of this process. */
@@ -128,6 +130,20 @@ int staged_unmap(struct staged *staged);
 /* At the end of the process, and before exec: publishes what mappings wrote to, and what is still open
  * in calls that another thread never came back from, or that fork copied. The first error or 0. */
 int staged_publish_rest(void);
+
+/* ---- exec ---- */
+
+/* Before it. What is handed over: staged_share. Of the rest, which ends here: streams and what no other
+ * process has are published, and what mappings wrote to; writing may go on if exec fails. */
+int staged_settle(bool (*is_handed)(const struct staged *staged, void *arg), void *arg);
+/* The two descriptors that the next program takes a draft over from. -EOPNOTSUPP: it is a stream, or has
+ * none. */
+int staged_handles(const struct staged *staged, int ret_fds[2]);
+/* In the next program: a part in the node, which this process holds, with a reference. It sleeps. */
+int staged_adopt(struct arena_node *node, const int fds[2], struct staged **ret_staged);
+/* The engine takes it over. One that nobody else has and in which nothing is becomes a stream again, if it
+ * `streams`. Order is held or taken. Done by file_get, staged_find, staged_take and publishing. */
+int staged_wake(struct staged *staged, bool streams);
 
 /* ---- fork ---- */
 

@@ -3,12 +3,13 @@
 #include <unistd.h>
 
 #include "shim/engine.h"
+#include "shim/handover.h"
 #include "shim/report.h"
 #include "shim/staged.h"
 
 bool staged_is_ours(const struct staged *staged)
 {
-    return staged->pid == getpid() && (staged->draft || staged->writer);
+    return staged->pid == getpid() && (staged->draft || staged->writer || staged->sleeps);
 }
 
 /* The engine's own figure where there is one: a process may be killed before it tells the node. */
@@ -29,6 +30,47 @@ void staged_unorder(struct staged *staged, int locked)
         shared_lock_give(&staged->node->order);
 }
 
+/* ---- from the program before ---- */
+
+static int adopt(struct staged *staged, bool streams)
+{
+    struct s3dlio_error error = {0};
+    struct s3dlio_draft *draft;
+    struct s3dlio_writer *writer;
+    int result = engine_require();
+    if (!result)
+        result = engine_call(draft_adopt)(staged->files, &draft, &error);
+    if (result < 0) {
+        report_error(&error);
+        return result;
+    }
+    handover_release(staged->files);
+    if (streams && arena_node_is_alone(staged->node) && !staged->node->error &&
+        !engine_call(draft_to_writer)(draft, &writer, &error))
+        staged->writer = writer;
+    else
+        staged->draft = draft;
+    staged->sleeps = false;
+    return 0;
+}
+
+int staged_wake(struct staged *staged, bool streams)
+{
+    int locked = staged_order(staged);
+    int result = staged->sleeps ? adopt(staged, streams) : 0;
+    staged_unorder(staged, locked);
+    return result;
+}
+
+int staged_handles(const struct staged *staged, int ret_fds[2])
+{
+    if (!staged->sleeps)
+        return staged->draft ? engine_call(draft_handles)(staged->draft, ret_fds) : -EOPNOTSUPP;
+    ret_fds[0] = staged->files[0];
+    ret_fds[1] = staged->files[1];
+    return 0;
+}
+
 /* ---- from stream to draft ---- */
 
 static int convert(struct staged *staged)
@@ -37,7 +79,7 @@ static int convert(struct staged *staged)
     struct s3dlio_error error = {0};
     if (staged->draft)
         return staged->node->error;
-    if (!staged_is_ours(staged))
+    if (!staged->writer || !staged_is_ours(staged))
         return -EOPNOTSUPP;
     if (staged->node->error)
         return staged->node->error;
@@ -135,6 +177,10 @@ static int publish_ordered(struct staged *staged)
     int result = 0;
     if (!staged_is_ours(staged) || node->is_discarded || node->error)
         return node->error;
+    if (staged->sleeps)
+        result = adopt(staged, false);
+    if (result < 0)
+        return result;
     if (staged->draft)
         result = engine_call(draft_publish)(staged->draft, NULL, &error);
     else if (staged->writer)

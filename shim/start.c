@@ -12,6 +12,7 @@
 
 #include "config/options.h"
 #include "shim/exit.h"
+#include "shim/handover.h"
 #include "shim/path.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -65,6 +66,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
                     "most 64 of them");
     active = true;
     exit_init();
+    handover_adopt(envp);
 }
 
 /* ASan insists on being first in the list of libraries; we come before it on purpose. */

@@ -50,6 +50,39 @@ int s3dlio_draft_from_writer(struct s3dlio_writer *writer, struct s3dlio_draft *
     return (int)api_leave(&api, result);
 }
 
+int s3dlio_draft_handles(const struct s3dlio_draft *draft, int ret_fds[2])
+{
+    return draft_handles(draft_of(draft), ret_fds);
+}
+
+int s3dlio_draft_adopt(const int fds[2], struct s3dlio_draft **ret_draft,
+                       struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct draft *draft;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_adopt(api.engine, fds, &api.limits, &draft, &api.error);
+    if (!result)
+        *ret_draft = (struct s3dlio_draft *)draft;
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_draft_to_writer(struct s3dlio_draft *draft, struct s3dlio_writer **ret_writer,
+                           struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct writer *writer;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_to_writer(draft_of(draft), &api.limits, &writer, &api.error);
+    if (!result)
+        *ret_writer = (struct s3dlio_writer *)writer;
+    return (int)api_leave(&api, result);
+}
+
 ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer, size_t length_bytes,
                            uint64_t offset_bytes, struct s3dlio_error *ret_error)
 {

@@ -1,6 +1,7 @@
 /* The public functions on lock files. */
 #include "api/api.h"
 #include "core/lock_file.h"
+#include "io/fd.h"
 
 int s3dlio_lock_open(const char *uri_text, bool keeps_locks, int *ret_fd,
                      struct s3dlio_error *ret_error)
@@ -14,6 +15,11 @@ int s3dlio_lock_open(const char *uri_text, bool keeps_locks, int *ret_fd,
     if (!result)
         result = lock_file_open(store, &uri, keeps_locks, ret_fd, &api.error);
     return (int)api_leave(&api, result);
+}
+
+void s3dlio_lock_adopt(int fd)
+{
+    fd_adopt_here(fd);
 }
 
 void s3dlio_lock_close(int fd, const char *uri_text)

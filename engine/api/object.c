@@ -1,5 +1,6 @@
 /* The public functions on readers and writers. */
 #include <stdint.h>
+#include <stdio.h>
 
 #include "api/api.h"
 #include "core/reader.h"
@@ -21,6 +22,25 @@ int s3dlio_reader_open(const char *uri_text, const struct s3dlio_call *call,
     int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
     if (!result)
         result = reader_open(api.engine, &uri, &api.limits, &reader, &api.error);
+    if (!result)
+        *ret_reader = (struct s3dlio_reader *)reader;
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_reader_reopen(const char *uri_text, const struct s3dlio_attr *version,
+                         struct s3dlio_reader **ret_reader, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct attr attr = api_import_changes(version);
+    struct reader *reader;
+    int result = api_enter_uri(&api, uri_text, NULL, ret_error, &uri);
+
+    attr.size_bytes = version->size_bytes;
+    attr.inode = version->inode;
+    snprintf(attr.etag, sizeof attr.etag, "%s", version->etag);
+    if (!result)
+        result = reader_open_version(api.engine, &uri, &attr, NULL, &reader, &api.error);
     if (!result)
         *ret_reader = (struct s3dlio_reader *)reader;
     return (int)api_leave(&api, result);

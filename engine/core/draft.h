@@ -43,6 +43,16 @@ int draft_open(struct engine *engine, const struct uri *uri, const struct draft_
  * the writer is as it was: -EOPNOTSUPP when bytes that it had sent are not kept. */
 int draft_from_writer(struct writer *writer, const struct limits *limits, struct draft **ret_draft,
                       struct error *err);
+/* What another process, or an earlier program of this one, has as draft_handles told there. The
+ * descriptors become the draft's; on failure they are the caller's still. */
+int draft_adopt(struct engine *engine, const int fds[2], const struct limits *limits,
+                struct draft **ret_draft, struct error *err);
+/* -EOPNOTSUPP where its memory has no file. */
+int draft_handles(const struct draft *draft, int ret_fds[2]);
+/* A draft of nothing, in which nothing was written, that no other process has: the writer that does the
+ * same, and the draft is gone. -EOPNOTSUPP, and the draft is as it was, where it is not like that. */
+int draft_to_writer(struct draft *draft, const struct limits *limits, struct writer **ret_writer,
+                    struct error *err);
 ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
                     struct limits *limits, struct error *err);
 /* May write less when the spool has no room for all of it, as write(2). */

@@ -5,6 +5,8 @@
  * the object. Up to the last step nothing is taken from the writer, so that a failure leaves it as it
  * was.
  */
+#include <errno.h>
+
 #include "core/draft_private.h"
 #include "core/writer_private.h"
 #include "io/fd.h"
@@ -125,5 +127,42 @@ int draft_from_writer(struct writer *writer, const struct limits *limits, struct
     writer_leave(writer);
     if (r == 0)
         writer_free(writer);
+    return r;
+}
+
+/* ---- the way back ------------------------------------------------------------------------------- */
+
+static bool is_untouched(const struct draft *draft, const struct draft_facts *facts)
+{
+    return draft->extents.length_bytes == 0 && draft->shared->map_count == 0 &&
+           !facts->base_exists && !facts->is_cloned && !facts->is_unnamed && !facts->exclusive && !facts->appends &&
+           facts->metadata_length == 0 && facts->write_id[0] == '\0';
+}
+
+static int writer_for(const struct draft *draft, const struct limits *limits,
+                      struct writer **ret_writer, struct error *err)
+{
+    const struct draft_facts *facts = draft_facts(draft);
+    struct writer_options options = {
+        .upload = {.content_type = facts->content_type[0] ? facts->content_type : NULL,
+                   .attr = &facts->attr},
+    };
+
+    if (!is_untouched(draft, facts))
+        return error_set_errno(err, EOPNOTSUPP, "something is in it");
+    return writer_open(draft->engine, &facts->uri, &options, limits, ret_writer, err);
+}
+
+int draft_to_writer(struct draft *draft, const struct limits *limits, struct writer **ret_writer,
+                    struct error *err)
+{
+    int r = draft_enter(draft, false, limits, err);
+
+    if (r < 0)
+        return r;
+    r = writer_for(draft, limits, ret_writer, err);
+    draft_leave(draft);
+    if (r == 0)
+        draft_free(draft);
     return r;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/draft_private.h"
@@ -19,6 +20,8 @@
 #define SIDE_BYTES   (DRAFT_MARKS_MAX * sizeof(uint64_t))
 #define SHARED_BYTES (HEAD_BYTES + 2 * SIDE_BYTES)
 #define CAPACITY_MIN (PAGE_BYTES / sizeof(uint64_t))
+/* Other versions of this have another size, or another number. */
+#define DRAFT_MAGIC (UINT64_C(0x7333646c696f4401) ^ sizeof(struct draft_shared) << 8)
 
 /* ---- the memory --------------------------------------------------------------------------------- */
 
@@ -50,23 +53,48 @@ static int make_file(struct draft *draft)
     return ftruncate(fd, (off_t)SHARED_BYTES) < 0 ? -errno : allocate(draft, 0, HEAD_BYTES);
 }
 
-int draft_shared_new(struct draft *draft, struct error *err)
+static int map(struct draft *draft, struct error *err)
 {
-    int flags = MAP_SHARED | MAP_NORESERVE, r = 0;
+    int flags = MAP_SHARED | MAP_NORESERVE;
     void *memory;
 
-    if (can_have_file())
-        r = make_file(draft);
-    if (r < 0)
-        return error_set_errno(err, -r, "memory for a draft");
     memory = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE,
                   draft->shared_fd < 0 ? flags | MAP_ANONYMOUS : flags, draft->shared_fd, 0);
     if (memory == MAP_FAILED)
         return error_set_errno(err, errno, "memory for a draft");
     madvise(memory, SHARED_BYTES, MADV_DONTDUMP);
     draft->shared = memory;
+    return 0;
+}
+
+int draft_shared_new(struct draft *draft, struct error *err)
+{
+    int r = 0;
+
+    if (can_have_file())
+        r = make_file(draft);
+    if (r < 0)
+        return error_set_errno(err, -r, "memory for a draft");
+    r = map(draft, err);
+    if (r < 0)
+        return r;
+    draft->shared->magic = DRAFT_MAGIC;
     r = shared_turn_init(&draft->shared->turn);
     return r < 0 ? error_set_errno(err, -r, "memory for a draft") : draft_shared_look(draft, err);
+}
+
+int draft_shared_adopt(struct draft *draft, struct error *err)
+{
+    struct stat st;
+    int r;
+
+    if (fstat(draft->shared_fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+        st.st_size != (off_t)SHARED_BYTES)
+        return error_set(err, ERROR_INVALID, "no draft of this user's");
+    r = map(draft, err);
+    if (r == 0 && draft->shared->magic != DRAFT_MAGIC)
+        r = error_set(err, ERROR_INVALID, "a draft of another version of this library");
+    return r;
 }
 
 /* A thread that left a call by longjmp has the turn still, and its C library a list with it. */

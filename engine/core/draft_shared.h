@@ -64,6 +64,7 @@ struct draft_side {
 };
 
 struct draft_shared {
+    uint64_t magic; /* DRAFT_MAGIC: a process that was not forked by the maker looks at it */
     struct shared_turn turn;
     _Atomic uint32_t side; /* of the map that counts */
     struct draft_side sides[2];
@@ -84,6 +85,9 @@ struct draft;
 
 /* Makes draft->shared, empty, and draft->shared_fd. */
 int draft_shared_new(struct draft *draft, struct error *err);
+/* Maps what another process has made, of which draft->shared_fd is a descriptor: -EINVAL when it is
+ * something else, or of another user. */
+int draft_shared_adopt(struct draft *draft, struct error *err);
 /* This process lets go of it. */
 void draft_shared_free(struct draft *draft);
 

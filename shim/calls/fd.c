@@ -16,12 +16,17 @@
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
+#include "shim/handover.h"
 #include "shim/real.h"
 #include "shim/report.h"
 
+/* Also what exec needs. */
 static bool is_engines(int fd)
 {
-    return engine_is_loaded() && !fdtab_is_aside && engine_call(owns_fd)(fd);
+    if (fdtab_is_aside)
+        return false;
+    return arena_owns_fd(fd) || handover_keeps(fd) ||
+           (engine_is_loaded() && engine_call(owns_fd)(fd));
 }
 
 static void changed(int fd)
@@ -217,7 +222,7 @@ static int close_real(unsigned first, unsigned last, int flags)
 {
     struct kept kept;
     kept.count = 0;
-    if (engine_is_loaded() && !kept_collect(first, last, &kept))
+    if ((engine_is_loaded() || file_any()) && !kept_collect(first, last, &kept))
         return close_one_by_one(first, last);
     for (unsigned i = 0; i < kept.count; i++) {
         if (kept.fds[i] > first && REAL(close_range)(first, kept.fds[i] - 1, flags) < 0)

@@ -3,7 +3,8 @@
  * They are the kernel's own, on a small local file that stands for the object (s3dlio_lock_open): who
  * waits, who owns, what a fork shares, what a death releases, deadlocks are all as on a disk. The
  * file is opened when a description's first lock is asked for. It belongs to the description, as flock
- * and OFD locks do; a lock first asked for after a fork is the process's own. Ranges are shifted by
+ * and OFD locks do; a lock first asked for after a fork is the process's own, but where lock_share has
+ * opened the file before. Ranges are shifted by
  * one byte, whence is resolved here, because the file's length and offset are not the object's.
  */
 #include "shim/calls/lock.h"
@@ -16,6 +17,7 @@
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
+#include "shim/handover.h"
 #include "shim/memory.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -75,6 +77,46 @@ static int lock_fd_of(struct file *file)
 static bool has_content(const struct file *file)
 {
     return file->kind != FILE_PATH && !(file->slot->flags & O_PATH);
+}
+
+void lock_share(struct file *file)
+{
+    int fd;
+    /* Where the process has locks of its own the descriptor might take a low number. */
+    if (atomic_load(&file->lock_fd) || may_have_process_locks() || !has_content(file) ||
+        file->kind == FILE_DIRECTORY)
+        return;
+    int locked = arena_lock(file->slot);
+    struct s3dlio_error error = {0};
+    if (!atomic_load(&file->lock_fd) && !engine_require() &&
+        !engine_call(lock_open)(file->uri, false, &fd, &error))
+        atomic_store(&file->lock_fd, fd + 1);
+    if (locked)
+        arena_unlock(file->slot);
+}
+
+static void lock_release(int fd)
+{
+    handover_release((int[2]){fd, fd});
+}
+
+void lock_wake(struct file *file)
+{
+    int fd = atomic_load(&file->lock_fd) - 1;
+    if (fd < 0)
+        return;
+    engine_call(lock_adopt)(fd);
+    lock_release(fd);
+}
+
+bool lock_adopt(struct file *file, int fd)
+{
+    struct stat st;
+    if (REAL(fstat)(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid())
+        return false;
+    atomic_store(&file->lock_fd, fd + 1);
+    atomic_store(&has_process_locks, true);
+    return true;
 }
 
 /* ---- fcntl ---- */
@@ -159,7 +201,12 @@ void lock_descriptor_closed(struct file *file)
 void lock_end(struct file *file, bool is_last)
 {
     int fd = atomic_exchange(&file->lock_fd, 0) - 1;
-    if (fd >= 0)
+    if (fd < 0)
+        return;
+    lock_release(fd);
+    if (!engine_is_loaded() && (!is_last || engine_require() < 0))
+        REAL(close)(fd); /* never used by this program */
+    else
         engine_call(lock_close)(fd, is_last ? file->uri : NULL);
 }
 

@@ -13,6 +13,7 @@
 #include "config/options.h"
 #include "shim/calls/link.h"
 #include "shim/calls/name.h"
+#include "shim/calls/process.h"
 #include "shim/calls/stat.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -87,21 +88,35 @@ static int limbo_enter(void)
     return result;
 }
 
+static int directory_check(const void *path)
+{
+    struct s3dlio_attr attr;
+    int result = stat_followed(path, &attr);
+    return result < 0 || attr.type == S3DLIO_DIRECTORY ? result : -ENOTDIR;
+}
+
+/* A vfork child's is not its parent's. */
+static void cwd_set(const char *virtual_path)
+{
+    if (process_is_vfork_child())
+        path_set_child_cwd(virtual_path);
+    else
+        path_set_cwd(virtual_path);
+}
+
 static int cwd_become(const char *virtual_path)
 {
     int result = path_cwd()[0] ? 0 : limbo_enter();
     if (!result)
-        path_set_cwd(virtual_path);
+        cwd_set(virtual_path);
     return result;
 }
 
 int name_chdir(const struct vpath *path)
 {
-    struct s3dlio_attr attr;
-    int result = stat_followed(path, &attr);
-    if (result < 0)
-        return result;
-    return attr.type == S3DLIO_DIRECTORY ? cwd_become(path->path) : -ENOTDIR;
+    int result = process_is_vfork_child() ? process_apart(directory_check, path)
+                                          : directory_check(path);
+    return result < 0 ? result : cwd_become(path->path);
 }
 
 int name_fchdir(int fd)
@@ -115,7 +130,7 @@ int name_fchdir(int fd)
 static int cwd_is_real(int result)
 {
     if (!result && path_cwd()[0])
-        path_set_cwd(NULL);
+        cwd_set(NULL);
     return result;
 }
 

@@ -4,6 +4,7 @@
 #define S3DLIO_SHIM_CALLS_PROCESS_H
 
 #include <limits.h>
+#include <spawn.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -16,6 +17,10 @@ bool process_has_virtual(void);
  * parent's. Nothing of ours may be changed then. */
 bool process_is_vfork_child(void);
 
+/* There the engine cannot be used, its descriptors are not the child's. Does `work` in a process of its own
+ * and returns what that returned, 0 or -errno. */
+int process_apart(int (*work)(const void *arg), const void *arg);
+
 /* fork by the given call, with everything of ours made ready for it. `keep_fd` survives in the
  * child, other vfork pipes do not; -1 for none. As fork(2): -1 with errno. */
 pid_t process_fork(pid_t (*real)(void), int keep_fd);
@@ -23,15 +28,35 @@ pid_t process_fork(pid_t (*real)(void), int keep_fd);
 /* What vfork jumps to; for the assembly only. */
 void *process_vfork_target(void);
 
-/* One line on stderr: `program` cannot be started with `path` as descriptor `fd`, and what to write
- * instead. Returns -EOPNOTSUPP. */
-int process_refuse_fd(const char *program, int fd, const char *path, bool writes);
-/* The same for a virtual working directory. */
-int process_refuse_cwd(const char *program);
+/* Why the program will not load this library: "is statically linked, …", behind its name; NULL when it
+ * will, or when it is none and exec says so. As execveat(2) finds it. */
+const char *process_target_refuses(int dirfd, const char *path);
 
-/* Ends the uploads that this process owns: exec closes their descriptors, all close-on-exec. The
- * first error, or the number of uploads ended. */
-int process_uploads_complete(void);
+/* The environment for a program: the given one, what is to follow every program (S3DLIO_FOLLOW), and
+ * `variable` unless NULL. `room` has process_environ_room pointers; it may be the given one. */
+size_t process_environ_room(char *const *environment);
+char *const *process_environ(char *const *environment, const char *variable, const char **room);
+bool process_preloads(char *const *environment); /* is this library in LD_PRELOAD? */
+bool process_follows(void);
+
+/* execve, along PATH as execvpe when `searches`; only returns with -errno. Hands over what is virtual.
+ * Where an exec fails everything is as it was. */
+int process_exec(const char *name, bool searches, char *const argv[], char *const envp[]);
+/* Nothing virtual is anywhere near such an exec, nor the environment to be changed. */
+bool process_exec_is_plain(const char *path, char *const envp[]);
+bool process_search_is_plain(const char *name, char *const envp[]);
+
+/* posix_spawn by fork; of actions and attributes each may be NULL. 0 with the child executing the
+ * program, or what kept it from that. */
+struct process_program {
+    const char *name;
+    bool searches; /* along PATH */
+    char *const *argv;
+    char *const *envp;
+    const posix_spawn_file_actions_t *actions;
+    const posix_spawnattr_t *attributes;
+};
+int process_spawn(const struct process_program *program, pid_t *ret_pid);
 
 /* A program or script in a bucket: what to give to the real execve instead. */
 struct image {

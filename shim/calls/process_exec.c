@@ -1,10 +1,9 @@
 /* The exec family: every variant reduces to execveat.
  *
- * This version hands no virtual descriptor and no virtual working directory to another program: an
- * exec that would is refused with one line that says what to write instead. Close-on-exec ones are
- * fine; uploads that exec would close are completed first, when the target is there and executable,
- * because nothing of ours is left to do it afterwards. Programs and scripts in a bucket: see
- * process_image.c.
+ * What is virtual and not close-on-exec goes to the next program (handover.h), if that will load this
+ * library; otherwise the exec fails, and one line says why and what to write instead. What
+ * is close-on-exec ends with this program: what is due of it is published first. Programs and scripts
+ * in a bucket: see process_image.c.
  *
  * May run in a vfork child and between fork and exec of a threaded program: allocates nothing.
  */
@@ -17,107 +16,154 @@
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
+#include "shim/handover.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
 
-/* ---- what may be handed on ---- */
+/* ---- what is handed on ---- */
 
-int process_refuse_fd(const char *program, int fd, const char *path, bool writes)
+/* A program to be executed. */
+struct target {
+    int dirfd;
+    const char *path;
+    int flags;
+    const char *name;   /* for people */
+    const char *reason; /* why it takes nothing over; NULL: it does */
+};
+
+static int refuse_fd(int fd, struct file *file, void *arg)
 {
-    const char *slash = strrchr(program, '/'), *name = slash ? slash + 1 : program;
+    const struct target *target = arg;
+    const char *slash = strrchr(target->name, '/'), *name = slash ? slash + 1 : target->name;
+    char path[PATH_VIRTUAL_MAX];
+    file_path(file, path);
     if (fd > 2)
-        report_line("cannot start %s with %s open as descriptor %d: another program does not take "
-                    "over an object in this version: let it open the path itself, or mark the "
-                    "descriptor close-on-exec",
-                    program, path, fd);
-    else if (writes)
-        report_line("cannot start %s with its output in %s: another program does not take over an "
-                    "object in this version: write `%s | tee %s >/dev/null`",
-                    program, path, name, path);
+        report_line("cannot start %s with %s open as descriptor %d: it %s: let another program open "
+                    "the path, or mark the descriptor close-on-exec",
+                    target->name, path, fd, target->reason);
+    else if (file_is_staged(file))
+        report_line("cannot start %s with its output in %s: it %s: write `%s | cat >%s`",
+                    target->name, path, target->reason, name, path);
     else
-        report_line("cannot start %s with its input from %s: another program does not take over an "
-                    "object in this version: write `cat %s | %s`",
-                    program, path, path, name);
+        report_line("cannot start %s with its input from %s: it %s: write `cat %s | %s`",
+                    target->name, path, target->reason, path, name);
     return -EOPNOTSUPP;
 }
 
-int process_refuse_cwd(const char *program)
+static int refuse_cwd(const struct target *target)
 {
-    report_line("cannot start %s in the directory %s: another program does not take over a working "
-                "directory on object storage in this version: start it elsewhere and give it the "
-                "whole path",
-                program, path_cwd());
+    report_line("cannot start %s in the directory %s: it %s: start it elsewhere and give it the whole "
+                "path",
+                target->name, path_cwd(), target->reason);
     return -EOPNOTSUPP;
 }
 
-static int inherit_check(const char *program)
+static int refuse_all(struct target *target, const char *reason)
 {
+    target->reason = reason;
     if (path_cwd()[0])
-        return process_refuse_cwd(program);
-    int result = 0;
-    for (int fd = fdtab_next(0); fd >= 0 && !result; fd = fdtab_next(fd + 1)) {
-        int flags = REAL(fcntl)(fd, F_GETFD);
-        struct file *file = flags < 0 || flags & FD_CLOEXEC ? NULL : file_get(fd);
-        if (file)
-            result = process_refuse_fd(program, fd, file->path, file_is_staged(file));
-        file_put(file);
-    }
-    return result;
+        return refuse_cwd(target);
+    int result = handover_each(refuse_fd, target);
+    return result ? result : -EOPNOTSUPP;
 }
 
-static bool is_upload(int fd)
+static int find_any(int fd, struct file *file, void *arg)
 {
-    struct file *file = file_get(fd);
-    bool is_staged = file && file_is_staged(file);
-    file_put(file);
-    return is_staged;
+    return 1;
 }
 
-int process_uploads_complete(void)
+static int share(int fd, struct file *file, void *arg)
 {
-    int count = 0, first = 0;
-    for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
-        struct file *file = is_upload(fd) ? file_detach(fd) : NULL;
-        if (!file)
-            continue;
-        int result = file_close(file);
-        first = first ? first : result;
-        count++;
-    }
-    int mapped = staged_publish_rest();
-    first = first ? first : mapped;
-    return first ? first : count;
-}
-
-/* 0 or more: go on; that many uploads were completed. */
-static int exec_prepare(int dirfd, const char *path, int flags, const char *program)
-{
-    if (!process_has_virtual())
+    int draft_fds[2];
+    if (!file->staged)
         return 0;
-    if (*path && REAL(faccessat)(dirfd, path, X_OK, AT_EACCESS | (flags & AT_SYMLINK_NOFOLLOW)) < 0)
+    staged_share(file->staged);
+    if (!staged_handles(file->staged, draft_fds))
+        return 0;
+    struct target *target = arg;
+    target->reason = "would have to go on with an upload of which parts have been sent";
+    return refuse_fd(fd, file, arg);
+}
+
+static int is_this(int fd, struct file *file, void *arg)
+{
+    return file->staged == arg;
+}
+
+static bool is_handed(const struct staged *staged, void *arg)
+{
+    return handover_each(is_this, (void *)staged);
+}
+
+/* Nothing of ours is left to do it afterwards. If exec fails the descriptors are closed. */
+static int close_virtual(void)
+{
+    int first = 0;
+    for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
+        struct file *file = file_detach(fd);
+        int result = file ? file_close(file) : 0;
+        first = first ? first : result;
+    }
+    return first;
+}
+
+static int begin(struct target *target, struct handover *ret_handover)
+{
+    int result = handover_begin(ret_handover);
+    if (result == -EPERM)
+        return refuse_all(target, "runs as another user than the one who opened it");
+    if (result == -EOPNOTSUPP)
+        return refuse_all(target, "cannot be given the descriptors that this takes, which were closed");
+    return result < 0 ? result : 1;
+}
+
+/* 1: *ret_handover is to be given to the program. 0: there is nothing to give. -errno: no exec. */
+static int hand_over(struct target *target, char *const envp[], struct handover *ret_handover)
+{
+    int access = X_OK, flags = AT_EACCESS | (target->flags & AT_SYMLINK_NOFOLLOW);
+    if (*target->path && REAL(faccessat)(target->dirfd, target->path, access, flags) < 0)
         return -errno;
-    int result = inherit_check(program);
-    return result < 0 || process_is_vfork_child() ? result : process_uploads_complete();
+    bool hands_files = handover_each(find_any, NULL), hands = path_cwd()[0] || hands_files;
+    const char *reason = process_target_refuses(target->dirfd, target->path);
+    if (!reason && !process_preloads(envp))
+        reason = "would be started without this library, which its LD_PRELOAD lacks";
+    if (process_is_vfork_child() && hands_files)
+        reason = "cannot be given what a child of vfork has opened";
+    if (reason && hands)
+        return refuse_all(target, reason);
+    if (process_is_vfork_child())
+        return hands ? begin(target, ret_handover) : 0;
+    int result = handover_each(share, target);
+    if (!result)
+        result = staged_settle(is_handed, NULL);
+    if (result < 0 || (!hands && !arena_is_shared()))
+        return result;
+    return reason ? close_virtual() : begin(target, ret_handover);
 }
 
 /* ---- execveat ---- */
 
 static int exec_real(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    const char *program = *path ? path : argv && argv[0] ? argv[0] : "a program";
-    int completed = exec_prepare(dirfd, path, flags, program);
-    if (completed < 0)
-        return completed;
+    struct target target = {dirfd, path, flags, *path ? path : "a program", NULL};
+    struct handover handover;
+    if (!*path && argv && argv[0])
+        target.name = argv[0];
+    const char **room = alloca(process_environ_room(envp) * sizeof *room);
+    envp = process_environ(envp, NULL, room);
+    int handed = process_has_virtual() ? hand_over(&target, envp, &handover) : 0;
+    if (handed < 0)
+        return handed;
+    if (handed)
+        envp = process_environ(envp, handover.variable, room);
     if (dirfd == AT_FDCWD && !flags)
         REAL(execve)(path, argv, envp);
     else
         REAL(execveat)(dirfd, path, argv, envp, flags);
     int error = errno;
-    if (completed)
-        report_line("%s did not start (%s); what was being written has been stored as it was, "
-                    "and its descriptors are closed",
-                    program, strerrordesc_np(error));
+    if (handed)
+        handover_undo(&handover);
     return -error;
 }
 
@@ -146,15 +192,16 @@ static int exec_at(int dirfd, const char *path, char *const argv[], char *const 
     return result ? exec_image(&target, argv, envp) : exec_real(dirfd, path, argv, envp, flags);
 }
 
-/* Nothing virtual anywhere near: the common case, decided without a system call. */
-static bool is_plain(const char *path)
+/* The common case, decided without a system call. */
+bool process_exec_is_plain(const char *path, char *const envp[])
 {
-    return likely(!path_maybe(path) && !process_has_virtual());
+    return likely(!path_maybe(path) && !process_has_virtual() &&
+                  (!process_follows() || process_preloads(envp)));
 }
 
 int execve(const char *path, char *const argv[], char *const envp[])
 {
-    if (is_plain(path) || (uintptr_t)path < PATH_UNREAD)
+    if (process_exec_is_plain(path, envp) || (uintptr_t)path < PATH_UNREAD)
         return REAL(execve)(path, argv, envp);
     int saved = errno;
     return (int)entry_return(saved, exec_at(AT_FDCWD, path, argv, envp, 0));
@@ -179,7 +226,7 @@ static int exec_descriptor(int fd, char *const argv[], char *const envp[])
 
 int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    if (likely(!process_has_virtual()))
+    if (process_exec_is_plain("", envp))
         return REAL(fexecve)(fd, argv, envp);
     int saved = errno;
     return (int)entry_return(saved, exec_descriptor(fd, argv, envp));
@@ -187,7 +234,7 @@ int fexecve(int fd, char *const argv[], char *const envp[])
 
 int execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    if (is_plain(path) || (uintptr_t)path < PATH_UNREAD)
+    if (process_exec_is_plain(path, envp) || (uintptr_t)path < PATH_UNREAD)
         return REAL(execveat)(dirfd, path, argv, envp, flags);
     int saved = errno, result;
     if (!*path && flags & AT_EMPTY_PATH)
@@ -231,9 +278,9 @@ static const char *search_path(void)
     return path ? path : "/bin:/usr/bin";
 }
 
-static bool search_is_plain(const char *name)
+bool process_search_is_plain(const char *name, char *const envp[])
 {
-    if (process_has_virtual() || path_maybe(name))
+    if (!process_exec_is_plain(name, envp))
         return false;
     for (const char *at = strchr(name, '/') ? "" : search_path(); *at;) {
         if (path_maybe(at))
@@ -270,9 +317,14 @@ static int exec_search(const char *name, char *const argv[], char *const envp[])
     return denied ? -EACCES : result;
 }
 
+int process_exec(const char *name, bool searches, char *const argv[], char *const envp[])
+{
+    return searches ? exec_search(name, argv, envp) : exec_at(AT_FDCWD, name, argv, envp, 0);
+}
+
 int execvpe(const char *name, char *const argv[], char *const envp[])
 {
-    if ((uintptr_t)name < PATH_UNREAD || search_is_plain(name))
+    if ((uintptr_t)name < PATH_UNREAD || process_search_is_plain(name, envp))
         return REAL(execvpe)(name, argv, envp);
     int saved = errno;
     return (int)entry_return(saved, exec_search(name, argv, envp));

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 
 #include "shim/calls/fd.h"
+#include "shim/calls/lock.h"
 #include "shim/calls/map.h"
 #include "shim/calls/process.h"
 #include "shim/calls/stdio.h"
@@ -59,19 +60,21 @@ static void pipes_close(int keep_fd)
     forks.count = 0;
 }
 
-/* What is being written becomes the child's, too: through any descriptor, or those that are left after
- * exec. Streams are changed for that while their writers may still be waited for. */
-static void share(int fd, struct file *file, void *all)
+/* What is being written becomes the child's, too; that it is close-on-exec says little, the child may
+ * give it another number first. Streams are changed for that while their writers may still be waited
+ * for. */
+static void share(int fd, struct file *file, void *unused)
 {
-    int flags = *(bool *)all ? 0 : REAL(fcntl)(fd, F_GETFD);
-    if (file_is_staged(file) && flags >= 0 && !(flags & FD_CLOEXEC))
+    if (file_is_staged(file))
         staged_share(file->staged);
+    if (fd > 2 && REAL(fcntl)(fd, F_GETFD) == 0)
+        lock_share(file);
 }
 
-static void streams_share(bool all)
+static void files_share(void)
 {
-    if (staged_any_own())
-        file_each(share, &all);
+    if (file_any())
+        file_each(share, NULL);
 }
 
 /* Signals wait meanwhile: a handler that reads a virtual file would wait for us. -EAGAIN, and nothing
@@ -118,7 +121,7 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
 pid_t process_fork(pid_t (*real)(void), int keep_fd)
 {
     sigset_t signals;
-    streams_share(keep_fd < 0);
+    files_share();
     int prepared = fork_prepare(&signals);
     if (prepared < 0) {
         errno = -prepared;
@@ -129,6 +132,32 @@ pid_t process_fork(pid_t (*real)(void), int keep_fd)
     fork_done(pid, keep_fd, &signals);
     errno = error;
     return pid;
+}
+
+static int child_wait(pid_t pid)
+{
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return -errno;
+    return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
+}
+
+int process_apart(int (*work)(const void *arg), const void *arg)
+{
+    /* Its end must not reach the handlers, which act on the parent's memory. */
+    sigset_t child_signal, signals;
+    sigemptyset(&child_signal);
+    sigaddset(&child_signal, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &child_signal, &signals);
+    pid_t pid = process_fork(REAL(fork), -1);
+    if (!pid)
+        REAL(_exit)(-work(arg));
+    int result = pid < 0 ? -errno : child_wait(pid);
+    struct timespec now = {0};
+    sigtimedwait(&child_signal, NULL, &now);
+    sigprocmask(SIG_SETMASK, &signals, NULL);
+    return result;
 }
 
 pid_t fork(void)
@@ -148,7 +177,7 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
               const struct winsize *size)
 {
     sigset_t signals;
-    streams_share(true);
+    files_share();
     int prepared = fork_prepare(&signals);
     if (prepared < 0) {
         errno = -prepared;
@@ -204,7 +233,7 @@ int daemon(int keep_directory, int keep_streams)
         return REAL(daemon)(keep_directory, keep_streams);
     int saved = errno;
     bool stays = false;
-    streams_share(true);
+    files_share();
     file_each(find_stream, &stays);
     if (stays)
         return (int)entry_return(saved, report_refusal("daemon with an upload in progress", NULL));

@@ -88,13 +88,20 @@ struct fetched {
     char path[sizeof((struct image *)NULL)->path];
 };
 
-static int child_wait(pid_t pid)
+struct fetching {
+    const struct vpath *path;
+    struct image *image;
+    struct fetched *shared;
+};
+
+static int fetch_to_shared(const void *arg)
 {
-    int status;
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return -errno;
-    return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+    const struct fetching *fetching = arg;
+    struct fetched *shared = fetching->shared;
+    shared->result = fetch(fetching->path, fetching->image);
+    memcpy(shared->head, fetching->image->head, sizeof shared->head);
+    memcpy(shared->path, fetching->image->path, sizeof shared->path);
+    return 0;
 }
 
 static int fetch_apart(const struct vpath *path, struct image *image)
@@ -103,22 +110,8 @@ static int fetch_apart(const struct vpath *path, struct image *image)
         REAL(mmap)(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return -errno;
-    /* The fetcher's end must not reach the handlers, which act on the parent's memory. */
-    sigset_t child_signal, signals;
-    sigemptyset(&child_signal);
-    sigaddset(&child_signal, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child_signal, &signals);
-    pid_t pid = process_fork(REAL(fork), -1);
-    if (!pid) {
-        shared->result = fetch(path, image);
-        memcpy(shared->head, image->head, sizeof shared->head);
-        memcpy(shared->path, image->path, sizeof shared->path);
-        REAL(_exit)(0);
-    }
-    int result = pid < 0 ? -errno : child_wait(pid);
-    struct timespec now = {0};
-    sigtimedwait(&child_signal, NULL, &now);
-    sigprocmask(SIG_SETMASK, &signals, NULL);
+    struct fetching fetching = {path, image, shared};
+    int result = process_apart(fetch_to_shared, &fetching);
     if (!result) {
         result = shared->result;
         memcpy(image->head, shared->head, sizeof image->head);

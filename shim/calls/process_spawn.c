@@ -1,23 +1,27 @@
-/* posix_spawn, system, popen: glibc makes the child itself, from the kernel's descriptors, so all
- * there is to do is to find out beforehand whether it would inherit something virtual.
+/* posix_spawn.
  *
- * system and popen start a shell, which by convention knows descriptors 0 to 2 only; virtual ones
- * above are marked close-on-exec for the time of the call instead of refused.
+ * glibc makes the child itself, from the kernel's descriptors, and runs none of our code in it. As long
+ * as nothing virtual is near, that is what happens. Otherwise the child is made by fork, does what it
+ * was asked to through our own calls, and executes the program as any other process does; a pipe that
+ * closes with exec tells how that went.
  */
 #include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "shim/calls/fd.h"
+#include "shim/calls/link.h"
+#include "shim/calls/name.h"
+#include "shim/calls/open.h"
 #include "shim/calls/process.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
-#include "shim/file.h"
 #include "shim/real.h"
-#include "shim/report.h"
 
-/* ---- file actions, simulated ---- */
+#define PIPE_MINIMUM 512 /* out of the way of the actions */
+
+/* ---- file actions ---- */
 
 /* glibc's own layout (spawn_int.h); new kinds have only ever been added at the end. */
 enum action_kind {
@@ -27,6 +31,7 @@ enum action_kind {
     ACTION_CHDIR,
     ACTION_FCHDIR,
     ACTION_CLOSEFROM,
+    ACTION_TERMINAL,
 };
 
 struct __spawn_action {
@@ -47,284 +52,236 @@ struct __spawn_action {
     } as; /* fd comes first wherever there is one */
 };
 
-/* A virtual descriptor that the child has at some point. */
-struct child_fd {
-    int fd;       /* -1: closed again */
-    int original; /* in this process */
-    bool cloexec;
-};
-
-struct child {
-    struct child_fd *fds;
-    size_t count, room;
-    bool in_virtual_cwd;
-};
-
-static struct child_fd *child_find(struct child *child, int fd)
+static void close_any(int fd)
 {
-    for (size_t i = 0; i < child->count; i++)
-        if (child->fds[i].fd == fd)
-            return &child->fds[i];
-    return NULL;
+    if (close_fd(fd) == -EBADF)
+        REAL(close)(fd);
 }
 
-static void child_close(struct child *child, int from, int to)
+static int act_dup2(int fd, int new_fd)
 {
-    for (size_t i = 0; i < child->count; i++)
-        if (child->fds[i].fd >= from && child->fds[i].fd <= to)
-            child->fds[i].fd = -1;
-}
-
-static void child_dup2(struct child *child, int fd, int new_fd)
-{
-    struct child_fd *from = child_find(child, fd);
     if (fd == new_fd) { /* glibc clears close-on-exec */
-        if (from)
-            from->cloexec = false;
-        return;
-    }
-    int original = from ? from->original : -1;
-    child_close(child, new_fd, new_fd);
-    if (from && child->count < child->room)
-        child->fds[child->count++] = (struct child_fd){new_fd, original, false};
-}
-
-static void child_inherit(struct child *child)
-{
-    for (int fd = fdtab_next(0); fd >= 0 && child->count < child->room; fd = fdtab_next(fd + 1)) {
         int flags = REAL(fcntl)(fd, F_GETFD);
-        if (flags >= 0)
-            child->fds[child->count++] = (struct child_fd){fd, fd, flags & FD_CLOEXEC};
+        return flags < 0 || REAL(fcntl)(fd, F_SETFD, flags & ~FD_CLOEXEC) < 0 ? -errno : 0;
     }
-    child->in_virtual_cwd = path_cwd()[0] != '\0';
+    int result = fd_dup_to(fd, new_fd, 0);
+    return result < 0 ? result : 0;
 }
 
-static void child_act(struct child *child, const struct __spawn_action *action)
+static int act_open(const struct __spawn_action *action)
 {
-    switch (action->kind) {
-    case ACTION_CLOSE:
-    case ACTION_OPEN: /* of a real path: virtual ones were refused when added */
-        child_close(child, action->as.dup2.fd, action->as.dup2.fd);
-        break;
-    case ACTION_DUP2: child_dup2(child, action->as.dup2.fd, action->as.dup2.new_fd); break;
-    case ACTION_CLOSEFROM: child_close(child, action->as.dup2.fd, INT_MAX); break;
-    case ACTION_CHDIR: child->in_virtual_cwd &= action->as.chdir.path[0] != '/'; break;
-    case ACTION_FCHDIR: child->in_virtual_cwd = false; break;
-    default: /* nothing to do with descriptors */ break;
-    }
-}
-
-static int child_check(const struct child *child, const char *program)
-{
-    if (child->in_virtual_cwd)
-        return process_refuse_cwd(program);
-    int result = 0;
-    for (size_t i = 0; i < child->count && !result; i++) {
-        const struct child_fd *entry = &child->fds[i];
-        struct file *file = entry->fd < 0 || entry->cloexec ? NULL : file_get(entry->original);
-        if (file)
-            result = process_refuse_fd(program, entry->fd, file->path, file_is_staged(file));
-        file_put(file);
-    }
-    return result;
-}
-
-static int spawn_check(const char *program, const posix_spawn_file_actions_t *actions)
-{
-    if (likely(!process_has_virtual()))
+    struct vpath path;
+    int wanted = action->as.open.fd, flags = action->as.open.flags;
+    int fd = path_classify_follow(AT_FDCWD, action->as.open.path, &path);
+    close_any(wanted); /* as glibc does, so that it may be the lowest free one */
+    if (fd > 0)
+        fd = open_followed(&path, flags, action->as.open.mode);
+    else if (!fd)
+        fd = REAL(open)(action->as.open.path, flags, action->as.open.mode);
+    if (fd == LINK_TO_REAL)
+        fd = REAL(open)(path.path, flags, action->as.open.mode);
+    if (fd < 0)
+        return fd == -1 ? -errno : fd;
+    if (fd == wanted)
         return 0;
-    int used = actions ? actions->__used : 0;
-    size_t open = 0;
-    for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1))
-        open++;
-    struct child child = {.room = open + (size_t)used};
-    child.fds = calloc(child.room + 1, sizeof *child.fds);
-    if (!child.fds)
-        return -ENOMEM;
-    child_inherit(&child);
-    for (int i = 0; i < used; i++)
-        child_act(&child, &actions->__actions[i]);
-    int result = child_check(&child, program);
-    free(child.fds);
+    int result = act_dup2(fd, wanted);
+    close_any(fd);
     return result;
 }
 
-/* ---- posix_spawn ---- */
-
-/* These return an error number and leave errno alone. */
-
-static int spawn_image(const struct vpath *path, pid_t *ret_pid,
-                       const posix_spawn_file_actions_t *actions,
-                       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+static int or_errno(int result)
 {
-    struct image image;
-    int result = image_init(path, &image);
-    if (result < 0)
-        return -result;
-    size_t count = 0;
-    while (argv && argv[count])
-        count++;
-    const char **arguments = alloca((count + IMAGE_EXTRA) * sizeof *arguments);
-    image_arguments(&image, argv, arguments);
-    result =
-        REAL(posix_spawn)(ret_pid, image.path, actions, attributes, (char *const *)arguments, envp);
-    image_fini(&image);
+    return result < 0 ? -errno : 0;
+}
+
+static int act(const struct __spawn_action *action)
+{
+    int fd = action->as.dup2.fd;
+    switch (action->kind) {
+    case ACTION_CLOSE: close_any(fd); return 0; /* one that is not open is no mistake */
+    case ACTION_DUP2: return act_dup2(fd, action->as.dup2.new_fd);
+    case ACTION_OPEN: return act_open(action);
+    case ACTION_CHDIR: return or_errno(chdir(action->as.chdir.path));
+    case ACTION_FCHDIR: return or_errno(fchdir(fd));
+    case ACTION_CLOSEFROM: closefrom(fd); return 0;
+    case ACTION_TERMINAL: return or_errno(tcsetpgrp(fd, getpgrp()));
+    default: return -ENOSYS;
+    }
+}
+
+static bool is_virtual_action(const struct __spawn_action *action)
+{
+    return (action->kind == ACTION_OPEN && path_maybe(action->as.open.path)) ||
+           (action->kind == ACTION_CHDIR && path_maybe(action->as.chdir.path));
+}
+
+static bool any_virtual_action(const posix_spawn_file_actions_t *actions)
+{
+    for (int i = 0; actions && i < actions->__used; i++)
+        if (is_virtual_action(&actions->__actions[i]))
+            return true;
+    return false;
+}
+
+/* ---- attributes, in the child ---- */
+
+static int set_scheduling(const posix_spawnattr_t *attributes, short flags)
+{
+    struct sched_param parameters;
+    int policy;
+    posix_spawnattr_getschedparam(attributes, &parameters);
+    posix_spawnattr_getschedpolicy(attributes, &policy);
+    if (flags & POSIX_SPAWN_SETSCHEDULER)
+        return or_errno(sched_setscheduler(0, policy, &parameters));
+    if (flags & POSIX_SPAWN_SETSCHEDPARAM)
+        return or_errno(sched_setparam(0, &parameters));
+    return 0;
+}
+
+static void set_default_signals(const posix_spawnattr_t *attributes)
+{
+    sigset_t set;
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    posix_spawnattr_getsigdefault(attributes, &set);
+    for (int signal = 1; signal < NSIG; signal++)
+        if (sigismember(&set, signal) == 1)
+            sigaction(signal, &action, NULL);
+}
+
+static int set_attributes(const posix_spawnattr_t *attributes)
+{
+    short flags = 0;
+    pid_t group = 0;
+    int result = 0;
+    if (!attributes)
+        return 0;
+    posix_spawnattr_getflags(attributes, &flags);
+    posix_spawnattr_getpgroup(attributes, &group);
+    if (flags & POSIX_SPAWN_SETSIGDEF)
+        set_default_signals(attributes);
+    result = set_scheduling(attributes, flags);
+    if (!result && flags & POSIX_SPAWN_SETSID)
+        result = or_errno(setsid());
+    if (!result && flags & POSIX_SPAWN_SETPGROUP)
+        result = or_errno(setpgid(0, group));
+    if (!result && flags & POSIX_SPAWN_RESETIDS)
+        result = setgid(getgid()) < 0 || setuid(getuid()) < 0 ? -errno : 0;
     return result;
 }
 
-static int spawn(pid_t *ret_pid, const char *path, const posix_spawn_file_actions_t *actions,
-                 const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+static void set_mask(const posix_spawnattr_t *attributes)
 {
-    struct vpath target;
-    int is_virtual = path_classify(AT_FDCWD, path, &target);
-    if (is_virtual < 0)
-        return -is_virtual;
-    bool missing =
-        !is_virtual && path[0] == '/' && REAL(faccessat)(AT_FDCWD, path, X_OK, AT_EACCESS) < 0;
-    int result = missing ? 0 : spawn_check(path, actions);
+    short flags = 0;
+    sigset_t mask;
+    if (attributes)
+        posix_spawnattr_getflags(attributes, &flags);
+    if (!(flags & POSIX_SPAWN_SETSIGMASK))
+        return;
+    posix_spawnattr_getsigmask(attributes, &mask);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* ---- the child ---- */
+
+static int child_run(const struct process_program *program)
+{
+    const posix_spawn_file_actions_t *actions = program->actions;
+    int result = set_attributes(program->attributes);
+    for (int i = 0; !result && actions && i < actions->__used; i++)
+        result = act(&actions->__actions[i]);
+    set_mask(program->attributes);
+    return result ? result
+                  : process_exec(program->name, program->searches, program->argv, program->envp);
+}
+
+static pid_t child_make(const struct process_program *program, int ends[2])
+{
+    pid_t pid = process_fork(REAL(fork), -1);
+    if (pid)
+        return pid;
+    REAL(close)(ends[0]);
+    int result = child_run(program);
+    while (REAL(write)(ends[1], &result, sizeof result) < 0 && errno == EINTR)
+        ;
+    REAL(_exit)(127);
+    __builtin_unreachable();
+}
+
+/* What the child says before it ends, or 0 when it is another program. */
+static int child_result(int fd)
+{
+    int result = 0;
+    while (REAL(read)(fd, &result, sizeof result) < 0 && errno == EINTR)
+        ;
+    return result;
+}
+
+static int pipe_make(int ends[2])
+{
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return -errno;
+    for (int i = 0; i < 2; i++) {
+        int high = REAL(fcntl)(ends[i], F_DUPFD_CLOEXEC, PIPE_MINIMUM);
+        if (high < 0)
+            continue;
+        REAL(close)(ends[i]);
+        ends[i] = high;
+    }
+    return 0;
+}
+
+int process_spawn(const struct process_program *program, pid_t *ret_pid)
+{
+    int ends[2], status;
+    int result = pipe_make(ends);
     if (result < 0)
-        return -result;
-    if (is_virtual)
-        return spawn_image(&target, ret_pid, actions, attributes, argv, envp);
-    return REAL(posix_spawn)(ret_pid, path, actions, attributes, argv, envp);
+        return result;
+    pid_t pid = child_make(program, ends);
+    result = pid < 0 ? -errno : 0;
+    REAL(close)(ends[1]);
+    if (pid > 0)
+        result = child_result(ends[0]);
+    REAL(close)(ends[0]);
+    if (pid > 0 && result)
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    else if (pid > 0 && ret_pid)
+        *ret_pid = pid;
+    return result;
+}
+
+/* ---- posix_spawn: returns an error number and leaves errno alone ---- */
+
+static int spawn(const struct process_program *program, pid_t *pid)
+{
+    int saved = errno;
+    int result = -process_spawn(program, pid);
+    errno = saved;
+    return result;
+}
+
+/* Is it glibc's to do? Along PATH a directory may be virtual. */
+static bool is_plain(const struct process_program *program)
+{
+    return process_exec_is_plain(program->name, program->envp) &&
+           !any_virtual_action(program->actions) &&
+           (!program->searches || process_search_is_plain(program->name, program->envp));
 }
 
 int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                 const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
-    if (likely(!path_maybe(path) && !process_has_virtual()))
+    struct process_program program = {path, false, argv, envp, actions, attributes};
+    if (likely(is_plain(&program)))
         return REAL(posix_spawn)(pid, path, actions, attributes, argv, envp);
-    int saved = errno;
-    int result = spawn(pid, path, actions, attributes, argv, envp);
-    errno = saved;
-    return result;
+    return spawn(&program, pid);
 }
 
 int posix_spawnp(pid_t *pid, const char *name, const posix_spawn_file_actions_t *actions,
                  const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
-    if (likely(!path_maybe(name) && !process_has_virtual()))
+    struct process_program program = {name, true, argv, envp, actions, attributes};
+    if (likely(is_plain(&program)))
         return REAL(posix_spawnp)(pid, name, actions, attributes, argv, envp);
-    int saved = errno, result;
-    if (strchr(name, '/')) {
-        result = spawn(pid, name, actions, attributes, argv, envp);
-    } else {
-        result = -spawn_check(name, actions);
-        if (!result)
-            result = REAL(posix_spawnp)(pid, name, actions, attributes, argv, envp);
-    }
-    errno = saved;
-    return result;
-}
-
-int posix_spawn_file_actions_addopen(posix_spawn_file_actions_t *actions, int fd, const char *path,
-                                     int flags, mode_t mode)
-{
-    struct vpath target;
-    int result = path_classify(AT_FDCWD, path, &target);
-    if (likely(!result))
-        return REAL(posix_spawn_file_actions_addopen)(actions, fd, path, flags, mode);
-    if (result > 0)
-        result = process_refuse_fd("a program", fd, target.path, (flags & O_ACCMODE) != O_RDONLY);
-    return -result;
-}
-
-int posix_spawn_file_actions_addchdir_np(posix_spawn_file_actions_t *actions, const char *path)
-{
-    struct vpath target;
-    int result = path_classify(AT_FDCWD, path, &target);
-    if (likely(!result))
-        return REAL(posix_spawn_file_actions_addchdir_np)(actions, path);
-    return result < 0 ? -result : -report_refusal("starting a program in", target.path);
-}
-
-int posix_spawn_file_actions_addfchdir_np(posix_spawn_file_actions_t *actions, int fd)
-{
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
-        return REAL(posix_spawn_file_actions_addfchdir_np)(actions, fd);
-    int result = report_refusal("starting a program in", file->path);
-    file_put(file);
-    return -result;
-}
-
-/* ---- system, popen ---- */
-
-/* `replaced`: the number that the shell gets a pipe for, or -1. */
-static int shell_check(int replaced)
-{
-    if (path_cwd()[0])
-        return process_refuse_cwd("/bin/sh");
-    int result = 0;
-    for (int fd = 0; fd <= 2 && !result; fd++) {
-        struct file *file = fd == replaced ? NULL : file_get(fd);
-        if (file)
-            result = process_refuse_fd("/bin/sh", fd, file->path, file_is_staged(file));
-        file_put(file);
-    }
-    return result;
-}
-
-/* Marks virtual descriptors above 2 close-on-exec, or takes that back for those marked. */
-static void shell_hide(unsigned char *marked, int last)
-{
-    for (int fd = fdtab_next(3); fd >= 0 && fd <= last; fd = fdtab_next(fd + 1))
-        if (REAL(fcntl)(fd, F_GETFD) == 0 && REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC) == 0)
-            marked[fd] = 1;
-}
-
-static void shell_show(unsigned char *marked, int last)
-{
-    for (int fd = 3; fd <= last; fd++)
-        if (marked[fd] && fdtab_is_virtual(fd))
-            REAL(fcntl)(fd, F_SETFD, 0);
-    free(marked);
-}
-
-static int last_virtual(void)
-{
-    int last = 2;
-    for (int fd = fdtab_next(3); fd >= 0; fd = fdtab_next(fd + 1))
-        last = fd;
-    return last;
-}
-
-int system(const char *command)
-{
-    if (likely(!process_has_virtual()) || !command)
-        return REAL(system)(command);
-    int saved = errno, last = last_virtual();
-    if (shell_check(-1) < 0) {
-        errno = EOPNOTSUPP;
-        return W_EXITCODE(127, 0); /* as if the shell could not be started */
-    }
-    unsigned char *marked = calloc((size_t)last + 1, 1);
-    if (!marked)
-        return -1;
-    shell_hide(marked, last);
-    errno = saved;
-    int status = REAL(system)(command), error = errno;
-    shell_show(marked, last);
-    errno = error;
-    return status;
-}
-
-FILE *popen(const char *command, const char *mode)
-{
-    if (likely(!process_has_virtual()))
-        return REAL(popen)(command, mode);
-    int saved = errno, last = last_virtual();
-    int result = shell_check(mode[0] == 'r' ? 1 : 0);
-    unsigned char *marked = result < 0 ? NULL : calloc((size_t)last + 1, 1);
-    if (!marked) {
-        errno = result < 0 ? -result : ENOMEM;
-        return NULL;
-    }
-    shell_hide(marked, last);
-    errno = saved;
-    FILE *file = REAL(popen)(command, mode);
-    int error = errno;
-    shell_show(marked, last);
-    errno = error;
-    return file;
+    return spawn(&program, pid);
 }

@@ -40,12 +40,14 @@ setup_file() { serve_data; }
     same '. {}/lib.sh && greet you'
 }
 
-@test "an inherited virtual descriptor is refused at exec, with one line" {
-    refuse ! 's3dlio' bash -c "cat <$VIRTUAL/text/short.txt"
+@test "a program that does not load the library and would inherit a virtual descriptor is refused, with one line" {
+    gcc -static -o "$BATS_TEST_TMPDIR/static" -xc - <<<'int main(void) { return 0; }'
+    refuse ! 'statically linked.*cat .* \| static' bash -c "$BATS_TEST_TMPDIR/static <$VIRTUAL/text/short.txt"
     [[ $(said | wc -l) -eq 1 ]]
-    [[ ! -s $BATS_TEST_TMPDIR/out ]]
-    refuse ! 's3dlio' bash -c "exec 3<$VIRTUAL/text/short.txt; /bin/echo still-running"
-    [[ ! -s $BATS_TEST_TMPDIR/out ]]
+    refuse ! 'statically linked.*static \| cat >' bash -c "$BATS_TEST_TMPDIR/static >$VIRTUAL/new"
+    refuse ! 'descriptor 3.*statically linked' bash -c "exec 3<$VIRTUAL/text/short.txt; $BATS_TEST_TMPDIR/static"
+    refuse ! 'LD_PRELOAD lacks' bash -c "LD_PRELOAD= cat <$VIRTUAL/text/short.txt"
+    shim bash -c "exec 3<$VIRTUAL/text/short.txt; exec 3<&-; $BATS_TEST_TMPDIR/static"
 }
 
 @test "a descriptor closed on exec is no hindrance" {
@@ -64,8 +66,8 @@ print(os.getcwd(), sorted(os.listdir("..")), os.stat("c/d/leaf.txt").st_size)
 PY
 }
 
-@test "a program started in a working directory in the bucket is refused, with one line" {
-    refuse ! 's3dlio.*working directory' bash -c "cd $VIRTUAL/deep && /bin/ls"
+@test "a program that does not load the library is not started in a directory in the bucket, with one line" {
+    refuse ! 's3dlio.*in the directory' bash -c "cd $VIRTUAL/deep && LD_PRELOAD= /bin/ls"
     [[ $(said | wc -l) -eq 1 ]]
     [[ ! -s $BATS_TEST_TMPDIR/out ]]
 }
@@ -87,4 +89,77 @@ PY
     without=$(bash -c 'ls -ld / /tmp; echo $((6 * 7)); cat /etc/hostname')
     with=$(shim bash -c 'ls -ld / /tmp; echo $((6 * 7)); cat /etc/hostname' 2>&1)
     [[ $with == "$without" ]]
+}
+
+@test "redirections of other programs" {
+    same 'cat <{}/text/short.txt'
+    same 'cat {}/text/short.txt >{}/r1; cat {}/text/short.txt >>{}/r1; cat <{}/r1 | wc -l'
+    same 'sort <{}/text/unsorted.txt >{}/r2 2>>{}/r3; cat {}/r2; ls {}/absent 2>>{}/r3; wc -l <{}/r3'
+    same '{ date +%Y; cat {}/text/short.txt; echo end; } >{}/r4; cat {}/r4'
+    same '(cd /; cat; ls -d /tmp) <{}/text/short.txt >{}/r5 2>&1; cat {}/r5'
+    same 'exec 3<>{}/r4; head -c 3 <&3; echo; cat <&3; echo more >&3; date +%Y >&3; exec 3<&-; cat {}/r4'
+    same 'while read -r line; do echo "$line" | tr a-z A-Z; done <{}/text/short.txt >{}/r6; cat {}/r6'
+    same 'for i in 1 2 3; do /bin/echo $i; done >{}/r8; cat {}/r8; : >{}/r8; wc -c <{}/r8'
+    same 'dash -c "cat <{}/text/short.txt >{}/r9; cat >>{}/r9 <{}/r8; cat {}/r9"'
+}
+
+@test "here-documents, here-strings, pipelines, subshells" {
+    same 'cat >{}/h1 <<X
+here $((6 * 7))
+X
+cat {}/h1'
+    same 'cat <<<word >{}/h2; cat <{}/h2 | (cat; echo sub) | tee {}/h3 | rev >{}/h4; cat {}/h3 {}/h4'
+    same 'echo both | tee {}/h5 >{}/h6; cat {}/h5 {}/h6; paste <(cat <{}/h5) <(sort {}/h6)'
+    same 'seq 1 40 | xargs -P 4 -n 5 sh -c "echo \$# \$1" x >{}/h7; sort {}/h7'
+    same 'value=$(cat <{}/h1; cat {}/h2); echo "$value"'
+}
+
+@test "a background job that outlives its shell" {
+    same 'mkfifo $0.fifo; bash -c "(read -r line <\"$0.fifo\"; echo \$line; date +%Y; echo gone >\"$0.fifo\") >{}/job &"; echo late >$0.fifo; read -r line <$0.fifo; rm $0.fifo; until grep -q 20 {}/job; do :; done; cat {}/job; echo $line'
+}
+
+@test "a lock of the shell's is taken by flock" {
+    same 'exec 9>{}/lock; flock 9; flock -n {}/lock true || echo locked; exec 9>&-; flock -n {}/lock echo free'
+}
+
+@test "programs in a working directory in the bucket" {
+    same 'cd {}/deep && /bin/pwd && ls && cat a/b/middle.txt && (cd a && find . | sort) && env pwd'
+    same 'cd {}/text && tar -cf - *.txt | tar -tf - && sort unsorted.txt -o sorted.txt && cat sorted.txt'
+    same 'mkdir {}/made && cd {}/made && cp ../text/short.txt . && sh -c "cd ..; ls -d made; cat made/short.txt"'
+    same_script python3 <<'PY'
+import os, subprocess, sys
+root = sys.argv[1]
+print(subprocess.run("pwd; cat b/middle.txt", shell=True, cwd=root + "/deep/a", capture_output=True).stdout)
+with open(root + "/from-child", "w") as out:
+    subprocess.run(["echo", "by a child"], stdout=out)
+print(open(root + "/from-child").read(), os.getcwd() == os.environ.get("PWD"))
+print(subprocess.run(["cat"], stdin=open(root + "/text/short.txt"), capture_output=True).stdout)
+print(subprocess.check_output("cat <" + root + "/from-child", shell=True))
+PY
+}
+
+@test "make and gcc in a bucket" {
+    same 'mkdir -p {}/src && cd {}/src && printf "int main(void) { return 3; }\n" >m.c && printf "m: m.o\n\tgcc -o m m.o\nm.o: m.c\n\tgcc -c m.c\n" >Makefile && make 2>&1 && ls && ./m; echo $?; make'
+}
+
+@test "git in a bucket" {
+    local setup='export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_AUTHOR_DATE="@1700000000 +0000" GIT_COMMITTER_DATE="@1700000000 +0000"'
+    same "$setup; mkdir {}/git && cd {}/git && git init -q -b main . && echo one >f && git add f && git commit -qm first && echo two >>f && git commit -qam second && git log --oneline && git status --short && git diff HEAD~1"
+    same "$setup; cd {} && git clone -q git copy && git -C copy log --format=%s && git -C git gc -q && git -C git fsck && git -C git log --oneline"
+}
+
+@test "tar with a compressor" {
+    same 'cd {} && tar -czf t.tgz text && tar -tzf t.tgz | sort && mkdir out && tar -xzf t.tgz -C out && diff -r text out/text && gzip -t t.tgz && gzip -dc <t.tgz | tar -tf - | wc -l'
+}
+
+@test "s3dlio run: programs with an environment of their own" {
+    local settings
+    mapfile -t settings <"$RUN/settings"
+    [[ ${SAN:-} == *address* ]] && skip "whose runtime is in LD_PRELOAD as well"
+    run env "${settings[@]}" "$B/s3dlio" run env -i AWS_ACCESS_KEY_ID="$(setting AWS_ACCESS_KEY_ID)" \
+        AWS_SECRET_ACCESS_KEY="$(setting AWS_SECRET_ACCESS_KEY)" AWS_REGION=us-east-1 \
+        AWS_ENDPOINT_URL="$(setting AWS_ENDPOINT_URL)" /bin/cat "$VIRTUAL/text/short.txt"
+    [[ $status -eq 0 && $output == "$(<"$NATIVE/text/short.txt")" ]]
+    run env "${settings[@]}" "$B/s3dlio" run --set S3DLIO_FOLLOW=0 env -i /bin/cat "$VIRTUAL/text/short.txt"
+    [[ $status -ne 0 ]]
 }
