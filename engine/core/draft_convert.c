@@ -95,7 +95,7 @@ static int convert(struct writer *writer, const struct limits *limits, struct dr
         r = writer_parts_are_here(writer, err);
     if (r == 0)
         r = draft_new(writer->engine, &writer->uri, &draft, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = draft_enter(draft, false, limits, err);
     if (r == 0) {

@@ -201,7 +201,7 @@ static int run_last(struct upload *upload, struct call *call, const struct limit
 
     if (r == 0)
         r = reader_change_begin(upload->engine, &options, limits, &change, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = call_run(call, limits, err);
     if (r == 0)
