@@ -8,6 +8,8 @@ SAN     ?=
 PREFIX  ?= /usr/local
 B       ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 comma   := ,
+# One spelling of it, absolute or not: what was built depends on headers by that name.
+override B := $(patsubst $(CURDIR)/%,%,$(B))
 VERSION := $(shell cat VERSION)
 
 ifeq ($(V),1)

@@ -103,14 +103,14 @@ nothing() { :; }
 @test "kill while an object is appended to" {
     cat "$NATIVE/old" "$NATIVE/new" >"$NATIVE/both"
     check() { one_of /s3/test/object "$(sum_of "$NATIVE/old")" "$(sum_of "$NATIVE/both")"; }
-    crash_everywhere put_old "dd if=$NATIVE/new of=/s3/test/object oflag=append conv=notrunc bs=100000 status=none" check 4
+    crash_everywhere put_old "dd if=$NATIVE/new of=/s3/test/object oflag=append conv=notrunc bs=102400 status=none" check 4
 }
 
 @test "kill while an object is changed in the middle" {
     cp "$NATIVE/old" "$NATIVE/patched"
     printf CHANGED | dd of="$NATIVE/patched" bs=1 seek=6333333 conv=notrunc status=none
     check() { one_of /s3/test/object "$(sum_of "$NATIVE/old")" "$(sum_of "$NATIVE/patched")"; }
-    crash_everywhere put_old "printf CHANGED | dd of=/s3/test/object bs=1 seek=6333333 conv=notrunc status=none" check 4
+    crash_everywhere put_old "printf CHANGED | dd of=/s3/test/object bs=4096 oflag=seek_bytes seek=6333333 conv=notrunc status=none" check 4
 }
 
 @test "kill while an object is truncated" {
