@@ -2,6 +2,7 @@
 #include "core_run.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,17 +159,55 @@ unsigned char core_run_byte(uint64_t offset)
     return (unsigned char)(offset * 2654435761u >> 13 ^ offset >> 8);
 }
 
-void core_run_fill(unsigned char *buffer, size_t length, uint64_t offset)
+/* The pattern begins anew after this much, so it is made once: byte by byte, under a sanitizer, it is
+ * what large objects would cost. */
+#define PERIOD ((size_t)1 << 21)
+
+static unsigned char pattern[PERIOD];
+static pthread_once_t pattern_once = PTHREAD_ONCE_INIT;
+
+static void make_pattern(void)
 {
-    for (size_t i = 0; i < length; i++)
-        buffer[i] = core_run_byte(offset + i);
+    for (size_t i = 0; i < PERIOD; i++)
+        pattern[i] = core_run_byte(i);
 }
 
-void core_run_check(const unsigned char *buffer, size_t length, uint64_t offset)
+/* The longest piece from there that lies in one period. */
+static size_t piece_at(uint64_t offset, size_t length)
+{
+    size_t left = PERIOD - offset % PERIOD;
+
+    return length < left ? length : left;
+}
+
+void core_run_fill(unsigned char *buffer, size_t length, uint64_t offset)
+{
+    size_t piece;
+
+    pthread_once(&pattern_once, make_pattern);
+    for (size_t i = 0; i < length; i += piece) {
+        piece = piece_at(offset + i, length - i);
+        memcpy(buffer + i, pattern + (offset + i) % PERIOD, piece);
+    }
+}
+
+static void name_wrong_byte(const unsigned char *buffer, size_t length, uint64_t offset)
 {
     for (size_t i = 0; i < length; i++)
         if (buffer[i] != core_run_byte(offset + i))
             fail_msg("byte %llu is wrong", (unsigned long long)(offset + i));
+}
+
+void core_run_check(const unsigned char *buffer, size_t length, uint64_t offset)
+{
+    size_t piece;
+
+    pthread_once(&pattern_once, make_pattern);
+    for (size_t i = 0; i < length; i += piece) {
+        piece = piece_at(offset + i, length - i);
+        if (memcmp(buffer + i, pattern + (offset + i) % PERIOD, piece) != 0)
+            name_wrong_byte(buffer + i, piece, offset + i);
+    }
 }
 
 void core_run_put(const char *uri, size_t length)
