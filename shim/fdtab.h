@@ -14,9 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FDTAB_LEAF_BITS 10
+#define FDTAB_LEAF_BITS 12
 #define FDTAB_LEAF_SIZE (1u << FDTAB_LEAF_BITS)
-#define FDTAB_LEAVES 1024u /* 2^20 descriptors */
+#define FDTAB_LEAVES 256u /* 2^20 descriptors */
 
 typedef _Atomic uint64_t fdtab_entry; /* 0: not ours */
 

@@ -17,8 +17,22 @@
 
 _Atomic unsigned staged_count;
 
-/* By the index of their nodes; under the table's lock. */
-static struct staged *own[ARENA_NODES];
+/* By the index of their nodes; under the table's lock. NULL until this process writes something: a
+ * program that never does has no use for the memory. */
+static struct staged **own;
+
+static struct staged *own_of(const struct arena_node *node)
+{
+    return own ? own[arena_node_index(node)] : NULL;
+}
+
+/* Room for all: 0 or -ENOMEM. */
+static int own_need(void)
+{
+    if (!own)
+        own = calloc(ARENA_NODES, sizeof *own);
+    return own ? 0 : -ENOMEM;
+}
 
 /* The file number that the engine gives to the name: a new file keeps it when it becomes an object. */
 static uint64_t inode_of(const char *uri)
@@ -106,7 +120,7 @@ static struct staged *own_find(const char *path)
 {
     struct arena_node *node = arena_node_next(0, path);
     for (; node; node = arena_node_next(arena_node_index(node) + 1, path)) {
-        struct staged *staged = own[arena_node_index(node)];
+        struct staged *staged = own_of(node);
         if (staged && staged_is_ours(staged))
             return staged;
     }
@@ -133,7 +147,7 @@ struct staged *staged_find(const char *path)
  * the store's to tell of; so is one whose processes were all killed. */
 static bool shows(struct arena_node *node)
 {
-    struct staged *staged = own[arena_node_index(node)];
+    struct staged *staged = own_of(node);
     return (staged && staged_is_ours(staged)) || (node->is_due && arena_node_lives(node));
 }
 
@@ -200,7 +214,9 @@ int staged_new(const char *path, const char *uri, const struct s3dlio_attr *attr
     staged->draft = draft;
     staged->writer = writer;
     int locked = arena_table_lock();
-    result = own_find(path) ? -EAGAIN : arena_node_alloc(path, &staged->node);
+    result = own_find(path) ? -EAGAIN : own_need();
+    if (!result)
+        result = arena_node_alloc(path, &staged->node);
     if (!result) {
         staged_init(staged, uri, attr);
         own[arena_node_index(staged->node)] = staged;
@@ -312,7 +328,7 @@ static struct staged *own_take(const char *path)
     int locked = arena_table_lock();
     struct arena_node *node = arena_node_next(0, path);
     for (; node && !found; node = arena_node_next(arena_node_index(node) + 1, path))
-        found = own[arena_node_index(node)];
+        found = own_of(node);
     if (found)
         found->refs++;
     arena_table_unlock(locked);
@@ -388,7 +404,7 @@ static struct staged *next_own(uint32_t index)
 {
     struct staged *found = NULL;
     int locked = arena_table_lock();
-    for (; index < ARENA_NODES && !found; index++)
+    for (; own && index < ARENA_NODES && !found; index++)
         found = own[index];
     if (found)
         found->refs++;
@@ -438,8 +454,10 @@ int staged_settle(bool (*is_handed)(const struct staged *staged, void *arg), voi
 
 int staged_adopt(struct arena_node *node, const int fds[2], struct staged **ret_staged)
 {
-    struct staged **place = &own[arena_node_index(node)], *staged = *place;
+    struct staged *staged = own_of(node);
     if (!staged) {
+        if (own_need() < 0)
+            return -ENOMEM;
         staged = calloc(1, sizeof *staged);
         if (!staged)
             return -ENOMEM;
@@ -449,7 +467,7 @@ int staged_adopt(struct arena_node *node, const int fds[2], struct staged **ret_
         staged->files[0] = fds[0];
         staged->files[1] = fds[1];
         atomic_fetch_add(&staged_count, 1);
-        *place = staged;
+        own[arena_node_index(node)] = staged;
     }
     staged->refs++;
     *ret_staged = staged;
