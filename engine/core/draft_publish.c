@@ -421,7 +421,7 @@ static int append_behind(struct publication *publication, struct error *err)
 static int attempt(struct publication *publication, struct error *err)
 {
     struct draft *draft = publication->draft;
-    struct attr attr;
+    struct attr attr = {0};
     int r;
 
     draft_settle(draft, publication->limits);

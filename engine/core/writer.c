@@ -142,7 +142,7 @@ static int grow(struct writer *writer, const struct limits *limits, struct error
     block->engine = writer->engine;
     block->capacity_bytes = next_capacity(writer, old ? old->capacity_bytes : 0);
     r = obtain_memory(writer, block->capacity_bytes, block, limits, err);
-    if (r < 0) {
+    if (r != 0) {
         free(block);
         return r;
     }
