@@ -237,8 +237,13 @@ static int open_to_write(const struct vpath *path, int flags, mode_t mode, struc
     const struct s3dlio_attr *old = exists ? &attr : NULL;
     if (exists && (flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY) /* O_CREAT had nothing to do */
         return open_reader(path, flags, ret_file);
-    return is_stream(flags, old) ? open_stream(path, flags, mode, old, ret_file)
-                                 : open_draft(path, flags, mode, old, ret_file);
+    if (is_stream(flags, old))
+        return open_stream(path, flags, mode, old, ret_file);
+    int result = open_draft(path, flags, mode, old, ret_file);
+    /* What is there may be what another process is writing: to the store it is not, yet. */
+    if (result == -ENOENT && exists && flags & O_CREAT)
+        result = open_draft(path, flags, mode, NULL, ret_file);
+    return result;
 }
 
 /* A path that this process is writing; takes over the reference. */

@@ -98,6 +98,40 @@ static void test_for_reading_and_writing(void **state)
     check_lines(name, "");
 }
 
+/* The second one sees the first one's file before the store does. */
+static void test_to_a_file_on_its_way(void **state)
+{
+    const char *path = preload_path("append-on-its-way");
+    int ready[2], go[2], status;
+    char byte = 'x', text[16] = "";
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(go), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        alarm(60); /* not for ever, should the test fail */
+        int fd = open(path, O_WRONLY | O_APPEND | O_CREAT, 0644);
+        bool good = write(fd, "first ", 6) == 6 && write(ready[1], &byte, 1) == 1 &&
+                    read(go[0], &byte, 1) == 1;
+        _exit(close(fd) < 0 || !good);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    int fd = open(path, O_RDWR | O_APPEND | O_CREAT, 0644);
+    assert_true(fd >= 0);
+    assert_int_equal(write(go[1], &byte, 1), 1);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(write(fd, "second", 6), 6);
+    assert_int_equal(close(fd), 0);
+    fd = open(path, O_RDONLY);
+    assert_int_equal(read(fd, text, sizeof text), 12);
+    assert_string_equal(text, "first second");
+    close(fd);
+    close(ready[0]);
+    close(ready[1]);
+    close(go[0]);
+    close(go[1]);
+}
+
 static void test_with_fsync(void **state)
 {
     const char *name = "append-sync";
@@ -188,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_to_what_is_there),
         cmocka_unit_test(test_to_an_empty_file),
         cmocka_unit_test(test_for_reading_and_writing),
+        cmocka_unit_test(test_to_a_file_on_its_way),
         cmocka_unit_test(test_with_fsync),
         cmocka_unit_test(test_size_and_offset),
         cmocka_unit_test(test_published_behind_another),
