@@ -35,7 +35,7 @@ void staged_unorder(struct staged *staged, int locked)
 static int adopt(struct staged *staged, bool streams)
 {
     struct s3dlio_error error = {0};
-    struct s3dlio_draft *draft;
+    struct s3dlio_draft *draft = NULL;
     struct s3dlio_writer *writer;
     int result = engine_require();
     if (!result)
