@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/uri.h"
@@ -141,6 +143,61 @@ int core_run_clear_names(void **state)
     return core_run_clear(state);
 }
 
+int core_run_clear_objects(const char *first, const char *second)
+{
+    core_run_faults(NULL);
+    s3dlio_delete(first, NULL, NULL);
+    s3dlio_delete(second, NULL, NULL);
+    return core_run_clear(NULL);
+}
+
+void core_run_must(ssize_t r, const struct s3dlio_error *error)
+{
+    if (r < 0)
+        fail_msg("%s", error->message);
+}
+
+struct s3dlio_reader *core_run_open_reader(const char *uri)
+{
+    struct s3dlio_reader *reader = NULL;
+    struct s3dlio_error error;
+
+    core_run_must(s3dlio_reader_open(uri, NULL, &reader, &error), &error);
+    return reader;
+}
+
+struct s3dlio_draft *core_run_open_draft(const char *uri, enum s3dlio_draft_base base,
+                                         const struct s3dlio_write_options *options)
+{
+    struct s3dlio_draft *draft = NULL;
+    struct s3dlio_error error;
+
+    core_run_must(s3dlio_draft_open(uri, options, base, NULL, &draft, &error), &error);
+    return draft;
+}
+
+pid_t core_run_fork(void)
+{
+    pid_t pid;
+
+    s3dlio_fork_prepare();
+    pid = fork();
+    if (pid == 0)
+        s3dlio_fork_child();
+    else
+        s3dlio_fork_parent();
+    assert_true(pid >= 0);
+    return pid;
+}
+
+void core_run_wait_for(pid_t pid)
+{
+    int status = -1;
+
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 void core_run_make_bucket(const char *name)
 {
     struct s3dlio_error error;
@@ -149,8 +206,7 @@ void core_run_make_bucket(const char *name)
     core_run_faults(NULL);
     capabilities = core_run_store()->capabilities;
     snprintf(uri, sizeof uri, "fault://%s", name);
-    if (s3dlio_mkdir(uri, NULL, NULL, &error) < 0)
-        fail_msg("%s", error.message);
+    core_run_must(s3dlio_mkdir(uri, NULL, NULL, &error), &error);
     core_run_reset_counts();
 }
 
@@ -217,8 +273,7 @@ void core_run_put(const char *uri, size_t length)
 
     assert_non_null(data);
     core_run_fill(data, length, 0);
-    if (s3dlio_put(uri, data, length, NULL, NULL, NULL, &error) < 0)
-        fail_msg("%s", error.message);
+    core_run_must(s3dlio_put(uri, data, length, NULL, NULL, NULL, &error), &error);
     free(data);
 }
 
@@ -241,23 +296,29 @@ bool core_run_holds(const char *uri, const char *text)
     return is_same;
 }
 
-void core_run_check_object(const char *uri, size_t length, const char *text, size_t offset)
+void core_run_check_texts(const char *uri, const struct core_run_texts *expected)
 {
-    size_t found = 0, text_length = text ? strlen(text) : 0;
     struct s3dlio_error error;
+    size_t length = 0;
     unsigned char *bytes;
     void *data;
 
-    if (s3dlio_get(uri, NULL, &data, &found, &error) < 0)
-        fail_msg("%s", error.message);
+    core_run_must(s3dlio_get(uri, NULL, &data, &length, &error), &error);
     bytes = data;
-    assert_int_equal(found, length);
-    if (text) {
-        assert_memory_equal(bytes + offset, text, text_length);
-        core_run_fill(bytes + offset, text_length, offset);
+    assert_int_equal(length, expected->length);
+    for (unsigned i = 0; i < 4 && expected->texts[i]; i++) {
+        size_t size = strlen(expected->texts[i]);
+
+        assert_memory_equal(bytes + expected->offsets[i], expected->texts[i], size);
+        core_run_fill(bytes + expected->offsets[i], size, expected->offsets[i]);
     }
     core_run_check(bytes, length, 0);
     s3dlio_free(data);
+}
+
+void core_run_check_object(const char *uri, size_t length, const char *text, size_t offset)
+{
+    core_run_check_texts(uri, &(struct core_run_texts){length, {text}, {offset}});
 }
 
 int core_run_type(const char *uri)
@@ -290,22 +351,33 @@ static void run(struct call *call, const struct limits *limits)
     call_delete(call);
 }
 
-void core_run_put_elsewhere(const char *uri, size_t length, uint64_t offset)
+static void put_elsewhere(const char *uri, struct iovec body, const struct store_metadata *metadata)
 {
-    unsigned char *data = malloc(length + 1);
-    struct iovec body = {data, length};
     struct core_run_scope scope;
     struct call *call;
 
-    assert_non_null(data);
-    core_run_fill(data, length, offset);
     core_run_enter(&scope);
     call = new_call(STORE_PUT, uri, &scope.limits);
     call->request.body = &body;
     call->request.body_count = 1;
+    call->request.metadata = metadata;
     run(call, &scope.limits);
     core_run_leave(&scope);
+}
+
+void core_run_put_elsewhere(const char *uri, size_t length, uint64_t offset)
+{
+    unsigned char *data = malloc(length + 1);
+
+    assert_non_null(data);
+    core_run_fill(data, length, offset);
+    put_elsewhere(uri, (struct iovec){data, length}, NULL);
     free(data);
+}
+
+void core_run_plant(const char *uri, const struct store_metadata *metadata)
+{
+    put_elsewhere(uri, (struct iovec){"x", 1}, metadata);
 }
 
 void core_run_delete_elsewhere(const char *uri)

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
@@ -46,9 +47,22 @@ void core_run_reset_counts(void);
 void core_run_let_ttl_pass(void);
 
 /* Setups of a test: no rules, a store that can do all it could at first, counts at zero; the second
- * remembers no names of the test before either. */
+ * remembers no names of the test before either; the third is for setups of one's own: these two
+ * objects are gone. */
 int core_run_clear(void **state);
 int core_run_clear_names(void **state);
+int core_run_clear_objects(const char *first, const char *second);
+
+/* What a function of s3dlio.h returned is no error; if it is, the test fails with what it says. */
+void core_run_must(ssize_t r, const struct s3dlio_error *error);
+struct s3dlio_reader *core_run_open_reader(const char *uri);
+struct s3dlio_draft *core_run_open_draft(const char *uri, enum s3dlio_draft_base base,
+                                         const struct s3dlio_write_options *options);
+
+/* fork, with the engine told. Gives 0 in the child, which ends by _exit. */
+pid_t core_run_fork(void);
+/* Until the child has ended, with status 0. */
+void core_run_wait_for(pid_t pid);
 
 /* A bucket of its own for each test: "fault://NAME". */
 void core_run_make_bucket(const char *name);
@@ -61,7 +75,13 @@ void core_run_put(const char *uri, size_t length);
 void core_run_put_text(const char *uri, const char *text);
 /* Is that the whole object? NULL: is there none? */
 bool core_run_holds(const char *uri, const char *text);
-/* The object is the pattern, but for `text` at `offset` (NULL: nothing). */
+/* The object is the pattern, but for these texts, up to the first NULL; the second: for that one. */
+struct core_run_texts {
+    size_t length; /* of the object */
+    const char *texts[4];
+    size_t offsets[4];
+};
+void core_run_check_texts(const char *uri, const struct core_run_texts *expected);
 void core_run_check_object(const char *uri, size_t length, const char *text, size_t offset);
 /* What stat says it is (enum s3dlio_type), or -errno. */
 int core_run_type(const char *uri);
@@ -69,6 +89,8 @@ int core_run_type(const char *uri);
  * `offset` on there, or deletes it. */
 void core_run_put_elsewhere(const char *uri, size_t length, uint64_t offset);
 void core_run_delete_elsewhere(const char *uri);
+/* One byte, as another process would put it; `metadata` may be NULL. */
+void core_run_plant(const char *uri, const struct store_metadata *metadata);
 
 void core_run_write_at(struct s3dlio_draft *draft, const char *text, uint64_t offset);
 /* Streams the pattern from `from` to `to`, `step` bytes a call. */

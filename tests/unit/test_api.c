@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static int set_up(void **state)
@@ -232,22 +231,17 @@ static void test_cancelled_before_it_begins(void **state)
 
 static void test_fork_and_go_on(void **state)
 {
-    int status;
     pid_t pid;
 
     core_run_put("fault://api/forked", 1000);
-    s3dlio_fork_prepare();
-    pid = fork();
+    pid = core_run_fork();
     if (pid == 0) {
         size_t length = 0;
         void *data;
 
-        s3dlio_fork_child();
         _exit(s3dlio_get("fault://api/forked", NULL, &data, &length, NULL) != 0 || length != 1000);
     }
-    s3dlio_fork_parent();
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    core_run_wait_for(pid);
 }
 
 int main(void)

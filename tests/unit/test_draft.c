@@ -3,21 +3,13 @@
 #include "core_run.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "core/call.h"
 #include "core/spool.h"
-
-#if defined __SANITIZE_THREAD__
-#    define NOT_UNDER_TSAN() skip()
-#else
-#    define NOT_UNDER_TSAN() ((void)0)
-#endif
+#include "sanitizer.h"
 
 #define URI        "fault://draft/object"
 #define BASE_BYTES (40 * MIB)
@@ -33,12 +25,7 @@ static int set_up(void **state)
 
 static struct s3dlio_draft *open_draft(enum s3dlio_draft_base base)
 {
-    struct s3dlio_draft *draft = NULL;
-    struct s3dlio_error error;
-
-    if (s3dlio_draft_open(URI, NULL, base, NULL, &draft, &error) < 0)
-        fail_msg("%s", error.message);
-    return draft;
+    return core_run_open_draft(URI, base, NULL);
 }
 
 static void check_nothing_left(void)
@@ -443,19 +430,16 @@ static void test_attributes_of_a_large_object(void **state)
 static void test_fork(void **state)
 {
     struct s3dlio_draft *draft;
-    int status;
     pid_t pid;
 
     NOT_UNDER_TSAN();
     core_run_put(URI, 1000);
     draft = open_draft(S3DLIO_DRAFT_KEEP);
     core_run_write_at(draft, "parent", 0);
-    s3dlio_fork_prepare();
-    pid = fork();
+    pid = core_run_fork();
     if (pid == 0) {
         char text[8];
 
-        s3dlio_fork_child();
         if (s3dlio_draft_pread(draft, text, 6, 0, NULL) != 6 || memcmp(text, "parent", 6) != 0)
             _exit(1);
         if (s3dlio_draft_pwrite(draft, "child", 5, 0, NULL) != 5)
@@ -463,9 +447,7 @@ static void test_fork(void **state)
         s3dlio_draft_forget(draft);
         _exit(0);
     }
-    s3dlio_fork_parent();
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    core_run_wait_for(pid);
     assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
     core_run_check_object(URI, 1000, "childt", 0);
     check_nothing_left();

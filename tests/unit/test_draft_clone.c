@@ -6,10 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
-
-#include "core/spool.h"
 
 #define B          "fault://clone/"
 #define SOURCE     B "source.bin"
@@ -31,36 +28,21 @@ static int set_up(void **state)
 
 static int clear(void **state)
 {
-    core_run_faults(NULL);
-    s3dlio_delete(SOURCE, NULL, NULL);
-    s3dlio_delete(TARGET, NULL, NULL);
-    return core_run_clear(state);
+    return core_run_clear_objects(SOURCE, TARGET);
 }
 
 static struct s3dlio_draft *open_draft(enum s3dlio_draft_base base, unsigned flags)
 {
     struct s3dlio_write_options options = {.flags = flags, .has = S3DLIO_HAS_MODE, .mode = 0600};
-    struct s3dlio_draft *draft = NULL;
-    struct s3dlio_error error;
 
-    if (s3dlio_draft_open(TARGET, &options, base, NULL, &draft, &error) < 0)
-        fail_msg("%s", error.message);
-    return draft;
-}
-
-static struct s3dlio_reader *open_reader(const char *uri)
-{
-    struct s3dlio_reader *reader = NULL;
-
-    assert_int_equal(s3dlio_reader_open(uri, NULL, &reader, NULL), 0);
-    return reader;
+    return core_run_open_draft(TARGET, base, &options);
 }
 
 /* [offset, offset + length) of the object, opened for that. */
 static ssize_t clone_from(struct s3dlio_draft *draft, const char *uri, uint64_t offset,
                           uint64_t length)
 {
-    struct s3dlio_reader *reader = open_reader(uri);
+    struct s3dlio_reader *reader = core_run_open_reader(uri);
     ssize_t r = s3dlio_draft_clone(draft, reader, offset, length, offset, NULL, NULL);
 
     s3dlio_reader_close(reader);
@@ -346,7 +328,7 @@ static void test_what_is_refused(void **state)
 
     core_run_put(SOURCE, BASE_BYTES);
     core_run_put(OTHER, BASE_BYTES);
-    reader = open_reader(SOURCE);
+    reader = core_run_open_reader(SOURCE);
     draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
     assert_int_equal(s3dlio_draft_clone(draft, reader, 0, 100, 1, NULL, NULL), -EXDEV);
     core_run_store()->capabilities &= ~(unsigned)STORE_CAP_COPY;
@@ -374,7 +356,7 @@ static void test_what_is_refused(void **state)
     draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
     assert_int_equal(clone_from(draft, "mem://clone/x", 0, 100), -EXDEV);
     s3dlio_draft_abort(draft);
-    reader = open_reader("mem://clone/x");
+    reader = core_run_open_reader("mem://clone/x");
     assert_int_equal(s3dlio_reader_can_clone(reader, "mem://clone/y"), 0);
     assert_int_equal(s3dlio_reader_can_clone(reader, TARGET), -EXDEV);
     s3dlio_reader_close(reader);

@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define B   "fault://retarget/"
 #define OLD B "old.bin"
@@ -22,21 +20,14 @@ static int set_up(void **state)
 
 static int clear(void **state)
 {
-    core_run_faults(NULL);
-    s3dlio_delete(OLD, NULL, NULL);
-    s3dlio_delete(NEW, NULL, NULL);
-    return core_run_clear(state);
+    return core_run_clear_objects(OLD, NEW);
 }
 
 static struct s3dlio_draft *open_with(const char *uri, enum s3dlio_draft_base base, unsigned flags)
 {
     struct s3dlio_write_options options = {.flags = flags};
-    struct s3dlio_draft *draft = NULL;
-    struct s3dlio_error error;
 
-    if (s3dlio_draft_open(uri, &options, base, NULL, &draft, &error) < 0)
-        fail_msg("%s", error.message);
-    return draft;
+    return core_run_open_draft(uri, base, &options);
 }
 
 static int rename_to(struct s3dlio_draft *draft, const char *uri, unsigned flags)

@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define OBJECT_BYTES (9 * MIB + 12345)
@@ -20,16 +18,6 @@ static int set_up(void **state)
     core_run_put("fault://reader/small", 5000);
     core_run_put("fault://reader/empty", 0);
     return 0;
-}
-
-static struct s3dlio_reader *open_reader(const char *uri)
-{
-    struct s3dlio_reader *reader = NULL;
-    struct s3dlio_error error;
-
-    if (s3dlio_reader_open(uri, NULL, &reader, &error) < 0)
-        fail_msg("%s", error.message);
-    return reader;
 }
 
 static void read_check(struct s3dlio_reader *reader, size_t length, uint64_t offset)
@@ -48,7 +36,7 @@ static void read_check(struct s3dlio_reader *reader, size_t length, uint64_t off
 
 static void read_through(size_t step)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
 
     for (uint64_t at = 0; at < OBJECT_BYTES + step; at += step)
         read_check(reader, step, at);
@@ -86,7 +74,7 @@ static void test_small_object_is_one_request(void **state)
     struct s3dlio_attr attr;
     unsigned char buffer[8192];
 
-    reader = open_reader("fault://reader/small");
+    reader = core_run_open_reader("fault://reader/small");
     s3dlio_reader_attr(reader, &attr);
     assert_int_equal(attr.size_bytes, 5000);
     assert_int_equal(attr.type, S3DLIO_FILE);
@@ -102,7 +90,7 @@ static void test_small_object_is_one_request(void **state)
 
 static void test_empty_object(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/empty");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/empty");
     unsigned char buffer[16];
 
     assert_int_equal(s3dlio_reader_pread(reader, buffer, sizeof buffer, 0, NULL, NULL), 0);
@@ -133,7 +121,7 @@ static void test_open_errors(void **state)
 
 static void test_random_reads_cost_one_request_each(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
 
     read_check(reader, 200000, 5 * MIB);
     read_check(reader, 200000, 3 * MIB + 77);
@@ -146,7 +134,7 @@ static void test_random_reads_cost_one_request_each(void **state)
 
 static void test_small_random_reads_share_blocks(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
     uint64_t block = 64 * KIB;
 
     for (unsigned i = 0; i < 10; i++)
@@ -161,7 +149,7 @@ static void test_small_random_reads_share_blocks(void **state)
 
 static void test_short_step_back_is_free(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
     uint64_t requests;
 
     read_check(reader, 100000, 0);
@@ -179,7 +167,7 @@ static void test_streams_are_few_requests(void **state)
 
     core_run_put("fault://reader/three", 3 * MIB);
     core_run_reset_counts();
-    reader = open_reader("fault://reader/three");
+    reader = core_run_open_reader("fault://reader/three");
     for (uint64_t at = 0; at < 3 * MIB; at += 128 * KIB)
         read_check(reader, 128 * KIB, at);
     assert_in_range(core_run_count(STORE_GET), 1 + 2, 1 + 3);
@@ -193,7 +181,7 @@ static void test_replaced_object_is_stale(void **state)
     struct s3dlio_error error;
 
     core_run_put("fault://reader/replaced", 4 * MIB);
-    reader = open_reader("fault://reader/replaced");
+    reader = core_run_open_reader("fault://reader/replaced");
     assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 0, NULL, &error), 1000);
     core_run_put_elsewhere("fault://reader/replaced", 4 * MIB, 1);
     assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 3 * MIB, NULL, &error), -ESTALE);
@@ -208,7 +196,7 @@ static void test_deleted_object_is_stale(void **state)
     struct s3dlio_error error;
 
     core_run_put("fault://reader/deleted", 4 * MIB);
-    reader = open_reader("fault://reader/deleted");
+    reader = core_run_open_reader("fault://reader/deleted");
     core_run_delete_elsewhere("fault://reader/deleted");
     assert_int_equal(s3dlio_reader_pread(reader, buffer, 1000, 3 * MIB, NULL, &error), -ESTALE);
     s3dlio_reader_close(reader);
@@ -216,7 +204,7 @@ static void test_deleted_object_is_stale(void **state)
 
 static void test_failing_range_is_an_error_once(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
     unsigned char buffer[1000];
     struct s3dlio_error error;
 
@@ -230,7 +218,7 @@ static void test_failing_range_is_an_error_once(void **state)
 
 static void test_bad_buffers(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
     unsigned char *readonly = mmap(NULL, 2 * MIB, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     struct s3dlio_error error;
 
@@ -246,7 +234,7 @@ static void test_bad_buffers(void **state)
 static void test_deadline(void **state)
 {
     struct s3dlio_call call = {.timeout_ms = 50};
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
     unsigned char buffer[1000];
     struct s3dlio_error error;
 
@@ -266,7 +254,7 @@ static void *trigger(void *arg)
 static void test_cancel(void **state)
 {
     struct s3dlio_call call = {.cancel = s3dlio_cancel_new()};
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
     unsigned char buffer[1000];
     struct s3dlio_error error;
     pthread_t thread;
@@ -303,7 +291,7 @@ static void test_threads(void **state)
 {
     struct worker workers[8];
     pthread_t threads[8];
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
 
     core_run_faults("op=GetObject p=50 delay=1");
     for (unsigned i = 0; i < 8; i++) {
@@ -318,35 +306,30 @@ static void test_threads(void **state)
 static void test_fork_with_reader_half_way(void **state)
 {
     struct s3dlio_reader *reader;
-    int status;
     pid_t pid;
 
     NOT_UNDER_TSAN();
-    reader = open_reader("fault://reader/large");
+    reader = core_run_open_reader("fault://reader/large");
     core_run_faults("op=GetObject delay=2");
     read_check(reader, 300000, 0);
     read_check(reader, 300000, 300000);
-    s3dlio_fork_prepare();
-    pid = fork();
+    pid = core_run_fork();
     if (pid == 0) {
-        s3dlio_fork_child();
         for (uint64_t at = 600000; at < OBJECT_BYTES; at += 300000)
             read_check(reader, 300000, at);
         read_check(reader, 1000, 5);
         s3dlio_reader_close(reader);
         _exit(0);
     }
-    s3dlio_fork_parent();
     for (uint64_t at = 600000; at < OBJECT_BYTES; at += 300000)
         read_check(reader, 300000, at);
     s3dlio_reader_close(reader);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    core_run_wait_for(pid);
 }
 
 static void test_advice(void **state)
 {
-    struct s3dlio_reader *reader = open_reader("fault://reader/large");
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
 
     s3dlio_reader_advise(reader, 5 * MIB, 300000, S3DLIO_ADVICE_WILLNEED);
     read_check(reader, 100000, 5 * MIB);

@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PART (8 * MIB)
@@ -230,17 +228,14 @@ static void test_abort_leaves_nothing(void **state)
 static void test_fork_with_writer_open(void **state)
 {
     struct s3dlio_writer *writer;
-    int status;
     pid_t pid;
 
     NOT_UNDER_TSAN();
     writer = open_writer("fault://writer/forked", NULL);
     core_run_faults("op=UploadPart delay=20");
     assert_int_equal(write_pattern(writer, 2 * PART + 100, MIB), 0);
-    s3dlio_fork_prepare();
-    pid = fork();
+    pid = core_run_fork();
     if (pid == 0) {
-        s3dlio_fork_child();
         if (s3dlio_writer_write(writer, "x", 1, NULL) >= 0)
             _exit(1);
         s3dlio_writer_forget(writer);
@@ -248,11 +243,9 @@ static void test_fork_with_writer_open(void **state)
         write_whole(2 * PART, MIB);
         _exit(0);
     }
-    s3dlio_fork_parent();
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
     core_run_check_object("fault://writer/forked", 2 * PART + 100, NULL, 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    core_run_wait_for(pid);
 }
 
 static void test_names_that_cannot_be_written(void **state)

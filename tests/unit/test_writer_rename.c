@@ -5,10 +5,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "core/call.h"
-#include "core/spool.h"
 
 #define B    "fault://restream/"
 #define OLD  B "old.bin"
@@ -29,10 +25,7 @@ static int set_up(void **state)
 
 static int clear(void **state)
 {
-    core_run_faults(NULL);
-    s3dlio_delete(OLD, NULL, NULL);
-    s3dlio_delete(NEW, NULL, NULL);
-    return core_run_clear(state);
+    return core_run_clear_objects(OLD, NEW);
 }
 
 static struct s3dlio_writer *open_writer(unsigned flags, size_t from, size_t to)
