@@ -108,6 +108,17 @@ bool engine_is_loaded(void)
     return atomic_load_explicit(&state, memory_order_acquire) == 1;
 }
 
+bool engine_is_settled(void)
+{
+    return !engine_is_loaded() || engine_call(is_settled)();
+}
+
+int engine_settle(void)
+{
+    struct s3dlio_error error = {0};
+    return engine_is_loaded() ? engine_call(settle)(NULL, &error) : 0;
+}
+
 void engine_main_left(void)
 {
     pthread_mutex_lock(&loading);

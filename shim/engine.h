@@ -21,7 +21,7 @@
     F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr) F(draft_publish)               \
     F(draft_rename) F(draft_clone)                                                                 \
     F(draft_abort) F(draft_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)          \
-    F(mkdir) F(rmdir) F(unlink) F(rename) F(set_attr) F(lock_open) F(lock_adopt)         \
+    F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(rename) F(set_attr) F(lock_open) F(lock_adopt)         \
     F(lock_close) F(symlink)                                                                       \
     F(readlink) F(find_link) F(getxattr) F(listxattr) F(setxattr) F(removexattr)                   \
     F(writer_getxattr) F(writer_listxattr) F(writer_setxattr) F(draft_getxattr)                    \
@@ -38,6 +38,11 @@ extern struct engine_calls engine_calls;
  * not on an open file. Any thread. */
 int engine_require(void);
 bool engine_is_loaded(void);
+
+/* Deletions that the program was told of and the store not yet (s3dlio_unlink_soon): are there none? */
+bool engine_is_settled(void);
+/* Makes them, and returns the first failure that no call has told: 0 or -errno, printed already. */
+int engine_settle(void);
 
 /* The main thread is about to end by pthread_exit (s3dlio_main_thread_left). On that thread. */
 void engine_main_left(void);

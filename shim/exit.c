@@ -73,13 +73,19 @@ static int close_all(void)
     return first ? first : result;
 }
 
+/* What the program has closed, written and removed reaches the store: 0, or the first failure. */
+static int end_all(void)
+{
+    int result = file_any() || staged_any_own() ? close_all() : 0;
+    int settled = engine_settle();
+    return result ? result : settled;
+}
+
 static void last_handler(int status, void *unused)
 {
-    int result = 0;
-    if (file_any() || staged_any_own()) {
+    if (file_any() || staged_any_own())
         stdio_flush_all();
-        result = close_all();
-    }
+    int result = end_all();
     stats_tell();
     if (result < 0 && !status)
         exit(STATUS_FAILED); /* goes on behind us: stdio's flush, then the end */
@@ -87,7 +93,7 @@ static void last_handler(int status, void *unused)
 
 static void last_quick_handler(void)
 {
-    int result = file_any() || staged_any_own() ? close_all() : 0;
+    int result = end_all();
     stats_tell();
     if (result < 0 && !quick_status)
         REAL(_exit)(STATUS_FAILED);
@@ -121,7 +127,7 @@ void quick_exit(int status)
 void _exit(int status)
 {
     if (unlikely(engine_is_loaded() || file_any()) && !process_is_vfork_child()) {
-        if ((file_any() || staged_any_own()) && close_all() < 0 && !status)
+        if (end_all() < 0 && !status)
             status = STATUS_FAILED;
         stats_tell();
     }

@@ -137,12 +137,15 @@ int staged_explain(const char *path, int result)
 
 #define STAGED_ELSEWHERE "rename, while another process writes it,"
 
-int staged_unlink_all(const struct vpath *path)
+int staged_unlink_all(const struct vpath *path, bool is_one_of_many)
 {
     struct s3dlio_error error = {0};
     int locked = 0;
     struct staged *staged = staged_take(path->path, &locked);
-    int result = staged_explain(path->path, engine_call(unlink)(path->uri, NULL, &error));
+    int result = is_one_of_many && !staged
+                     ? engine_call(unlink_soon)(path->uri, NULL, &error)
+                     : engine_call(unlink)(path->uri, NULL, &error);
+    result = staged_explain(path->path, result);
     if ((!result || result == -ENOENT) && staged_unlink(path->path))
         result = 0;
     staged_give(staged, locked);

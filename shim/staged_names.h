@@ -35,8 +35,8 @@ bool staged_is_below(const char *directory);
 int staged_explain(const char *path, int result);
 
 /* As unlink(2), at the store and of what is being written: of that nothing is published any more. What
- * went wrong is reported. */
-int staged_unlink_all(const struct vpath *path);
+ * went wrong is reported. is_one_of_many: as s3dlio_unlink_soon, unless it is being written. */
+int staged_unlink_all(const struct vpath *path, bool is_one_of_many);
 /* As rename(2) of a file that may be written just now, to a name that is not its own. flags:
  * S3DLIO_RENAME_… When nothing of it is being written, `otherwise` renames it: 0 or -errno. Then what was
  * being written under the new name is unlinked. -EOPNOTSUPP, said to people, when only another

@@ -13,7 +13,8 @@ static int64_t timeout_of(const struct engine *engine, const struct s3dlio_call 
     return call && call->timeout_ms ? call->timeout_ms * NS_PER_MS : engine->operation_timeout_ns;
 }
 
-int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+int api_enter_at_once(struct api *api, const struct s3dlio_call *call,
+                      struct s3dlio_error *ret_error)
 {
     memset(&api->error, 0, sizeof api->error);
     api->ret_error = ret_error;
@@ -25,6 +26,15 @@ int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_err
     limits_begin(&api->limits, timeout_of(api->engine, call),
                  call && call->cancel ? &call->cancel->triggered : NULL);
     return 0;
+}
+
+int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    int result = api_enter_at_once(api, call, ret_error);
+
+    if (result == 0 && removals_pending(&api->engine->removals))
+        removals_wait(api->engine, &api->limits);
+    return result;
 }
 
 int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri)

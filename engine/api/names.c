@@ -52,6 +52,36 @@ int s3dlio_unlink(const char *uri_text, const struct s3dlio_call *call,
     return (int)api_leave(&api, result);
 }
 
+int s3dlio_unlink_soon(const char *uri_text, const struct s3dlio_call *call,
+                       struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    int result = api_enter_at_once(&api, call, ret_error);
+    if (!result)
+        result = api.result = api_parse_uri(&api, uri_text, &uri);
+    if (!result)
+        result = names_unlink_soon(api.engine, &uri, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+bool s3dlio_is_settled(void)
+{
+    struct engine *engine = engine_peek();
+    return !engine || !removals_pending(&engine->removals);
+}
+
+int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    if (!engine_peek())
+        return 0;
+    int result = api_enter(&api, call, ret_error);
+    if (!result)
+        result = removals_failure(api.engine, NULL, &api.error);
+    return (int)api_leave(&api, result);
+}
+
 /* ---- listings: the core's own object ---- */
 
 static struct listing *listing_of(struct s3dlio_list *list)

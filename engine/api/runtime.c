@@ -32,6 +32,11 @@ int s3dlio_init(char *const *environment, struct s3dlio_error *ret_error)
 
 void s3dlio_fork_prepare(void)
 {
+    struct api api;
+    if (!s3dlio_is_settled()) { /* the child is to find what the parent was told */
+        api_enter(&api, NULL, NULL);
+        api_leave(&api, 0);
+    }
     gate_fork_prepare();
 }
 

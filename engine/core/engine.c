@@ -202,6 +202,7 @@ void engine_reset_child(void)
     }
     limiter_reset_child(&engine->gets);
     limiter_reset_child(&engine->puts);
+    removals_reset_child(&engine->removals);
     stats_reset_child(&engine->stats);
 }
 

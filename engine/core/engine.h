@@ -20,6 +20,7 @@
 #include "core/pool.h"
 #include "core/range_plan.h"
 #include "core/reader_registry.h"
+#include "core/removals.h"
 #include "core/rename_moves.h"
 #include "core/retry.h"
 #include "core/stats.h"
@@ -44,6 +45,7 @@ struct engine {
     struct symlink_cache *links;
     struct rename_moves moves;
     struct reader_registry readers;
+    struct removals removals;
     struct uploads_swept swept;
     struct stats stats;
     pthread_mutex_t stores_mutex;

@@ -39,6 +39,10 @@ int names_rmdir(struct engine *engine, const struct uri *uri, const struct limit
 int names_unlink(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct error *err);
 
+/* The same, but the store may be told after the return (core/removals.h). */
+int names_unlink_soon(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                      struct error *err);
+
 /* The object of exactly this key, whether it exists or not. */
 int names_delete(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct error *err);

@@ -145,8 +145,10 @@ int names_rmdir(struct engine *engine, const struct uri *uri, const struct limit
     struct names_question question = {.engine = engine, .limits = limits, .type_only = true};
     char text[ATTR_URI_BYTES];
     struct uri name;
-    int r = names_require_directory(&question, uri, err);
+    int r = removals_failure(engine, uri, err);
 
+    if (r == 0)
+        r = names_require_directory(&question, uri, err);
     if (r < 0)
         return r;
     if (!uri->bucket[0])
@@ -214,4 +216,33 @@ int names_unlink(struct engine *engine, const struct uri *uri, const struct limi
         return r;
     }
     return names_delete(engine, uri, limits, err);
+}
+
+/* Is it known to be a file, so that nothing has to be asked before it is deleted? */
+static bool is_known_file(struct engine *engine, const char *text)
+{
+    struct attr attr;
+    enum attr_cache_answer known = attr_cache_get(engine->attrs, text, &attr);
+
+    return (known == ATTR_CACHE_FOUND || known == ATTR_CACHE_NAMED) &&
+           attr.type != ATTR_DIRECTORY;
+}
+
+int names_unlink_soon(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                      struct error *err)
+{
+    char text[ATTR_URI_BYTES];
+    int r;
+
+    attr_uri_text(uri, text);
+    if (is_known_file(engine, text) && removals_add(engine, uri, limits)) {
+        attr_cache_remove(engine->attrs, text);
+        keep_parent(engine, uri);
+        return 0;
+    }
+    removals_wait(engine, limits);
+    r = names_unlink(engine, uri, limits, err);
+    if (r == 0)
+        removals_begin(engine, uri);
+    return r;
 }

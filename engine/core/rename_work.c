@@ -213,15 +213,6 @@ int rename_work_copy(struct rename_work *work, struct error *err)
 
 /* ---- deletions ---------------------------------------------------------------------------------- */
 
-/* XML has no form for most control characters. */
-static bool fits_xml(const char *name)
-{
-    for (; *name; name++)
-        if ((unsigned char)*name < ' ' || *name == 0x7f)
-            return false;
-    return true;
-}
-
 static int begin_delete(struct ring *ring, size_t index, struct error *err)
 {
     struct slot *slot = next_slot(ring);
@@ -286,7 +277,7 @@ static size_t batch_length(const struct rename_work *work, size_t first, bool ca
     size_t count = 0;
 
     while (can_batch && count < STORE_DELETE_MANY_MAX && first + count < work->tree->count &&
-           fits_xml(tree_name(work->tree, first + count)))
+           store_key_batches(tree_name(work->tree, first + count)))
         count++;
     return count > 1 ? count : 0;
 }
@@ -323,7 +314,7 @@ int rename_work_delete(struct rename_work *work, struct error *err)
     if (!ring)
         return -error_errno(err);
     r = delete_all(ring, marker ? 1 : 0,
-                   (store->capabilities & STORE_CAP_DELETE_MANY) && fits_xml(work->from->key), err);
+                   (store->capabilities & STORE_CAP_DELETE_MANY) && store_key_batches(work->from->key), err);
     if (r == 0 && marker)
         r = begin_delete(ring, 0, err);
     if (r == 0 && marker)

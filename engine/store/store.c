@@ -63,6 +63,14 @@ const char *store_operation_name(enum store_operation operation)
     return (unsigned)operation < STORE_OPERATION_COUNT ? operation_names[operation] : "Unknown";
 }
 
+bool store_key_batches(const char *key)
+{
+    for (; *key; key++)
+        if ((unsigned char)*key < ' ' || *key == 0x7f)
+            return false;
+    return true;
+}
+
 /* ---- metadata ------------------------------------------------------------------------------- */
 
 const char *store_metadata_get(const struct store_metadata *metadata, const char *name)

@@ -276,6 +276,9 @@ static inline void store_abandon(struct store_request *request)
     request->store->ops->abandon(request);
 }
 
+/* May the key be in a STORE_DELETE_MANY? XML has no form for most control characters. */
+bool store_key_batches(const char *key);
+
 /* What the operation is called in messages and logs: "GetObject", … */
 const char *store_operation_name(enum store_operation operation);
 

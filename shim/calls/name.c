@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "config/options.h"
 #include "shim/calls/entries.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stat.h"
@@ -17,6 +18,7 @@
 #include "shim/report.h"
 #include "shim/staged.h"
 #include "shim/staged_names.h"
+#include "shim/start.h"
 
 /* ---- canonical operations ---- */
 
@@ -63,7 +65,16 @@ static int name_rmdir(const struct vpath *path)
     return result < 0 ? result : told(path, engine_call(rmdir)(path->uri, NULL, &error), &error);
 }
 
-static int name_unlink(const struct vpath *path)
+enum { UNLINK_BATCH, UNLINK_EACH }; /* the order of the words in options.def */
+
+/* What removes a tree names the files by the directory's descriptor (rm -r, find -delete, Python's
+ * rmtree), and the directory itself at the end. */
+static bool is_one_of_many(int dirfd, const char *path)
+{
+    return dirfd != AT_FDCWD && *path != '/' && option_int(start_options(), UNLINK) == UNLINK_BATCH;
+}
+
+static int name_unlink(const struct vpath *path, bool is_one_of_many)
 {
     int result = engine_require();
     if (!result && path->wants_directory) { /* "name/" is a directory's name or nobody's */
@@ -71,7 +82,7 @@ static int name_unlink(const struct vpath *path)
         result = stat_attr(path, &attr);
         result = result < 0 ? result : -EISDIR;
     }
-    return result < 0 ? result : staged_unlink_all(path);
+    return result < 0 ? result : staged_unlink_all(path, is_one_of_many);
 }
 
 /* rmdir(2): EINVAL for a last component of ".", ENOTEMPTY for "..". */
@@ -90,16 +101,16 @@ static int rmdir_named(const struct vpath *resolved, const char *path)
     return name_rmdir(resolved);
 }
 
-static int unlink_flagged(const struct vpath *resolved, const char *path, int flags)
+static int unlink_flagged(const struct vpath *resolved, int dirfd, const char *path, int flags)
 {
     if (flags & ~AT_REMOVEDIR)
         return -EINVAL;
-    return flags ? rmdir_named(resolved, path) : name_unlink(resolved);
+    return flags ? rmdir_named(resolved, path) : name_unlink(resolved, is_one_of_many(dirfd, path));
 }
 
 static int remove_either(const struct vpath *resolved, const char *path)
 {
-    int result = name_unlink(resolved);
+    int result = name_unlink(resolved, false);
     return result == -EISDIR ? rmdir_named(resolved, path) : result;
 }
 
@@ -124,13 +135,13 @@ int rmdir(const char *path)
 
 int unlink(const char *path)
 {
-    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(unlink)(path), name_unlink(&resolved));
+    PATH_ENTRY(int, AT_FDCWD, path, LINK_IS_MEANT, REAL(unlink)(path), name_unlink(&resolved, false));
 }
 
 int unlinkat(int dirfd, const char *path, int flags)
 {
     PATH_ENTRY(int, dirfd, path, LINK_IS_MEANT, REAL(unlinkat)(dirfd, path, flags),
-               unlink_flagged(&resolved, path, flags));
+               unlink_flagged(&resolved, dirfd, path, flags));
 }
 
 int remove(const char *path)

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "shim/calls/process.h"
+#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
@@ -153,6 +154,8 @@ static int exec_real(int dirfd, const char *path, char *const argv[], char *cons
     const char **room = alloca(process_environ_room(envp) * sizeof *room);
     envp = process_environ(envp, NULL, room);
     int handed = process_has_virtual() ? hand_over(&target, envp, &handover) : 0;
+    if (!engine_is_settled())
+        engine_settle(); /* a failure is printed; the new program's status is its own */
     if (handed < 0)
         return handed;
     if (handed)

@@ -44,7 +44,7 @@ static _Thread_local pid_t vfork_parent __attribute__((tls_model("initial-exec")
 
 bool process_has_virtual(void)
 {
-    return file_any() || staged_any_own() || path_cwd()[0];
+    return file_any() || staged_any_own() || path_cwd()[0] || !engine_is_settled();
 }
 
 bool process_is_vfork_child(void)
