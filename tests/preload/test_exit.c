@@ -486,17 +486,15 @@ static void a_signal_stores_nothing(void **state)
 
 static void failure_shows(void **state)
 {
-    if (!preload_is_virtual()) {
-        print_message("skip: a local file system has no upload that could fail\n");
-        skip();
-    }
+    bool fails = preload_is_virtual(); /* a disk takes the bytes, whoever else writes there */
     static const char *const failing[] = {"fails", "fails_underscore", "fails_already"};
     for (unsigned i = 0; i < 3; i++) {
         int status = run(failing[i]);
-        assert_int_equal(WEXITSTATUS(status), i == 2 ? 9 : STATUS_FAILED);
+        assert_int_equal(WEXITSTATUS(status), i == 2 ? 9 : fails ? STATUS_FAILED : 0);
         assert_non_null(strstr(output, "on the real stdout\n"));
-        assert_non_null(strstr(output, preload_path(failing[i])));
-        assert_left(failing[i], "other");
+        assert_true(!fails == !strstr(output, preload_path(failing[i])));
+        if (fails)
+            assert_left(failing[i], "other");
     }
 }
 
