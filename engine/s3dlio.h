@@ -315,6 +315,10 @@ S3DLIO_API int s3dlio_draft_truncate(struct s3dlio_draft *draft, uint64_t length
 /* Zeros in the place of what is there, as fallocate(2) punches a hole; the length stays. */
 S3DLIO_API int s3dlio_draft_zero(struct s3dlio_draft *draft, uint64_t offset_bytes,
                                  uint64_t length_bytes, struct s3dlio_error *ret_error);
+/* Room in the spool for what is written there later, where the range is a hole or behind the end; as
+ * posix_fallocate(3), but the length stays. -ENOSPC: then nothing has changed. */
+S3DLIO_API int s3dlio_draft_allocate(struct s3dlio_draft *draft, uint64_t offset_bytes,
+                                     uint64_t length_bytes, struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_draft_length(const struct s3dlio_draft *draft);
 /* As lseek(2) with SEEK_DATA, or SEEK_HOLE when `hole`: -ENXIO. */
 S3DLIO_API int s3dlio_draft_seek(struct s3dlio_draft *draft, uint64_t offset_bytes, bool hole,

@@ -144,6 +144,18 @@ int s3dlio_draft_zero(struct s3dlio_draft *draft, uint64_t offset_bytes, uint64_
     return (int)api_leave(&api, result);
 }
 
+int s3dlio_draft_allocate(struct s3dlio_draft *draft, uint64_t offset_bytes, uint64_t length_bytes,
+                          struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter(&api, NULL, ret_error);
+
+    if (!result)
+        result =
+            draft_allocate(draft_of(draft), offset_bytes, length_bytes, &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
 uint64_t s3dlio_draft_length(const struct s3dlio_draft *draft)
 {
     return draft_length(draft_of(draft));

@@ -75,7 +75,9 @@ static const struct error_class_row error_classes[ERROR_CLASS_COUNT] = {
                     "try again"},
     [ERROR_UNSUPPORTED] = {"unsupported", "not supported", EOPNOTSUPP, false, REPORT_LINE, ""},
     [ERROR_NO_SPACE] = {"no-space", "no space", ENOSPC, false, REPORT_LINE,
-                        "free space at the store, or point S3DLIO_SPOOL_DIR to a larger disk"},
+                        "free space at the store, or delete something"},
+    [ERROR_SPOOL] = {"spool", "no place for staged files", ENOSPC, false, REPORT_LINE,
+                     "set S3DLIO_SPOOL_DIR to a directory with room, or S3DLIO_SPOOL_LIMIT higher"},
     [ERROR_NO_MEMORY] = {"no-memory", "out of memory", ENOMEM, false, REPORT_LINE,
                          "set S3DLIO_MEMORY_BUDGET lower"},
     [ERROR_CANCELLED] = {"cancelled", "cancelled", ECANCELED, false, REPORT_DEBUG, ""},
@@ -101,7 +103,8 @@ static const struct error_code_row {
     {"XMinioStorageFull", ENOSPC, "free space at the store"},
     {"XMinioAdminBucketQuotaExceeded", EDQUOT, "raise the bucket's quota"},
     {"KeyTooLongError", ENAMETOOLONG, "use a key of at most 1024 bytes"},
-    {"EntityTooLarge", EFBIG, "set S3DLIO_PUT_PART_SIZE higher, or split the object"},
+    {"EntityTooLarge", EFBIG,
+     "the store takes less at once; set S3DLIO_PUT_PART_SIZE lower, or split the object"},
     {"InvalidObjectState", 0, "the object is archived; restore it first"},
 };
 

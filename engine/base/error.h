@@ -35,7 +35,8 @@ enum error_class {
     ERROR_TOKEN,            /* ExpiredToken and kin: refresh, then repeat */
     ERROR_BUSY,             /* 409 OperationAborted, concurrent change */
     ERROR_UNSUPPORTED,      /* the store or this version cannot do it */
-    ERROR_NO_SPACE,         /* 507, QuotaExceeded, full spool */
+    ERROR_NO_SPACE,         /* 507, QuotaExceeded */
+    ERROR_SPOOL,            /* the directory of staged files is full, or cannot be used */
     ERROR_NO_MEMORY,
     ERROR_CANCELLED,
     ERROR_IS_DIRECTORY,

@@ -317,6 +317,20 @@ int draft_zero(struct draft *draft, uint64_t offset, uint64_t length_bytes,
     return r;
 }
 
+int draft_allocate(struct draft *draft, uint64_t offset, uint64_t length_bytes,
+                   const struct limits *limits, struct error *err)
+{
+    int r = check_range(offset, length_bytes, err);
+
+    if (r == 0)
+        r = draft_enter(draft, true, limits, err);
+    if (r < 0)
+        return r;
+    r = draft_spool_allocate(draft, offset, offset + length_bytes, err);
+    draft_leave(draft);
+    return r;
+}
+
 uint64_t draft_length(const struct draft *draft)
 {
     return draft_shared_length(draft->shared);

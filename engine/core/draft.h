@@ -66,6 +66,9 @@ int draft_truncate(struct draft *draft, uint64_t length_bytes, const struct limi
 /* Zeros in the place of what is in the range; the length stays. */
 int draft_zero(struct draft *draft, uint64_t offset, uint64_t length_bytes,
                const struct limits *limits, struct error *err);
+/* Room in the spool for holes of the range and for what lies behind the end; nothing else changes. */
+int draft_allocate(struct draft *draft, uint64_t offset, uint64_t length_bytes,
+                   const struct limits *limits, struct error *err);
 uint64_t draft_length(const struct draft *draft);
 /* From `offset` on, the next byte that is data, or is in a hole: lseek(2). -ENXIO. */
 int draft_seek(struct draft *draft, uint64_t offset, bool hole, const struct limits *limits,

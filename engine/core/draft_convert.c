@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "core/draft_private.h"
+#include "core/spool.h"
 #include "core/writer_private.h"
 #include "io/fd.h"
 
@@ -31,7 +32,7 @@ static int take_part(void *arg, const unsigned char *data, uint64_t offset, uint
     }
     n = draft_data_write(draft, data, size_bytes, offset, err);
     if (n >= 0 && (uint64_t)n < size_bytes)
-        return error_set(err, ERROR_NO_SPACE, "the spool is full");
+        return spool_error(err, ENOSPC, "writing to one");
     return n < 0 ? (int)n : 0;
 }
 

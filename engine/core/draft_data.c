@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/draft_private.h"
+#include "core/spool.h"
 
 #define CHUNK_BYTES ((uint64_t)1 << 20)
 #define PAGE_BYTES  ((uint64_t)4096)
@@ -97,7 +98,7 @@ static int keep(struct draft *draft, const unsigned char *data, uint64_t start, 
         return r;
     n = draft_spool_write(draft, data, end - start, start);
     if (n < 0 || (uint64_t)n < end - start)
-        return error_set_errno(err, n < 0 ? (int)-n : ENOSPC, "writing to the spool");
+        return spool_error(err, n < 0 ? (int)-n : ENOSPC, "writing to one");
     draft_set_kind(draft, start, end, EXTENT_CLEAN);
     return 0;
 }
@@ -283,7 +284,7 @@ static ssize_t write_reserved(struct draft *draft, const void *buffer, size_t le
     change.end = n > 0 ? offset + (uint64_t)n : offset;
     draft_give_room_back(draft, change.end, end);
     if (n < 0)
-        return error_set_errno(err, (int)-n, "writing to the spool");
+        return spool_error(err, (int)-n, "writing to one");
     change.length_bytes = larger(change.end, before);
     if (offset > before)
         change.filling = kind_of_zeros(draft, before, offset);

@@ -16,6 +16,7 @@
 
 #include "base/crc32c.h"
 #include "core/draft_private.h"
+#include "core/spool.h"
 
 #define BLOCK_BYTES ((uint64_t)64 << 10)
 #define SUM_KNOWN   ((uint64_t)1 << 32)
@@ -236,7 +237,7 @@ static int allocate(struct draft *draft, uint64_t start, uint64_t end, struct er
 {
     int r = posix_fallocate(draft->spool_fd, (off_t)start, (off_t)(end - start));
 
-    return r ? error_set_errno(err, r, "reserving space in the spool") : 0;
+    return r ? spool_error(err, r, "reserving room in one") : 0;
 }
 
 static int make_present(struct draft *draft, uint64_t start, uint64_t end, struct limits *limits,

@@ -106,6 +106,9 @@ int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error 
 /* Counts room for what of [start, end) is not local yet. */
 int draft_reserve(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 /* The same; drops clean bytes when that helps. */
+/* Blocks for what of [start, end) is a hole or behind the end. They are not counted as reserved: a file
+ * that keeps its promises to the disk may still meet S3DLIO_SPOOL_LIMIT, if others take it meanwhile. */
+int draft_spool_allocate(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 int draft_make_room(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 /* Gives up what was only fetched. True when that made room. */
 bool draft_drop_clean(struct draft *draft);

@@ -123,7 +123,22 @@ static int collect(struct publication *publication, const struct draft_part *par
     return 0;
 }
 
-/* The part where it lies in the spool. */
+/* A part that is a hole: pages that cost nothing, however many. */
+static int map_zeros(const struct draft_part *part, struct memory *memory,
+                     struct upload_memory *ret_body, struct error *err)
+{
+    memory->kind = MEMORY_MAPPED;
+    memory->size_bytes = part->length;
+    memory->base =
+        mmap(NULL, memory->size_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory->base == MAP_FAILED)
+        return error_set_errno(err, errno, "memory for a part");
+    ret_body->data = memory->base;
+    return 0;
+}
+
+/* The part where it lies in the spool. It has no hole: a page of one, read through a mapping, takes room
+ * on a tmpfs, and where there is none that is a SIGBUS. */
 static int map_part(struct draft *draft, const struct draft_part *part, struct memory *memory,
                     struct upload_memory *ret_body, struct error *err)
 {
@@ -138,7 +153,7 @@ static int map_part(struct draft *draft, const struct draft_part *part, struct m
     memory->base =
         mmap(NULL, memory->size_bytes, PROT_READ, MAP_SHARED, draft->spool_fd, (off_t)start);
     if (memory->base == MAP_FAILED)
-        return error_set_errno(err, errno, "mapping a part of the spool");
+        return spool_error(err, errno, "mapping a part of one");
     ret_body->data = (const char *)memory->base + (part->offset - start);
     return 0;
 }
@@ -148,15 +163,20 @@ static int make_body(struct publication *publication, const struct draft_part *p
 {
     struct draft *draft = publication->draft;
     struct memory *memory = calloc(1, sizeof *memory);
+    uint64_t end = part->offset + part->length;
+    bool is_hole =
+        extents_sum(&draft->extents, part->offset, end, 1u << EXTENT_ZERO) == part->length;
     bool is_here =
-        !extents_sum(&draft->extents, part->offset, part->offset + part->length, 1u << EXTENT_BASE);
+        !extents_sum(&draft->extents, part->offset, end, 1u << EXTENT_BASE | 1u << EXTENT_ZERO);
     struct upload_memory body = {.size_bytes = part->length, .release = memory_free, .arg = memory};
     int r;
 
     if (!memory)
         return error_set(err, ERROR_NO_MEMORY, "sending a part");
     memory->engine = draft->engine;
-    if (is_here && !draft->shared->map_count)
+    if (is_hole && part->length)
+        r = map_zeros(part, memory, &body, err);
+    else if (is_here && !draft->shared->map_count)
         r = map_part(draft, part, memory, &body, err);
     else
         r = collect(publication, part, memory, &body, err);

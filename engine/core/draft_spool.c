@@ -33,7 +33,7 @@ static int size_of(const struct draft *draft, uint64_t *ret_size_bytes, struct e
     struct stat st;
 
     if (fstat(draft->spool_fd, &st) < 0)
-        return error_set_errno(err, errno, "looking at the spool");
+        return spool_error(err, errno, "looking at one");
     *ret_size_bytes = (uint64_t)st.st_size;
     return 0;
 }
@@ -46,7 +46,7 @@ int draft_need_file(struct draft *draft, uint64_t size_bytes, struct error *err)
     if (r < 0 || known >= size_bytes)
         return r;
     if (ftruncate(draft->spool_fd, (off_t)size_bytes) < 0)
-        return error_set_errno(err, errno, "extending the spool");
+        return spool_error(err, errno, "extending one");
     return 0;
 }
 
@@ -79,7 +79,7 @@ int draft_spool_read(const struct draft *draft, unsigned char *to, uint64_t star
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return error_set_errno(err, n < 0 ? errno : EIO, "reading the spool");
+            return spool_error(err, n < 0 ? errno : EIO, "reading one");
         to += n;
         start += (uint64_t)n;
     }
@@ -94,7 +94,7 @@ static int write_zeros(struct draft *draft, uint64_t start, uint64_t end, struct
         ssize_t n = draft_spool_write(draft, zeros, smaller(end - start, sizeof zeros), start);
 
         if (n < 0)
-            return error_set_errno(err, (int)-n, "clearing a part of the spool");
+            return spool_error(err, (int)-n, "clearing a part of one");
         start += (uint64_t)n;
     }
     return 0;
@@ -252,6 +252,37 @@ int draft_make_room(struct draft *draft, uint64_t start, uint64_t end, struct er
     if (r == -ENOSPC && draft_drop_clean(draft))
         r = draft_reserve(draft, start, end, err);
     return r;
+}
+
+static int allocate_hole(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
+{
+    int r = draft_make_room(draft, start, end, err);
+
+    if (r < 0)
+        return r;
+    draft_give_room_back(draft, start, end);
+    do {
+        r = fallocate(draft->spool_fd, FALLOC_FL_KEEP_SIZE, (off_t)start, (off_t)(end - start));
+    } while (r < 0 && (errno == EINTR || (errno == ENOSPC && draft_drop_clean(draft))));
+    if (r < 0 && errno == EOPNOTSUPP) /* such a file system has no room to promise */
+        return 0;
+    return r < 0 ? spool_error(err, errno, "reserving room in one") : 0;
+}
+
+int draft_spool_allocate(struct draft *draft, uint64_t start, uint64_t end, struct error *err)
+{
+    uint64_t length = draft->extents.length_bytes;
+    int r = 0;
+
+    while (r == 0 && start < smaller(end, length)) {
+        struct extent extent = extents_at(&draft->extents, start);
+        uint64_t stop = smaller(extent.end, end);
+
+        if (extent.kind == EXTENT_ZERO)
+            r = allocate_hole(draft, start, stop, err);
+        start = stop;
+    }
+    return r == 0 && start < end ? allocate_hole(draft, start, end, err) : r;
 }
 
 void draft_give_room_back(struct draft *draft, uint64_t start, uint64_t end)

@@ -44,22 +44,12 @@ static int take_file(struct reader_copy *copy, struct error *err)
     r = spool_open(&copy->engine->options, &copy->fd, err);
     if (r == 0 && fallocate(copy->fd, 0, 0, (off_t)copy->size_bytes) < 0 && errno != EOPNOTSUPP &&
         errno != ENOSYS) {
-        r = error_set_errno(err, errno, "reserving space for a spool file");
+        r = spool_error(err, errno, "reserving room in one");
         fd_close(copy->fd);
     }
     if (r < 0)
         spool_release(copy->size_bytes);
     return r;
-}
-
-/* What is wrong with the spool says nothing about the object: no ENOENT, no EACCES. */
-static int judge(int r, struct error *err)
-{
-    if (r == 0 || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM)
-        return r;
-    err->class = ERROR_IO;
-    err->errnum = EIO;
-    return -EIO;
 }
 
 int reader_copy_new(struct engine *engine, uint64_t size_bytes, struct reader_copy **ret_copy,
@@ -75,7 +65,7 @@ int reader_copy_new(struct engine *engine, uint64_t size_bytes, struct reader_co
     copy->fd = -1;
     atomic_init(&copy->references, 1);
     if (!take_memory(copy))
-        r = judge(take_file(copy, err), err);
+        r = take_file(copy, err);
     if (r < 0)
         free(copy);
     else
@@ -98,7 +88,7 @@ int reader_copy_put(struct reader_copy *copy, const void *data, size_t length_by
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            return judge(error_set_errno(err, n < 0 ? errno : EIO, "writing to the spool"), err);
+            return spool_error(err, n < 0 ? errno : EIO, "writing to one");
         from += n;
         offset_bytes += (uint64_t)n;
         length_bytes -= (size_t)n;

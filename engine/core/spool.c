@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,13 +15,54 @@
 
 static atomic_uint_fast64_t used_bytes;
 
-static const char *spool_directory(const struct options *options)
+/* A directory that is itself in a bucket leads back to here, on the same thread. */
+static _Thread_local enum { OPEN_NONE, OPEN_BEGUN, OPEN_LED_BACK } opening;
+static atomic_bool tmpdir_leads_back; /* a program's temporary files may well be in a bucket */
+
+static bool is_set(const struct options *options)
 {
     const char *directory = option_text(options, SPOOL_DIR);
 
-    if (!directory || !directory[0])
-        directory = secure_getenv("TMPDIR");
-    return directory && directory[0] ? directory : "/tmp";
+    return directory && directory[0];
+}
+
+static const char *spool_directory(const struct options *options)
+{
+    const char *directory = secure_getenv("TMPDIR");
+
+    if (is_set(options))
+        return option_text(options, SPOOL_DIR);
+    return directory && directory[0] == '/' && !atomic_load(&tmpdir_leads_back) ? directory : "/tmp";
+}
+
+/* ---- errors ------------------------------------------------------------------------------------- */
+
+static bool is_about_directory(int errnum)
+{
+    static const int errnums[] = {ENOENT, ENOTDIR, EISDIR, EACCES,       EPERM,
+                                  EROFS,  ELOOP,   EINVAL, ENAMETOOLONG, EOPNOTSUPP};
+
+    for (size_t i = 0; i < sizeof errnums / sizeof errnums[0]; i++)
+        if (errnums[i] == errnum)
+            return true;
+    return false;
+}
+
+int spool_error(struct error *err, int errnum, const char *what)
+{
+    error_set(err, ERROR_SPOOL, "%s: %s", what, strerrordesc_np(errnum));
+    errnum = is_about_directory(errnum) ? EIO : errnum;
+    if (err)
+        err->errnum = errnum;
+    return -errnum;
+}
+
+static int directory_error(struct error *err, int errnum, const char *what, const char *directory)
+{
+    char text[160];
+
+    snprintf(text, sizeof text, "%s %s", what, directory);
+    return spool_error(err, errnum, text);
 }
 
 /* ---- the limit ---------------------------------------------------------------------------------- */
@@ -33,7 +75,7 @@ int spool_reserve(const struct options *options, uint64_t bytes, struct error *e
     if (!limit_bytes || used <= limit_bytes)
         return 0;
     atomic_fetch_sub(&used_bytes, bytes);
-    return error_set(err, ERROR_NO_SPACE, "staged files may take %llu bytes: S3DLIO_SPOOL_LIMIT",
+    return error_set(err, ERROR_SPOOL, "they may take %llu bytes: S3DLIO_SPOOL_LIMIT",
                      (unsigned long long)limit_bytes);
 }
 
@@ -70,15 +112,39 @@ static int open_named(const char *directory)
     return fd;
 }
 
-static int open_unnamed(const struct options *options, int *ret_fd, struct error *err)
+static int open_in(const char *directory)
 {
-    const char *directory = spool_directory(options);
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
     if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
         fd = open_named(directory);
+    return fd;
+}
+
+static int open_unnamed(const struct options *options, int *ret_fd, struct error *err)
+{
+    const char *directory = spool_directory(options);
+    bool led_back;
+    int fd;
+
+    if (directory[0] != '/') /* the working directory is the program's to change */
+        return directory_error(err, EINVAL, "not an absolute path:", directory);
+    if (opening != OPEN_NONE) {
+        opening = OPEN_LED_BACK;
+        return error_set(err, ERROR_CANCELLED, "a spool file in a bucket");
+    }
+    opening = OPEN_BEGUN;
+    fd = open_in(directory);
+    led_back = opening == OPEN_LED_BACK;
+    opening = OPEN_NONE;
+    if (led_back && !is_set(options) && strcmp(directory, "/tmp") != 0) {
+        atomic_store(&tmpdir_leads_back, true);
+        return open_unnamed(options, ret_fd, err);
+    }
+    if (led_back)
+        return directory_error(err, EINVAL, "they cannot be in a bucket:", directory);
     if (fd < 0)
-        return error_set_errno(err, errno, "making a spool file in %s", directory);
+        return directory_error(err, errno, "making one in", directory);
     *ret_fd = fd;
     return 0;
 }
@@ -92,7 +158,7 @@ int spool_open(const struct options *options, int *ret_fd, struct error *err)
         return r;
     fd = fd_adopt(fd);
     if (fd < 0)
-        return error_set_errno(err, -fd, "keeping a spool file");
+        return spool_error(err, -fd, "keeping one open");
     *ret_fd = fd;
     return 0;
 }
@@ -110,14 +176,13 @@ static int map(const struct options *options, size_t size_bytes, void **ret_memo
     r = posix_fallocate(fd, 0, (off_t)size_bytes);
     if (r) {
         close(fd);
-        return error_set_errno(err, r, "reserving space for a spool file in %s",
-                               spool_directory(options));
+        return directory_error(err, r, "reserving room in", spool_directory(options));
     }
     memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     r = errno;
     close(fd);
     if (memory == MAP_FAILED)
-        return error_set_errno(err, r, "mapping a spool file in %s", spool_directory(options));
+        return directory_error(err, r, "mapping one in", spool_directory(options));
     *ret_memory = memory;
     return 0;
 }

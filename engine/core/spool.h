@@ -15,13 +15,18 @@
 
 struct options;
 
+/* What a system call on a spool file or its directory said, and what it was about: ERROR_SPOOL, which
+ * names the option. EIO where the directory is not one to write to, for that says nothing about the
+ * name that a program gave; else errnum. Returns its negative. */
+int spool_error(struct error *err, int errnum, const char *what);
+
 int spool_map(const struct options *options, size_t size_bytes, void **ret_memory,
               struct error *err);
 void spool_unmap(void *memory, size_t size_bytes);
 
 /* An empty file without a name, for reading and writing; a descriptor of the engine (io/fd.h). */
 int spool_open(const struct options *options, int *ret_fd, struct error *err);
-/* Counts bytes against the limit: 0, or -ENOSPC. */
+/* Counts bytes against the limit: 0, or -ENOSPC (ERROR_SPOOL). */
 int spool_reserve(const struct options *options, uint64_t bytes, struct error *err);
 void spool_release(uint64_t bytes);
 /* Counts what others have reserved, or given back, of what this process has a share in. */

@@ -325,7 +325,7 @@ static int put_spooled(struct writer *writer, int spool_fd, uint64_t start, uint
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
-            r = error_set_errno(err, n < 0 ? errno : EIO, "reading the spool");
+            r = spool_error(err, n < 0 ? errno : EIO, "reading one");
         else
             r = writer_put(writer, piece, (size_t)n, limits, err);
         start += n > 0 ? (uint64_t)n : 0;

@@ -162,6 +162,14 @@ static int zero_ordered(struct file *file, uint64_t offset, uint64_t length)
     return 0;
 }
 
+static int reserve_ordered(struct file *file, uint64_t offset, uint64_t length)
+{
+    struct s3dlio_error error = {0};
+    int result =
+        engine_call(draft_allocate)(file->staged->draft, offset, length, &error);
+    return result < 0 ? fail(file, &error, result) : 0;
+}
+
 static int allocate_ordered(struct file *file, int mode, uint64_t offset, uint64_t length)
 {
     bool keeps_size = mode & FALLOC_FL_KEEP_SIZE;
@@ -175,6 +183,8 @@ static int allocate_ordered(struct file *file, int mode, uint64_t offset, uint64
         result = content_need_draft(file, "allocate room in");
     if (!result && zeroes)
         result = zero_ordered(file, offset, length);
+    if (!result && !kind && file->staged->draft)
+        result = reserve_ordered(file, offset, length);
     return !result && extends ? truncate_ordered(file, offset + length) : result;
 }
 

@@ -317,6 +317,28 @@ static void test_fetched_bytes_give_way(void **state)
     check_nothing_left();
 }
 
+/* Room is promised for what is not there yet, and what is there asks for none. */
+static void test_allocate(void **state)
+{
+    struct s3dlio_draft *draft;
+    struct s3dlio_error error;
+
+    core_run_put(URI, BASE_BYTES);
+    draft = open_draft(S3DLIO_DRAFT_KEEP);
+    assert_int_equal(s3dlio_draft_allocate(draft, 0, BASE_BYTES, NULL), 0);
+    assert_int_equal(s3dlio_draft_allocate(draft, 0, BASE_BYTES + SPOOL_MAX, NULL), 0);
+    assert_int_equal(s3dlio_draft_allocate(draft, 0, BASE_BYTES + SPOOL_MAX + 1, &error), -ENOSPC);
+    assert_string_equal(error.class_name, "spool");
+    assert_non_null(strstr(error.message, "S3DLIO_SPOOL_LIMIT"));
+    assert_int_equal(s3dlio_draft_truncate(draft, BASE_BYTES + 2 * SPOOL_MAX, NULL), 0);
+    assert_int_equal(s3dlio_draft_allocate(draft, BASE_BYTES, SPOOL_MAX + 1, &error), -ENOSPC);
+    assert_int_equal(s3dlio_draft_allocate(draft, UINT64_MAX - 4, 8, &error), -EFBIG);
+    assert_int_equal(s3dlio_draft_length(draft), BASE_BYTES + 2 * SPOOL_MAX);
+    assert_int_equal(spool_used(), 0);
+    s3dlio_draft_abort(draft);
+    check_nothing_left();
+}
+
 static void test_holes(void **state)
 {
     struct s3dlio_draft *draft = open_draft(S3DLIO_DRAFT_EMPTY);
@@ -484,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup(test_exclusive, core_run_clear),
         cmocka_unit_test_setup(test_full_spool, core_run_clear),
         cmocka_unit_test_setup(test_fetched_bytes_give_way, core_run_clear),
+        cmocka_unit_test_setup(test_allocate, core_run_clear),
         cmocka_unit_test_setup(test_holes, core_run_clear),
         cmocka_unit_test_setup(test_mapping, core_run_clear),
         cmocka_unit_test_setup(test_attributes, core_run_clear),

@@ -89,6 +89,7 @@ static void every_class_has_its_errno(void **state)
         {ERROR_BUSY, EBUSY},
         {ERROR_UNSUPPORTED, EOPNOTSUPP},
         {ERROR_NO_SPACE, ENOSPC},
+        {ERROR_SPOOL, ENOSPC},
         {ERROR_NO_MEMORY, ENOMEM},
         {ERROR_CANCELLED, ECANCELED},
         {ERROR_IS_DIRECTORY, EISDIR},
