@@ -37,6 +37,7 @@ CLI_SRC    := $(wildcard cli/*.c)
 SERVER_SRC := $(wildcard tests/server/*.c)
 UNIT_SRC   := $(wildcard tests/unit/test_*.c)
 UNIT_LIB_SRC := $(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c))
+COMMON_SRC   := $(wildcard tests/common/*.c)
 CONTRACT_SRC := $(wildcard tests/contract/*.c)
 PRELOAD_SRC  := $(wildcard tests/preload/*.c)
 BENCH_SRC    := $(wildcard bench/*.c)
@@ -91,11 +92,11 @@ $(CLI): $(call obj,$(CLI_SRC) $(CONFIG_SRC)) $(ENGINE)
 $(SERVER): $(call obj,$(SERVER_SRC))
 	$(Q)$(CC) -o $@ $^ $(LDFLAGS_ALL) $(SERVER_LIBS)
 
-$(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(UNIT_LIB_SRC)) $(B)/libengine.a
+$(B)/unit/%: $(B)/obj/tests/unit/%.o $(call obj,$(UNIT_LIB_SRC) $(COMMON_SRC)) $(B)/libengine.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -o $@ $^ $(LDFLAGS_ALL) $(ENGINE_LIBS) -lcmocka -ldl
 
-$(B)/contract: $(call obj,$(CONTRACT_SRC)) $(B)/libengine.a
+$(B)/contract: $(call obj,$(CONTRACT_SRC) $(COMMON_SRC)) $(B)/libengine.a
 	$(Q)$(CC) -o $@ $^ $(LDFLAGS_ALL) $(ENGINE_LIBS) -lcmocka -ldl
 
 $(B)/preload/%: $(B)/obj/tests/preload/%.o

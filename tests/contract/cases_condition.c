@@ -19,15 +19,15 @@ static enum error_class put_if(const char *key, const char *value, const char *i
 {
     struct iovec body = {(char *)value, strlen(value)};
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_PUT, key);
     call.request.body = &body;
     call.request.body_count = 1;
     call.request.if_match = if_match;
     call.request.if_none_match = if_none_match;
-    class = call_do(&call);
-    call_fini(&call);
+    class = store_call_do(&call);
+    store_call_fini(&call);
     return class;
 }
 
@@ -60,28 +60,29 @@ static void replace_only_that_version(void **state)
 static void delete_only_that_version(void **state)
 {
     char etag[STORE_ETAG_MAX];
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_pattern("drop", 1, 10, etag);
     call_init(&call, STORE_DELETE, "drop");
     call.request.if_match = NO_ETAG;
-    assert_class(call_do(&call), run.traits->has & DELETE_IF_MATCH ? ERROR_CHANGED : ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call),
+                 run.traits->has & DELETE_IF_MATCH ? ERROR_CHANGED : ERROR_NONE);
+    store_call_fini(&call);
     assert_class(try_head("drop"),
                  run.traits->has & DELETE_IF_MATCH ? ERROR_NONE : ERROR_NOT_FOUND);
     put_pattern("drop", 1, 10, etag);
     call_init(&call, STORE_DELETE, "drop");
     call.request.if_match = etag;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     assert_class(try_head("drop"), ERROR_NOT_FOUND);
 }
 
 static void copy_only_that_version(void **state)
 {
     char etag[STORE_ETAG_MAX];
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_pattern("from", 1, 10, etag);
@@ -89,14 +90,14 @@ static void copy_only_that_version(void **state)
     call.request.source_bucket = run.bucket;
     call.request.source_key = "from";
     call.request.if_match = NO_ETAG;
-    assert_class(call_do(&call), ERROR_CHANGED);
+    assert_class(store_call_do(&call), ERROR_CHANGED);
     assert_class(try_head("to"), ERROR_NOT_FOUND);
     call.done = false;
     store_request_fini(&call.request);
     error_clear(&call.request.error);
     call.request.if_match = etag;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     assert_class(try_head("to"), ERROR_NONE);
     assert_class(try_delete("from"), ERROR_NONE);
     assert_class(try_delete("to"), ERROR_NONE);

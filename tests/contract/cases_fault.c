@@ -77,18 +77,18 @@ static struct error get_range(struct store *store, uint64_t offset, uint64_t len
                               const char *if_match, size_t *ret_length)
 {
     struct error error;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_GET, "fault/body");
     call.request.store = store;
     call.request.offset = offset;
     call.request.length = length;
     call.request.if_match = if_match;
-    call_do(&call);
+    store_call_do(&call);
     assert_pattern(call.data ? call.data : "", 13, offset, call.length);
     error = call.request.error;
     *ret_length = call.length;
-    call_fini(&call);
+    store_call_fini(&call);
     return error;
 }
 
@@ -102,13 +102,13 @@ static enum error_class get_class(struct store *store)
 static enum error_class list_class(void)
 {
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "fault/";
-    class = call_do(&call);
+    class = store_call_do(&call);
     assert_true((class == ERROR_NONE) == (call.request.page != NULL));
-    call_fini(&call);
+    store_call_fini(&call);
     return class;
 }
 
@@ -157,15 +157,15 @@ static void part_of_a_body_is_told(void **state)
 
 static void missing_etag_is_tolerated(void **state)
 {
-    struct call call;
+    struct store_call call;
 
     (void)state;
     order("op=GetObject action=no-etag");
     call_init(&call, STORE_GET, "fault/body");
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_string_equal(call.request.object.etag, "");
     assert_int_equal(call.length, SIZE);
-    call_fini(&call);
+    store_call_fini(&call);
 }
 
 static void broken_listings(void **state)
@@ -226,7 +226,7 @@ static void refusals_are_classed(void **state)
 
 static void errors_in_answers_of_200(void **state)
 {
-    struct call create, part, complete, copy;
+    struct store_call create, part, complete, copy;
     struct iovec body = {"x", 1};
 
     (void)state;
@@ -235,36 +235,36 @@ static void errors_in_answers_of_200(void **state)
     call_init(&copy, STORE_COPY, "fault/copy");
     copy.request.source_bucket = run.bucket;
     copy.request.source_key = "fault/body";
-    assert_class(call_do(&copy), ERROR_SERVER);
+    assert_class(store_call_do(&copy), ERROR_SERVER);
     assert_int_equal(copy.request.error.http_status, 200);
     assert_true(copy.request.error.code[0] != '\0');
-    call_fini(&copy);
+    store_call_fini(&copy);
     assert_class(try_head("fault/copy"), ERROR_NOT_FOUND);
     call_init(&create, STORE_UPLOAD_CREATE, "fault/upload");
-    assert_class(call_do(&create), ERROR_NONE);
+    assert_class(store_call_do(&create), ERROR_NONE);
     call_init(&part, STORE_UPLOAD_PART_COPY, "fault/upload");
     part.request.upload_id = create.request.returned_upload_id;
     part.request.part_number = 1;
     part.request.source_bucket = run.bucket;
     part.request.source_key = "fault/body";
-    assert_class(call_do(&part), ERROR_SERVER);
-    call_fini(&part);
+    assert_class(store_call_do(&part), ERROR_SERVER);
+    store_call_fini(&part);
     call_init(&part, STORE_UPLOAD_PART, "fault/upload");
     part.request.upload_id = create.request.returned_upload_id;
     part.request.part_number = 1;
     part.request.body = &body;
     part.request.body_count = 1;
-    assert_class(call_do(&part), ERROR_NONE);
+    assert_class(store_call_do(&part), ERROR_NONE);
     for (unsigned round = 0; round < 2; round++) {
         call_init(&complete, STORE_UPLOAD_COMPLETE, "fault/upload");
         complete.request.upload_id = create.request.returned_upload_id;
         complete.request.parts = &part.request.part;
         complete.request.part_count = 1;
-        assert_class(call_do(&complete), round ? ERROR_NONE : ERROR_SERVER);
-        call_fini(&complete);
+        assert_class(store_call_do(&complete), round ? ERROR_NONE : ERROR_SERVER);
+        store_call_fini(&complete);
     }
-    call_fini(&part);
-    call_fini(&create);
+    store_call_fini(&part);
+    store_call_fini(&create);
 }
 
 static void lost_answers(void **state)
@@ -280,7 +280,7 @@ static void damaged_upload(void **state)
 {
     char data[5000] = "data";
     struct iovec body = {data, sizeof data};
-    struct call call;
+    struct store_call call;
 
     (void)state;
     order("op=PutObject key=fault/damaged action=corrupt@1234");
@@ -289,27 +289,27 @@ static void damaged_upload(void **state)
     call.request.body_count = 1;
     call.request.has_body_crc32c = true;
     call.request.body_crc32c = crc32c_update(0, data, sizeof data);
-    assert_class(call_do(&call), ERROR_INTEGRITY);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_INTEGRITY);
+    store_call_fini(&call);
     assert_class(try_head("fault/damaged"), ERROR_NOT_FOUND);
 }
 
 static void replaced_between_ranges(void **state)
 {
     struct error error;
-    struct call head;
+    struct store_call head;
     size_t length;
 
     (void)state;
     call_init(&head, STORE_HEAD, "fault/body");
-    assert_class(call_do(&head), ERROR_NONE);
+    assert_class(store_call_do(&head), ERROR_NONE);
     order("op=GetObject key=fault/body nth=2 action=replace");
     error = get_range(run.store, 0, 1000, head.request.object.etag, &length);
     assert_class(error.class, ERROR_NONE);
     error = get_range(run.store, 1000, 1000, head.request.object.etag, &length);
     assert_class(error.class, ERROR_CHANGED);
     assert_int_equal(length, 0);
-    call_fini(&head);
+    store_call_fini(&head);
     setup(NULL);
 }
 
@@ -338,28 +338,28 @@ static void waits_have_limits(void **state)
 static void deadline_of_a_request(void **state)
 {
     int64_t begin = clock_now_ns();
-    struct call call;
+    struct store_call call;
 
     (void)state;
     order("op=GetObject action=stall@1000:20000");
     call_init(&call, STORE_GET, "fault/body");
     call.request.deadline_ns = clock_deadline_ns(300 * NS_PER_MS);
-    assert_class(call_do(&call), ERROR_TIMEOUT);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_TIMEOUT);
+    store_call_fini(&call);
     assert_true(clock_now_ns() - begin < 5 * NS_PER_S);
 }
 
 static void abandoned_while_it_stalls(void **state)
 {
-    struct call call;
+    struct store_call call;
 
     (void)state;
     order("op=GetObject action=stall@1000:20000");
     call_init(&call, STORE_GET, "fault/body");
-    call_begin(&call);
-    call_wait_bytes(&call, 1000);
-    call_abandon(&call);
-    call_fini(&call);
+    store_call_begin(&call);
+    store_call_wait_bytes(&call, 1000);
+    store_call_abandon(&call);
+    store_call_fini(&call);
     assert_works();
 }
 
@@ -368,7 +368,7 @@ static void wrong_clock_is_corrected(void **state)
     static const char *const shifts[] = {"clock?offset_s=7200", "clock?offset_s=-86400"};
     const char *const changes[] = {NULL};
     struct other other;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
@@ -378,8 +378,8 @@ static void wrong_clock_is_corrected(void **state)
         admin("PUT", "clock?offset_s=0", NULL);
         call_init(&call, STORE_HEAD, "fault/body"); /* back again, by a refusal without a body */
         call.request.store = other.store;
-        assert_class(call_do(&call), ERROR_NONE);
-        call_fini(&call);
+        assert_class(store_call_do(&call), ERROR_NONE);
+        store_call_fini(&call);
         other_close(&other);
     }
 }
@@ -425,15 +425,15 @@ static void renewed_credentials_are_read(void **state)
     snprintf(variable, sizeof variable, "AWS_SHARED_CREDENTIALS_FILE=%s", path);
     for (size_t i = 0; i < 2; i++) {
         struct other other;
-        struct call call;
+        struct store_call call;
 
         write_credentials(path, "stale-token");
         other_open(&other, changes);
         for (unsigned round = 0; round < 2; round++) {
             call_init(&call, operations[i], "fault/body");
             call.request.store = other.store;
-            assert_class(call_do(&call), round ? ERROR_NONE : ERROR_TOKEN);
-            call_fini(&call);
+            assert_class(store_call_do(&call), round ? ERROR_NONE : ERROR_TOKEN);
+            store_call_fini(&call);
             write_credentials(path, NULL);
         }
         other_close(&other);

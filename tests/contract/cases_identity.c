@@ -17,14 +17,14 @@ static struct error get_with(const char *const *changes)
 {
     struct other other;
     struct error error;
-    struct call call;
+    struct store_call call;
 
     other_open(&other, changes);
     call_init(&call, STORE_GET, "who");
     call.request.store = other.store;
-    call_do(&call);
+    store_call_do(&call);
     error = call.request.error;
-    call_fini(&call);
+    store_call_fini(&call);
     other_close(&other);
     return error;
 }
@@ -33,13 +33,13 @@ static enum error_class head_with(const char *const *changes)
 {
     enum error_class class;
     struct other other;
-    struct call call;
+    struct store_call call;
 
     other_open(&other, changes);
     call_init(&call, STORE_HEAD, "who");
     call.request.store = other.store;
-    class = call_do(&call);
-    call_fini(&call);
+    class = store_call_do(&call);
+    store_call_fini(&call);
     other_close(&other);
     return class;
 }
@@ -124,7 +124,7 @@ static void bucket_in_another_region(void **state)
     const char *const here[] = {NULL};
     char name[80];
     struct other other;
-    struct call call;
+    struct store_call call;
     static const enum store_operation operations[] = {STORE_CREATE_BUCKET, STORE_HEAD, STORE_PUT,
                                                       STORE_DELETE, STORE_DELETE_BUCKET};
 
@@ -137,8 +137,8 @@ static void bucket_in_another_region(void **state)
         call_init(&call, operations[i], "key");
         call.request.store = other.store;
         call.request.bucket = name;
-        assert_class(call_do(&call), i == 1 ? ERROR_NOT_FOUND : ERROR_NONE);
-        call_fini(&call);
+        assert_class(store_call_do(&call), i == 1 ? ERROR_NOT_FOUND : ERROR_NONE);
+        store_call_fini(&call);
         other_close(&other);
     }
 }

@@ -16,7 +16,7 @@ static char text[8192];
 /* Put, head, get, list, copy from, delete; all must see this very key. */
 static void key_is_kept(const char *key)
 {
-    struct call call;
+    struct store_call call;
     bool found = false;
 
     put_text(key, key);
@@ -25,23 +25,23 @@ static void key_is_kept(const char *key)
     assert_string_equal(text, key);
     call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "odd/";
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     for (size_t i = 0; i < call.request.page->count; i++)
         found |= strcmp(call.request.page->entries[i].key, key) == 0;
     if (!found)
         fail_msg("the listing lacks %s", key);
-    call_fini(&call);
+    store_call_fini(&call);
     call_init(&call, STORE_LIST, NULL);
     call.request.prefix = key;
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_true(call.request.page->count >= 1);
     assert_string_equal(call.request.page->entries[0].key, key);
-    call_fini(&call);
+    store_call_fini(&call);
     call_init(&call, STORE_COPY, "odd/copy");
     call.request.source_bucket = run.bucket;
     call.request.source_key = key;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     get_text("odd/copy", text, sizeof text);
     assert_string_equal(text, key);
     assert_class(try_delete(key), ERROR_NONE);

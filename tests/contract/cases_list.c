@@ -49,7 +49,7 @@ static void everything_in_order(void **state)
 
 static void one_level(void **state)
 {
-    struct call call;
+    struct store_call call;
 
     (void)state;
     list_names("list/", "/", 0, names, sizeof names);
@@ -65,11 +65,11 @@ static void one_level(void **state)
     call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "list/b";
     call.request.delimiter = "/";
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.request.page->count, 2);
     assert_false(call.request.page->entries[0].is_prefix);
     assert_true(call.request.page->entries[1].is_prefix);
-    call_fini(&call);
+    store_call_fini(&call);
 }
 
 static void pages_of_any_size(void **state)
@@ -95,21 +95,21 @@ static void pages_of_any_size(void **state)
 
 static void attributes_agree_with_head(void **state)
 {
-    struct call list, head;
+    struct store_call list, head;
 
     (void)state;
     put_pattern("list/a", 1, 12345, NULL);
     call_init(&head, STORE_HEAD, "list/a");
-    assert_class(call_do(&head), ERROR_NONE);
+    assert_class(store_call_do(&head), ERROR_NONE);
     call_init(&list, STORE_LIST, NULL);
     list.request.prefix = "list/a";
-    assert_class(call_do(&list), ERROR_NONE);
+    assert_class(store_call_do(&list), ERROR_NONE);
     assert_string_equal(list.request.page->entries[0].key, "list/a");
     assert_int_equal(list.request.page->entries[0].size_bytes, 12345);
     assert_string_equal(list.request.page->entries[0].etag, head.request.object.etag);
     assert_int_equal(list.request.page->entries[0].mtime.tv_sec, head.request.object.mtime.tv_sec);
-    call_fini(&list);
-    call_fini(&head);
+    store_call_fini(&list);
+    store_call_fini(&head);
 }
 
 static void starting_after(void **state)
@@ -132,17 +132,17 @@ static void starting_after(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct call call;
+        struct store_call call;
 
         call_init(&call, STORE_LIST, NULL);
         call.request.prefix = "list/";
         call.request.start_after = rows[i].after;
-        assert_class(call_do(&call), ERROR_NONE);
+        assert_class(store_call_do(&call), ERROR_NONE);
         names[0] = '\0';
         for (size_t k = 0; k < call.request.page->count; k++)
             strcat(strcat(names, k ? " " : ""), call.request.page->entries[k].key);
         assert_string_equal(names, expected(rows[i].markers, rows[i].plain));
-        call_fini(&call);
+        store_call_fini(&call);
     }
 }
 
@@ -161,17 +161,17 @@ static void starting_after_the_prefix(void **state)
     put_text("list/n/b/2", "x");
     put_text("list/n/c", "x");
     for (size_t i = 0; i < 2; i++) {
-        struct call call;
+        struct store_call call;
 
         call_init(&call, STORE_LIST, NULL);
         call.request.prefix = call.request.start_after = "list/n/";
         call.request.delimiter = delimiters[i];
-        assert_class(call_do(&call), ERROR_NONE);
+        assert_class(store_call_do(&call), ERROR_NONE);
         names[0] = '\0';
         for (size_t k = 0; k < call.request.page->count; k++)
             strcat(strcat(names, k ? " " : ""), call.request.page->entries[k].key);
         assert_string_equal(names, shown[i]);
-        call_fini(&call);
+        store_call_fini(&call);
     }
     assert_class(try_delete("list/n/a"), ERROR_NONE);
     assert_class(try_delete("list/n/b/1"), ERROR_NONE);
@@ -206,7 +206,7 @@ static void a_thousand_and_one(void **state)
 {
     const char *last = "";
     char key[32];
-    struct call call;
+    struct store_call call;
 
     (void)state;
     for (unsigned i = 0; i < 1001; i++) {
@@ -221,9 +221,9 @@ static void a_thousand_and_one(void **state)
     assert_string_equal(last, "thousand/1000");
     call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "thousand/0";
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.request.page->count, 1000);
-    call_fini(&call);
+    store_call_fini(&call);
     delete_below("thousand/");
 }
 

@@ -45,27 +45,27 @@ static void assert_pairs(const struct store_metadata *metadata)
 static void put_described(const char *key, const struct store_metadata *metadata, const char *type)
 {
     struct iovec body = {"x", 1};
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_PUT, key);
     call.request.body = &body;
     call.request.body_count = 1;
     call.request.metadata = metadata;
     call.request.content_type = type;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
 }
 
 static void round_trip(void **state)
 {
     struct store_metadata metadata;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     fill(&metadata);
     put_described("described", &metadata, "text/x-test; charset=utf-8");
     call_init(&call, STORE_HEAD, "described");
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     if (run.traits->has & HAS_METADATA) {
         assert_pairs(&call.request.object.metadata);
         assert_string_equal(call.request.object.content_type, "text/x-test; charset=utf-8");
@@ -73,12 +73,12 @@ static void round_trip(void **state)
         assert_int_equal(run.store->capabilities & STORE_CAP_METADATA, 0);
         assert_int_equal(call.request.object.metadata.length, 0);
     }
-    call_fini(&call);
+    store_call_fini(&call);
     call_init(&call, STORE_GET, "described");
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     if (run.traits->has & HAS_METADATA)
         assert_pairs(&call.request.object.metadata);
-    call_fini(&call);
+    store_call_fini(&call);
     store_metadata_fini(&metadata);
     assert_class(try_delete("described"), ERROR_NONE);
 }
@@ -86,7 +86,7 @@ static void round_trip(void **state)
 static void copy_keeps_or_replaces(void **state)
 {
     struct store_metadata metadata, other = {0};
-    struct call call;
+    struct store_call call;
 
     (void)state;
     if (!(run.traits->has & HAS_METADATA))
@@ -100,10 +100,10 @@ static void copy_keeps_or_replaces(void **state)
         call.request.source_key = "from";
         call.request.metadata = replace ? &other : NULL;
         call.request.content_type = replace ? "text/other" : NULL;
-        assert_class(call_do(&call), ERROR_NONE);
-        call_fini(&call);
+        assert_class(store_call_do(&call), ERROR_NONE);
+        store_call_fini(&call);
         call_init(&call, STORE_HEAD, "to");
-        assert_class(call_do(&call), ERROR_NONE);
+        assert_class(store_call_do(&call), ERROR_NONE);
         if (replace) {
             assert_string_equal(store_metadata_get(&call.request.object.metadata, "mode"), "other");
             assert_null(store_metadata_get(&call.request.object.metadata, "mtime"));
@@ -112,7 +112,7 @@ static void copy_keeps_or_replaces(void **state)
             assert_pairs(&call.request.object.metadata);
             assert_string_equal(call.request.object.content_type, "text/plain");
         }
-        call_fini(&call);
+        store_call_fini(&call);
     }
     store_metadata_fini(&metadata);
     store_metadata_fini(&other);
@@ -123,28 +123,28 @@ static void copy_keeps_or_replaces(void **state)
 /* The tags of the object; NULL: HEAD tells of none. */
 static void assert_tags(const char *key, const char *tags)
 {
-    struct call call;
+    struct store_call call;
     bool told;
 
     call_init(&call, STORE_HEAD, key);
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     told = store_metadata_get(&call.request.object.metadata, STORE_TAG_COUNT);
     assert_null(store_metadata_get(&call.request.object.metadata, STORE_TAGS));
-    call_fini(&call);
+    store_call_fini(&call);
     assert_int_equal(told, tags != NULL);
     call_init(&call, STORE_GET_TAGS, key);
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     if (tags)
         assert_string_equal(store_metadata_get(&call.request.object.metadata, STORE_TAGS), tags);
     else
         assert_null(store_metadata_get(&call.request.object.metadata, STORE_TAGS));
-    call_fini(&call);
+    store_call_fini(&call);
 }
 
 static void copy_tagged(bool replace, bool drop)
 {
     struct store_metadata metadata = {0};
-    struct call call;
+    struct store_call call;
 
     assert_int_equal(store_metadata_add(&metadata, "mode", "other"), 0);
     call_init(&call, STORE_COPY, "to");
@@ -152,8 +152,8 @@ static void copy_tagged(bool replace, bool drop)
     call.request.source_key = "tagged";
     call.request.metadata = replace ? &metadata : NULL;
     call.request.drop_tags = drop;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     store_metadata_fini(&metadata);
 }
 
@@ -161,14 +161,14 @@ static void tags(void **state)
 {
     static const char text[] = "team=a%20b%2Fc%3D";
     struct store_metadata metadata = {0};
-    struct call call;
+    struct store_call call;
 
     (void)state;
     if (!(run.traits->has & HAS_TAGS)) {
         put_text("tagged", "x");
         call_init(&call, STORE_GET_TAGS, "tagged");
-        assert_class(call_do(&call), ERROR_UNSUPPORTED);
-        call_fini(&call);
+        assert_class(store_call_do(&call), ERROR_UNSUPPORTED);
+        store_call_fini(&call);
         assert_class(try_delete("tagged"), ERROR_NONE);
         return;
     }
@@ -196,13 +196,13 @@ static void names_are_checked(void **state)
         return;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct store_metadata metadata = {0};
-        struct call call;
+        struct store_call call;
 
         assert_int_equal(store_metadata_add(&metadata, bad[i], "x"), 0);
         call_init(&call, STORE_PUT, "bad");
         call.request.metadata = &metadata;
-        assert_class(call_do(&call), ERROR_INVALID);
-        call_fini(&call);
+        assert_class(store_call_do(&call), ERROR_INVALID);
+        store_call_fini(&call);
         store_metadata_fini(&metadata);
     }
     assert_class(try_head("bad"), ERROR_NOT_FOUND);
@@ -210,15 +210,15 @@ static void names_are_checked(void **state)
 
 static void header_values_are_checked(void **state)
 {
-    struct call call;
+    struct store_call call;
 
     (void)state;
     if (!(run.traits->has & IS_SERVER))
         return;
     call_init(&call, STORE_PUT, "bad");
     call.request.content_type = "text/plain\r\nx-evil: 1";
-    assert_class(call_do(&call), ERROR_INVALID);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_INVALID);
+    store_call_fini(&call);
 }
 
 int cases_metadata(void)

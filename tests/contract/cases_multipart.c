@@ -27,16 +27,16 @@ struct upload {
 static void upload_begin(struct upload *upload, const char *key, bool with_crc,
                          const struct store_metadata *metadata)
 {
-    struct call call;
+    struct store_call call;
 
     *upload = (struct upload){.key = key, .with_crc = with_crc};
     call_init(&call, STORE_UPLOAD_CREATE, key);
     call.request.upload_crc32c = with_crc;
     call.request.metadata = metadata;
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_true(call.request.returned_upload_id[0] != '\0');
     strcpy(upload->id, call.request.returned_upload_id);
-    call_fini(&call);
+    store_call_fini(&call);
 }
 
 /* Bytes of the pattern from `offset` on. */
@@ -46,7 +46,7 @@ static enum error_class upload_part(struct upload *upload, unsigned number, uint
     char *data = malloc(length);
     struct iovec body = {data, length};
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     assert_non_null(data);
     pattern_fill(data, 9, offset, length);
@@ -57,14 +57,14 @@ static enum error_class upload_part(struct upload *upload, unsigned number, uint
     call.request.body_count = 1;
     call.request.has_body_crc32c = upload->with_crc;
     call.request.body_crc32c = crc32c_update(0, data, length);
-    class = call_do(&call);
+    class = store_call_do(&call);
     if (class == ERROR_NONE) {
         assert_int_equal(call.request.part.number, number);
         assert_int_equal(call.request.part.size_bytes, length);
         assert_true(call.request.part.etag[0] == '"');
         upload->parts[number - 1] = call.request.part;
     }
-    call_fini(&call);
+    store_call_fini(&call);
     free(data);
     return class;
 }
@@ -73,7 +73,7 @@ static enum error_class upload_copy(struct upload *upload, unsigned number, cons
                                     uint64_t offset, uint64_t length, const char *if_match)
 {
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_UPLOAD_PART_COPY, upload->key);
     call.request.upload_id = upload->id;
@@ -83,14 +83,14 @@ static enum error_class upload_copy(struct upload *upload, unsigned number, cons
     call.request.offset = offset;
     call.request.length = length;
     call.request.if_match = if_match;
-    class = call_do(&call);
+    class = store_call_do(&call);
     if (class == ERROR_NONE)
         upload->parts[number - 1] = call.request.part;
-    call_fini(&call);
+    store_call_fini(&call);
     return class;
 }
 
-static void complete_init(struct call *call, struct upload *upload, unsigned count)
+static void complete_init(struct store_call *call, struct upload *upload, unsigned count)
 {
     uint32_t crc = 0;
 
@@ -107,35 +107,35 @@ static void complete_init(struct call *call, struct upload *upload, unsigned cou
 static enum error_class upload_complete(struct upload *upload, unsigned count)
 {
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     complete_init(&call, upload, count);
-    class = call_do(&call);
-    call_fini(&call);
+    class = store_call_do(&call);
+    store_call_fini(&call);
     return class;
 }
 
 static enum error_class upload_abort(struct upload *upload)
 {
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_UPLOAD_ABORT, upload->key);
     call.request.upload_id = upload->id;
-    class = call_do(&call);
-    call_fini(&call);
+    class = store_call_do(&call);
+    store_call_fini(&call);
     return class;
 }
 
 static void assert_object(const char *key, size_t length)
 {
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_GET, key);
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.length, length);
     assert_pattern(call.data, 9, 0, length);
-    call_fini(&call);
+    store_call_fini(&call);
 }
 
 static int teardown(void **state)
@@ -149,7 +149,7 @@ static void parts_out_of_order(void **state)
 {
     char etag[STORE_ETAG_MAX];
     struct upload upload;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     upload_begin(&upload, "mp/order", true, NULL);
@@ -159,14 +159,14 @@ static void parts_out_of_order(void **state)
     assert_class(upload_part(&upload, 1, 0, PART), ERROR_NONE);
     assert_class(try_head("mp/order"), ERROR_NOT_FOUND);
     complete_init(&call, &upload, 3);
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     strcpy(etag, call.request.object.etag);
-    call_fini(&call);
+    store_call_fini(&call);
     assert_object("mp/order", 2 * PART + 1);
     call_init(&call, STORE_HEAD, "mp/order");
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_string_equal(call.request.object.etag, etag);
-    call_fini(&call);
+    store_call_fini(&call);
     assert_class(upload_complete(&upload, 3), run.traits->complete_twice);
 }
 
@@ -225,15 +225,16 @@ static void small_parts(void **state)
 static void wrong_total(void **state)
 {
     struct upload upload;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     upload_begin(&upload, "mp/total", true, NULL);
     assert_class(upload_part(&upload, 1, 0, 1000), ERROR_NONE);
     complete_init(&call, &upload, 1);
     call.request.total_crc32c ^= 1;
-    assert_class(call_do(&call), run.traits->has & CHECKS_TOTAL_CRC ? ERROR_INTEGRITY : ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call),
+                 run.traits->has & CHECKS_TOTAL_CRC ? ERROR_INTEGRITY : ERROR_NONE);
+    store_call_fini(&call);
     if (run.traits->has & CHECKS_TOTAL_CRC) {
         assert_class(try_head("mp/total"), ERROR_NOT_FOUND);
         assert_class(upload_abort(&upload), ERROR_NONE);
@@ -268,7 +269,7 @@ static void moved_parts(void **state)
 {
     char etag[STORE_ETAG_MAX];
     struct upload upload;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_text("mp/replaced", "as before");
@@ -277,17 +278,17 @@ static void moved_parts(void **state)
     assert_class(upload_part(&upload, 2, PART, PART), ERROR_NONE);
     complete_init(&call, &upload, 2);
     call.request.if_none_match = true;
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     strcpy(etag, call.request.object.etag);
-    call_fini(&call);
+    store_call_fini(&call);
 
     upload_begin(&upload, "mp/replaced", false, NULL);
     assert_class(upload_copy(&upload, 1, "mp/old", 0, PART, etag), ERROR_NONE);
     assert_class(upload_copy(&upload, 2, "mp/old", PART, PART, etag), ERROR_NONE);
     call_init(&call, STORE_DELETE, "mp/old");
     call.request.if_match = etag;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     assert_class(try_head("mp/old"), ERROR_NOT_FOUND);
     put_text("mp/old", "another's");
     assert_class(upload_part(&upload, 3, 2 * PART, 77), ERROR_NONE);
@@ -321,7 +322,7 @@ static void conditions_of_complete(void **state)
 {
     char etag[STORE_ETAG_MAX];
     struct upload upload;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_pattern("mp/taken", 1, 10, etag);
@@ -329,23 +330,23 @@ static void conditions_of_complete(void **state)
     assert_class(upload_part(&upload, 1, 0, 1000), ERROR_NONE);
     complete_init(&call, &upload, 1);
     call.request.if_none_match = true;
-    assert_class(call_do(&call), ERROR_EXISTS);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_EXISTS);
+    store_call_fini(&call);
     complete_init(&call, &upload, 1);
     call.request.if_match = "\"00000000000000000000000000000000\"";
-    assert_class(call_do(&call), ERROR_CHANGED);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_CHANGED);
+    store_call_fini(&call);
     complete_init(&call, &upload, 1);
     call.request.if_match = etag;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     assert_object("mp/taken", 1000);
     upload_begin(&upload, "mp/free", false, NULL);
     assert_class(upload_part(&upload, 1, 0, 1000), ERROR_NONE);
     complete_init(&call, &upload, 1);
     call.request.if_none_match = true;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     assert_object("mp/free", 1000);
 }
 
@@ -366,15 +367,15 @@ static void aborting(void **state)
 static bool upload_is_listed(const struct upload *upload, const char *prefix)
 {
     bool found = false;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_UPLOAD_LIST, NULL);
     call.request.prefix = prefix;
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     for (size_t i = 0; i < call.request.page->count; i++)
         found |= strcmp(call.request.page->entries[i].key, upload->key) == 0 &&
                  strcmp(store_entry_upload_id(&call.request.page->entries[i]), upload->id) == 0;
-    call_fini(&call);
+    store_call_fini(&call);
     return found;
 }
 
@@ -401,7 +402,7 @@ static void metadata_of_uploads(void **state)
 {
     struct store_metadata metadata = {0};
     struct upload upload;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     if (!(run.traits->has & HAS_METADATA))
@@ -411,16 +412,16 @@ static void metadata_of_uploads(void **state)
     assert_class(upload_part(&upload, 1, 0, 1000), ERROR_NONE);
     assert_class(upload_complete(&upload, 1), ERROR_NONE);
     call_init(&call, STORE_HEAD, "mp/described");
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_string_equal(store_metadata_get(&call.request.object.metadata, "mode"), "0640");
-    call_fini(&call);
+    store_call_fini(&call);
     store_metadata_fini(&metadata);
 }
 
 static void bad_part_numbers(void **state)
 {
     struct upload upload;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     upload_begin(&upload, "mp/number", false, NULL);
@@ -428,8 +429,8 @@ static void bad_part_numbers(void **state)
         call_init(&call, STORE_UPLOAD_PART, upload.key);
         call.request.upload_id = upload.id;
         call.request.part_number = number;
-        assert_class(call_do(&call), ERROR_INVALID);
-        call_fini(&call);
+        assert_class(store_call_do(&call), ERROR_INVALID);
+        store_call_fini(&call);
     }
     assert_class(upload_abort(&upload), ERROR_NONE);
 }

@@ -19,15 +19,15 @@ static char text[4096];
 static void put_get_head_agree(void **state)
 {
     char etag[STORE_ETAG_MAX];
-    struct call head, get;
+    struct store_call head, get;
 
     (void)state;
     put_pattern("agree", 1, 1000, etag);
     assert_true(etag[0] == '"');
     call_init(&head, STORE_HEAD, "agree");
-    assert_class(call_do(&head), ERROR_NONE);
+    assert_class(store_call_do(&head), ERROR_NONE);
     call_init(&get, STORE_GET, "agree");
-    assert_class(call_do(&get), ERROR_NONE);
+    assert_class(store_call_do(&get), ERROR_NONE);
     assert_string_equal(head.request.object.etag, etag);
     assert_string_equal(get.request.object.etag, etag);
     assert_int_equal(head.request.object.size_bytes, 1000);
@@ -39,28 +39,28 @@ static void put_get_head_agree(void **state)
     assert_pattern(get.data, 1, 0, 1000);
     assert_in_range(head.request.object.mtime.tv_sec, time(NULL) - 600, time(NULL) + 600);
     assert_int_equal(head.request.object.mtime.tv_sec, get.request.object.mtime.tv_sec);
-    call_fini(&head);
-    call_fini(&get);
+    store_call_fini(&head);
+    store_call_fini(&get);
     assert_class(try_delete("agree"), ERROR_NONE);
 }
 
 static void empty_object(void **state)
 {
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_pattern("empty", 0, 0, NULL);
     call_init(&call, STORE_GET, "empty");
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.request.object.size_bytes, 0);
     assert_int_equal(call.length, 0);
     assert_int_equal(call.objects, 1);
-    call_fini(&call);
+    store_call_fini(&call);
     call_init(&call, STORE_GET, "empty");
     call.request.length = 100;
-    assert_class(call_do(&call), ERROR_RANGE);
+    assert_class(store_call_do(&call), ERROR_RANGE);
     assert_int_equal(call.objects, 0);
-    call_fini(&call);
+    store_call_fini(&call);
     assert_class(try_delete("empty"), ERROR_NONE);
 }
 
@@ -70,7 +70,7 @@ static void round_trip(const char *key, size_t length)
     char *data = malloc(length);
     struct iovec body[3] = {
         {data, length / 3}, {data + length / 3, 0}, {data + length / 3, length - length / 3}};
-    struct call call;
+    struct store_call call;
 
     assert_non_null(data);
     pattern_fill(data, 7, 0, length);
@@ -79,13 +79,13 @@ static void round_trip(const char *key, size_t length)
     call.request.body_count = 3;
     call.request.has_body_crc32c = true;
     call.request.body_crc32c = crc32c_update(0, data, length);
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     call_init(&call, STORE_GET, key);
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.length, length);
     assert_memory_equal(call.data, data, length);
-    call_fini(&call);
+    store_call_fini(&call);
     free(data);
     assert_class(try_delete(key), ERROR_NONE);
 }
@@ -107,7 +107,7 @@ static void eight_mebibytes_and_one(void **state)
 static void wrong_checksum(void **state)
 {
     struct iovec body = {"data", 4};
-    struct call call;
+    struct store_call call;
 
     (void)state;
     call_init(&call, STORE_PUT, "damaged");
@@ -115,23 +115,23 @@ static void wrong_checksum(void **state)
     call.request.body_count = 1;
     call.request.has_body_crc32c = true;
     call.request.body_crc32c = crc32c_update(0, "data", 4) ^ 1;
-    assert_class(call_do(&call), run.traits->has & CHECKS_CRC ? ERROR_INTEGRITY : ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), run.traits->has & CHECKS_CRC ? ERROR_INTEGRITY : ERROR_NONE);
+    store_call_fini(&call);
     assert_class(try_head("damaged"), run.traits->has & CHECKS_CRC ? ERROR_NOT_FOUND : ERROR_NONE);
     assert_class(try_delete("damaged"), ERROR_NONE);
 }
 
 static void missing_key(void **state)
 {
-    struct call call;
+    struct store_call call;
 
     (void)state;
     call_init(&call, STORE_GET, "no/such/key");
-    assert_class(call_do(&call), ERROR_NOT_FOUND);
+    assert_class(store_call_do(&call), ERROR_NOT_FOUND);
     assert_string_equal(call.request.error.operation, "GetObject");
     assert_non_null(strstr(call.request.error.uri, "/no/such/key"));
     assert_int_equal(call.objects, 0);
-    call_fini(&call);
+    store_call_fini(&call);
     assert_class(try_head("no/such/key"), ERROR_NOT_FOUND);
 }
 
@@ -140,21 +140,21 @@ static void missing_bucket(void **state)
     static const enum store_operation operations[] = {STORE_GET, STORE_LIST, STORE_PUT,
                                                       STORE_DELETE_BUCKET, STORE_UPLOAD_CREATE};
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
         call_init(&call, operations[i], "key");
         call.request.bucket = "contract-no-such-bucket";
-        assert_class(call_do(&call), ERROR_NO_BUCKET);
-        call_fini(&call);
+        assert_class(store_call_do(&call), ERROR_NO_BUCKET);
+        store_call_fini(&call);
     }
     call_init(&call, STORE_HEAD, "key");
     call.request.bucket = "contract-no-such-bucket";
-    class = call_do(&call);
+    class = store_call_do(&call);
     assert_true(class == ERROR_NO_BUCKET ||
                 (!(run.traits->has & HEAD_KNOWS_BUCKET) && class == ERROR_NOT_FOUND));
-    call_fini(&call);
+    store_call_fini(&call);
 }
 
 static void overwriting(void **state)
@@ -180,7 +180,7 @@ static void deleting_twice(void **state)
 static void deleting_many(void **state)
 {
     const char *keys[] = {"many/1", "many/a & b <c> \"d\" 'e'", "many/absent", "many/\xc3\xa9+%20"};
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_text(keys[0], "x");
@@ -189,8 +189,8 @@ static void deleting_many(void **state)
     call_init(&call, STORE_DELETE_MANY, NULL);
     call.request.keys = keys;
     call.request.key_count = 4;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     for (size_t i = 0; i < 4; i++)
         assert_class(try_head(keys[i]), ERROR_NOT_FOUND);
     delete_below("many/");
@@ -198,26 +198,26 @@ static void deleting_many(void **state)
 
 static void copying(void **state)
 {
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_pattern("copy/from + %41 \xc3\xa9", 3, 5000, NULL);
     call_init(&call, STORE_COPY, "copy/to");
     call.request.source_bucket = run.bucket;
     call.request.source_key = "copy/from + %41 \xc3\xa9";
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_true(call.request.object.etag[0] == '"');
-    call_fini(&call);
+    store_call_fini(&call);
     call_init(&call, STORE_GET, "copy/to");
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.length, 5000);
     assert_pattern(call.data, 3, 0, 5000);
-    call_fini(&call);
+    store_call_fini(&call);
     call_init(&call, STORE_COPY, "copy/none");
     call.request.source_bucket = run.bucket;
     call.request.source_key = "copy/absent";
-    assert_class(call_do(&call), ERROR_NOT_FOUND);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NOT_FOUND);
+    store_call_fini(&call);
     delete_below("copy/");
 }
 
@@ -225,34 +225,34 @@ static void buckets_are_listed(void **state)
 {
     char name[80];
     bool found = false;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     snprintf(name, sizeof name, "%s/", run.bucket);
     call_init(&call, STORE_LIST_BUCKETS, NULL);
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     for (size_t i = 0; i < call.request.page->count; i++) {
         assert_true(call.request.page->entries[i].is_prefix);
         found |= strcmp(call.request.page->entries[i].key, name) == 0;
     }
     assert_true(found);
-    call_fini(&call);
+    store_call_fini(&call);
 }
 
 static void bucket_exists_already(void **state)
 {
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     (void)state;
     call_init(&call, STORE_CREATE_BUCKET, NULL);
-    class = call_do(&call);
+    class = store_call_do(&call);
     assert_true(class == ERROR_EXISTS || class == ERROR_NONE); /* Amazon's first region: 200 */
-    call_fini(&call);
+    store_call_fini(&call);
     put_text("inside", "x");
     call_init(&call, STORE_DELETE_BUCKET, NULL);
-    assert_class(call_do(&call), ERROR_NOT_EMPTY);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NOT_EMPTY);
+    store_call_fini(&call);
     assert_class(try_delete("inside"), ERROR_NONE);
 }
 

@@ -37,13 +37,13 @@ static void ranges(void **state)
     (void)state;
     put_pattern("range", 5, SIZE, etag);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct call call;
+        struct store_call call;
 
         call_init(&call, STORE_GET, "range");
         call.request.offset = rows[i].offset;
         call.request.length = rows[i].length;
         call.request.if_match = etag;
-        assert_class(call_do(&call), rows[i].expected ? ERROR_NONE : ERROR_RANGE);
+        assert_class(store_call_do(&call), rows[i].expected ? ERROR_NONE : ERROR_RANGE);
         assert_int_equal(call.length, rows[i].expected);
         if (rows[i].expected) {
             assert_pattern(call.data, 5, rows[i].offset, call.length);
@@ -51,7 +51,7 @@ static void ranges(void **state)
             assert_int_equal(call.request.object_is_range, rows[i].expected != SIZE);
             assert_string_equal(call.request.object.etag, etag);
         }
-        call_fini(&call);
+        store_call_fini(&call);
     }
     assert_class(try_delete("range"), ERROR_NONE);
 }
@@ -59,42 +59,42 @@ static void ranges(void **state)
 static void changed_between_ranges(void **state)
 {
     char first[STORE_ETAG_MAX], second[STORE_ETAG_MAX];
-    struct call call;
+    struct store_call call;
 
     (void)state;
     put_pattern("range", 1, SIZE, first);
     call_init(&call, STORE_GET, "range");
     call.request.length = 1000;
     call.request.if_match = first;
-    assert_class(call_do(&call), ERROR_NONE);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_NONE);
+    store_call_fini(&call);
     put_pattern("range", 2, SIZE, second);
     assert_string_not_equal(first, second);
     call_init(&call, STORE_GET, "range");
     call.request.offset = 1000;
     call.request.length = 1000;
     call.request.if_match = first;
-    assert_class(call_do(&call), ERROR_CHANGED);
+    assert_class(store_call_do(&call), ERROR_CHANGED);
     assert_int_equal(call.length, 0);
     assert_int_equal(error_errno(&call.request.error), 116 /* ESTALE */);
-    call_fini(&call);
+    store_call_fini(&call);
     call_init(&call, STORE_HEAD, "range");
     call.request.if_match = first;
-    assert_class(call_do(&call), ERROR_CHANGED);
-    call_fini(&call);
+    assert_class(store_call_do(&call), ERROR_CHANGED);
+    store_call_fini(&call);
     assert_class(try_delete("range"), ERROR_NONE);
 }
 
 static enum error_class get_first(const char *if_match)
 {
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, STORE_GET, "copied");
     call.request.length = 1000;
     call.request.if_match = if_match;
-    class = call_do(&call);
-    call_fini(&call);
+    class = store_call_do(&call);
+    store_call_fini(&call);
     return class;
 }
 
@@ -103,7 +103,7 @@ static void copied_onto_itself(void **state)
 {
     struct store_metadata metadata = {0};
     char etag[STORE_ETAG_MAX], answered[STORE_ETAG_MAX];
-    struct call call;
+    struct store_call call;
 
     (void)state;
     if (!(run.traits->has & HAS_METADATA))
@@ -115,9 +115,9 @@ static void copied_onto_itself(void **state)
     call.request.source_key = "copied";
     call.request.if_match = etag;
     call.request.metadata = &metadata;
-    assert_class(call_do(&call), ERROR_NONE);
+    assert_class(store_call_do(&call), ERROR_NONE);
     strcpy(answered, call.request.object.etag);
-    call_fini(&call);
+    store_call_fini(&call);
     assert_true(answered[0] != '\0');
     assert_class(get_first(answered), ERROR_NONE);
     assert_class(get_first(etag), strcmp(etag, answered) == 0 ? ERROR_NONE : ERROR_CHANGED);

@@ -53,12 +53,12 @@ static int make_root(void)
 static enum error_class bucket_request(enum store_operation operation, struct error *ret_error)
 {
     enum error_class class;
-    struct call call;
+    struct store_call call;
 
     call_init(&call, operation, NULL);
-    class = call_do(&call);
+    class = store_call_do(&call);
     *ret_error = call.request.error;
-    call_fini(&call);
+    store_call_fini(&call);
     return class;
 }
 

@@ -1,9 +1,9 @@
-/* Blocking requests on the store under test: one shard, any number of requests at a time. */
+/* Blocking requests on the store under test, by store_call.h. */
 #ifndef S3DLIO_TESTS_CONTRACT_RUN_H
 #define S3DLIO_TESTS_CONTRACT_RUN_H
 
 #include "config/options.h"
-#include "store/store.h"
+#include "tests/common/store_call.h"
 #include "traits.h"
 
 /* What all cases work on; set up by main.c before the first group. */
@@ -27,28 +27,8 @@ struct other {
 void other_open(struct other *other, const char *const *changes);
 void other_close(struct other *other);
 
-/* A request with what a blocking caller needs around it. */
-struct call {
-    struct store_request request; /* first */
-    struct store_sink sink;
-    char *data; /* of a body received: NUL-terminated */
-    size_t length, capacity;
-    size_t room_max;  /* 0: as much as there is */
-    size_t pause_at;  /* the sink has no room from here on, until call_resume; 0: never */
-    unsigned objects; /* calls of on_object */
-    bool done;
-};
-
-/* On the store and in the bucket under test; change what differs before call_begin. */
-void call_init(struct call *call, enum store_operation operation, const char *key);
-void call_begin(struct call *call);
-void call_wait(struct call *call); /* asserts that it ends within a minute */
-void call_wait_bytes(struct call *call, size_t length);
-void call_resume(struct call *call);
-void call_abandon(struct call *call);
-/* begin and wait; the class of the error. */
-enum error_class call_do(struct call *call);
-void call_fini(struct call *call);
+/* On the store and in the bucket under test; change what differs before it begins. */
+void call_init(struct store_call *call, enum store_operation operation, const char *key);
 
 /* ---- one-liners; they assert what their names promise --------------------------------------- */
 

@@ -50,17 +50,17 @@ static void passes_through_without_rules(void **state)
 
 static void fails_nth_of_a_key(void **state)
 {
-    struct run_request r;
+    struct store_call r;
 
     (void)state;
     add("op=GetObject key=k nth=2 count=1 fail=throttled retry-after=1500");
     assert_int_equal(run_get(&run, "b", "k", text, sizeof text), ERROR_NONE);
     assert_int_equal(run_simple(&run, STORE_HEAD, "b", "k"), ERROR_NONE);
     run_init(&run, &r, STORE_GET, "b", "k");
-    assert_int_equal(run_do(&r), ERROR_THROTTLED);
+    assert_int_equal(store_call_do(&r), ERROR_THROTTLED);
     assert_int_equal(r.request.error.retry_after_ms, 1500);
     assert_int_equal(r.objects, 0);
-    run_fini(&r);
+    store_call_fini(&r);
     assert_int_equal(run_get(&run, "b", "k", text, sizeof text), ERROR_NONE);
     assert_int_equal(fault_store_hits(run.store), 1);
     fault_store_clear(run.store);
@@ -96,68 +96,68 @@ static void error_in_200_does_nothing(void **state)
 
 static void replaces_the_object(void **state)
 {
-    struct run_request head, get;
+    struct store_call head, get;
 
     (void)state;
     run_init(&run, &head, STORE_HEAD, "b", "k");
-    assert_int_equal(run_do(&head), ERROR_NONE);
+    assert_int_equal(store_call_do(&head), ERROR_NONE);
     add("op=GetObject changed");
     run_init(&run, &get, STORE_GET, "b", "k");
-    assert_int_equal(run_do(&get), ERROR_NONE);
+    assert_int_equal(store_call_do(&get), ERROR_NONE);
     assert_string_not_equal(get.request.object.etag, head.request.object.etag);
-    run_fini(&get);
+    store_call_fini(&get);
     run_init(&run, &get, STORE_GET, "b", "k");
     get.request.if_match = head.request.object.etag;
-    assert_int_equal(run_do(&get), ERROR_CHANGED);
-    run_fini(&get);
-    run_fini(&head);
+    assert_int_equal(store_call_do(&get), ERROR_CHANGED);
+    store_call_fini(&get);
+    store_call_fini(&head);
 }
 
 static void truncates_the_body(void **state)
 {
-    struct run_request r;
+    struct store_call r;
 
     (void)state;
     add("op=GetObject after=4 truncate");
     run_init(&run, &r, STORE_GET, "b", "k");
-    assert_int_equal(run_do(&r), ERROR_NETWORK);
+    assert_int_equal(store_call_do(&r), ERROR_NETWORK);
     assert_string_equal(r.data, "0123");
     assert_int_equal(r.request.bytes_received, 4);
     assert_int_equal(r.objects, 1);
-    run_fini(&r);
+    store_call_fini(&r);
 }
 
 static void delays_and_pauses(void **state)
 {
     int64_t begin = clock_now_ns();
-    struct run_request r;
+    struct store_call r;
 
     (void)state;
     add("op=GetObject delay=30; op=GetObject after=5 pause=40");
     run_init(&run, &r, STORE_GET, "b", "k");
-    run_begin(&r);
-    assert_int_equal(run_wait_bytes(&r, 5), 0);
+    store_call_begin(&r);
+    store_call_wait_bytes(&r, 5);
     assert_false(r.done);
     assert_int_equal(r.length, 5);
-    assert_int_equal(run_wait(&r), 0);
+    store_call_wait(&r);
     assert_string_equal(r.data, "0123456789");
     assert_true(clock_now_ns() - begin >= 70 * NS_PER_MS);
-    run_fini(&r);
+    store_call_fini(&r);
 }
 
 static void can_be_abandoned_at_any_time(void **state)
 {
     static const char *const rules[] = {"delay=1000", "after=3 pause=1000", "after=3 truncate"};
-    struct run_request r;
+    struct store_call r;
 
     (void)state;
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         add(rules[i]);
         run_init(&run, &r, STORE_GET, "b", "k");
-        run_begin(&r);
-        run_abandon(&r);
+        store_call_begin(&r);
+        store_call_abandon(&r);
         assert_false(r.done);
-        run_fini(&r);
+        store_call_fini(&r);
         fault_store_clear(run.store);
     }
 }

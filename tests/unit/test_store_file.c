@@ -15,7 +15,6 @@
 
 #include <cmocka.h>
 
-#include "store/file_path.h"
 #include "store_run.h"
 
 static struct run run;
@@ -165,89 +164,89 @@ static void special_files_are_passed_over(void **state)
 
 static void change_in_place_is_another_version(void **state)
 {
-    struct run_request head, get;
+    struct store_call head, get;
     FILE *file;
 
     (void)state;
     assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
     run_init(&run, &head, STORE_HEAD, "b", "k");
-    assert_int_equal(run_do(&head), ERROR_NONE);
+    assert_int_equal(store_call_do(&head), ERROR_NONE);
     run_init(&run, &get, STORE_GET, "b", "k");
     get.request.if_match = head.request.object.etag;
     get.pause_at = 5;
-    run_begin(&get);
+    store_call_begin(&get);
     usleep(20000); /* past the granularity of the file system's clock */
     file = fopen(path_in("b/k"), "r+");
     assert_non_null(file);
     fputs("abcdefghij", file);
     fclose(file);
-    run_resume(&get);
+    store_call_resume(&get);
     assert_true(get.done);
     assert_int_equal(get.request.error.class, ERROR_CHANGED);
-    run_fini(&get);
+    store_call_fini(&get);
     run_init(&run, &get, STORE_GET, "b", "k");
     get.request.if_match = head.request.object.etag;
-    assert_int_equal(run_do(&get), ERROR_CHANGED);
-    run_fini(&get);
-    run_fini(&head);
+    assert_int_equal(store_call_do(&get), ERROR_CHANGED);
+    store_call_fini(&get);
+    store_call_fini(&head);
 }
 
 static void shorter_file_does_not_hang(void **state)
 {
-    struct run_request get;
+    struct store_call get;
 
     (void)state;
     assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
     run_init(&run, &get, STORE_GET, "b", "k");
     get.pause_at = 5;
-    run_begin(&get);
+    store_call_begin(&get);
     assert_int_equal(truncate(path_in("b/k"), 5), 0);
-    run_resume(&get);
+    store_call_resume(&get);
     assert_int_equal(get.request.error.class, ERROR_CHANGED);
-    run_fini(&get);
+    store_call_fini(&get);
 }
 
 static void hidden_names_stay_hidden(void **state)
 {
-    struct run_request create;
+    struct store_call create;
 
     (void)state;
     run_init(&run, &create, STORE_UPLOAD_CREATE, "b", "d/k");
-    assert_int_equal(run_do(&create), ERROR_NONE);
+    assert_int_equal(store_call_do(&create), ERROR_NONE);
     assert_int_equal(run_list(&run, "b", "", NULL, text, sizeof text), ERROR_NONE);
     assert_string_equal(text, "d/");
     assert_int_equal(run_get(&run, "b", "d/.s3dlio-draft-1", text, sizeof text), ERROR_INVALID);
-    run_fini(&create);
+    store_call_fini(&create);
 }
 
 static void busy_directory_is_said(void **state)
 {
-    struct run_request head, put;
+    struct store_call head, put;
     int fd;
 
     (void)state;
     assert_int_equal(run_put(&run, "b", "k", "x"), ERROR_NONE);
     run_init(&run, &head, STORE_HEAD, "b", "k");
-    assert_int_equal(run_do(&head), ERROR_NONE);
+    assert_int_equal(store_call_do(&head), ERROR_NONE);
     fd = open(path_in("b"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_EX), 0);
     run_init(&run, &put, STORE_PUT, "b", "k");
     put.request.if_match = head.request.object.etag;
-    assert_int_equal(run_do(&put), ERROR_BUSY);
-    run_fini(&put);
+    assert_int_equal(store_call_do(&put), ERROR_BUSY);
+    store_call_fini(&put);
     close(fd);
     run_init(&run, &put, STORE_PUT, "b", "k");
     put.request.if_match = head.request.object.etag;
-    assert_int_equal(run_do(&put), ERROR_NONE);
-    run_fini(&put);
-    run_fini(&head);
+    assert_int_equal(store_call_do(&put), ERROR_NONE);
+    store_call_fini(&put);
+    store_call_fini(&head);
     assert_int_equal(run_list(&run, "b", "", NULL, text, sizeof text), ERROR_NONE);
     assert_string_equal(text, "k");
 }
 
 static void large_directory_pages(void **state)
 {
-    struct run_request list;
+    struct store_call list;
     char key[64], last[64] = "", token[128];
     unsigned seen = 0, pages = 0;
 
@@ -262,13 +261,13 @@ static void large_directory_pages(void **state)
         list.request.prefix = "p/";
         list.request.max_keys = 7;
         list.request.token = token[0] ? token : NULL;
-        assert_int_equal(run_do(&list), ERROR_NONE);
+        assert_int_equal(store_call_do(&list), ERROR_NONE);
         for (size_t i = 0; i < list.request.page->count; i++, seen++) {
             assert_true(strcmp(last, list.request.page->entries[i].key) < 0);
             strcpy(last, list.request.page->entries[i].key);
         }
         strcpy(token, list.request.page->next_token ? list.request.page->next_token : "");
-        run_fini(&list);
+        store_call_fini(&list);
         pages++;
     } while (token[0]);
     assert_int_equal(seen, 1 + 300 + 100); /* marker, files, directories of every third */

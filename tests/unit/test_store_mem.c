@@ -91,21 +91,21 @@ static void page_sorts_bytewise_and_copies(void **state)
 
 static void errors_name_operation_and_uri(void **state)
 {
-    struct run_request r;
+    struct store_call r;
 
     (void)state;
     run_init(&run, &r, STORE_GET, "b", "no/such");
-    assert_int_equal(run_do(&r), ERROR_NOT_FOUND);
+    assert_int_equal(store_call_do(&r), ERROR_NOT_FOUND);
     assert_string_equal(r.request.error.operation, "GetObject");
     assert_string_equal(r.request.error.uri, "mem://b/no/such");
-    run_fini(&r);
+    store_call_fini(&r);
     run_init(&run, &r, STORE_GET, "absent", "k");
-    assert_int_equal(run_do(&r), ERROR_NO_BUCKET);
-    run_fini(&r);
+    assert_int_equal(store_call_do(&r), ERROR_NO_BUCKET);
+    store_call_fini(&r);
 }
 
 /* A request, not begun, for an object of ten bytes. */
-static void init_get(struct run_request *r)
+static void init_get(struct store_call *r)
 {
     assert_int_equal(run_put(&run, "b", "k", "0123456789"), ERROR_NONE);
     run_init(&run, r, STORE_GET, "b", "k");
@@ -113,54 +113,53 @@ static void init_get(struct run_request *r)
 
 static void body_comes_in_small_pieces(void **state)
 {
-    struct run_request r;
+    struct store_call r;
 
     init_get(&r);
     r.room_max = 3;
     r.request.offset = 1;
     r.request.length = 100;
-    assert_int_equal(run_do(&r), ERROR_NONE);
+    assert_int_equal(store_call_do(&r), ERROR_NONE);
     assert_string_equal(r.data, "123456789");
     assert_int_equal(r.objects, 1);
     assert_int_equal(r.request.object.size_bytes, 10);
     assert_true(r.request.object_is_range);
     assert_int_equal(r.request.bytes_received, 9);
-    run_fini(&r);
+    store_call_fini(&r);
 }
 
 static void body_pauses_and_goes_on(void **state)
 {
-    struct run_request r;
+    struct store_call r;
 
     init_get(&r);
     r.pause_at = 4;
-    run_begin(&r);
+    store_call_begin(&r);
     assert_false(r.done);
     assert_string_equal(r.data, "0123");
     assert_int_equal(run_put(&run, "b", "k", "another version"), ERROR_NONE);
-    run_resume(&r);
+    store_call_resume(&r);
     assert_true(r.done);
     assert_string_equal(r.data, "0123456789");
-    run_fini(&r);
+    store_call_fini(&r);
 }
 
 static void abandoned_body_is_freed(void **state)
 {
-    struct run_request r;
+    struct store_call r;
 
     init_get(&r);
     r.pause_at = 4;
-    run_begin(&r);
-    run_abandon(&r);
+    store_call_begin(&r);
+    store_call_abandon(&r);
     assert_false(r.done);
-    run_fini(&r);
+    store_call_fini(&r);
 }
 
 /* A sink that abandons its request from inside commit. */
 static void abandoning_commit(struct store_sink *sink, size_t length)
 {
-    struct run_request *r =
-        (struct run_request *)((char *)sink - offsetof(struct run_request, sink));
+    struct store_call *r = (struct store_call *)((char *)sink - offsetof(struct store_call, sink));
 
     r->length += length;
     store_abandon(&r->request);
@@ -168,15 +167,15 @@ static void abandoning_commit(struct store_sink *sink, size_t length)
 
 static void sink_may_abandon(void **state)
 {
-    struct run_request r;
+    struct store_call r;
 
     init_get(&r);
     r.room_max = 3;
     r.sink.commit = abandoning_commit;
-    run_begin(&r);
+    store_call_begin(&r);
     assert_false(r.done);
     assert_int_equal(r.length, 3);
-    run_fini(&r);
+    store_call_fini(&r);
 }
 
 static void counts_operations(void **state)
@@ -196,7 +195,7 @@ static void counts_operations(void **state)
 static void wrong_checksum_is_refused(void **state)
 {
     struct iovec body = {"data", 4};
-    struct run_request r;
+    struct store_call r;
 
     (void)state;
     run_init(&run, &r, STORE_PUT, "b", "k");
@@ -204,8 +203,8 @@ static void wrong_checksum_is_refused(void **state)
     r.request.body_count = 1;
     r.request.has_body_crc32c = true;
     r.request.body_crc32c = store_body_crc32c(&r.request) ^ 1;
-    assert_int_equal(run_do(&r), ERROR_INTEGRITY);
-    run_fini(&r);
+    assert_int_equal(store_call_do(&r), ERROR_INTEGRITY);
+    store_call_fini(&r);
     assert_int_equal(run_simple(&run, STORE_HEAD, "b", "k"), ERROR_NOT_FOUND);
 }
 
