@@ -43,7 +43,8 @@ static inline char *faults_answer(const char *request, const char *body)
     char *begin = strstr(text, "\r\n\r\n");
     if (strncmp(text, "HTTP/1.1 2", 10) || !begin)
         fail_msg("%s %s: %s", request, body, text);
-    memmove(text, begin + 4, strlen(begin + 4) + 1);
+    else
+        memmove(text, begin + 4, strlen(begin + 4) + 1);
     return text;
 }
 

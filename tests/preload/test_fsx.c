@@ -17,7 +17,8 @@ struct model {
     size_t length;
 };
 
-enum op { READ, WRITE, APPEND, TRUNCATE, MAP_READ, MAP_WRITE, PUNCH, ALLOCATE, SYNC, REOPEN, OPS };
+enum op { READ, WRITE, APPEND, TRUNCATE, MAP_READ, MAP_WRITE, PUNCH, ALLOCATE, SYNC, REOPEN };
+#define OPS (REOPEN + 1u)
 
 static const char *const op_names[] = {"read",      "write", "append",   "truncate", "map-read",
                                        "map-write", "punch", "allocate", "fsync",    "reopen"};
@@ -138,7 +139,6 @@ static bool perform(enum op op, size_t offset, size_t length)
         break;
     case SYNC: good = !fsync(fd); break;
     case REOPEN: good = reopen_agrees(); break;
-    case OPS: break;
     }
     return good && !fstat(fd, &st) && (size_t)st.st_size == model.length;
 }

@@ -10,7 +10,7 @@
 static unsigned char *map(int fd, size_t length, int type)
 {
     void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE, type, fd, 0);
-    assert_true(memory != MAP_FAILED);
+    assert_ptr_not_equal(memory, MAP_FAILED);
     return memory;
 }
 
@@ -212,7 +212,7 @@ static void moved_and_grown(void **state)
     unsigned char *memory = map_only(path, 8192);
     memory[0] = 11;
     memory = mremap(memory, 8192, SIZE, MREMAP_MAYMOVE);
-    assert_true(memory != MAP_FAILED);
+    assert_ptr_not_equal(memory, MAP_FAILED);
     assert_int_equal(memory[0], 11);
     assert_true(preload_matches(memory + 1, SIZE - 1, 1)); /* what it grew by is there */
     memory[250000] = 25;

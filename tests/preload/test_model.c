@@ -347,6 +347,12 @@ static void outcome_of(struct world *world, const struct step *step, struct outc
     ret->size = size_of(world, step);
 }
 
+static bool is_same(const struct outcome *a, const struct outcome *b)
+{
+    return a->result == b->result && a->error == b->error && a->size == b->size &&
+           memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;
+}
+
 /* After everything is closed: names, sizes, bytes. */
 static bool trees_agree(void)
 {
@@ -361,7 +367,7 @@ static bool trees_agree(void)
             at->error = at->result < 0 ? errno : 0;
             close(fd);
         }
-        if (memcmp(&content[ORACLE], &content[TESTED], sizeof *content) != 0) {
+        if (!is_same(&content[ORACLE], &content[TESTED])) {
             if (!is_quiet)
                 fprintf(stderr, "  at the end %s: %ld (%s) expected %ld (%s)\n", names[name],
                         content[TESTED].result, strerror(content[TESTED].error),
@@ -387,7 +393,7 @@ static bool agrees(const struct step *steps, unsigned count)
             outcome_of(&worlds[w], &steps[i], &outcomes[w]);
         note_opened(&steps[i]);
         const struct outcome *real = &outcomes[ORACLE], *ours = &outcomes[TESTED];
-        good = memcmp(real, ours, sizeof *real) == 0;
+        good = is_same(real, ours);
         if (!good && !is_quiet)
             fprintf(stderr, "  step %u %s: %ld (%s) size %ld, expected %ld (%s) size %ld%s\n", i,
                     op_names[steps[i].op], ours->result, strerror(ours->error), ours->size,

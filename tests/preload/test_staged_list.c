@@ -37,17 +37,6 @@ static int listed(const char *directory, const char *name)
     return count;
 }
 
-static int entries_of(const char *directory)
-{
-    int count = 0;
-    DIR *stream = opendir(preload_path(directory));
-    assert_non_null(stream);
-    while (readdir(stream))
-        count++;
-    closedir(stream);
-    return count - 2;
-}
-
 static void new_ones(void **state)
 {
     text_directory("new");
@@ -62,12 +51,12 @@ static void new_ones(void **state)
     assert_int_equal(listed("new", "inside"), 0);
     assert_int_equal(listed("new/sub", "inside"), 1);
     assert_int_equal(listed(".", "new"), 1);
-    assert_int_equal(entries_of("new"), 4);
+    assert_int_equal(text_entries("new"), 4);
     assert_int_equal(close(before), 0);
     assert_int_equal(close(after), 0);
     assert_int_equal(close(inside), 0);
-    assert_int_equal(entries_of("new"), 4);
-    assert_int_equal(entries_of("new/sub"), 1);
+    assert_int_equal(text_entries("new"), 4);
+    assert_int_equal(text_entries("new/sub"), 1);
 }
 
 static void overwritten_ones(void **state)
@@ -81,13 +70,13 @@ static void overwritten_ones(void **state)
     assert_int_equal(listed("over", "a"), 1);
     assert_int_equal(listed("over", "b"), 1);
     assert_int_equal(listed("over", "c"), 1);
-    assert_int_equal(entries_of("over"), 3);
+    assert_int_equal(text_entries("over"), 3);
     assert_int_equal(fsync(a), 0);
-    assert_int_equal(entries_of("over"), 3);
+    assert_int_equal(text_entries("over"), 3);
     close(a);
     close(b);
     close(c);
-    assert_int_equal(entries_of("over"), 3);
+    assert_int_equal(text_entries("over"), 3);
 }
 
 static void renamed_ones(void **state)
@@ -101,12 +90,12 @@ static void renamed_ones(void **state)
     assert_int_equal(listed("moving", "old"), 0);
     assert_int_equal(listed("moving", "b"), 1);
     assert_int_equal(listed("moving", "c"), 1);
-    assert_int_equal(entries_of("moving"), 2);
+    assert_int_equal(text_entries("moving"), 2);
     assert_int_equal(text_move("moving", "moved"), 0);
-    assert_int_equal(entries_of("moved"), 2);
+    assert_int_equal(text_entries("moved"), 2);
     close(fd);
     close(over);
-    assert_int_equal(entries_of("moved"), 2);
+    assert_int_equal(text_entries("moved"), 2);
 }
 
 static void unlinked_ones(void **state)
@@ -119,7 +108,7 @@ static void unlinked_ones(void **state)
     assert_int_equal(text_remove("gone/a"), 0);
     assert_int_equal(text_remove("gone/old"), 0);
     assert_int_equal(text_remove("gone/older"), 0);
-    assert_int_equal(entries_of("gone"), 0);
+    assert_int_equal(text_entries("gone"), 0);
     int again = text_begin("gone/a", O_WRONLY, "again");
     assert_int_equal(listed("gone", "a"), 1);
     close(fd);
@@ -128,7 +117,7 @@ static void unlinked_ones(void **state)
     close(over);
     close(kept);
     assert_int_equal(listed("gone", "a"), 1);
-    assert_int_equal(entries_of("gone"), 1);
+    assert_int_equal(text_entries("gone"), 1);
 }
 
 /* A stream over a directory whose files become objects, or come to be, under it. */
@@ -199,7 +188,7 @@ static void among_many(void **state)
         assert_int_equal(close(opened[i]), 0);
     many_are_complete(stream, 700);
     closedir(stream);
-    assert_int_equal(entries_of("many"), MANY + 32);
+    assert_int_equal(text_entries("many"), MANY + 32);
 }
 
 /* Every position leads back to the entry that followed it. */

@@ -1,6 +1,6 @@
 /* Symbolic links: made, read, followed at the end and in the middle of paths, by every call; and
  * the calls that act on the link itself. */
-#include "tests/preload/preload.h"
+#include "tests/preload/text.h"
 
 #include <dirent.h>
 #include <fts.h>
@@ -12,25 +12,6 @@
 
 static char real_file[64]; /* outside of every mount, natively as well */
 static char real_dir[64];
-
-static void put(const char *name, const char *text)
-{
-    int fd = open(preload_path(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    assert_int_equal(close(fd), 0);
-}
-
-static void holds(const char *name, const char *text)
-{
-    char buffer[64] = "";
-    int fd = open(preload_path(name), O_RDONLY);
-    if (fd < 0)
-        fail_msg("%s: %s", name, strerror(errno));
-    assert_int_equal(read(fd, buffer, sizeof buffer - 1), strlen(text));
-    assert_string_equal(buffer, text);
-    close(fd);
-}
 
 static void link_to(const char *target, const char *name)
 {
@@ -46,12 +27,6 @@ static mode_t type_of(const char *name)
     return st.st_mode & S_IFMT;
 }
 
-static bool is_there(const char *name)
-{
-    struct stat st;
-    return !lstat(preload_path(name), &st);
-}
-
 static int setup(void **state)
 {
     umask(022);
@@ -64,9 +39,9 @@ static int setup(void **state)
 
     assert_int_equal(mkdir(preload_path("dir"), 0755), 0);
     assert_int_equal(mkdir(preload_path("dir/sub"), 0755), 0);
-    put("file", "the file");
-    put("dir/in", "inside");
-    put("dir/sub/deep", "deep down");
+    text_put("file", "the file");
+    text_put("dir/in", "inside");
+    text_put("dir/sub/deep", "deep down");
     link_to("file", "to-file");
     link_to("dir", "to-dir");
     link_to("../file", "dir/up");
@@ -135,8 +110,8 @@ static void followed_at_the_end(void **state)
 {
     struct stat st, file;
     struct statvfs fs;
-    holds("to-file", "the file");
-    holds("dir/up", "the file");
+    text_is("to-file", "the file");
+    text_is("dir/up", "the file");
     assert_int_equal(stat(preload_path("file"), &file), 0);
     assert_int_equal(stat(preload_path("to-file"), &st), 0);
     assert_int_equal(st.st_ino, file.st_ino);
@@ -164,11 +139,11 @@ static void followed_at_the_end(void **state)
 static void followed_in_the_middle(void **state)
 {
     struct stat st;
-    holds("to-dir/in", "inside");
-    holds("to-dir/sub/deep", "deep down");
-    holds("to-sub/deep", "deep down");
-    holds("to-dir/up", "the file");
-    holds("absolute/sub/deep", "deep down");
+    text_is("to-dir/in", "inside");
+    text_is("to-dir/sub/deep", "deep down");
+    text_is("to-sub/deep", "deep down");
+    text_is("to-dir/up", "the file");
+    text_is("absolute/sub/deep", "deep down");
     assert_int_equal(lstat(preload_path("to-dir/sub/deep"), &st), 0);
     assert_int_equal(st.st_size, 9);
     assert_errno(stat(preload_path("to-dir/absent"), &st), ENOENT);
@@ -244,25 +219,25 @@ static void opened_as_asked(void **state)
 static void written_through(void **state)
 {
     link_to("later", "early");
-    put("early", "made by the link");
+    text_put("early", "made by the link");
     assert_int_equal(type_of("early"), S_IFLNK);
-    holds("later", "made by the link");
-    put("early", "again");
-    holds("later", "again");
+    text_is("later", "made by the link");
+    text_put("early", "again");
+    text_is("later", "again");
     int fd = open(preload_path("early"), O_RDWR);
     assert_int_equal(pwrite(fd, "A", 1, 0), 1);
     close(fd);
-    holds("later", "Again");
+    text_is("later", "Again");
     assert_int_equal(truncate(preload_path("early"), 2), 0);
-    holds("later", "Ag");
-    put("to-dir/fresh", "fresh");
-    holds("dir/fresh", "fresh");
+    text_is("later", "Ag");
+    text_put("to-dir/fresh", "fresh");
+    text_is("dir/fresh", "fresh");
     assert_int_equal(unlink(preload_path("to-dir/fresh")), 0);
-    assert_false(is_there("dir/fresh"));
+    assert_false(text_exists("dir/fresh"));
     assert_int_equal(mkdir(preload_path("to-dir/made"), 0755), 0);
     assert_int_equal(type_of("dir/made"), S_IFDIR);
     assert_int_equal(rmdir(preload_path("absolute/made")), 0);
-    assert_false(is_there("dir/made"));
+    assert_false(text_exists("dir/made"));
     assert_errno(mkdir(preload_path("dangling"), 0755), EEXIST);
     assert_errno(mkdir(preload_path("to-dir"), 0755), EEXIST);
     char template[PATH_MAX];
@@ -280,12 +255,12 @@ static void the_link_itself(void **state)
     link_to("file", "one");
     assert_int_equal(rename(preload_path("one"), preload_path("two")), 0);
     assert_int_equal(type_of("two"), S_IFLNK);
-    holds("two", "the file");
+    text_is("two", "the file");
     assert_errno(rmdir(preload_path("two")), ENOTDIR);
-    put("plain", "plain");
+    text_put("plain", "plain");
     assert_int_equal(rename(preload_path("plain"), preload_path("two")), 0);
     assert_int_equal(type_of("two"), S_IFREG);
-    holds("file", "the file");
+    text_is("file", "the file");
     link_to("dir", "one");
     assert_int_equal(rename(preload_path("one"), preload_path("two")), 0);
     assert_int_equal(type_of("two"), S_IFLNK);
@@ -293,7 +268,7 @@ static void the_link_itself(void **state)
     assert_int_equal(type_of("dir/three"), S_IFLNK);
     assert_int_equal(rename(preload_path("absolute/three"), preload_path("two")), 0);
     assert_int_equal(unlink(preload_path("two")), 0);
-    assert_false(is_there("two"));
+    assert_false(text_exists("two"));
     assert_int_equal(type_of("dir"), S_IFDIR);
     link_to("absent", "two");
     assert_int_equal(remove(preload_path("two")), 0);
@@ -323,7 +298,7 @@ static void attributes(void **state)
     assert_int_equal(chown(preload_path("to-file"), geteuid(), getegid()), 0);
     assert_int_equal(utimensat(AT_FDCWD, preload_path("to-dir/in"), times, 0), 0);
     assert_errno(chmod(preload_path("dangling"), 0600), ENOENT);
-    holds("to-file", "the file");
+    text_is("to-file", "the file");
 }
 
 static void standing_there(void **state)
@@ -355,8 +330,8 @@ static void out_of_the_mount(void **state)
 {
     char text[64] = "", cwd[PATH_MAX], before[PATH_MAX];
     struct stat st, real;
-    holds("real-file", "outside");
-    holds("real-dir/real", "outside");
+    text_is("real-file", "outside");
+    text_is("real-dir/real", "outside");
     assert_int_equal(stat(real_file, &real), 0);
     assert_int_equal(stat(preload_path("real-file"), &st), 0);
     assert_true(st.st_dev == real.st_dev && st.st_ino == real.st_ino);
@@ -382,8 +357,8 @@ static void out_of_the_mount(void **state)
     assert_string_equal(cwd, real_dir);
     assert_int_equal(access("real", F_OK), 0);
     assert_int_equal(chdir(before), 0);
-    put("real-dir/new", "new");
-    holds("real-dir/new", "new");
+    text_put("real-dir/new", "new");
+    text_is("real-dir/new", "new");
     assert_int_equal(chmod(preload_path("real-dir/new"), 0600), 0);
     assert_int_equal(stat(preload_path("real-dir/new"), &st), 0);
     assert_int_equal(st.st_mode, S_IFREG | 0600);
@@ -439,7 +414,7 @@ static void walked_by_nftw(void **state)
 {
     mkdir(preload_path("walk"), 0755);
     mkdir(preload_path("walk/d"), 0755);
-    put("walk/d/f", "f");
+    text_put("walk/d/f", "f");
     link_to("d", "walk/to-d");
     link_to("d/f", "walk/to-f");
     link_to("none", "walk/dangling");

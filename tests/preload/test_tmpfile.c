@@ -18,17 +18,6 @@ static int give_name(int fd, const char *name)
     return linkat(AT_FDCWD, link, AT_FDCWD, preload_path(name), AT_SYMLINK_FOLLOW);
 }
 
-static int entries_of(const char *directory)
-{
-    int count = 0;
-    DIR *stream = opendir(preload_path(directory));
-    assert_non_null(stream);
-    while (readdir(stream))
-        count++;
-    closedir(stream);
-    return count - 2;
-}
-
 static void never_named(void **state)
 {
     text_directory("quiet");
@@ -47,9 +36,9 @@ static void never_named(void **state)
     assert_int_equal(ftruncate(fd, 3), 0);
     assert_int_equal(lseek(fd, 0, SEEK_END), 3);
     assert_int_equal(fsync(fd), 0);
-    assert_int_equal(entries_of("quiet"), 0);
+    assert_int_equal(text_entries("quiet"), 0);
     assert_int_equal(close(fd), 0);
-    assert_int_equal(entries_of("quiet"), 0);
+    assert_int_equal(text_entries("quiet"), 0);
     assert_int_equal(rmdir(preload_path("quiet")), 0);
 }
 

@@ -4,6 +4,8 @@
 
 #include "tests/preload/preload.h"
 
+#include <dirent.h>
+
 /* What two kinds of writing there are: from beginning to end, and where one likes. */
 static inline int text_access(unsigned kind)
 {
@@ -83,6 +85,18 @@ static inline void text_directory(const char *name)
 {
     if (mkdir(preload_path(name), 0755) < 0)
         fail_msg("%s: %s", name, strerror(errno));
+}
+
+/* How many names it shows, but for "." and "..". */
+static inline int text_entries(const char *directory)
+{
+    int count = 0;
+    DIR *stream = opendir(preload_path(directory));
+    assert_non_null(stream);
+    while (readdir(stream))
+        count++;
+    closedir(stream);
+    return count - 2;
 }
 
 #endif
