@@ -10,10 +10,11 @@
 #include <unistd.h>
 
 #include "shim/arena_private.h"
+#include "shim/private_fd.h"
 #include "shim/real.h"
 
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define FD_MINIMUM 512 /* out of the way of a program that counts on low numbers */
+#define FD_MINIMUM 512
 
 static _Atomic(struct arena *) mapped;
 /* Of its memory, for exec; -1 where it has no file. */
@@ -27,19 +28,11 @@ struct arena *arena_mapped(void)
 
 /* ---- the memory ---- */
 
-static int fd_raise(int fd)
-{
-    int high = fd < 0 ? -1 : REAL(fcntl)(fd, F_DUPFD_CLOEXEC, FD_MINIMUM);
-    if (high < 0)
-        return fd;
-    REAL(close)(fd);
-    return high;
-}
-
 /* -1 where it cannot be had: a limit on the size of files is one on memory of this kind, too. */
 static int file_make(void)
 {
-    int fd = fd_raise(memfd_create("s3dlio-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    int fd = memfd_create("s3dlio-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    fd = private_fd_raise(fd, FD_MINIMUM);
     struct rlimit limit;
     bool fits = !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur >= sizeof(struct arena);
     if (fd >= 0 && fits && !REAL(ftruncate)(fd, sizeof(struct arena)) &&
@@ -163,16 +156,34 @@ int arena_need(void)
 
 /* ---- slots ---- */
 
-static struct arena_slot *slot_search(struct arena *arena)
+/* Under the table's lock: what `search` finds, if need be after the dead have been cleared away.
+ * 0, -EAGAIN, -ENFILE. */
+static int find_free(struct arena *arena, long (*search)(struct arena *), uint32_t *ret_index)
+{
+    int result = arena_join();
+    if (result < 0)
+        return result;
+    long index = search(arena);
+    if (index < 0) {
+        arena_sweep_all();
+        index = search(arena);
+    }
+    if (index < 0)
+        return -ENFILE;
+    *ret_index = (uint32_t)index;
+    return 0;
+}
+
+static long slot_search(struct arena *arena)
 {
     for (uint32_t i = 0; i < ARENA_SLOTS; i++) {
-        struct arena_slot *slot = &arena->slots[(arena->slot_next + i) % ARENA_SLOTS];
-        if (!slot->used) {
-            arena->slot_next = (uint32_t)(slot - arena->slots) + 1;
-            return slot;
+        uint32_t index = (arena->slot_next + i) % ARENA_SLOTS;
+        if (!arena->slots[index].used) {
+            arena->slot_next = index + 1;
+            return index;
         }
     }
-    return NULL;
+    return -1;
 }
 
 int arena_alloc(uint32_t flags, struct arena_slot **ret_slot)
@@ -181,15 +192,11 @@ int arena_alloc(uint32_t flags, struct arena_slot **ret_slot)
     if (result < 0)
         return result;
     struct arena *arena = arena_mapped();
+    uint32_t index;
     int locked = arena_table_lock();
-    result = arena_join();
-    struct arena_slot *slot = result < 0 ? NULL : slot_search(arena);
-    if (!result && !slot) {
-        arena_sweep_all();
-        slot = slot_search(arena);
-    }
-    if (slot) {
-        uint32_t index = arena_slot_index(slot);
+    result = find_free(arena, slot_search, &index);
+    if (!result) {
+        struct arena_slot *slot = &arena->slots[index];
         slot->used = 1;
         slot->lock.word = 0;
         slot->offset = 0;
@@ -199,7 +206,7 @@ int arena_alloc(uint32_t flags, struct arena_slot **ret_slot)
         *ret_slot = slot;
     }
     arena_table_unlock(locked);
-    return result < 0 ? result : slot ? 0 : -ENFILE;
+    return result;
 }
 
 bool arena_drop(struct arena_slot *slot, bool sweeps)
@@ -234,12 +241,12 @@ static uint32_t path_hash(const char *path)
     return hash ? hash : 1;
 }
 
-static struct arena_node *node_search(struct arena *arena)
+static long node_search(struct arena *arena)
 {
     for (uint32_t i = 0; i < ARENA_NODES; i++)
         if (!arena->nodes[i].used)
-            return &arena->nodes[i];
-    return NULL;
+            return i;
+    return -1;
 }
 
 int arena_node_alloc(const char *path, struct arena_node **ret_node)
@@ -248,15 +255,11 @@ int arena_node_alloc(const char *path, struct arena_node **ret_node)
     if (result < 0)
         return result;
     struct arena *arena = arena_mapped();
+    uint32_t index;
     int locked = arena_table_lock();
-    result = arena_join();
-    struct arena_node *node = result < 0 ? NULL : node_search(arena);
-    if (!result && !node) {
-        arena_sweep_all();
-        node = node_search(arena);
-    }
-    if (node) {
-        uint32_t index = arena_node_index(node);
+    result = find_free(arena, node_search, &index);
+    if (!result) {
+        struct arena_node *node = &arena->nodes[index];
         memset(node, 0, sizeof *node);
         node->used = 1;
         atomic_fetch_add(&arena->nodes_used, 1);
@@ -268,7 +271,7 @@ int arena_node_alloc(const char *path, struct arena_node **ret_node)
         *ret_node = node;
     }
     arena_table_unlock(locked);
-    return result < 0 ? result : node ? 0 : -ENFILE;
+    return result;
 }
 
 uint32_t arena_node_index(const struct arena_node *node)

@@ -86,8 +86,8 @@ struct file *file_detach(int fd);
  * publish: 0 or the -errno that close(2) has to return. */
 int file_close(struct file *file);
 
-/* Closes every virtual descriptor as the kernel does at the end of a process. Returns the first
- * error or 0. */
+/* Closes every virtual descriptor, for a program that will not know of them. Returns the first error
+ * or 0. */
 int file_close_all(void);
 /* Is anything open in this process? */
 bool file_any(void);

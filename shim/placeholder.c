@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shim/file.h"
+#include "shim/private_fd.h"
 #include "shim/real.h"
 
 static _Atomic int original = -1;
@@ -70,12 +71,7 @@ static int original_make(void)
         fd = bound_path_fd();
     if (fd < 0)
         return fd;
-    /* Out of the way of a program that counts on low numbers. */
-    int high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, 256);
-    if (high >= 0) {
-        REAL(close)(fd);
-        fd = high;
-    }
+    fd = private_fd_raise(fd, 256);
     struct stat st;
     if (REAL(fstat)(fd, &st) < 0)
         return -errno;

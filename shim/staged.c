@@ -11,7 +11,6 @@
 #include "shim/engine.h"
 #include "shim/handover.h"
 #include "shim/real.h"
-#include "shim/report.h"
 
 #define TAKE_TRIES 1000
 

@@ -205,15 +205,20 @@ static long plan(struct moving *moving, struct error *err)
     return lacking;
 }
 
-static int copy_rounds(struct moving *moving, struct error *err)
+static struct rename_work work_of(struct moving *moving)
 {
-    struct rename_work work = {
+    return (struct rename_work){
         .engine = moving->engine,
         .limits = moving->limits,
         .from = &moving->from,
         .to = &moving->to,
         .tree = &moving->source,
     };
+}
+
+static int copy_rounds(struct moving *moving, struct error *err)
+{
+    struct rename_work work = work_of(moving);
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         long lacking = plan(moving, err);
@@ -254,19 +259,6 @@ static bool is_copy(void *arg, const char *name, const char *from_etag, const ch
     return false;
 }
 
-static int delete_all(struct moving *moving, struct error *err)
-{
-    struct rename_work work = {
-        .engine = moving->engine,
-        .limits = moving->limits,
-        .from = &moving->from,
-        .to = &moving->to,
-        .tree = &moving->source,
-    };
-
-    return rename_work_delete(&work, err);
-}
-
 /* Readers of what is deleted go over to the copies. */
 static int delete_source(struct moving *moving, struct error *err)
 {
@@ -275,13 +267,14 @@ static int delete_source(struct moving *moving, struct error *err)
     };
     struct reader_move move = {
         .from = &moving->from, .to = &moving->to, .fits = is_copy, .arg = moving};
+    struct rename_work work = work_of(moving);
     int r = reader_change_begin(moving->engine, &options, moving->limits, &move.change, err);
 
     if (r < 0)
         return r;
     r = reader_change_move_all(&move, moving->limits, err);
     if (r == 0)
-        r = delete_all(moving, err);
+        r = rename_work_delete(&work, err);
     reader_change_end(move.change);
     return r;
 }

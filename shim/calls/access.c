@@ -6,13 +6,11 @@
 #include <limits.h>
 #include <string.h>
 
-#include "config/options.h"
 #include "shim/calls/link.h"
 #include "shim/calls/stat.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/real.h"
-#include "shim/start.h"
 
 #define STATFS_TYPE 0x53334c4f /* "S3LO" */
 #define STATFS_BLOCKS (UINT64_C(1) << 38) /* of 4 KiB: an exbibyte, none of it used */

@@ -2,7 +2,6 @@
 #include "config/options.h"
 #include "shim/calls/content.h"
 #include "shim/calls/entries.h"
-#include "shim/calls/io.h"
 #include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/engine.h"

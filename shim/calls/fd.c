@@ -18,7 +18,6 @@
 #include "shim/file.h"
 #include "shim/handover.h"
 #include "shim/real.h"
-#include "shim/report.h"
 
 /* Also what exec needs. */
 static bool is_engines(int fd)

@@ -11,7 +11,6 @@
 #include "shim/file.h"
 #include "shim/path.h"
 #include "shim/real.h"
-#include "shim/report.h"
 
 static int bytes_left(struct file *file, int *ret_count)
 {

@@ -20,13 +20,14 @@
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/path.h"
+#include "shim/private_fd.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/start.h"
 
 #define BLOCK          ((uint64_t)64 << 10)
 #define WINDOW_BLOCKS  1024u /* filled at a time: 64 MiB */
-#define FD_MINIMUM     256   /* out of the way of a program that counts on low numbers */
+#define FD_MINIMUM     256
 #define BUDGET_UNKNOWN ((uint64_t)1 << 30)
 
 struct backing {
@@ -62,15 +63,6 @@ void map_backing_free(struct backing *backing)
 }
 
 /* ---- where the bytes go ---- */
-
-static int fd_raise(int fd)
-{
-    int high = fd < 0 ? -1 : REAL(fcntl)(fd, F_DUPFD_CLOEXEC, FD_MINIMUM);
-    if (high < 0)
-        return fd;
-    REAL(close)(fd);
-    return high;
-}
 
 static const char *spool_place(unsigned index)
 {
@@ -129,7 +121,7 @@ static int backing_open(struct backing *backing)
     }
     if (fd < 0)
         return fd;
-    backing->fd = fd_raise(fd);
+    backing->fd = private_fd_raise(fd, FD_MINIMUM);
     struct stat st;
     if (REAL(ftruncate)(backing->fd, (off_t)backing->size) < 0 ||
         REAL(fstat)(backing->fd, &st) < 0) {
@@ -140,7 +132,8 @@ static int backing_open(struct backing *backing)
     backing->inode = st.st_ino;
     char name[64];
     snprintf(name, sizeof name, "/proc/self/fd/%d", backing->fd);
-    int read_only = fd_raise(REAL(openat)(AT_FDCWD, name, O_RDONLY | O_CLOEXEC));
+    int read_only =
+        private_fd_raise(REAL(openat)(AT_FDCWD, name, O_RDONLY | O_CLOEXEC), FD_MINIMUM);
     backing->read_only = read_only < 0 ? backing->fd : read_only;
     return 0;
 }

@@ -15,7 +15,6 @@
 
 #include "config/options.h"
 #include "shim/calls/content.h"
-#include "shim/calls/io.h"
 #include "shim/calls/map.h"
 #include "shim/engine.h"
 #include "shim/entry.h"

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/options.h"
 #include "shim/calls/link.h"
 #include "shim/calls/name.h"
 #include "shim/calls/process.h"

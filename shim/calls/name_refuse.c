@@ -9,12 +9,9 @@
 
 #include "shim/calls/entries.h"
 #include "shim/calls/stat.h"
-#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/real.h"
-#include "shim/report.h"
-#include "shim/staged.h"
 
 /* -EEXIST when something has that name, otherwise `error`. */
 static int unless_taken(const struct vpath *path, int error)

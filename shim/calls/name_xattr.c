@@ -10,7 +10,6 @@
 #include "shim/calls/entries.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
-#include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/real.h"

@@ -15,7 +15,6 @@
 #include "shim/calls/process.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
-#include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/handover.h"
 #include "shim/real.h"
@@ -97,18 +96,6 @@ static bool is_handed(const struct staged *staged, void *arg)
     return handover_each(is_this, (void *)staged);
 }
 
-/* Nothing of ours is left to do it afterwards. If exec fails the descriptors are closed. */
-static int close_virtual(void)
-{
-    int first = 0;
-    for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
-        struct file *file = file_detach(fd);
-        int result = file ? file_close(file) : 0;
-        first = first ? first : result;
-    }
-    return first;
-}
-
 static int begin(struct target *target, struct handover *ret_handover)
 {
     int result = handover_begin(ret_handover);
@@ -119,7 +106,8 @@ static int begin(struct target *target, struct handover *ret_handover)
     return result < 0 ? result : 1;
 }
 
-/* 1: *ret_handover is to be given to the program. 0: there is nothing to give. -errno: no exec. */
+/* 1: *ret_handover is to be given to the program. 0: there is nothing to give. -errno: no exec. What a
+ * program without this library would not close is closed here, also when exec fails then. */
 static int hand_over(struct target *target, char *const envp[], struct handover *ret_handover)
 {
     int access = X_OK, flags = AT_EACCESS | (target->flags & AT_SYMLINK_NOFOLLOW);
@@ -140,7 +128,7 @@ static int hand_over(struct target *target, char *const envp[], struct handover 
         result = staged_settle(is_handed, NULL);
     if (result < 0 || (!hands && !arena_is_shared()))
         return result;
-    return reason ? close_virtual() : begin(target, ret_handover);
+    return reason ? file_close_all() : begin(target, ret_handover);
 }
 
 /* ---- execveat ---- */

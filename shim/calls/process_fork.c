@@ -24,13 +24,13 @@
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/exit.h"
-#include "shim/fdtab.h"
+#include "shim/private_fd.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
 
 #define PIPES_MAX    64
-#define PIPE_MINIMUM 512 /* out of the way of a program that counts on low numbers */
+#define PIPE_MINIMUM 512
 
 static struct {
     pthread_mutex_t lock;
@@ -77,11 +77,12 @@ static void files_share(void)
         file_each(share, NULL);
 }
 
-/* Signals wait meanwhile: a handler that reads a virtual file would wait for us. -EAGAIN, and nothing
- * is to be undone. */
-static int fork_prepare(sigset_t *ret_signals)
+/* Signals wait meanwhile: a handler that reads a virtual file would wait for us. False: errno says why
+ * there is to be no child, and nothing is to be undone. */
+static bool fork_prepare(sigset_t *ret_signals)
 {
     sigset_t all;
+    files_share();
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, ret_signals);
     pthread_mutex_lock(&forks.lock);
@@ -90,17 +91,20 @@ static int fork_prepare(sigset_t *ret_signals)
     int result = file_fork_prepare();
     if (!result) {
         stdio_fork_prepare();
-        return 0;
+        return true;
     }
     map_fork_done();
     engine_fork_parent();
     pthread_mutex_unlock(&forks.lock);
     pthread_sigmask(SIG_SETMASK, ret_signals, NULL);
-    return result;
+    errno = -result;
+    return false;
 }
 
+/* errno stays what fork left. */
 static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
 {
+    int error = errno;
     stdio_fork_done();
     if (pid) {
         file_fork_parent(pid);
@@ -116,21 +120,16 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
     }
     pthread_mutex_unlock(&forks.lock);
     pthread_sigmask(SIG_SETMASK, signals, NULL);
+    errno = error;
 }
 
 pid_t process_fork(pid_t (*real)(void), int keep_fd)
 {
     sigset_t signals;
-    files_share();
-    int prepared = fork_prepare(&signals);
-    if (prepared < 0) {
-        errno = -prepared;
+    if (!fork_prepare(&signals))
         return -1;
-    }
     pid_t pid = real();
-    int error = errno;
     fork_done(pid, keep_fd, &signals);
-    errno = error;
     return pid;
 }
 
@@ -177,15 +176,11 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
               const struct winsize *size)
 {
     sigset_t signals;
-    files_share();
-    int prepared = fork_prepare(&signals);
-    if (prepared < 0) {
-        errno = -prepared;
+    if (!fork_prepare(&signals))
         return -1;
-    }
     pid_t pid = REAL(forkpty)(terminal, name, attributes, size);
-    int error = errno;
     fork_done(pid, -1, &signals);
+    int error = errno;
     for (int fd = 0; !pid && fd <= 2; fd++) { /* the terminal took their places */
         file_put(file_detach(fd));
         stdio_fd_changed(fd);
@@ -247,16 +242,6 @@ int daemon(int keep_directory, int keep_streams)
 
 /* ---- vfork ---- */
 
-/* Moved up, close-on-exec kept. */
-static int pipe_raise(int fd)
-{
-    int high = REAL(fcntl)(fd, F_DUPFD_CLOEXEC, PIPE_MINIMUM);
-    if (high < 0)
-        return fd;
-    REAL(close)(fd);
-    return high;
-}
-
 static int pipe_register(int ends[2])
 {
     int result = 0;
@@ -266,8 +251,8 @@ static int pipe_register(int ends[2])
     else if (pipe2(ends, O_CLOEXEC) < 0)
         result = -errno;
     else {
-        ends[0] = pipe_raise(ends[0]);
-        ends[1] = pipe_raise(ends[1]);
+        ends[0] = private_fd_raise(ends[0], PIPE_MINIMUM);
+        ends[1] = private_fd_raise(ends[1], PIPE_MINIMUM);
         forks.pipes[forks.count++] = ends[1];
     }
     pthread_mutex_unlock(&forks.lock);

@@ -17,7 +17,6 @@
 #include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/calls/process.h"
-#include "shim/entry.h"
 #include "shim/file.h"
 #include "shim/real.h"
 

@@ -12,11 +12,11 @@
 
 #include "shim/calls/fd.h"
 #include "shim/calls/link.h"
-#include "shim/calls/name.h"
 #include "shim/calls/open.h"
 #include "shim/calls/process.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
+#include "shim/private_fd.h"
 #include "shim/real.h"
 
 #define PIPE_MINIMUM 512 /* out of the way of the actions */
@@ -220,13 +220,8 @@ static int pipe_make(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC) < 0)
         return -errno;
-    for (int i = 0; i < 2; i++) {
-        int high = REAL(fcntl)(ends[i], F_DUPFD_CLOEXEC, PIPE_MINIMUM);
-        if (high < 0)
-            continue;
-        REAL(close)(ends[i]);
-        ends[i] = high;
-    }
+    for (int i = 0; i < 2; i++)
+        ends[i] = private_fd_raise(ends[i], PIPE_MINIMUM);
     return 0;
 }
 

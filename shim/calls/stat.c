@@ -10,7 +10,6 @@
 #include <sys/sysmacros.h>
 
 #include "config/options.h"
-#include "shim/calls/io.h"
 #include "shim/calls/link.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
