@@ -14,8 +14,9 @@
 #ifndef S3DLIO_CORE_MARKED_H
 #define S3DLIO_CORE_MARKED_H
 
-#include "core/attr.h"
+#include "base/uri.h"
 #include "core/limits.h"
+#include "store/store.h"
 
 struct engine;
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <utlist.h>
 
-#include "base/clock.h"
 #include "core/names.h"
 #include "core/reader_private.h"
 #include "io/gate.h"

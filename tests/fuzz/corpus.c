@@ -53,8 +53,10 @@ static void seeds_and_their_like(void **state)
     assert_non_null(name);
     snprintf(path, sizeof path, "tests/fuzz/corpus/%s", name + 1);
     folder = opendir(path);
-    if (!folder)
+    if (!folder) {
         fail_msg("%s: %s; run from the root of the tree", path, strerror(errno));
+        return;
+    }
     while ((entry = readdir(folder))) {
         FILE *file;
         size_t length;

@@ -2,7 +2,6 @@
  * DeleteObject and DeleteObjects. Deleting what is not there succeeds, as S3 has it, unless a
  * condition says otherwise.
  */
-#include "encode.h"
 #include "handlers.h"
 #include "request.h"
 #include "server.h"

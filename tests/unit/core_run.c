@@ -15,7 +15,6 @@
 #include "core/call.h"
 #include "core/spool.h"
 #include "store/fault.h"
-#include "store/mem.h"
 
 static char *environment[32] = {"S3DLIO_RETRY_BASE_MS=1", "S3DLIO_LOG=error", NULL};
 static unsigned environment_count = 2;

@@ -211,11 +211,12 @@ static void on_signal(int number)
 
 static void test_signal_handler(void **state)
 {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     pthread_t thread;
     void *result;
 
     NOT_UNDER_TSAN();
-    signal(SIGUSR1, on_signal);
+    sigaction(SIGUSR1, &action, NULL);
     core_run_put(NAME, LARGE_BYTES);
     handler_reader = core_run_open_reader(NAME);
     core_run_faults("op=DeleteObject delay=100");

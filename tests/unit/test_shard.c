@@ -18,7 +18,6 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "io/fd.h"
 #include "io/gate.h"
 #include "io/shard.h"
 #include "sanitizer.h"
