@@ -149,11 +149,6 @@ void http_client_reset_child(struct http_client *client)
     atomic_store(&client->reused, 0);
 }
 
-bool http_owns_fd(int fd)
-{
-    return fd_owned(fd);
-}
-
 /* ---- requests --------------------------------------------------------------------------------- */
 
 static struct http_pool *http_client_pool(struct http_client *client, struct shard *shard)

@@ -43,8 +43,6 @@ int http_client_new(const struct http_client_options *options, struct http_clien
 void http_client_free(struct http_client *client); /* no request in flight */
 /* After fork, in the child: abandons the parent's connections (plain close, no TLS alert). */
 void http_client_reset_child(struct http_client *client);
-/* Does the client own this descriptor? Any thread, no lock. */
-bool http_owns_fd(int fd);
 
 struct http_request;
 

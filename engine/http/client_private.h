@@ -98,7 +98,6 @@ void http_pool_forget(struct http_connection *connection);
 void http_pool_close_idle(struct http_pool *pool);
 /* A connection has become idle: in time it will be closed. */
 void http_pool_plan_sweep(struct http_client *client);
-void http_pool_feed(struct dialer_job *job); /* the client's, on the dialer's thread */
 
 /* connection_life.c */
 /* Takes the link over, also on failure. */

@@ -176,6 +176,9 @@ static bool http_pool_reserve(struct http_client *client)
     return false;
 }
 
+/* The client's, on the dialer's thread. */
+static void http_pool_feed(struct dialer_job *job);
+
 static void http_pool_post_feed(struct http_client *client)
 {
     if (atomic_exchange(&client->feed_posted, true))
@@ -336,7 +339,7 @@ static void http_pool_reclaim(struct http_client *client, const struct http_pool
     }
 }
 
-void http_pool_feed(struct dialer_job *job)
+static void http_pool_feed(struct dialer_job *job)
 {
     struct http_client *client = (struct http_client *)job;
 

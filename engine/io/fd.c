@@ -64,18 +64,18 @@ int fd_adopt_here(int fd)
     return result;
 }
 
+static void fd_unregister(int fd)
+{
+    if (fd < FD_NUMBERS)
+        atomic_fetch_and(&fd_words[fd / FD_WORD_BITS], ~(UINT64_C(1) << (fd % FD_WORD_BITS)));
+}
+
 void fd_close(int fd)
 {
     if (fd < 0)
         return;
     fd_unregister(fd);
     close(fd);
-}
-
-void fd_unregister(int fd)
-{
-    if (fd >= 0 && fd < FD_NUMBERS)
-        atomic_fetch_and(&fd_words[fd / FD_WORD_BITS], ~(UINT64_C(1) << (fd % FD_WORD_BITS)));
 }
 
 bool fd_owned(int fd)

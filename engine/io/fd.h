@@ -15,8 +15,6 @@ int fd_adopt(int fd);
 int fd_adopt_here(int fd);
 /* Unregisters and closes. -1 is ignored. */
 void fd_close(int fd);
-
-void fd_unregister(int fd);
 bool fd_owned(int fd);
 
 #endif

@@ -125,7 +125,8 @@ static void dir_stream_free(struct dir_stream *stream)
 
 /* ---- canonical operations ---- */
 
-int dir_from_fd(int fd, DIR **ret_stream)
+/* fdopendir(3) of a virtual descriptor: -ENOTDIR, -EBADF. */
+static int dir_from_fd(int fd, DIR **ret_stream)
 {
     struct file *file = file_get(fd);
     struct dir_stream *stream = NULL;
@@ -191,7 +192,7 @@ static void dir_stream_seek(struct dir_stream *stream, int64_t position)
     stream->file->slot->offset = position;
 }
 
-int dir_fd(DIR *stream)
+static int dir_fd(DIR *stream)
 {
     return ((struct dir_stream *)stream)->fd;
 }

@@ -27,12 +27,9 @@ void directory_mark(struct file *file, int64_t position, const char *name, bool 
 
 /* opendir(3) of a virtual path; *ret_stream is a stream that readdir and the others know as ours. */
 int dir_open(const struct vpath *path, DIR **ret_stream);
-/* fdopendir(3) of a virtual descriptor: -ENOTDIR, -EBADF. */
-int dir_from_fd(int fd, DIR **ret_stream);
 /* The next entry or, at the end, NULL; 0 or -errno. Valid until the stream's next call. */
 int dir_next(DIR *stream, struct dirent **ret_entry);
 int dir_close(DIR *stream);
-int dir_fd(DIR *stream);
 /* Safe with any pointer, real streams included. */
 bool dir_is_ours(const void *stream);
 

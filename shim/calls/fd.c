@@ -36,7 +36,8 @@ static void changed(int fd)
 
 /* ---- dup ---- */
 
-int fd_dup(struct file *file, int minimum, bool cloexec)
+/* The lowest free descriptor at or above `minimum` for the same file. */
+static int fd_dup(struct file *file, int minimum, bool cloexec)
 {
     int fd = file_install(file, minimum, cloexec);
     if (fd >= 0)

@@ -4,8 +4,7 @@
 
 #include "shim/path.h"
 
-/* chdir(2) to a virtual directory and to a virtual descriptor (-ENOTDIR). */
+/* chdir(2) to a virtual directory. */
 int name_chdir(const struct vpath *path);
-int name_fchdir(int fd);
 
 #endif

@@ -118,7 +118,7 @@ int name_chdir(const struct vpath *path)
     return result < 0 ? result : cwd_become(path->path);
 }
 
-int name_fchdir(int fd)
+static int name_fchdir(int fd)
 {
     struct file *file = file_get(fd);
     int result = !file ? -EBADF : file->kind != FILE_DIRECTORY ? -ENOTDIR : cwd_become(file->path);

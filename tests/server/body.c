@@ -25,7 +25,7 @@ void body_startup(void)
         memcpy(pattern + at, pattern, PATTERN_PERIOD);
 }
 
-struct block *block_ref(struct block *block)
+static struct block *block_ref(struct block *block)
 {
     if (block)
         atomic_fetch_add_explicit(&block->references, 1, memory_order_relaxed);

@@ -40,7 +40,6 @@ struct body {
 
 void body_startup(void); /* fills the pattern; once, before any thread */
 
-struct block *block_ref(struct block *block);
 void block_unref(struct block *block);
 
 /* The four constructors take their own references and return 0 or -ENOMEM. */

@@ -53,7 +53,8 @@ void sign_sha256_hex(const void *data, size_t length, char out[SIGN_HEX_BYTES])
     encode_hex(out, hash, sizeof(hash));
 }
 
-void sign_hmac(const void *key, size_t key_length, const void *data, size_t length, uint8_t out[32])
+static void sign_hmac(const void *key, size_t key_length, const void *data, size_t length,
+                      uint8_t out[32])
 {
     uint8_t padded[BLOCK_BYTES] = {0}, inner[BLOCK_BYTES], outer[BLOCK_BYTES];
     if (key_length > BLOCK_BYTES)

@@ -18,8 +18,6 @@ enum {
 
 bool sign_startup(void); /* once, before any thread */
 void sign_sha256_hex(const void *data, size_t length, char out[SIGN_HEX_BYTES]);
-void sign_hmac(const void *key, size_t key_length, const void *data, size_t length,
-               uint8_t out[32]);
 /* HMAC of text under a derived key, in hex: a signature. */
 void sign_text(const uint8_t key[32], const char *text, size_t length, char out[SIGN_HEX_BYTES]);
 /* The key for one day (YYYYMMDD), region and service s3. */

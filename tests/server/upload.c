@@ -125,7 +125,7 @@ struct part *upload_part(const struct upload *upload, unsigned number)
     return at < upload->count && upload->parts[at].number == number ? &upload->parts[at] : NULL;
 }
 
-int upload_set_part(struct upload *upload, const struct part *part)
+static int upload_set_part(struct upload *upload, const struct part *part)
 {
     size_t at = lower_bound(upload, part->number);
     if (at < upload->count && upload->parts[at].number == part->number) {

@@ -53,10 +53,8 @@ void upload_remove(struct bucket *bucket, struct upload *upload); /* and frees i
 void upload_mark_completed(struct bucket *bucket, struct upload *upload, const char *etag);
 
 struct part *upload_part(const struct upload *upload, unsigned number); /* or NULL */
-/* Takes over the part's body; a part of the same number is replaced. 0 or -ENOMEM. */
-int upload_set_part(struct upload *upload, const struct part *part);
-/* The same for an upload by name: NoSuchBucket, NoSuchUpload; on failure the body stays the
- * caller's. */
+/* Takes over the part's body; a part of the same number is replaced. NoSuchBucket, NoSuchUpload; on
+ * failure the body stays the caller's. */
 enum s3_error upload_put_part(struct store *store, const char *bucket, const char *id,
                               const char *key, const struct part *part);
 /* The kind of checksum its parts must carry; takes the lock itself. NoSuchBucket, NoSuchUpload. */

@@ -135,38 +135,28 @@ void assert_fetched(const struct fetch *fetch, int status, const char *text)
     assert_string_equal(fetch->text, text);
 }
 
-struct http_client_options http_rig_options(const struct http_server *server)
-{
-    return (struct http_client_options){
-        .scheme = http_server_ca_file(server) ? "https" : "http",
-        .host = "127.0.0.1",
-        .port = http_server_port(server),
-        .ca_file = http_server_ca_file(server),
-        .proxy = "",
-        .tls_verify = true,
-        .connections_max = 16,
-        .idle_timeout_ns = 10 * NS_PER_S,
-        .connect_timeout_ns = 5 * NS_PER_S,
-        .first_byte_timeout_ns = 5 * NS_PER_S,
-        .progress_timeout_ns = 5 * NS_PER_S,
-    };
-}
+const struct http_client_options http_patient = {
+    .host = "127.0.0.1",
+    .proxy = "",
+    .tls_verify = true,
+    .connections_max = 16,
+    .idle_timeout_ns = 10 * NS_PER_S,
+    .connect_timeout_ns = 5 * NS_PER_S,
+    .first_byte_timeout_ns = 10 * NS_PER_S,
+    .progress_timeout_ns = 10 * NS_PER_S,
+};
 
 void http_rig_open(struct http_rig *rig, http_serve_fn *serve, bool tls,
                    const struct http_client_options *options)
 {
-    struct http_client_options mine;
+    struct http_client_options mine = options ? *options : http_patient;
 
     rig->server = http_server_start(serve, tls);
-    mine = http_rig_options(rig->server);
-    if (options) {
-        mine = *options;
-        mine.port = http_server_port(rig->server);
-        if (!mine.scheme)
-            mine.scheme = tls ? "https" : "http";
-        if (!mine.ca_file)
-            mine.ca_file = http_server_ca_file(rig->server);
-    }
+    mine.port = http_server_port(rig->server);
+    if (!mine.scheme)
+        mine.scheme = tls ? "https" : "http";
+    if (!mine.ca_file)
+        mine.ca_file = http_server_ca_file(rig->server);
     gate_enter(&rig->scope);
     assert_int_equal(shard_new(0, &rig->shard), 0);
     assert_int_equal(http_client_new(&mine, &rig->client), 0);
@@ -193,17 +183,6 @@ void http_serve_silence(struct http_peer *peer)
     http_peer_read_head(peer);
     http_peer_read_head(peer);
 }
-
-const struct http_client_options http_patient = {
-    .host = "127.0.0.1",
-    .proxy = "",
-    .tls_verify = true,
-    .connections_max = 16,
-    .idle_timeout_ns = 10 * NS_PER_S,
-    .connect_timeout_ns = 5 * NS_PER_S,
-    .first_byte_timeout_ns = 10 * NS_PER_S,
-    .progress_timeout_ns = 10 * NS_PER_S,
-};
 
 void fetch_get(struct http_rig *rig, struct fetch *fetch)
 {

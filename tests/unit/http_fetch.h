@@ -39,8 +39,7 @@ struct http_rig {
     struct gate_scope scope;
 };
 
-struct http_client_options http_rig_options(const struct http_server *server);
-/* Server, client and shard; inside the gate with the shard locked after. options NULL: as above. */
+/* Server, client and shard; inside the gate with the shard locked after. options NULL: those of http_patient. */
 void http_rig_open(struct http_rig *rig, http_serve_fn *serve, bool tls,
                    const struct http_client_options *options);
 void http_rig_close(struct http_rig *rig);

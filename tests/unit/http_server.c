@@ -36,7 +36,6 @@ struct http_server {
     struct http_peer *peers[SERVER_PEERS_MAX];
     _Atomic unsigned count;
     _Atomic bool stop;
-    _Atomic int flag;
     pthread_mutex_t lock; /* closing a peer against stopping it */
 };
 
@@ -201,11 +200,6 @@ const char *http_server_ca_file(const struct http_server *server)
 unsigned http_server_connections(const struct http_server *server)
 {
     return atomic_load(&server->count);
-}
-
-_Atomic int *http_server_flag(struct http_server *server)
-{
-    return &server->flag;
 }
 
 /* ---- what scripts call ------------------------------------------------------------------------ */

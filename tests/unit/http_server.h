@@ -30,8 +30,6 @@ void http_server_stop(struct http_server *server);
 uint16_t http_server_port(const struct http_server *server);
 const char *http_server_ca_file(const struct http_server *server);
 unsigned http_server_connections(const struct http_server *server);
-/* Free for the test's functions. */
-_Atomic int *http_server_flag(struct http_server *server);
 
 /* Reads one head; false at the end of the connection. */
 bool http_peer_read_head(struct http_peer *peer);

@@ -37,7 +37,7 @@ void reader_keep_nothing_left(void **state)
 
 void reader_keep_check(struct s3dlio_reader *reader, size_t length, uint64_t offset)
 {
-    unsigned char *buffer = malloc(length);
+    unsigned char *buffer = malloc(length + 1);
     struct s3dlio_error error;
     ssize_t n = s3dlio_reader_pread(reader, buffer, length, offset, NULL, &error);
 

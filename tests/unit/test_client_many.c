@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "http_fetch.h"
+#include "io/fd.h"
 #include "sanitizer.h"
 
 /* ---- many ------------------------------------------------------------------------------------- */
@@ -289,7 +290,7 @@ static void owns_its_descriptors(void **state)
     http_rig_open(&rig, http_serve_hello, true, &http_patient);
     fetch_get(&rig, &fetch);
     for (int fd = 3; fd < 4096; fd++) {
-        if (!http_owns_fd(fd))
+        if (!fd_owned(fd))
             continue;
         owned++;
         assert_true(fd >= 128);
