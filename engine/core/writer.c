@@ -108,8 +108,6 @@ static int send_block(struct writer *writer, const struct limits *limits, struct
     return upload_part(writer->upload, &memory, err);
 }
 
-/* Memory for a block of `bytes`: from the budget, from parts that were kept, after waiting for parts
- * on the wire, from the spool. */
 static int obtain_memory(struct writer *writer, uint64_t bytes, struct buffer_block *block,
                          const struct limits *limits, struct error *err)
 {
@@ -130,22 +128,34 @@ static int obtain_memory(struct writer *writer, uint64_t bytes, struct buffer_bl
     return r < 0 ? error_set_errno(err, -r, "memory for a part") : 0;
 }
 
-/* Puts a larger block, or the first one, in the place of the current one. */
-static int grow(struct writer *writer, const struct limits *limits, struct error *err)
+int writer_block_new(struct writer *writer, uint64_t bytes, const struct limits *limits,
+                     struct buffer_block **ret_block, struct error *err)
 {
-    uint64_t serial = writer->block_serial;
-    struct buffer_block *old = writer->block, *block = calloc(1, sizeof *block);
+    struct buffer_block *block = calloc(1, sizeof *block);
     int r;
 
     if (!block)
         return error_set(err, ERROR_NO_MEMORY, "memory for a part");
     block->engine = writer->engine;
-    block->capacity_bytes = next_capacity(writer, old ? old->capacity_bytes : 0);
-    r = obtain_memory(writer, block->capacity_bytes, block, limits, err);
-    if (r != 0) {
+    block->capacity_bytes = bytes;
+    r = obtain_memory(writer, bytes, block, limits, err);
+    if (r < 0)
         free(block);
+    else
+        *ret_block = block;
+    return r;
+}
+
+/* Puts a larger block, or the first one, in the place of the current one. */
+static int grow(struct writer *writer, const struct limits *limits, struct error *err)
+{
+    uint64_t serial = writer->block_serial;
+    struct buffer_block *old = writer->block, *block;
+    int r = writer_block_new(writer, next_capacity(writer, old ? old->capacity_bytes : 0), limits,
+                             &block, err);
+
+    if (r < 0)
         return r;
-    }
     if (serial != writer->block_serial) { /* a signal handler's call has been here */
         writer_block_free(block);
         return 0;

@@ -2,9 +2,10 @@
  * stream that turns out to be no stream can become a draft.
  *
  * A kept part's buffer is lent to the upload and ours again once `sent` is set. Buffers are kept while
- * the process's memory is far from its budget, the first part longest; with S3DLIO_KEEP_PARTS=spool
- * what has to go is written to an unlinked file first. Kept memory never makes a write wait: it is
- * given up before anything else is tried.
+ * the process's memory is far from its budget, the first part longest. What has to go is written to an
+ * unlinked file first if it is likely to be wanted again: the first part, every part once the program
+ * has gone back to change something (an archive's headers), all with S3DLIO_KEEP_PARTS=spool. Kept
+ * memory never makes a write wait: it is given up before anything else is tried.
  *
  * The list is touched by whoever has the writer's turn; `sent` is an atomic.
  */
@@ -26,7 +27,9 @@ struct kept_part {
     struct buffer_block *block; /* NULL: in the spool, or gone */
     uint64_t offset, size_bytes;
     unsigned number;
-    bool is_spooled, is_patched;
+    bool is_spooled; /* the file has the bytes as they are */
+    bool has_room;   /* reserved in the file */
+    bool is_patched; /* other than what was sent */
 };
 
 static void on_sent(void *arg)
@@ -43,37 +46,54 @@ static bool is_sent(const struct kept_part *part)
 
 /* ---- giving up ---------------------------------------------------------------------------------- */
 
-/* Into the spool; whatever fails, the part is gone, which only a later conversion minds. */
-static bool spool_part(struct writer *writer, const struct kept_part *part)
+static bool take_room(struct writer *writer, struct kept_part *part)
 {
-    uint64_t done = 0;
     struct error ignored;
 
+    if (part->has_room)
+        return true;
     if (writer->parts.spool_fd < 0 &&
         spool_open(&writer->engine->options, &writer->parts.spool_fd, &ignored) < 0)
         return false;
     if (spool_reserve(&writer->engine->options, part->size_bytes, &ignored) < 0)
         return false;
+    writer->parts.spooled_bytes += part->size_bytes;
+    part->has_room = true;
+    return true;
+}
+
+/* Into the spool. Failure is no error: only a later patch or conversion minds. */
+static bool spool_part(struct writer *writer, struct kept_part *part)
+{
+    uint64_t done = 0;
+
+    if (!take_room(writer, part))
+        return false;
     while (done < part->size_bytes) {
         ssize_t n = pwrite(writer->parts.spool_fd, part->block->data + done, part->size_bytes - done,
                            (off_t)(part->offset + done));
 
-        if (n <= 0 && errno != EINTR) {
-            spool_release(part->size_bytes);
+        if (n <= 0 && errno != EINTR)
             return false;
-        }
         done += n > 0 ? (uint64_t)n : 0;
     }
-    writer->parts.spooled_bytes += part->size_bytes;
     return true;
+}
+
+static bool is_worth_room(const struct writer *writer, const struct kept_part *part)
+{
+    return part == writer->parts.kept || writer->parts.goes_back ||
+           option_int(&writer->engine->options, KEEP_PARTS) == WRITER_KEEP_SPOOL;
 }
 
 static bool evict(struct writer *writer, struct kept_part *part)
 {
-    if (!is_sent(part) || part->is_patched)
+    if (!is_sent(part))
         return false;
-    if (option_int(&writer->engine->options, KEEP_PARTS) == WRITER_KEEP_SPOOL)
-        part->is_spooled = part->is_spooled || spool_part(writer, part);
+    if (!part->is_spooled && is_worth_room(writer, part))
+        part->is_spooled = spool_part(writer, part);
+    if (part->is_patched && !part->is_spooled)
+        return false;
     writer_block_free(part->block);
     part->block = NULL;
     return true;
@@ -177,12 +197,13 @@ static int refuse(struct error *err)
         "bytes that were sent are not kept any more: S3DLIO_KEEP_PARTS=spool keeps them");
 }
 
-static int wait_until_sent(struct writer *writer, const struct kept_part *part,
-                           const struct limits *limits, struct error *err)
+/* While these sleep a signal handler's call may make the list longer and put it elsewhere. */
+static int wait_until_sent(struct writer *writer, unsigned index, const struct limits *limits,
+                           struct error *err)
 {
     int r = 0;
 
-    while (r == 0 && part->block && !is_sent(part))
+    while (r == 0 && writer->parts.kept[index].block && !is_sent(&writer->parts.kept[index]))
         r = upload_wait_part(writer->upload, limits, err);
     return r;
 }
@@ -205,24 +226,83 @@ static void patch_block(struct buffer_block *block, uint64_t start, const unsign
     block->crc32c = crc32c_update(0, block->data, block->used_bytes);
 }
 
-/* Is every byte of the range in a buffer that can be written to? Waits for those on the wire. */
-static int check_patch(struct writer *writer, uint64_t offset, uint64_t end,
-                       const struct limits *limits, struct error *err)
+static int read_part(struct writer *writer, const struct kept_part *part,
+                     struct buffer_block *block, struct error *err)
+{
+    uint64_t done = 0;
+
+    while (done < part->size_bytes) {
+        ssize_t n = pread(writer->parts.spool_fd, block->data + done, part->size_bytes - done,
+                          (off_t)(part->offset + done));
+
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return spool_error(err, n < 0 ? errno : EIO, "reading one");
+        done += n > 0 ? (uint64_t)n : 0;
+    }
+    block->used_bytes = part->size_bytes;
+    block->crc32c = crc32c_update(0, block->data, block->used_bytes);
+    atomic_store(&block->sent, true);
+    return 0;
+}
+
+/* From the spool back into memory. */
+static int load(struct writer *writer, unsigned index, const struct limits *limits,
+                struct error *err)
+{
+    struct buffer_block *block;
+    int r;
+
+    if (writer->parts.kept[index].block)
+        return 0;
+    r = writer_block_new(writer, writer->parts.kept[index].size_bytes, limits, &block, err);
+    if (r < 0)
+        return r;
+    r = writer->parts.kept[index].block ? -EEXIST /* the handler has loaded it */
+                                        : read_part(writer, &writer->parts.kept[index], block, err);
+    if (r == 0)
+        writer->parts.kept[index].block = block;
+    else
+        writer_block_free(block);
+    return r == -EEXIST ? 0 : r;
+}
+
+/* Is every byte of the range where it can be changed? */
+static int check_patch(const struct writer *writer, uint64_t offset, uint64_t end,
+                       struct error *err)
 {
     if (end > writer->base_bytes + writer->length_bytes || offset < writer->base_bytes)
         return error_set(err, ERROR_UNSUPPORTED, "only what was written can be patched");
     for (unsigned i = 0; i < writer->parts.kept_count; i++) {
-        int r;
+        const struct kept_part *part = &writer->parts.kept[i];
 
-        if (!overlaps(&writer->parts.kept[i], offset, end))
-            continue;
-        r = wait_until_sent(writer, &writer->parts.kept[i], limits, err);
-        if (r < 0)
-            return r;
-        if (!writer->parts.kept[i].block)
+        if (overlaps(part, offset, end) && !part->block && !part->is_spooled)
             return refuse(err);
     }
     return 0;
+}
+
+/* Waits for parts on the wire. */
+static int patch_parts(struct writer *writer, const unsigned char *data, uint64_t offset,
+                       uint64_t end, const struct limits *limits, struct error *err)
+{
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < writer->parts.kept_count; i++) {
+        struct kept_part *part;
+
+        if (!overlaps(&writer->parts.kept[i], offset, end))
+            continue;
+        r = wait_until_sent(writer, i, limits, err);
+        if (r == 0)
+            r = load(writer, i, limits, err);
+        if (r < 0)
+            break;
+        part = &writer->parts.kept[i];
+        patch_block(part->block, part->offset, data, offset, end);
+        part->is_patched = true;
+        part->is_spooled = false;
+    }
+    return r;
 }
 
 ssize_t writer_patch(struct writer *writer, const void *data, size_t length_bytes, uint64_t offset,
@@ -235,20 +315,13 @@ ssize_t writer_patch(struct writer *writer, const void *data, size_t length_byte
         return r;
     r = upload_check(writer->upload, err);
     if (r == 0)
-        r = check_patch(writer, offset, end, limits, err);
-    for (unsigned i = 0; r == 0 && i < writer->parts.kept_count; i++) {
-        struct kept_part *part = &writer->parts.kept[i];
-
-        if (!overlaps(part, offset, end))
-            continue;
-        patch_block(part->block, part->offset, data, offset, end);
-        part->is_patched = true;
-        part->is_spooled = false;
+        r = check_patch(writer, offset, end, err);
+    if (r == 0) {
+        writer->parts.goes_back = writer->changed = true;
+        r = patch_parts(writer, data, offset, end, limits, err);
     }
     if (r == 0 && writer->block)
         patch_block(writer->block, writer_block_offset(writer), data, offset, end);
-    if (r == 0)
-        writer->changed = true;
     writer->appends = false;
     writer_leave(writer);
     return r < 0 ? r : (ssize_t)length_bytes;
@@ -278,6 +351,8 @@ int writer_send_patches(struct writer *writer, const struct limits *limits, stru
         if (!writer->parts.kept[i].is_patched)
             continue;
         r = upload_wait_place(writer->upload, limits, err);
+        if (r == 0)
+            r = load(writer, i, limits, err);
         if (r == 0)
             r = send_kept(writer, &writer->parts.kept[i], err);
     }

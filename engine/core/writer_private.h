@@ -32,7 +32,8 @@ struct writer_parts {
     unsigned kept_count, kept_capacity;
     uint64_t sent_bytes; /* in them */
     int spool_fd;        /* -1: none; parts at their offsets */
-    uint64_t spooled_bytes;
+    uint64_t spooled_bytes; /* room that is reserved there */
+    bool goes_back;         /* the program has changed what was written before */
 };
 
 struct writer {
@@ -78,6 +79,10 @@ int writer_put(struct writer *writer, const unsigned char *data, size_t length_b
 /* All that is not sent, and the request that makes the object. `goes_on`: the block stays. */
 int writer_send_rest(struct writer *writer, bool goes_on, const struct limits *limits,
                      struct error *err);
+/* Memory for so many bytes, or more: of the budget, of parts that were kept, after waiting for parts on
+ * the wire, of the spool. */
+int writer_block_new(struct writer *writer, uint64_t bytes, const struct limits *limits,
+                     struct buffer_block **ret_block, struct error *err);
 void writer_block_free(void *block);
 
 /* writer_keep.c */

@@ -81,6 +81,23 @@ print(os.path.exists(root))
 PY
 }
 
+@test "archives of members that are larger than what is kept of an upload" {
+    same_script env S3DLIO_MEMORY_BUDGET=96M S3DLIO_PUT_INFLIGHT=2 python3 <<'PY'
+import hashlib, sys, zipfile, numpy
+root = sys.argv[1]
+with open(root + "/large.zip", "wb") as out, zipfile.ZipFile(out, "w") as z:
+    for n in range(4): # the header of each is changed when it has been written
+        with z.open(zipfile.ZipInfo(f"member{n}"), "w", force_zip64=True) as f:
+            for k in range(64):
+                f.write(bytes([n, k]) * (1 << 19))
+print(zipfile.ZipFile(root + "/large.zip").testzip())
+with open(root + "/large.npz", "wb") as out:
+    numpy.savez(out, *(numpy.full(8 << 20, n) for n in range(3)))
+print([int(a.sum()) for a in numpy.load(root + "/large.npz").values()])
+print(hashlib.file_digest(open(root + "/large.zip", "rb"), "sha256").hexdigest())
+PY
+}
+
 @test "savers: numpy, pandas, torch, zarr, h5py" {
     same_script python3 <<'PY'
 import hashlib, io, os, sys

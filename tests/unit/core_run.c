@@ -305,7 +305,7 @@ void core_run_check_texts(const char *uri, const struct core_run_texts *expected
     core_run_must(s3dlio_get(uri, NULL, &data, &length, &error), &error);
     bytes = data;
     assert_int_equal(length, expected->length);
-    for (unsigned i = 0; i < 4 && expected->texts[i]; i++) {
+    for (unsigned i = 0; i < CORE_RUN_TEXTS && expected->texts[i]; i++) {
         size_t size = strlen(expected->texts[i]);
 
         assert_memory_equal(bytes + expected->offsets[i], expected->texts[i], size);

@@ -76,10 +76,11 @@ void core_run_put_text(const char *uri, const char *text);
 /* Is that the whole object? NULL: is there none? */
 bool core_run_holds(const char *uri, const char *text);
 /* The object is the pattern, but for these texts, up to the first NULL; the second: for that one. */
+#define CORE_RUN_TEXTS 32
 struct core_run_texts {
     size_t length; /* of the object */
-    const char *texts[4];
-    size_t offsets[4];
+    const char *texts[CORE_RUN_TEXTS];
+    size_t offsets[CORE_RUN_TEXTS];
 };
 void core_run_check_texts(const char *uri, const struct core_run_texts *expected);
 void core_run_check_object(const char *uri, size_t length, const char *text, size_t offset);
