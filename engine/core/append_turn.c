@@ -7,7 +7,6 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "core/lock_file.h"
 #include "store/store.h"
 
@@ -34,15 +33,6 @@ bool append_turn_is_needed(const struct store *store)
     const unsigned wanted = STORE_CAP_IF_NONE_MATCH | STORE_CAP_IF_MATCH_PUT;
 
     return (store->capabilities & wanted) != wanted;
-}
-
-static void say_who_is_not_kept_apart(void)
-{
-    static atomic_flag said = ATOMIC_FLAG_INIT;
-
-    if (!atomic_flag_test_and_set(&said))
-        log_warn("this store has no conditional puts: what another machine appends at the same "
-                 "moment may be lost");
 }
 
 /* Nobody wakes the word: it is looked again after a moment. Until then 0 says that it is not free. */
@@ -74,7 +64,7 @@ int append_turn_take(struct append_turn *turn, struct store *store, const struct
     if (turn->fd >= 0)
         return 0;
     if (is_needed)
-        say_who_is_not_kept_apart();
+        store_tell_lack(STORE_CAP_IF_NONE_MATCH);
     name_of(uri, &turn->uri);
     turn->store = store;
     r = lock_file_open(store, &turn->uri, false, &turn->fd, told);

@@ -31,8 +31,25 @@ static void let_go(struct call *call)
     call->held = false;
 }
 
+/* "Not implemented", or one of the codes that are said of a header which is not understood. */
+static bool is_not_understood(const struct error *error)
+{
+    static const char *const codes[] = {"", "InvalidRequest", "InvalidArgument"};
+
+    if (error->class != ERROR_INVALID)
+        return error->class == ERROR_UNSUPPORTED;
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
+        if (strcmp(error->code, codes[i]) == 0)
+            return true;
+    return false;
+}
+
 static void finish(struct call *call)
 {
+    struct store_request *request = &call->request;
+
+    if (request->operation == STORE_UPLOAD_PART_COPY && is_not_understood(&request->error))
+        store_lose(request->store, STORE_CAP_PART_COPY);
     let_go(call);
     call->done = true;
     if (call->on_done)
@@ -269,6 +286,44 @@ int call_run(struct call *call, const struct limits *limits, struct error *err)
     shard_unlock(shard);
     return r;
 }
+
+/* ---- conditions that not every store knows ------------------------------------------------------ */
+
+bool call_condition_refused(const struct call *call)
+{
+    return (call->request.if_match || call->request.if_none_match) &&
+           is_not_understood(&call->request.error);
+}
+
+int call_run_without_condition(struct call *call, const struct limits *limits, struct error *err)
+{
+    struct store_request *request = &call->request;
+    unsigned lost = (request->if_none_match ? STORE_CAP_IF_NONE_MATCH : 0) |
+                    (request->if_match ? STORE_CAP_IF_MATCH_PUT : 0);
+    int r;
+
+    clean_answer(request);
+    request->if_none_match = false;
+    request->if_match = NULL;
+    call->done = false;
+    call->attempt = 0;
+    r = call_run(call, limits, err);
+    if (r == 0)
+        store_lose(request->store, lost);
+    return r;
+}
+
+int call_run_exclusive(struct call *call, const struct limits *limits, struct error *err)
+{
+    int r;
+
+    call->request.if_none_match = call->request.store->capabilities & STORE_CAP_IF_NONE_MATCH;
+    r = call_run(call, limits, err);
+    return r < 0 && call_condition_refused(call) ? call_run_without_condition(call, limits, err)
+                                                 : r;
+}
+
+/* ---- round trips in two steps ------------------------------------------------------------------- */
 
 void call_begin(struct call *call)
 {

@@ -71,4 +71,14 @@ void call_begin(struct call *call);
 int call_end(struct call *call, const struct limits *limits, struct error *err);
 void call_delete(struct call *call); /* NULL is fine */
 
+/* Has the store refused the call because of its condition on what is at the key, as far as one can tell?
+ * Of an unknown condition some say 501, some 400. */
+bool call_condition_refused(const struct call *call);
+/* That call once more, without: the caller has looked. When that works the store loses the
+ * capability. */
+int call_run_without_condition(struct call *call, const struct limits *limits, struct error *err);
+/* call_run of a request that must not replace anything, where the caller has looked; with the
+ * condition if the store takes it. */
+int call_run_exclusive(struct call *call, const struct limits *limits, struct error *err);
+
 #endif

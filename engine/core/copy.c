@@ -4,7 +4,8 @@
  * of copied parts declares no checksum: not every store can give one for them.
  *
  * Servers ignore conditions on the target of a plain copy. So a copy that must not replace anything is
- * an upload of copied parts, whose completion takes the condition, or for an empty object a put.
+ * an upload of copied parts, whose completion takes the condition, or for an empty object a put. So does a
+ * copy by parts of an object onto itself, which must replace no other version.
  */
 #include "core/copy.h"
 
@@ -14,6 +15,7 @@
 
 #include "base/random.h"
 #include "core/call.h"
+#include "core/copy_bytes.h"
 #include "core/engine.h"
 #include "core/tags.h"
 
@@ -39,6 +41,11 @@ static const struct store_metadata *metadata_of(const struct copying *copying)
     if (copying->has_metadata)
         return &copying->metadata;
     return copying->copy->metadata ? copying->copy->metadata : &copying->source->metadata;
+}
+
+static bool has(const struct copying *copying, unsigned capabilities)
+{
+    return (copying->store->capabilities & capabilities) == capabilities;
 }
 
 static struct call *new_call(const struct copying *copying, enum store_operation operation,
@@ -69,13 +76,28 @@ static void keep_target(const struct copying *copying, const struct call *call)
     target->size_bytes = copying->source->size_bytes;
 }
 
+static bool is_in_place(const struct copy *copy)
+{
+    return strcmp(copy->from->bucket, copy->to->bucket) == 0 &&
+           strcmp(copy->from->key, copy->to->key) == 0;
+}
+
+/* With its condition, if it has one and the store takes it. */
+static int run_conditional(const struct copying *copying, struct call *call, struct error *err)
+{
+    int r = call_run(call, copying->limits, err);
+
+    return r < 0 && call_condition_refused(call)
+               ? call_run_without_condition(call, copying->limits, err)
+               : r;
+}
+
 /* The request that makes the copy, and takes away what was there. A copy of an object onto itself is
  * the same bytes under another ETag. */
 static int run_last(const struct copying *copying, struct call *call, struct error *err)
 {
     const struct copy *copy = copying->copy;
-    bool in_place = strcmp(copy->from->bucket, copy->to->bucket) == 0 &&
-                    strcmp(copy->from->key, copy->to->key) == 0;
+    bool in_place = is_in_place(copy);
     struct reader_change_options options = {
         .names[0] = {.uri = copy->to, .keeps = !in_place},
     };
@@ -84,7 +106,8 @@ static int run_last(const struct copying *copying, struct call *call, struct err
 
     if (r < 0)
         return r;
-    r = call_run(call, copying->limits, err);
+    r = call->request.operation == STORE_COPY ? call_run(call, copying->limits, err)
+                                              : run_conditional(copying, call, err);
     if (r == 0 && in_place)
         reader_change_moved(change, copy->from, copying->source->etag, copy->to,
                             call->request.object.etag);
@@ -170,8 +193,7 @@ static int put_empty(const struct copying *copying, struct error *err)
         return -error_errno(err);
     call->request.metadata = metadata_of(copying);
     call->request.content_type = copying->source->content_type;
-    call->request.if_none_match = true;
-    r = call_run(call, copying->limits, err);
+    r = call_run_exclusive(call, copying->limits, err);
     if (r == 0)
         keep_target(copying, call);
     r = settle(copying, call, r);
@@ -235,7 +257,9 @@ static int complete(struct parts *parts, struct error *err)
     call->request.upload_id = parts->upload_id;
     call->request.parts = parts->results;
     call->request.part_count = parts->count;
-    call->request.if_none_match = copying->copy->exclusive;
+    call->request.if_none_match = copying->copy->exclusive && has(copying, STORE_CAP_IF_NONE_MATCH);
+    if (is_in_place(copying->copy) && has(copying, STORE_CAP_IF_MATCH_PUT))
+        call->request.if_match = copying->source->etag[0] ? copying->source->etag : NULL;
     r = run_last(copying, call, err);
     if (r == 0)
         keep_target(copying, call);
@@ -348,20 +372,43 @@ static int look_at_source(struct copying *copying, struct error *err)
     return r;
 }
 
+/* Read and sent: what is too large for one request, where parts cannot be copied. */
+static int copy_through(const struct copying *copying, struct error *err)
+{
+    struct copy *copy = copying->copy;
+    struct copy_bytes bytes = {
+        .from = copy->from,
+        .to = copy->to,
+        .source = copying->source,
+        .metadata = metadata_of(copying),
+        .in_place = is_in_place(copy),
+        .exclusive = copy->exclusive,
+    };
+
+    store_tell_lack(STORE_CAP_PART_COPY);
+    return copy_bytes(copying->engine, &bytes, copying->limits, &copy->target, err);
+}
+
 static int copy_run(struct copying *copying, struct error *err)
 {
-    const unsigned wanted = STORE_CAP_IF_NONE_MATCH | STORE_CAP_PART_COPY;
-    bool exclusive = copying->copy->exclusive && (copying->store->capabilities & wanted) == wanted;
-    int r = look_at_source(copying, err);
+    bool exclusive =
+        copying->copy->exclusive && has(copying, STORE_CAP_IF_NONE_MATCH | STORE_CAP_PART_COPY);
+    bool fits = copying->source->size_bytes <= store_copy_max(copying->store);
+    int r;
 
-    if (r < 0)
-        return r;
-    if (!exclusive && copying->source->size_bytes <= store_copy_max(copying->store))
+    if (!exclusive && fits)
         return copy_whole(copying, err);
     r = prepare_metadata(copying, err);
     if (r < 0)
         return r;
-    return copying->source->size_bytes == 0 ? put_empty(copying, err) : copy_parts(copying, err);
+    if (copying->source->size_bytes == 0)
+        return put_empty(copying, err);
+    if (has(copying, STORE_CAP_PART_COPY)) {
+        r = copy_parts(copying, err);
+        if (r == 0 || has(copying, STORE_CAP_PART_COPY)) /* which may have been lost just now */
+            return r;
+    }
+    return fits ? copy_whole(copying, err) : copy_through(copying, err);
 }
 
 int copy_version(struct engine *engine, struct copy *copy, const struct limits *limits,
@@ -376,7 +423,9 @@ int copy_version(struct engine *engine, struct copy *copy, const struct limits *
     if (strcmp(copy->from->scheme, copy->to->scheme) != 0 ||
         !(copying.store->capabilities & STORE_CAP_COPY))
         return error_set_errno(err, EXDEV, "the copy would not stay within one store");
-    r = copy_run(&copying, err);
+    r = look_at_source(&copying, err);
+    if (r == 0)
+        r = copy_run(&copying, err);
     call_delete(copying.head);
     store_metadata_fini(&copying.metadata);
     attr_uri_text(copy->to, text);

@@ -59,10 +59,7 @@ static bool has_base_outside(const struct draft *draft, uint64_t start, uint64_t
 
 static int refuse_copies(struct error *err)
 {
-    static atomic_flag said = ATOMIC_FLAG_INIT;
-
-    if (!atomic_flag_test_and_set(&said))
-        log_warn("this store cannot copy objects: copies are read and written");
+    store_tell_lack(STORE_CAP_COPY);
     return refuse(err, "the store cannot copy");
 }
 

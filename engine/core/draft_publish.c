@@ -191,14 +191,6 @@ static int make_body(struct publication *publication, const struct draft_part *p
 
 /* ---- one attempt -------------------------------------------------------------------------------- */
 
-static void say_that_copies_cost(void)
-{
-    static atomic_flag said = ATOMIC_FLAG_INIT;
-
-    if (!atomic_flag_test_and_set(&said))
-        log_warn("this store cannot copy parts of objects: where one changes, all of it is sent");
-}
-
 static int make_plan(struct publication *publication, struct error *err)
 {
     struct draft *draft = publication->draft;
@@ -219,7 +211,7 @@ static int make_plan(struct publication *publication, struct error *err)
     int r = draft_plan_make(&publication->plan, &draft->extents, &limits);
 
     if (has_source && !limits.can_copy && !publication->sends_all && length > SINGLE_MAX_BYTES)
-        say_that_copies_cost();
+        store_tell_lack(STORE_CAP_PART_COPY);
     if (r == -EFBIG)
         return error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
     return r < 0 ? error_set_errno(err, -r, "planning an upload") : 0;
@@ -385,6 +377,7 @@ static int upload(struct publication *publication, struct attr *ret_attr, struct
         .copy_uri = facts->is_cloned ? &facts->source.uri : NULL,
         .copy_etag = facts->is_cloned ? facts->source.attr.etag : NULL,
         .owner = publication->draft,
+        .appends = facts->appends,
     };
     int r = make_plan(publication, err);
 
@@ -404,12 +397,21 @@ static int copy_or_upload(struct publication *publication, struct attr *ret_attr
     return upload(publication, ret_attr, err);
 }
 
+/* Has the store said that it does not copy parts (core/call.h)? */
+static bool is_without_part_copies(const struct publication *publication, const struct error *err)
+{
+    return strcmp(err->operation, store_operation_name(STORE_UPLOAD_PART_COPY)) == 0 &&
+           !(publication->draft->store->capabilities & STORE_CAP_PART_COPY);
+}
+
 /* Who may read and write need not be allowed to copy, and not every server that has the request takes
  * it for every object. What was cloned can be read and sent. */
 static bool is_refused_copy(const struct publication *publication, const struct error *err)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;
 
+    if (!publication->sends_all && is_without_part_copies(publication, err))
+        return true;
     if (publication->sends_all || !publication->facts.is_cloned ||
         (err->class != ERROR_ACCESS && err->class != ERROR_UNSUPPORTED &&
          err->class != ERROR_INVALID && err->class != ERROR_TOO_LARGE))

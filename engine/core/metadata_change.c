@@ -102,8 +102,7 @@ static int make_marker(struct change *change, struct error *err)
         return -error_errno(err);
     call->request.metadata = &change->metadata;
     call->request.content_type = "application/x-directory";
-    call->request.if_none_match = call->request.store->capabilities & STORE_CAP_IF_NONE_MATCH;
-    r = call_run(call, change->limits, err);
+    r = call_run_exclusive(call, change->limits, err);
     if (r == -EEXIST && err->class == ERROR_EXISTS)
         r = error_set(err, ERROR_CHANGED, "a marker was made meanwhile");
     if (r == 0)

@@ -24,21 +24,18 @@ static int put_marker(struct engine *engine, const struct uri *marker, const str
 {
     struct store_metadata metadata = {0};
     struct call *call = call_new(engine, STORE_PUT, marker, limits, err);
-    unsigned capabilities;
     int r = 0;
 
     if (!call)
         return -error_errno(err);
-    capabilities = call->request.store->capabilities;
-    if (attr && (capabilities & STORE_CAP_METADATA))
+    if (attr && (call->request.store->capabilities & STORE_CAP_METADATA))
         r = attr_to_metadata(attr, &metadata);
     if (r < 0) {
         error_set_errno(err, -r, "storing the directory's attributes");
     } else {
         call->request.metadata = &metadata;
         call->request.content_type = "application/x-directory";
-        call->request.if_none_match = capabilities & STORE_CAP_IF_NONE_MATCH;
-        r = call_run(call, limits, err);
+        r = call_run_exclusive(call, limits, err);
         /* A repeat that finds the marker of a first attempt whose answer was lost has worked. */
         if (r == -EEXIST && call->ambiguous)
             r = 0;

@@ -68,6 +68,7 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
     if (options->attr)
         upload->attr = *options->attr;
     upload->plain = options->has_copies;
+    upload->appends = options->appends;
     upload->owner = options->owner;
     if (options->base_etag)
         snprintf(upload->base_etag, sizeof upload->base_etag, "%s", options->base_etag);
@@ -204,6 +205,8 @@ static int run_last(struct upload *upload, struct call *call, const struct limit
     if (r != 0)
         return r;
     r = call_run(call, limits, err);
+    if (r < 0 && call_condition_refused(call))
+        r = upload_run_without_condition(upload, call, limits, err);
     if (r == 0)
         upload_keep_object(upload, &call->request.object);
     else

@@ -28,6 +28,8 @@ struct upload_options {
     const struct attr *attr;               /* what `has` says is stored; NULL: nothing */
     const struct store_metadata *metadata; /* kept from an earlier version, may be NULL; where attr
                                             * says otherwise, that counts */
+    bool appends;               /* ERROR_CHANGED where the store turns out to take no conditions: whoever
+                                 * appends has to have the turn then (core/append_turn.h) */
     const char *base_etag;      /* the version whose place it takes, else ERROR_CHANGED; NULL */
     bool has_copies;            /* parts will be copied */
     const struct uri *copy_uri; /* from this object and version; NULL: from that of base_etag */

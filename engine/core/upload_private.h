@@ -17,6 +17,7 @@ struct upload {
     struct store *store;
     struct uri uri;
     bool exclusive;                 /* and the store can do it */
+    bool appends;                   /* see upload_options */
     bool absent;                    /* nothing may be there, whoever finds out */
     bool doubtful;                  /* another's is there, and it cannot be known whether ours was */
     const void *owner;
@@ -51,6 +52,9 @@ int upload_settle(struct upload *upload, const struct call *call, int r,
 /* Before the last request: marks the directory if what is stored needs it (core/marked.h), and where
  * the store takes no condition on that request: is the base still there? */
 int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err);
+/* The store does not take the last request's condition, or so it seems: a look instead, and once more. */
+int upload_run_without_condition(struct upload *upload, struct call *call,
+                                 const struct limits *limits, struct error *err);
 /* After it: is what is there as long as what was meant, where parts came by copying? */
 int upload_check_copies(struct upload *upload, const struct limits *limits, struct error *err);
 /* For the condition of the last request: the ETag or NULL. */

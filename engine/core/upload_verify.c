@@ -115,16 +115,11 @@ static bool is_to_be_looked_at(const struct upload *upload)
     return upload->absent ? !upload->exclusive : upload->base_etag[0] && !upload_if_match(upload);
 }
 
-int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err)
+static int look_at_base(struct upload *upload, const struct limits *limits, struct error *err)
 {
-    struct call *head;
+    struct call *head = look(upload, limits, err);
     int r = 0;
 
-    if (upload->attr.has && (upload->store->capabilities & STORE_CAP_METADATA))
-        r = marked_require(upload->engine, &upload->uri, limits, err);
-    if (r < 0 || !is_to_be_looked_at(upload))
-        return r;
-    head = look(upload, limits, err);
     if (!head && upload->absent)
         return err->class == ERROR_NOT_FOUND ? 0 : -error_errno(err);
     if (!head)
@@ -139,6 +134,28 @@ int upload_check_base(struct upload *upload, const struct limits *limits, struct
         call_name_error(head, err);
     call_delete(head);
     return r;
+}
+
+int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    int r = 0;
+
+    if (upload->attr.has && (upload->store->capabilities & STORE_CAP_METADATA))
+        r = marked_require(upload->engine, &upload->uri, limits, err);
+    return r == 0 && is_to_be_looked_at(upload) ? look_at_base(upload, limits, err) : r;
+}
+
+int upload_run_without_condition(struct upload *upload, struct call *call,
+                                 const struct limits *limits, struct error *err)
+{
+    int r;
+
+    if (upload->appends) {
+        store_lose(upload->store, STORE_CAP_IF_NONE_MATCH | STORE_CAP_IF_MATCH_PUT);
+        return error_set(err, ERROR_CHANGED, "the store takes no conditions");
+    }
+    r = look_at_base(upload, limits, err);
+    return r < 0 ? r : call_run_without_condition(call, limits, err);
 }
 
 /* ---- copies ------------------------------------------------------------------------------------- */

@@ -26,6 +26,7 @@ int writer_make_upload(struct writer *writer, const struct writer_staged *staged
         .attr = &writer->attr,
         .metadata = &writer->base.metadata,
         .base_etag = writer->base.exists ? writer->base.attr.etag : NULL,
+        .appends = writer->appends,
         .has_copies = writer->copies_base || staged,
         .copy_uri = staged ? &staged->uri : NULL,
         .copy_etag = staged ? staged->attr.etag : NULL,

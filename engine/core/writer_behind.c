@@ -1,5 +1,6 @@
 /* An appending writer that finds another version than the one it came behind: what it was given goes
- * behind that one. See writer.h.
+ * behind that one. See writer.h. The same when the store turns out not to copy what it comes behind, or to
+ * take no conditions.
  *
  * An upload cannot be moved behind another base, nor completed on the side: it is given up, and what was
  * written is sent once more, behind the new base in a new upload, as if it were written now. The bytes
@@ -35,6 +36,9 @@ bool writer_was_overtaken(const struct writer *writer, const struct error *err)
     case ERROR_EXISTS: return writer->exclusive;
     case ERROR_NOT_FOUND: return writer->base.exists && strcmp(err->code, "NoSuchUpload") != 0;
     case ERROR_BUSY: return err->code[0]; /* the store's own: another one's put is at work */
+    case ERROR_UNSUPPORTED:
+    case ERROR_INVALID: /* it turns out that the base cannot be copied: it is fetched */
+        return writer->copies_base && !(writer->store->capabilities & STORE_CAP_PART_COPY);
     default: return false;
     }
 }

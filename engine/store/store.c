@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/crc32c.h"
+#include "base/log.h"
 #include "base/uri.h"
 #include "store/internal.h"
 
@@ -20,6 +21,21 @@ static const struct store_ops *const store_table[] = {
     &store_file_ops,
     &store_mem_ops,
     &store_fault_ops,
+};
+
+static struct {
+    unsigned capabilities;
+    const char *cost;
+    atomic_flag told;
+} lacks[] = {
+    {STORE_CAP_PART_COPY,
+     "this store cannot copy parts of objects: where one changes, all of it is sent",
+     ATOMIC_FLAG_INIT},
+    {STORE_CAP_COPY, "this store cannot copy objects: copies are read and written",
+     ATOMIC_FLAG_INIT},
+    {STORE_CAP_IF_NONE_MATCH | STORE_CAP_IF_MATCH_PUT,
+     "this store has no conditional puts: what another machine writes at the same moment may be lost",
+     ATOMIC_FLAG_INIT},
 };
 
 static const char *const operation_names[STORE_OPERATION_COUNT] = {
@@ -321,6 +337,19 @@ void store_request_fini(struct store_request *request)
     store_page_free(request->page);
     request->page = NULL;
     store_metadata_fini(&request->object.metadata);
+}
+
+void store_tell_lack(unsigned capabilities)
+{
+    for (size_t i = 0; i < sizeof lacks / sizeof lacks[0]; i++)
+        if (lacks[i].capabilities & capabilities && !atomic_flag_test_and_set(&lacks[i].told))
+            log_warn("%s", lacks[i].cost);
+}
+
+void store_lose(struct store *store, unsigned capabilities)
+{
+    atomic_fetch_and(&store->capabilities, ~capabilities);
+    store_tell_lack(capabilities);
 }
 
 void store_request_done(struct store_request *request)

@@ -15,6 +15,7 @@
 #ifndef S3DLIO_STORE_STORE_H
 #define S3DLIO_STORE_STORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -246,13 +247,19 @@ struct store_ops {
 /* First member of every store's own struct. */
 struct store {
     const struct store_ops *ops;
-    unsigned capabilities;   /* of this instance: may be less than the table's */
+    atomic_uint capabilities; /* of this instance: may be less than the table's, and become less */
     uint64_t copy_max_bytes; /* what STORE_COPY copies at most; 0: STORE_PART_MAX */
 };
 static inline uint64_t store_copy_max(const struct store *store)
 {
     return store->copy_max_bytes ? store->copy_max_bytes : STORE_PART_MAX;
 }
+
+/* It has turned out that this instance does not have them: whoever asks from now on goes the other way.
+ * Says what that costs, once a process. Any thread. */
+void store_lose(struct store *store, unsigned capabilities);
+/* Only the latter; nothing for those of which there is nothing to say. */
+void store_tell_lack(unsigned capabilities);
 
 /* The row for a scheme, or NULL. */
 const struct store_ops *store_find(const char *scheme);

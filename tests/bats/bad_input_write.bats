@@ -171,3 +171,97 @@ PY
     untold
     [[ $(shim cat "$VIRTUAL/draft") == ab ]]
 }
+
+# ---- stores that cannot do everything ------------------------------------------------------------
+# Each of the ways in which something may stand for what the store lacks, twice, and then what is there.
+every_way() {
+    calls S3DLIO_PUT_PART_SIZE=5M <<'PY'
+for n in range(2):
+    fd = do.open(ROOT + "/large", O_WRONLY | O_APPEND)
+    do.write(fd, b"tail")
+    do.close(fd)
+    fd = do.open(ROOT + "/large", O_RDWR)
+    do.pwrite(fd, b"MIDDLE", 6 << 20)
+    do.close(fd)
+    fd = do.open(ROOT + "/small", O_WRONLY | O_APPEND)
+    do.write(fd, b"tail")
+    do.close(fd)
+    fd = do.open(ROOT + "/small", O_RDWR)
+    do.pwrite(fd, b"MIDDLE", 1000)
+    do.close(fd)
+do.renameat2(ROOT + "/large", ROOT + "/moved", NOREPLACE)
+do.renameat2(ROOT + "/small", ROOT + "/moved", NOREPLACE)
+do.rename(ROOT + "/moved", ROOT + "/large")
+do.chmod(ROOT + "/large", 0o600)
+do.chmod(ROOT + "/small", 0o600)
+fd = do.open(ROOT + "/fresh", O_WRONLY | O_CREAT | O_EXCL)
+do.write(fd, b"fresh")
+do.close(fd)
+do.open(ROOT + "/fresh", O_WRONLY | O_CREAT | O_EXCL)
+do.mkdir(ROOT + "/directory")
+do.mkdir(ROOT + "/directory")
+do.symlink("fresh", ROOT + "/link")
+do.symlink("fresh", ROOT + "/link")
+PY
+    local round='open: ok write: 4 close: ok open: ok pwrite: 6 close: ok'
+    shown "$round $round $round $round renameat2: ok renameat2: EEXIST rename: ok chmod: ok chmod: ok \
+open: ok write: 5 close: ok open: EEXIST mkdir: ok mkdir: EEXIST symlink: ok symlink: EEXIST"
+    local name at
+    for name in large small; do
+        at=$([[ $name == large ]] && echo 6291456 || echo 1000)
+        { head -c "$at" "$NATIVE/$name" && printf MIDDLE && tail -c +$((at + 7)) "$NATIVE/$name" && printf tailtail; } \
+            >"$NATIVE/$name.changed"
+        whole "$name" "$name.changed"
+    done
+    [[ $(shim stat -c %a "$VIRTUAL/large" "$VIRTUAL/small") == $'600\n600' ]]
+    [[ $(shim cat "$VIRTUAL/link") == fresh ]]
+    no_uploads
+    shim rm -r "$VIRTUAL"/{large,small,fresh,link,directory}
+}
+
+no_part_copies() { fault "op=UploadPartCopy action=status:$1"; }
+
+no_conditions() {
+    local operation header
+    for operation in PutObject CompleteMultipartUpload; do
+        for header in if-match if-none-match; do fault "op=$operation with=$header action=status:$1"; done
+    done
+}
+
+@test "a store that cannot copy parts: all is done by sending, and said once" {
+    local answer
+    for answer in 501:NotImplemented 400:InvalidRequest 405:MethodNotAllowed; do
+        fault
+        setup
+        no_part_copies "$answer"
+        every_way
+        told 'cannot copy parts'
+        [[ $(requests UploadPartCopy) -gt 0 ]]
+    done
+}
+
+@test "a store without conditional puts: all is done after a look, and said once" {
+    local answer
+    for answer in 501:NotImplemented 400:InvalidArgument; do
+        fault
+        setup
+        no_conditions "$answer"
+        every_way
+        told 'no conditional puts'
+    done
+}
+
+@test "a store that can do neither: two lines" {
+    no_part_copies 501:NotImplemented
+    no_conditions 501:NotImplemented
+    every_way
+    [[ $(said | wc -l) -eq 2 ]] || explain "$(said)"
+}
+
+@test "a store without conditional puts: what others append at the same time is not lost" {
+    no_conditions 501:NotImplemented
+    shim rm -f "$VIRTUAL/log"
+    seq 30 | shim xargs -P6 -n1 sh -c "echo line \$0 >>$VIRTUAL/log" 2>"$BATS_TEST_TMPDIR/err"
+    fault
+    [[ $(shim sort -V "$VIRTUAL/log") == "$(seq -f 'line %g' 30)" ]] || explain "$(shim cat "$VIRTUAL/log")"
+}

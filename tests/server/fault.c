@@ -163,6 +163,8 @@ static bool parse_field(struct fault_rule *rule, char *field)
         return copy_glob(rule->bucket, sizeof(rule->bucket), value);
     if (!strcmp(field, "key"))
         return copy_glob(rule->key, sizeof(rule->key), value);
+    if (!strcmp(field, "with"))
+        return copy_glob(rule->with, sizeof(rule->with), value);
     if (!strcmp(field, "nth"))
         return encode_parse_u64(value, &rule->nth) && rule->nth > 0;
     if (!strcmp(field, "count"))
@@ -268,20 +270,20 @@ static bool rule_fires(struct fault_rule *rule, struct pace *pace)
     return true;
 }
 
-static bool rule_matches(const struct fault_rule *rule, const char *op, const char *bucket,
-                         const char *key)
+static bool rule_matches(const struct fault_rule *rule, const struct fault_subject *subject)
 {
-    return !fnmatch(rule->op, op, 0) && !fnmatch(rule->bucket, bucket, 0) &&
-           !fnmatch(rule->key, key, 0);
+    return !fnmatch(rule->op, subject->op, 0) && !fnmatch(rule->bucket, subject->bucket, 0) &&
+           !fnmatch(rule->key, subject->key, 0) &&
+           (!*rule->with || subject->header(subject->arg, rule->with));
 }
 
-struct fault faults_match(struct faults *faults, struct pace *pace, const char *op,
-                          const char *bucket, const char *key)
+struct fault faults_match(struct faults *faults, struct pace *pace,
+                          const struct fault_subject *subject)
 {
     struct fault fault = {.retry_after_s = -1};
     pthread_mutex_lock(&faults->lock);
     for (struct fault_rule *rule = faults->rules; rule; rule = rule->next) {
-        if (!rule_matches(rule, op, bucket, key) || !rule_fires(rule, pace))
+        if (!rule_matches(rule, subject) || !rule_fires(rule, pace))
             continue;
         fault = rule->fault;
         break;

@@ -55,11 +55,19 @@ struct fault {
 struct fault_rule {
     struct fault_rule *next;
     char op[40], bucket[64], key[1032]; /* globs */
+    char with[64];                      /* a header that the request has; "": any request */
     uint64_t nth;                       /* the first matching request it is for, from 1 */
     uint64_t count;                     /* how many from there; 0: all */
     double probability;
     uint64_t seen, fired;
     struct fault fault;
+};
+
+/* What rules look at of a request. */
+struct fault_subject {
+    const char *op, *bucket, *key;
+    const char *(*header)(void *arg, const char *name); /* its value, or NULL */
+    void *arg;
 };
 
 struct faults {
@@ -74,7 +82,7 @@ void faults_clear(struct faults *faults);
 bool faults_add(struct faults *faults, const char *text, struct buf *problem);
 void faults_show(struct faults *faults, struct buf *out);
 /* What goes wrong with this request; action FAULT_NONE most of the time. */
-struct fault faults_match(struct faults *faults, struct pace *pace, const char *op,
-                          const char *bucket, const char *key);
+struct fault faults_match(struct faults *faults, struct pace *pace,
+                          const struct fault_subject *subject);
 
 #endif

@@ -45,13 +45,19 @@ static uint64_t content_length(struct request *request)
     return length;
 }
 
+static const char *header_of(void *arg, const char *name)
+{
+    return request_header(arg, name);
+}
+
 /* The fault a rule, or else a flaky network, has for this request. */
 static void choose_fault(struct request *request)
 {
     struct server *server = request->server;
     const struct network *network = &server->config.network;
-    request->fault = faults_match(&server->faults, &server->pace, ops_name(request->op),
-                                  request->bucket, request->key);
+    const struct fault_subject subject = {ops_name(request->op), request->bucket, request->key,
+                                          header_of, request};
+    request->fault = faults_match(&server->faults, &server->pace, &subject);
     struct fault *fault = &request->fault;
     if (fault->action == FAULT_NONE && network->reset_percent > 0 &&
         pace_random(&server->pace) * 100 < network->reset_percent)
