@@ -13,6 +13,8 @@
 
 #define BUDGET_DEFAULT_MAX (UINT64_C(1) << 30)
 #define BUDGET_SHARE       8
+#define FLOOR_BLOCKS       4
+#define FLOOR_RANGES       2
 #define CGROUP_ROOT        "/sys/fs/cgroup"
 #define PATH_BYTES         1024
 
@@ -102,15 +104,15 @@ uint64_t budget_memory_limit(void)
     return smaller(machine, cgroup_limit());
 }
 
-void budget_init(struct budget *budget, uint64_t limit_bytes, uint64_t range_bytes,
-                 uint64_t part_bytes)
+void budget_init(struct budget *budget, uint64_t limit_bytes, const struct budget_units *units)
 {
     memset(budget, 0, sizeof *budget);
     budget->limit_bytes = limit_bytes
                               ? limit_bytes
                               : smaller(BUDGET_DEFAULT_MAX, budget_memory_limit() / BUDGET_SHARE);
-    budget->floor_bytes[BUDGET_READ_AHEAD] = 2 * range_bytes;
-    budget->floor_bytes[BUDGET_PARTS] = part_bytes;
+    budget->floor_bytes[BUDGET_BLOCKS] = FLOOR_BLOCKS * units->block_bytes;
+    budget->floor_bytes[BUDGET_READ_AHEAD] = FLOOR_RANGES * units->range_bytes;
+    budget->floor_bytes[BUDGET_PARTS] = units->part_bytes;
 }
 
 static void raise_peak(struct budget *budget, uint64_t used)

@@ -2,8 +2,8 @@
  *
  * A reservation never waits: it is granted or refused at once, and whoever is refused does with less
  * (a window of one range, a part sent early, a tail in the spool). So no call ever waits for memory
- * that only a later call of the program would free. Floors: the first two ranges of read-ahead and
- * the first part are granted whatever else is reserved.
+ * that only a later call of the program would free. Floors: the first two ranges of read-ahead, the
+ * first blocks and the first part are granted whatever else is reserved.
  *
  * Atomics throughout; reservations are bytes, and each is released under the class that took it. A
  * fork child inherits the figures with the memory that they stand for.
@@ -26,12 +26,15 @@ struct budget {
     atomic_uint_fast64_t peak_bytes;
 };
 
-/* limit_bytes 0: the smaller of 1 GiB and an eighth of the memory limit of the process. range and
- * part sizes make the floors. */
-void budget_init(struct budget *budget, uint64_t limit_bytes, uint64_t range_bytes,
-                 uint64_t part_bytes);
+/* The sizes that make the floors. */
+struct budget_units {
+    uint64_t block_bytes, range_bytes, part_bytes;
+};
+
+/* limit_bytes 0: the smaller of 1 GiB and an eighth of the memory limit of the process. */
+void budget_init(struct budget *budget, uint64_t limit_bytes, const struct budget_units *units);
 bool budget_try(struct budget *budget, enum budget_class class, uint64_t bytes);
-/* Takes what may not be refused (bytes that a caller will be handed anyway). */
+/* Takes what may not be refused: bytes that a caller will be handed anyway, and that do not stay. */
 void budget_force(struct budget *budget, enum budget_class class, uint64_t bytes);
 void budget_release(struct budget *budget, enum budget_class class, uint64_t bytes);
 uint64_t budget_used(const struct budget *budget);

@@ -42,11 +42,12 @@ static int allocate(const struct draft *draft, uint64_t offset, uint64_t size_by
 
 static int make_file(struct draft *draft)
 {
-    int fd = memfd_create("s3dlio-draft", MFD_CLOEXEC);
+    int fd;
 
-    if (fd < 0)
-        return -errno;
-    fd = fd_adopt(fd);
+    fd_room_begin();
+    fd = memfd_create("s3dlio-draft", MFD_CLOEXEC);
+    fd = fd_adopt(fd < 0 ? -errno : fd);
+    fd_room_end();
     if (fd < 0)
         return fd;
     draft->shared_fd = fd;

@@ -39,6 +39,7 @@ static int make_shards(struct engine *engine, struct error *err)
 static int engine_fill(struct engine *engine, char *const *environment, struct error *err)
 {
     const struct options *options = &engine->options;
+    struct budget_units units;
     int r = options_load(environment, report_problem, NULL, &engine->options);
 
     if (r < 0)
@@ -46,8 +47,9 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     log_set_level((enum log_level)option_int(options, LOG));
     range_plan_init(&engine->plan, options);
     engine->operation_timeout_ns = option_int(options, OPERATION_TIMEOUT_SECS) * NS_PER_S;
-    budget_init(&engine->budget, (uint64_t)option_int(options, MEMORY_BUDGET),
-                engine->plan.get_part_bytes, range_plan_part_bytes(&engine->plan, 1, 0, false));
+    units = (struct budget_units){engine->plan.block_bytes, engine->plan.get_part_bytes,
+                                  range_plan_part_bytes(&engine->plan, 1, 0, false)};
+    budget_init(&engine->budget, (uint64_t)option_int(options, MEMORY_BUDGET), &units);
     pool_init(&engine->pool, &engine->budget);
     retry_policy_init(&engine->retry, (unsigned)option_int(options, RETRY_MAX),
                       (uint32_t)option_int(options, RETRY_BASE_MS));

@@ -59,9 +59,12 @@ static int use_byte(int fd, short type, int command)
 /* 1 with the file in use, 0 when somebody is removing it or has just done so, or -errno. */
 static int open_used(int place, const char *name, bool keeps_locks, int *ret_fd)
 {
-    int fd = openat(place, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     struct stat st;
+    int fd;
 
+    fd_room_begin();
+    fd = openat(place, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd_room_end();
     if (fd < 0)
         return -errno;
     int result = use_byte(fd, F_RDLCK, F_OFD_SETLK);

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/fd.h"
+
 /* A directory that is this user's alone; made when it is missing. A descriptor or -errno. */
 static int open_place(const char *path)
 {
@@ -15,7 +17,9 @@ static int open_place(const char *path)
     int fd;
 
     (void)!mkdir(path, 0700); /* where it fails, opening tells why */
+    fd_room_begin();
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd_room_end();
     if (fd < 0)
         return -errno;
     if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || st.st_mode & 077) {

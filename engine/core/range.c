@@ -3,7 +3,7 @@
  * Three places for the next bytes, in this order: the buffer of the call that the running thread works
  * for, if it wants exactly these; on a near store the kernel's socket buffer, as long as nobody waits
  * for the range and the program keeps reading (a copy saved); the range's own buffer. Without memory
- * for that they stay in the kernel, too, unless somebody waits.
+ * for that they stay in the kernel, too, unless somebody waits who cannot take them as they come.
  */
 #include "core/range.h"
 
@@ -75,6 +75,7 @@ static bool obtain_buffer(struct range *range)
         budget_force(&engine->budget, BUDGET_READ_AHEAD, bytes);
         range->budget_class = BUDGET_READ_AHEAD;
         range->reserved_bytes = bytes;
+        range->is_forced = true;
     }
     range->buffer = pool_get(&engine->pool, bytes);
     range->buffer_bytes = bytes;

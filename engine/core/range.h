@@ -33,6 +33,7 @@ struct range {
     size_t buffer_bytes;
     enum budget_class budget_class;
     uint64_t reserved_bytes; /* of the budget */
+    bool is_forced;          /* beyond it: to be dropped once its bytes were handed out */
     uint64_t direct_call, direct_start, direct_end;
     unsigned users;
     bool draining;                          /* bytes are not left in the kernel any more */

@@ -58,8 +58,9 @@ static void on_first_object(struct range *range)
     struct reader *reader = (struct reader *)range->owner;
 
     learn(reader, &range->fetch.call.request.object);
-    if (range->fetch.length > 0)
-        range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset);
+    if (range->fetch.length > 0 &&
+        !range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset))
+        range->buffered_only = false;
 }
 
 static bool object_is_known(const void *arg, uint64_t value)
@@ -282,7 +283,7 @@ static int take_from_window(struct reader *reader, struct range_read *read, stru
     uint64_t before = read->position;
     int r = range_take(range, read, limits, err);
 
-    if (r < 0 && range->users == 0 && range_failed(range))
+    if (range->users == 0 && (range->is_forced || (r < 0 && range_failed(range))))
         stream_remove(reader, range);
     if (r < 0)
         return r;

@@ -123,6 +123,8 @@ int block_take(struct reader *reader, struct range_read *read, const struct limi
     r = range_wait_whole(block, limits, err);
     if (r == 0 && read->position < block->arrived)
         r = range_copy(block, read, err);
+    if (block->is_forced && block->users == 0)
+        drop_block(reader, block);
     return r;
 }
 

@@ -134,7 +134,9 @@ static int open_unnamed(const struct options *options, int *ret_fd, struct error
         return error_set(err, ERROR_CANCELLED, "a spool file in a bucket");
     }
     opening = OPEN_BEGUN;
+    fd_room_begin();
     fd = open_in(directory);
+    fd_room_end();
     led_back = opening == OPEN_LED_BACK;
     opening = OPEN_NONE;
     if (led_back && !is_set(options) && strcmp(directory, "/tmp") != 0) {
@@ -204,4 +206,9 @@ void spool_unmap(void *memory, size_t size_bytes)
 {
     munmap(memory, size_bytes);
     spool_release(size_bytes);
+}
+
+void spool_rest(void *memory, size_t size_bytes)
+{
+    madvise(memory, size_bytes, MADV_DONTNEED); /* of a shared file mapping: the file has it */
 }

@@ -23,6 +23,8 @@ int spool_error(struct error *err, int errnum, const char *what);
 int spool_map(const struct options *options, size_t size_bytes, void **ret_memory,
               struct error *err);
 void spool_unmap(void *memory, size_t size_bytes);
+/* Nobody looks at it for a while: it takes no memory of this process until then, what is in it stays. */
+void spool_rest(void *memory, size_t size_bytes);
 
 /* An empty file without a name, for reading and writing; a descriptor of the engine (io/fd.h). */
 int spool_open(const struct options *options, int *ret_fd, struct error *err);

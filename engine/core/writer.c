@@ -286,6 +286,8 @@ static void fill(struct buffer_block *block, const unsigned char *data, size_t l
         data += piece;
         length_bytes -= piece;
     }
+    if (block->spooled)
+        spool_rest(block->data, block->capacity_bytes);
 }
 
 int writer_put(struct writer *writer, const unsigned char *data, size_t length_bytes,

@@ -36,6 +36,8 @@ static void on_sent(void *arg)
 {
     struct buffer_block *block = arg;
 
+    if (block->spooled)
+        spool_rest(block->data, block->capacity_bytes);
     atomic_store_explicit(&block->sent, true, memory_order_release);
 }
 

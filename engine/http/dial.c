@@ -69,8 +69,10 @@ static curl_socket_t dial_open_socket(void *arg, curlsocktype purpose,
 
     (void)arg;
     (void)purpose;
+    fd_room_begin();
     fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     fd = fd_adopt(fd < 0 ? -errno : fd);
+    fd_room_end();
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 

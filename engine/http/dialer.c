@@ -48,16 +48,22 @@ static int dialer_open(void)
     struct epoll_event event = {.events = EPOLLIN};
 
     if (dialer.epoll_fd < 0) {
-        int fd = epoll_create1(EPOLL_CLOEXEC);
+        int fd;
 
+        fd_room_begin();
+        fd = epoll_create1(EPOLL_CLOEXEC);
         dialer.epoll_fd = fd_adopt(fd < 0 ? -errno : fd);
+        fd_room_end();
         if (dialer.epoll_fd < 0)
             return dialer.epoll_fd;
     }
     if (dialer.wake_fd < 0) {
-        int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        int fd;
 
+        fd_room_begin();
+        fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         dialer.wake_fd = fd_adopt(fd < 0 ? -errno : fd);
+        fd_room_end();
         if (dialer.wake_fd < 0)
             return dialer.wake_fd;
         event.data.u64 = DIALER_ID_WAKE;

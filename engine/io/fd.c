@@ -1,14 +1,16 @@
 /* The registry of engine descriptors and where they live in the table of numbers.
  *
- * Numbers from fd_base() on: high enough that a program which expects the lowest free number, or
- * select()s, never meets ours; low enough that the kernel's table stays small. One bit a number,
- * for 2^20 numbers (the kernel's default ceiling, fs.nr_open); the pages are touched only where
- * numbers are in use. A number beyond cannot be known and is refused.
+ * The kernel looks at RLIMIT_NOFILE only when it gives out a number, so the soft limit is raised for just
+ * that long. Numbers go from fd_base() on: a program which expects the lowest free number, or
+ * select()s, never meets ours; low enough that the kernel's table stays small. One bit a number, for
+ * 2^20 numbers (the kernel's default ceiling, fs.nr_open); the pages are touched only where numbers
+ * are in use. A number beyond cannot be known and is refused.
  */
 #include "io/fd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/resource.h>
@@ -16,17 +18,58 @@
 
 #define FD_NUMBERS   (1 << 20)
 #define FD_WORD_BITS 64
+#define FD_BASE_MAX  (1 << 16)
 
 static _Atomic uint64_t fd_words[FD_NUMBERS / FD_WORD_BITS];
 
-/* The first number we would like: 1024 where the limit is generous, else the upper half. */
+static struct {
+    pthread_mutex_t mutex;
+    unsigned users;
+    bool is_raised;
+    struct rlimit before, raised; /* of the program; while there are users */
+} room = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+void fd_room_begin(void)
+{
+    pthread_mutex_lock(&room.mutex);
+    if (room.users++ == 0) {
+        if (getrlimit(RLIMIT_NOFILE, &room.before) < 0)
+            room.before = (struct rlimit){0};
+        room.raised = (struct rlimit){room.before.rlim_max, room.before.rlim_max};
+        room.is_raised = room.before.rlim_cur < room.before.rlim_max &&
+                         setrlimit(RLIMIT_NOFILE, &room.raised) == 0;
+    }
+    pthread_mutex_unlock(&room.mutex);
+}
+
+void fd_room_end(void)
+{
+    struct rlimit found;
+    int saved = errno;
+
+    pthread_mutex_lock(&room.mutex);
+    /* What the program has set meanwhile is what it wants. */
+    if (--room.users == 0 && room.is_raised &&
+        prlimit(0, RLIMIT_NOFILE, &room.before, &found) == 0 &&
+        (found.rlim_cur != room.raised.rlim_cur || found.rlim_max != room.raised.rlim_max))
+        setrlimit(RLIMIT_NOFILE, &found);
+    pthread_mutex_unlock(&room.mutex);
+    errno = saved;
+}
+
+/* The first number we would like: the first that the program cannot have. Where there is none, or only
+ * with a large table, 1024 where the limit is generous, else the upper half. There is a user. */
 static int fd_base(void)
 {
-    struct rlimit limit;
+    int base;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 0;
-    return limit.rlim_cur >= 4096 ? 1024 : (int)(limit.rlim_cur / 2);
+    pthread_mutex_lock(&room.mutex);
+    if (room.is_raised && room.before.rlim_cur <= FD_BASE_MAX)
+        base = (int)room.before.rlim_cur;
+    else
+        base = room.before.rlim_cur >= 4096 ? 1024 : (int)(room.before.rlim_cur / 2);
+    pthread_mutex_unlock(&room.mutex);
+    return base;
 }
 
 static void fd_register(int fd)
@@ -40,7 +83,9 @@ int fd_adopt(int fd)
 
     if (fd < 0)
         return fd;
+    fd_room_begin();
     high = fcntl(fd, F_DUPFD_CLOEXEC, fd_base());
+    fd_room_end();
     if (high < 0)
         return fd_adopt_here(fd);
     close(fd);

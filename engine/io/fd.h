@@ -1,14 +1,23 @@
 /* Descriptors that belong to the engine: close-on-exec, out of the program's way, and known.
  *
- * Any thread, no lock: a bitmap of atomics. A descriptor is registered before anybody else can
- * learn its number and unregistered before it is closed. */
+ * Where the hard RLIMIT_NOFILE leaves room they have numbers above the program's soft limit: it may
+ * open as many files as it could without us, and all that it has opened does not keep ours from being
+ * made.
+ *
+ * Any thread. Who owns a number is a bitmap of atomics: a descriptor is registered before anybody else
+ * can learn its number and unregistered before it is closed. */
 #ifndef S3DLIO_IO_FD_H
 #define S3DLIO_IO_FD_H
 
 #include <stdbool.h>
 
-/* Takes over a new descriptor: moves it to a high number where the soft RLIMIT_NOFILE leaves room,
- * sets close-on-exec, registers it. Returns the number it now has, or -errno (fd is closed then).
+/* While one is made: numbers above the program's limit may be given out. Nests, in several threads,
+ * too; when the last is out the limit is the program's again, errno
+ * as it was. In the gate, for a leaf mutex is taken. */
+void fd_room_begin(void);
+void fd_room_end(void);
+
+/* Takes over a new descriptor: moves it to a high number, in the gate as well, sets close-on-exec, registers it. Returns the number it now has, or -errno (fd is closed then).
  * A negative fd is returned as it is, so that calls can be nested around -errno. */
 int fd_adopt(int fd);
 /* The same, at the number that it has. */

@@ -69,9 +69,15 @@ static int keeper_look(int fd)
 static void *keeper_main(void *arg)
 {
     const struct timespec look = {.tv_nsec = KEEPER_LOOK_NS};
-    int fd = fd_adopt(open("/proc/self/stat", O_RDONLY | O_CLOEXEC)), others;
+    struct gate_scope scope;
+    int fd, others;
 
     (void)arg;
+    gate_enter(&scope);
+    fd_room_begin();
+    fd = fd_adopt(open("/proc/self/stat", O_RDONLY | O_CLOEXEC));
+    fd_room_end();
+    gate_leave(&scope);
     do {
         nanosleep(&look, NULL);
         others = keeper_look(fd);

@@ -217,12 +217,16 @@ int shard_open(struct shard *shard)
         return 0;
     if (shard->slot_count == 0 && shard_slots_grow(shard) < 0)
         return -ENOMEM;
+    fd_room_begin();
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     epoll_fd = fd_adopt(epoll_fd < 0 ? -errno : epoll_fd);
-    if (epoll_fd < 0)
-        return epoll_fd;
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     wake_fd = fd_adopt(wake_fd < 0 ? -errno : wake_fd);
+    fd_room_end();
+    if (epoll_fd < 0) {
+        fd_close(wake_fd);
+        return epoll_fd;
+    }
     event.data.u64 = SHARD_SLOT_WAKE;
     if (wake_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0) {
         int rc = wake_fd < 0 ? wake_fd : -errno;

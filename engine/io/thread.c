@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <link.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,6 +14,9 @@
 #include "base/clock.h"
 #include "io/gate.h"
 #include "io/keeper.h"
+
+/* What libraries that are loaded later may take of a stack for thread-local storage, and glibc itself. */
+#define LATER_TLS_BYTES ((size_t)128 << 10)
 
 struct thread_task {
     void *(*main)(void *arg);
@@ -24,6 +28,7 @@ static struct {
     _Atomic int count;
     _Atomic unsigned started;
     _Atomic int64_t idle_ns;
+    _Atomic size_t tls_bytes; /* 0: not known yet */
     void (*_Atomic on_end)(void);
 } threads = {.idle_ns = NS_PER_S};
 
@@ -68,6 +73,31 @@ static int thread_create(const pthread_attr_t *attr, const char *name, struct th
     return -rc;
 }
 
+static int add_tls(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    size_t *sum = arg;
+
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_TLS)
+            *sum += info->dlpi_phdr[i].p_memsz + info->dlpi_phdr[i].p_align;
+    return 0;
+}
+
+/* The thread-local storage of the program and its libraries lies in the same mapping as the stack, and
+ * a program may have megabytes of it. */
+static size_t tls_bytes(void)
+{
+    size_t bytes = atomic_load_explicit(&threads.tls_bytes, memory_order_relaxed);
+
+    if (bytes)
+        return bytes;
+    bytes = LATER_TLS_BYTES;
+    dl_iterate_phdr(add_tls, &bytes);
+    atomic_store_explicit(&threads.tls_bytes, bytes, memory_order_relaxed);
+    return bytes;
+}
+
 int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), void *arg,
                  pthread_t *ret_thread)
 {
@@ -84,8 +114,7 @@ int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), vo
         free(task);
         return rc;
     }
-    /* The thread-local storage of the program and its libraries lies in the same mapping. */
-    stack_bytes += (size_t)PTHREAD_STACK_MIN + ((size_t)128 << 10);
+    stack_bytes += (size_t)PTHREAD_STACK_MIN + tls_bytes();
     pthread_attr_setstacksize(&attr, stack_bytes);
     if (!ret_thread)
         pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);

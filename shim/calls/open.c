@@ -441,10 +441,21 @@ int __openat_2(int dirfd, const char *path, int flags)
     return open_common(dirfd, path, flags, 0);
 }
 
+/* The program never opened that number: a loop that closes everything, as daemons do, meets it. */
+static bool is_not_the_programs(int fd)
+{
+    return !fdtab_is_aside &&
+           (arena_owns_fd(fd) || (engine_is_loaded() && engine_call(owns_fd)(fd)));
+}
+
 int close(int fd)
 {
-    if (likely(!fdtab_is_virtual(fd)))
-        return REAL(close)(fd);
+    if (likely(!fdtab_is_virtual(fd))) {
+        if (likely(!is_not_the_programs(fd)))
+            return REAL(close)(fd);
+        errno = EBADF;
+        return -1;
+    }
     int saved = errno;
     return (int)entry_return(saved, close_fd(fd));
 }

@@ -14,13 +14,21 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+static const struct budget_units small = {MIB / 16, MIB, MIB};
+
 static void test_limit_and_floors(void **state)
 {
     struct budget budget;
 
-    budget_init(&budget, 10 * MIB, 2 * MIB, 5 * MIB);
+    budget_init(&budget, 10 * MIB, &(struct budget_units){MIB / 4, 2 * MIB, 5 * MIB});
     assert_true(budget_try(&budget, BUDGET_BLOCKS, 9 * MIB));
     assert_false(budget_try(&budget, BUDGET_BLOCKS, 2 * MIB));
+    budget_release(&budget, BUDGET_BLOCKS, 9 * MIB);
+    budget_force(&budget, BUDGET_PARTS, 10 * MIB);
+    assert_true(budget_try(&budget, BUDGET_BLOCKS, MIB)); /* four blocks, whatever else */
+    assert_false(budget_try(&budget, BUDGET_BLOCKS, 1));
+    budget_release(&budget, BUDGET_PARTS, 10 * MIB);
+    assert_true(budget_try(&budget, BUDGET_BLOCKS, 8 * MIB));
     assert_true(budget_try(&budget, BUDGET_READ_AHEAD, 2 * MIB)); /* two ranges, whatever else */
     assert_true(budget_try(&budget, BUDGET_READ_AHEAD, 2 * MIB));
     assert_false(budget_try(&budget, BUDGET_READ_AHEAD, 1));
@@ -37,7 +45,7 @@ static void test_default_limit(void **state)
 {
     struct budget budget;
 
-    budget_init(&budget, 0, MIB, MIB);
+    budget_init(&budget, 0, &small);
     assert_true(budget.limit_bytes > 0);
     assert_true(budget.limit_bytes <= 1024 * MIB);
     assert_true(budget.limit_bytes <= budget_memory_limit() / 8);
@@ -49,7 +57,7 @@ static void test_pool_gives_warm_buffers_back(void **state)
     struct pool pool;
     unsigned char *first, *second;
 
-    budget_init(&budget, 64 * MIB, MIB, MIB);
+    budget_init(&budget, 64 * MIB, &small);
     pool_init(&pool, &budget);
     first = pool_get(&pool, 3 * MIB);
     assert_non_null(first);
@@ -76,7 +84,7 @@ static void test_pool_keeps_no_more_than_fits(void **state)
     struct pool pool;
     void *buffers[16];
 
-    budget_init(&budget, 32 * MIB, MIB, MIB);
+    budget_init(&budget, 32 * MIB, &small);
     pool_init(&pool, &budget);
     for (unsigned i = 0; i < 16; i++)
         buffers[i] = pool_get(&pool, 8 * MIB);

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -42,21 +43,73 @@ static void passes_errors_on(void **state)
     assert_false(fd_owned(1 << 30));
 }
 
-static void stays_where_it_is_without_room(void **state)
+static void goes_above_the_limit_of_the_program(void **state)
 {
-    struct rlimit before, small;
-    int low = open("/dev/null", O_RDONLY), fd;
+    struct rlimit before, small, after;
+    int low = open("/dev/null", O_RDONLY), fd, made;
 
     (void)state;
     getrlimit(RLIMIT_NOFILE, &before);
     small = (struct rlimit){.rlim_cur = (rlim_t)low + 1, .rlim_max = before.rlim_max};
     setrlimit(RLIMIT_NOFILE, &small);
+    assert_int_equal(dup(low), -1); /* the program has all of its own */
+    fd_room_begin();
+    made = dup(low);
     fd = fd_adopt(low);
+    fd_room_end();
+    getrlimit(RLIMIT_NOFILE, &after);
+    assert_int_equal(dup(made), low);
+    assert_int_equal(dup(made), -1);
     setrlimit(RLIMIT_NOFILE, &before);
-    assert_int_equal(fd, low);
+    assert_int_equal(after.rlim_cur, small.rlim_cur);
+    assert_int_equal(after.rlim_max, small.rlim_max);
+    assert_int_equal(made, low + 1);
+    assert_true(fd > made);
     assert_true(fd_owned(fd));
     assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
     fd_close(fd);
+    close(made);
+    close(low);
+}
+
+static void what_the_program_sets_meanwhile_stays(void **state)
+{
+    struct rlimit before, set, after;
+
+    (void)state;
+    getrlimit(RLIMIT_NOFILE, &before);
+    set = (struct rlimit){.rlim_cur = before.rlim_max / 2, .rlim_max = before.rlim_max};
+    fd_room_begin();
+    fd_room_begin();
+    fd_room_end();
+    setrlimit(RLIMIT_NOFILE, &set);
+    fd_room_end();
+    getrlimit(RLIMIT_NOFILE, &after);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(after.rlim_cur, set.rlim_cur);
+}
+
+/* In a child, for a hard limit is for good. */
+static int adopt_without_room(void)
+{
+    int low = open("/dev/null", O_RDONLY);
+    struct rlimit small = {(rlim_t)low + 1, (rlim_t)low + 1};
+
+    if (setrlimit(RLIMIT_NOFILE, &small) < 0 || fd_adopt(low) != low || !fd_owned(low))
+        return 1;
+    return fcntl(low, F_GETFD) != FD_CLOEXEC;
+}
+
+static void stays_where_it_is_without_room(void **state)
+{
+    pid_t pid = fork();
+    int status;
+
+    (void)state;
+    if (pid == 0)
+        _exit(adopt_without_room());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
 }
 
 struct aside_look {
@@ -95,6 +148,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adopts_high_and_known),
         cmocka_unit_test(passes_errors_on),
+        cmocka_unit_test(goes_above_the_limit_of_the_program),
+        cmocka_unit_test(what_the_program_sets_meanwhile_stays),
         cmocka_unit_test(stays_where_it_is_without_room),
         cmocka_unit_test(aside_has_its_own_table),
     };

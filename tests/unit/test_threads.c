@@ -245,9 +245,32 @@ static void children_have_threads_of_their_own(void **state)
     assert_threads_end();
 }
 
+/* Thread-local storage lies in the mapping of the stack, and a program may have much of it. */
+static _Thread_local volatile char large[4 << 20];
+
+static void *use_the_stack(void *arg)
+{
+    volatile char room[THREAD_STACK_LARGE_BYTES / 2];
+
+    room[0] = large[sizeof large - 1] = 7;
+    return room[0] == 7 ? arg : NULL;
+}
+
+static void threads_of_a_program_with_much_local_storage(void **state)
+{
+    pthread_t thread;
+    void *result = NULL;
+
+    assert_int_equal(
+        thread_start("s3dlio-test", THREAD_STACK_LARGE_BYTES, use_the_stack, state, &thread), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_ptr_equal(result, state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(threads_of_a_program_with_much_local_storage),
         cmocka_unit_test_setup(idle_threads_end, set_idle),
         cmocka_unit_test_setup(busy_threads_stay, set_idle),
         cmocka_unit_test_setup(threads_end_while_work_comes, set_idle),
