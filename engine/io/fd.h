@@ -12,13 +12,14 @@
 #include <stdbool.h>
 
 /* While one is made: numbers above the program's limit may be given out. Nests, in several threads,
- * too; when the last is out the limit is the program's again, errno
- * as it was. In the gate, for a leaf mutex is taken. */
+ * too; when the last is out the limit is the program's again, errno as it
+ * was. In the gate, for a leaf mutex is taken. */
 void fd_room_begin(void);
 void fd_room_end(void);
 
-/* Takes over a new descriptor: moves it to a high number, in the gate as well, sets close-on-exec, registers it. Returns the number it now has, or -errno (fd is closed then).
- * A negative fd is returned as it is, so that calls can be nested around -errno. */
+/* Takes over a new descriptor: moves it to a high number where there is one, sets close-on-exec,
+ * registers it. Returns the number it now has, or -errno (fd is closed then). A negative fd is returned
+ * as it is, so that calls can be nested around -errno. In the gate, too. */
 int fd_adopt(int fd);
 /* The same, at the number that it has. */
 int fd_adopt_here(int fd);
