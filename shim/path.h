@@ -74,13 +74,13 @@ int path_from_virtual(const char *virtual_path, struct vpath *ret_path);
 /* Appends one component; -ENAMETOOLONG. */
 int path_join(const struct vpath *directory, const char *name, struct vpath *ret_path);
 
-/* The virtual working directory: "" when it is real. Set by chdir/fchdir (calls/name.c). */
+/* The virtual working directory: "" when it is real. Set by chdir/fchdir (calls/name_cwd.c). */
 void path_set_cwd(const char *virtual_path); /* "" or NULL: back to real */
 const char *path_cwd(void);
 /* In a vfork child, whose memory is the parent's: for this process alone. */
 void path_set_child_cwd(const char *virtual_path);
 
-/* The i-th mount's prefix (for listings of "/"?) or NULL behind the last. */
+/* The i-th mount's prefix, or NULL behind the last. */
 const char *path_mount(unsigned index);
 
 #endif

@@ -14,16 +14,6 @@
 
 static void call_send(struct call *call);
 
-static struct limiter *limiter_of(const struct call *call)
-{
-    switch (call->request.operation) {
-    case STORE_GET: return &call->engine->gets;
-    case STORE_PUT:
-    case STORE_UPLOAD_PART: return &call->engine->puts;
-    default: return NULL;
-    }
-}
-
 static void let_go(struct call *call)
 {
     if (call->held)
@@ -76,15 +66,12 @@ static void count_end(struct call *call)
 {
     struct stats *stats = &call->engine->stats;
     struct store_request *request = &call->request;
-    struct limiter *limiter = limiter_of(call);
 
     stats_add(&stats->bytes_received, request->bytes_received);
     if (request->error.class != ERROR_NONE)
         stats_add(&stats->errors, 1);
     else
         stats_add(&stats->bytes_sent, body_bytes(request));
-    if (limiter)
-        limiter_on_done(limiter, request->bytes_received, request->error.class);
 }
 
 /* EFAULT comes from the caller's own buffer; damaged bytes that were handed on cannot be called back. */
@@ -157,11 +144,7 @@ static void on_timer(struct shard_timer *timer)
 
 static void call_send(struct call *call)
 {
-    struct limiter *limiter = limiter_of(call);
-
     stats_add(&call->engine->stats.requests[call->request.operation], 1);
-    if (limiter)
-        limiter_on_start(limiter);
     call->in_flight = true;
     store_submit(&call->request);
 }
@@ -241,15 +224,10 @@ static int wait_for(struct call *call, const struct limits *limits, struct error
 
 void call_fini(struct call *call)
 {
-    struct limiter *limiter = limiter_of(call);
-
     if (call->generation == gate_generation()) {
         shard_timer_clear(call->request.shard, &call->timer);
-        if (call->in_flight) {
+        if (call->in_flight)
             store_abandon(&call->request);
-            if (limiter)
-                limiter_on_done(limiter, 0, ERROR_CANCELLED);
-        }
         let_go(call);
     }
     call->in_flight = false;

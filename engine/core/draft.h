@@ -31,7 +31,7 @@ struct draft_options {
     bool keep;                /* from the version that is there; false: from nothing */
     bool exclusive;           /* must not exist; the store decides at the first publish */
     bool sought;              /* the caller has looked: not looked for at open */
-    bool append;              /* see below */
+    bool append;              /* see above */
     bool unnamed;             /* from nothing; nothing is published before draft_rename */
     const char *content_type; /* NULL: the base's, else application/octet-stream */
     const struct attr *attr;  /* what `has` says is stored; NULL: nothing */

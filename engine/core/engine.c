@@ -202,8 +202,6 @@ void engine_reset_child(void)
         if (store && store->ops->reset_child)
             store->ops->reset_child(store);
     }
-    limiter_reset_child(&engine->gets);
-    limiter_reset_child(&engine->puts);
     removals_reset_child(&engine->removals);
     stats_reset_child(&engine->stats);
 }

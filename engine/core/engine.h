@@ -65,7 +65,7 @@ int engine_store(struct engine *engine, const char *scheme, struct store **ret_s
 struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
                            uint64_t offset);
 
-/* In a fork child, inside no gate: shards, stores, limiters forget what is the parent's. */
+/* In a fork child, inside no gate: shards, stores and counters forget what is the parent's. */
 void engine_reset_child(void);
 
 /* Wakes every waiter so that it looks at its cancel flag. Inside the gate, no lock held. */

@@ -1,4 +1,4 @@
-/* A fixed limiter: counts what is under way and keeps the least first-byte time. See limiter.h. */
+/* Keeps the least first-byte time. See limiter.h. */
 #include "core/limiter.h"
 
 #include "base/clock.h"
@@ -6,15 +6,9 @@
 void limiter_init(struct limiter *limiter, unsigned inflight_max)
 {
     limiter->inflight_max = inflight_max;
-    atomic_init(&limiter->inflight, 0);
     atomic_init(&limiter->least_ns, 0);
     atomic_init(&limiter->least_before_ns, 0);
     atomic_init(&limiter->period_ns, 0);
-}
-
-void limiter_on_start(struct limiter *limiter)
-{
-    atomic_fetch_add_explicit(&limiter->inflight, 1, memory_order_relaxed);
 }
 
 static int64_t load(const atomic_int_fast64_t *value)
@@ -49,18 +43,6 @@ int64_t limiter_first_byte_ns(const struct limiter *limiter)
     int64_t least = load(&limiter->least_ns), before = load(&limiter->least_before_ns);
 
     return before > 0 && (least == 0 || before < least) ? before : least;
-}
-
-void limiter_on_done(struct limiter *limiter, uint64_t bytes, enum error_class class)
-{
-    (void)bytes;
-    (void)class;
-    atomic_fetch_sub_explicit(&limiter->inflight, 1, memory_order_relaxed);
-}
-
-void limiter_reset_child(struct limiter *limiter)
-{
-    atomic_store(&limiter->inflight, 0);
 }
 
 unsigned limiter_target(const struct limiter *limiter)

@@ -1,10 +1,10 @@
-/* How many requests of a kind may be under way, and what kind of network is behind them.
+/* How many requests of a kind may be under way, as the options say, and what kind of network is
+ * behind them.
  *
- * The number is fixed from the options for now; the three events are all that a controller needs to
- * move it. `near` is decided here: a store whose first byte comes within LIMITER_NEAR_NS is best
- * served by few connections and small ranges that stay in the processor's cache (measured: 1-2 MiB
- * on two connections), a far one by many large ranges. What counts is the least first-byte time of
- * the last one or two periods: all others measure the queue that we fill ourselves.
+ * A store whose first byte comes within LIMITER_NEAR_NS is best served by few connections and small
+ * ranges that stay in the processor's cache (measured: 1-2 MiB on two connections), a far one by
+ * many large ranges. What counts is the least first-byte time of the last one or two periods: all
+ * others measure the queue that we fill ourselves.
  * Relaxed atomics; any thread.
  */
 #ifndef S3DLIO_CORE_LIMITER_H
@@ -14,25 +14,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
-
 #define LIMITER_NEAR_NS   INT64_C(2000000)
 #define LIMITER_PERIOD_NS INT64_C(10000000000)
 
 struct limiter {
     unsigned inflight_max;
-    atomic_uint inflight;
     atomic_int_fast64_t least_ns;        /* first-byte time of this period; 0: none yet */
     atomic_int_fast64_t least_before_ns; /* of the period before */
     atomic_int_fast64_t period_ns;       /* when this one began */
 };
 
 void limiter_init(struct limiter *limiter, unsigned inflight_max);
-void limiter_on_start(struct limiter *limiter);
 void limiter_on_first_byte(struct limiter *limiter, int64_t elapsed_ns);
-void limiter_on_done(struct limiter *limiter, uint64_t bytes, enum error_class class);
-/* In a fork child: what was under way is the parent's. */
-void limiter_reset_child(struct limiter *limiter);
 unsigned limiter_target(const struct limiter *limiter);
 /* The least of late; 0 while unknown. */
 int64_t limiter_first_byte_ns(const struct limiter *limiter);

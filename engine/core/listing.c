@@ -4,7 +4,7 @@
  * the request lives. The first page may be one that a look-up has read (attr_cache_start): then the
  * next one begins behind the last key that was on it, and may show the last group once more.
  * Entries prime the attribute cache when their page is taken up. Whether a prefix has the name of
- * an object seen before is known from `open_names`: the objects among the last names whose names
+ * an object seen before is known from `open_text`: the objects among the last names whose names
  * the current one begins with, each a prefix of the next, kept as one text.
  */
 #include "core/listing.h"

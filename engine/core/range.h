@@ -11,7 +11,7 @@
  * direct_end) is the last run of bytes that went to one call, direct_call.
  *
  * A range hangs on one shard and is touched under its lock; reader and engine behind it are only
- * read. `users` counts threads inside range_wait or a copy: such a range is not freed.
+ * read. `users` counts threads that wait for it or copy from it: such a range is not freed.
  */
 #ifndef S3DLIO_CORE_RANGE_H
 #define S3DLIO_CORE_RANGE_H

@@ -39,7 +39,7 @@ uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes
 /* How far a sequential reader may read ahead, in bytes, when memory allows. */
 uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near);
 
-/* The size of part `number` (from 1) of an upload whose length will be size_hint (0: unknown). */
+/* The size of part `number` (from 1) of an upload whose length will be size_hint_bytes (0: unknown). */
 uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
                                uint64_t size_hint_bytes, bool equal_parts);
 /* Cuts `length` bytes for a server-side copy: parts of equal size. */

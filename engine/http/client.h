@@ -47,9 +47,9 @@ void http_client_reset_child(struct http_client *client);
 struct http_request;
 
 struct http_request_ops {
-    /* Writes request line and all headers but Host-independent framing: everything up to and
-     * without the empty line, Content-Length included. Called when the first byte is about to be
-     * sent, again for a repeat: sign here. 0 or -errno with *err. */
+    /* Writes the request line and all headers, Host and Content-Length included, up to and without
+     * the empty line. Called when the first byte is about to be sent, again for a repeat: sign
+     * here. 0 or -errno with *err. */
     int (*write_head)(struct http_request *request, struct buffer *head, struct error *err);
     /* The final status line and headers came (1xx never shown). Valid during the call only. 0, or
      * -errno with *err: the connection is closed and the request done with that. */

@@ -32,7 +32,6 @@ static void shard_set_up(struct shard *shard)
     shard->timers.prev = shard->timers.next = &shard->timers;
     shard->leader = 0;
     shard->woken = false;
-    shard->driver = 0;
     shard->polled_ns = 0;
     atomic_store(&shard->held, 0);
     shard->background_running = false;

@@ -76,16 +76,10 @@ struct shard_waiter {
  * longjmp out of the wait (the heap, not the caller's stack) until the thread waits again. */
 int shard_wait(struct shard *shard, const struct shard_waiter *waiter, int64_t deadline_ns);
 
-/* True when the calling thread is inside shard_wait of this shard for this waiter's request:
- * lets a sink decide whether the driver is the thread that owns the destination buffer. False in
- * a wait that a signal handler makes while another wait of its thread is interrupted: bytes for
- * either take the way through an engine buffer. */
-bool shard_driver_is(const struct shard *shard, uint64_t thread_id);
-/* Of the calling thread; never 0. A thread that left a wait by longjmp has another one after: bytes
- * still on their way into the buffer of that call find no owner. */
+/* A number of the calling thread, for spreading threads over shards. */
 uint64_t shard_thread_id(void);
 
-/* Runs one round without sleeping, lock held. For tests and for the engine's idle moments. */
+/* Runs one round without sleeping, lock held. */
 void shard_poll(struct shard *shard);
 
 void shard_reset_child(struct shard *shard);

@@ -64,7 +64,6 @@ struct shard {
     bool woken;                    /* wake_fd is readable, or will be */
     int64_t sleep_until_ns;        /* the leader's */
     int64_t polled_ns;             /* when epoll was asked last */
-    uint64_t driver;               /* shard_thread_id of who runs callbacks as owner; or 0 */
     struct shard_sleeper sleepers; /* ring of those asleep, oldest first */
     struct shard_sleeper *free_sleepers;
 

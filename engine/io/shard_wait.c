@@ -23,12 +23,7 @@
 
 #include "io/gate.h"
 
-static __thread struct {
-    struct shard_sleeper *innermost;
-    uint64_t id;
-} shard_self;
-
-static _Atomic uint64_t shard_last_thread_id;
+static __thread struct shard_sleeper *shard_innermost; /* of this thread's waits */
 
 /* ---- who waits -------------------------------------------------------------------------------- */
 
@@ -43,34 +38,25 @@ static bool shard_on_signal_stack(void)
  * interrupted (or on another stack, where nothing can be said). */
 static void shard_forget_stale(const void *frame)
 {
-    bool stale = false;
-
-    if (!shard_self.innermost || shard_on_signal_stack())
+    if (!shard_innermost || shard_on_signal_stack())
         return;
-    while (shard_self.innermost &&
-           (const char *)shard_self.innermost->frame <= (const char *)frame) {
-        struct shard_sleeper *sleeper = shard_self.innermost;
+    while (shard_innermost && (const char *)shard_innermost->frame <= (const char *)frame) {
+        struct shard_sleeper *sleeper = shard_innermost;
 
-        shard_self.innermost = sleeper->outer;
+        shard_innermost = sleeper->outer;
         if (sleeper->generation == gate_generation())
             atomic_store(&sleeper->gone, true);
-        stale = true;
     }
-    if (stale)
-        shard_self.id = atomic_fetch_add(&shard_last_thread_id, 1) + 1;
 }
 
 uint64_t shard_thread_id(void)
 {
-    shard_forget_stale(__builtin_frame_address(0));
-    if (shard_self.id == 0)
-        shard_self.id = atomic_fetch_add(&shard_last_thread_id, 1) + 1;
-    return shard_self.id;
-}
+    static _Atomic uint64_t last_id;
+    static __thread uint64_t id;
 
-bool shard_driver_is(const struct shard *shard, uint64_t thread_id)
-{
-    return shard->driver == thread_id && shard_self.id == thread_id;
+    if (id == 0)
+        id = atomic_fetch_add(&last_id, 1) + 1;
+    return id;
 }
 
 static void shard_sleeper_link(struct shard *shard, struct shard_sleeper *sleeper)
@@ -132,21 +118,21 @@ static struct shard_sleeper *shard_sleeper_get(struct shard *shard,
     sleeper->waiter = *waiter;
     sleeper->generation = shard->generation;
     sleeper->frame = frame;
-    sleeper->outer = shard_self.innermost;
+    sleeper->outer = shard_innermost;
     sleeper->ticket = 0;
     sleeper->linked = false;
     atomic_store(&sleeper->interrupted, false);
     atomic_store(&sleeper->gone, false);
     if (sleeper->outer)
         atomic_store(&sleeper->outer->interrupted, true);
-    shard_self.innermost = sleeper;
+    shard_innermost = sleeper;
     return sleeper;
 }
 
 /* The wait is over, whichever way: its thread's chain ends at the outer one again. */
 static void shard_sleeper_pop(struct shard_sleeper *sleeper)
 {
-    shard_self.innermost = sleeper->outer;
+    shard_innermost = sleeper->outer;
     if (sleeper->outer) {
         atomic_store(&sleeper->outer->interrupted, false);
         sem_post(&sleeper->outer->wake);
@@ -287,9 +273,7 @@ static int shard_lead(struct shard *shard, struct shard_sleeper *self, int64_t n
         return 0;
     shard->leader = 0;
     atomic_fetch_add_explicit(&shard->drives, 1, memory_order_relaxed);
-    shard->driver = self->outer ? 0 : shard_self.id;
     shard_dispatch(shard, events, count < 0 ? 0 : count);
-    shard->driver = 0;
     return 0;
 }
 
@@ -323,14 +307,12 @@ static bool shard_try(struct shard *shard, struct shard_sleeper *self, int64_t n
 {
     bool moved = false;
 
-    shard->driver = self->outer ? 0 : shard_self.id;
     if (!shard_is_led(shard, now_ns) && now_ns - shard->polled_ns > NS_PER_MS) {
         shard_poll(shard);
         moved = self->waiter.ready(&self->waiter);
     }
     if (!moved && self->waiter.advance)
         moved = self->waiter.advance(&self->waiter);
-    shard->driver = 0;
     if (moved)
         atomic_fetch_add_explicit(&shard->drives, 1, memory_order_relaxed);
     return moved;
@@ -366,7 +348,7 @@ int shard_wait(struct shard *shard, const struct shard_waiter *waiter, int64_t d
 
     if (waiter->ready(waiter))
         return 0;
-    shard_thread_id();
+    shard_forget_stale(__builtin_frame_address(0));
     rc = shard_open(shard);
     if (rc < 0)
         return rc;

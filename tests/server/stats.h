@@ -35,7 +35,7 @@ struct stats_record {
 };
 
 struct stats {
-    pthread_mutex_t lock; /* covers rows, max_in_flight, cpu_at_reset, lines */
+    pthread_mutex_t lock; /* covers rows, max_in_flight, cpu_at_reset_s, lines */
     struct stats_row rows[STATS_MAX_OPS];
     const char *names[STATS_MAX_OPS];
     uint64_t max_in_flight;
