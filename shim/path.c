@@ -238,6 +238,8 @@ static int resolve_from(const char *base, const char *path, struct vpath *ret_pa
         return 0;
     if (result < 0)
         return result;
+    if (strnlen(path, PATH_MAX) == PATH_MAX)
+        return -ENAMETOOLONG;
     ret_path->wants_directory = walk.ends_in_slash;
     return path_from_virtual(ret_path->path, ret_path);
 }
@@ -332,6 +334,12 @@ int path_through_link(struct vpath *path, size_t link_bytes, const char *target)
                              : resolve_from(directory, text, path);
     path->links = links + 1;
     return result ? result : path_become_real(path, text);
+}
+
+int path_check_new(const struct vpath *path)
+{
+    const char *slash = strrchr(path->path, '/');
+    return slash && strlen(slash + 1) > NAME_MAX ? -ENAMETOOLONG : 0;
 }
 
 int path_join(const struct vpath *directory, const char *name, struct vpath *ret_path)

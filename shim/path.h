@@ -50,7 +50,8 @@ static inline bool path_maybe(const char *path)
     return path_filter.relative || path_filter.first[(unsigned char)path[0]];
 }
 
-/* 1: virtual, *ret_path filled. 0: not ours, the real call decides. -ENAMETOOLONG; -ENOTDIR for a
+/* 1: virtual, *ret_path filled. 0: not ours, the real call decides. -ENAMETOOLONG, as the kernel from
+ * PATH_MAX on, whatever is left of the path when it is resolved; -ENOTDIR for a
  * relative path on a virtual descriptor that is no directory; -ENOENT for the empty path (unless
  * the caller handles AT_EMPTY_PATH before). */
 int path_resolve(int dirfd, const char *path, struct vpath *ret_path);
@@ -71,6 +72,10 @@ int path_through_link(struct vpath *path, size_t link_bytes, const char *target)
 
 /* The same for a canonical virtual path (working directory, stored names): fills uri. */
 int path_from_virtual(const char *virtual_path, struct vpath *ret_path);
+/* May something of that name be made? -ENAMETOOLONG for more than NAME_MAX bytes behind the last slash:
+ * what others have made with a longer one can be opened, renamed and removed. */
+int path_check_new(const struct vpath *path);
+
 /* Appends one component; -ENAMETOOLONG. */
 int path_join(const struct vpath *directory, const char *name, struct vpath *ret_path);
 

@@ -291,6 +291,8 @@ static int begin(struct moving *moving, struct error *err)
     bool marker;
     int r = list_both(moving, err);
 
+    if (r == 0 && plan(moving, err) < 0) /* names that are too long: before anything is made */
+        return -error_errno(err);
     if (r == 0 && has_entries(&moving->target)) {
         r = find_journal(moving, err);
         if (r == 0)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "shim/engine.h"
@@ -21,6 +22,14 @@ static int fail(struct file *file, const struct s3dlio_error *error, int result)
     if (result != -EFAULT && result != -EINVAL && result != -EFBIG && result != -ENOSPC)
         file->staged->node->error = result;
     return result;
+}
+
+int content_refuse_length(const struct file *file)
+{
+    static _Atomic bool told;
+    if (!atomic_exchange(&told, true))
+        report_line("%s: an object holds at most 5 TiB: write the rest to another one", file->path);
+    return -EFBIG;
 }
 
 int content_order(struct file *file)

@@ -10,6 +10,9 @@
 
 #define OBJECT_MAX_BYTES ((off_t)5 << 40)
 
+/* -EFBIG, and one line a process: no object can be longer than OBJECT_MAX_BYTES. */
+int content_refuse_length(const struct file *file);
+
 uint64_t content_length(const struct file *file);
 ssize_t content_read_at(struct file *file, void *buffer, size_t length, uint64_t offset);
 /* Between content_order and content_unorder: writes are one at a time, whichever descriptors of

@@ -164,7 +164,7 @@ static int clone_checked(const struct end *in, const struct end *out, size_t len
     if (!length)
         length = (size_t)(size - in->at);
     if (out->at > OBJECT_MAX_BYTES - (off_t)length)
-        return -EFBIG;
+        return content_refuse_length(out->file);
     if (!length)
         return 0;
     if (overlap(in, out, length))
@@ -243,7 +243,7 @@ static ssize_t copy_range(const struct end *in, const struct end *out, size_t le
     if (length > (size_t)(size - in->at))
         length = (size_t)(size - in->at);
     if (out->at > OBJECT_MAX_BYTES - (off_t)length)
-        return -EFBIG;
+        return content_refuse_length(out->file);
     if (overlap(in, out, length))
         return -EINVAL;
     ssize_t cloned = try_clone(in, out, length);

@@ -71,7 +71,7 @@ static int truncate_file(struct file *file, off_t length)
     if (length < 0 || !file->staged || (file->slot->flags & O_ACCMODE) == O_RDONLY)
         return -EINVAL;
     if (length > OBJECT_MAX_BYTES)
-        return -EFBIG;
+        return content_refuse_length(file);
     return content_truncate(file, (uint64_t)length);
 }
 
@@ -118,7 +118,7 @@ static int allocate_file(struct file *file, int mode, off_t offset, off_t length
     if (!file->staged || (file->slot->flags & O_ACCMODE) == O_RDONLY)
         return -EBADF;
     if (offset > INT64_MAX - length || offset + length > OBJECT_MAX_BYTES)
-        return -EFBIG;
+        return content_refuse_length(file);
     return content_allocate(file, mode, (uint64_t)offset, (uint64_t)length);
 }
 

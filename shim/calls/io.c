@@ -121,8 +121,10 @@ static ssize_t write_at(struct file *file, const void *buffer, size_t length, of
     length = length > RW_MAX ? RW_MAX : length;
     if (!length)
         return 0;
-    if (offset > OBJECT_MAX_BYTES - (off_t)length)
-        return -EFBIG;
+    if (offset >= OBJECT_MAX_BYTES)
+        return content_refuse_length(file);
+    if ((off_t)length > OBJECT_MAX_BYTES - offset) /* as much as there is room for (write(2)) */
+        length = (size_t)(OBJECT_MAX_BYTES - offset);
     if (!memory_is_readable(buffer, length))
         return -EFAULT;
     return content_write_at(file, buffer, length, (uint64_t)offset);
@@ -138,6 +140,8 @@ static ssize_t writev_at(struct file *file, const struct iovec *iov, int count, 
         if (put < 0)
             return done ? done : put;
         done += put;
+        if ((size_t)put < iov[i].iov_len) /* what follows belongs behind the rest of this */
+            break;
     }
     return done;
 }

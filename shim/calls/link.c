@@ -48,12 +48,14 @@ static int symlink_at(const char *target, const struct vpath *path)
     int result = engine_require();
     if (!result && (uintptr_t)target < PATH_UNREAD)
         result = -EFAULT;
+    if (!result)
+        result = path_check_new(path);
     if (!result && staged_any() && staged_stat(path->path, &attr))
         result = -EEXIST;
     if (result < 0)
         return result;
     result = engine_call(symlink)(target, path->uri, NULL, &error);
-    if (result < 0 && result != -ENAMETOOLONG)
+    if (result < 0 && (result != -ENAMETOOLONG || strlen(target) < PATH_MAX))
         report_error(&error);
     return result;
 }

@@ -41,6 +41,8 @@ static int name_mkdir(const struct vpath *path, mode_t mode)
 {
     int result = engine_require();
     if (!result)
+        result = path_check_new(path);
+    if (!result)
         result = unless_staged(path, EEXIST);
     if (result < 0)
         return result;

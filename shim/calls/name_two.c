@@ -140,8 +140,10 @@ static int rename_checked(const struct two *two, unsigned flags)
 {
     if (!strcmp(two->from.path, two->to.path))
         return flags ? -EEXIST : 1;
-    int result =
-        two->attr.type == S3DLIO_DIRECTORY ? rename_directory(two, flags) : rename_file(two, flags);
+    int result = path_check_new(&two->to);
+    if (!result)
+        result = two->attr.type == S3DLIO_DIRECTORY ? rename_directory(two, flags)
+                                                    : rename_file(two, flags);
     return result < 0 ? result : 1;
 }
 

@@ -74,6 +74,8 @@ int stat_parent(const struct vpath *path)
 {
     struct vpath parent = {0};
     struct s3dlio_attr attr;
+    if (path_check_new(path) < 0)
+        return -ENAMETOOLONG;
     size_t length = (size_t)(strrchr(path->path, '/') - path->path);
     memcpy(parent.path, path->path, length);
     int is_virtual = path_from_virtual(parent.path, &parent);
