@@ -153,7 +153,7 @@ static int open_unnamed(const struct options *options, int *ret_fd, struct error
 
 int spool_open(const struct options *options, int *ret_fd, struct error *err)
 {
-    int fd;
+    int fd = -1;
     int r = open_unnamed(options, &fd, err);
 
     if (r < 0)
@@ -171,7 +171,7 @@ static int map(const struct options *options, size_t size_bytes, void **ret_memo
                struct error *err)
 {
     void *memory;
-    int fd, r = open_unnamed(options, &fd, err);
+    int fd = -1, r = open_unnamed(options, &fd, err);
 
     if (r < 0)
         return r;
