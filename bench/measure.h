@@ -14,8 +14,8 @@ static inline double measure_now(clockid_t clock)
     return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* Bytes moved, seconds since `start`, CPU seconds of this process with all its threads, and the most
- * that was resident. */
+/* Bytes moved, seconds since `start`, CPU seconds of this process with all its threads, and the
+ * most that was resident. */
 static inline void measure_print(unsigned long long bytes, double start)
 {
     struct rusage usage;

@@ -2,8 +2,8 @@
  *
  * miss_path FILE ROUNDS
  *
- * Prints one JSON line with nanoseconds per call of each kind, the fastest of short stretches; run with
- * and without the shim. */
+ * Prints one JSON line with nanoseconds per call of each kind, the fastest of short stretches; run
+ * with and without the shim. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
  *
  * raw_receiver HOST PORT PATH SIZE_BYTES CONNECTIONS RANGE_BYTES
  *
- * Fetches an object (anonymous GET with Range) over keep-alive connections, each range straight into
- * one reused buffer of 1 MiB as a program's read(2) would hand it over. Prints one JSON line: see
- * measure.h.
+ * Fetches an object (anonymous GET with Range) over keep-alive connections, each range straight
+ * into one reused buffer of 1 MiB as a program's read(2) would hand it over. Prints one JSON line:
+ * see measure.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -2,9 +2,9 @@
  *
  * raw_sender HOST PORT PATH SIZE_BYTES CONNECTIONS PART_BYTES
  *
- * Copies 1 MiB blocks into a part as a program's write(2) hands them over, computes the part's CRC32C
- * block by block while it is in the cache, and sends it by an anonymous PUT with Content-Length, one
- * thread a connection. Prints one JSON line: see measure.h.
+ * Copies 1 MiB blocks into a part as a program's write(2) hands them over, computes the part's
+ * CRC32C block by block while it is in the cache, and sends it by an anonymous PUT with
+ * Content-Length, one thread a connection. Prints one JSON line: see measure.h.
  */
 #include <arpa/inet.h>
 #include <isa-l/crc.h>

@@ -55,8 +55,8 @@ static void check_memory(void)
                check_size((unsigned long long)info.totalram * info.mem_unit));
 }
 
-/* The engine's descriptors take the numbers above what programs count on: from 1024, or the upper half
- * of a small limit (engine/io/fd.c). */
+/* The engine's descriptors take the numbers above what programs count on: from 1024, or the upper
+ * half of a small limit (engine/io/fd.c). */
 static void check_descriptors(const struct options *options)
 {
     long long wanted = option_int(options, MAX_HTTP_CONNECTIONS) + OWN_DESCRIPTORS, room;

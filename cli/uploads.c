@@ -1,7 +1,7 @@
 /* s3dlio uploads: multipart uploads that nobody has completed; listing and aborting them.
  *
- * Somebody may be at work on an upload that is listed. So abort takes only those that are older than
- * the age given, a week by default. */
+ * Somebody may be at work on an upload that is listed. So abort takes only those that are older
+ * than the age given, a week by default. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -7,13 +7,15 @@
  *     literal: no percent-decoding. "s3://" alone lists buckets.
  *   - Returns 0 or a count, or a negative errno value. On failure the object behind `ret_error`
  *     (may be NULL) says more, and out-parameters named ret_… are untouched.
- *   - Sizes and offsets are bytes, durations milliseconds, times seconds and nanoseconds of the epoch.
- *   - Thread-safe: any thread may call any function. One writer or list handle belongs to one call at
- *     a time (calls on it are serialised inside); readers may be used concurrently.
- *   - Blocking calls sleep without locks. Signals are deferred while a call works and delivered while
- *     it sleeps; a handler may call any of these functions. Threads are not cancelled inside.
- *   - After fork() call s3dlio_fork_child() in the child (the shim does); readers go on working there
- *     with connections of their own, drafts are shared with the parent, writers belong to the parent.
+ *   - Sizes and offsets are bytes, durations milliseconds, times seconds and nanoseconds of
+ *     the epoch.
+ *   - Thread-safe: any thread may call any function. One writer or list handle belongs to one call
+ *     at a time (calls on it are serialised inside); readers may be used concurrently.
+ *   - Blocking calls sleep without locks. Signals are deferred while a call works and delivered
+ *     while it sleeps; a handler may call any of these functions. Threads are not cancelled inside.
+ *   - After fork() call s3dlio_fork_child() in the child (the shim does); readers go on working
+ *     there with connections of their own, drafts are shared with the parent, writers belong to
+ *     the parent.
  *   - Nothing here changes errno deliberately, and nothing prints but warnings on stderr.
  */
 #ifndef S3DLIO_H
@@ -45,8 +47,8 @@ struct s3dlio_error {
     char message[512];     /* one line: what failed, why, what to set */
 };
 
-/* Prints the error's message on stderr the first time an error of its kind is met for its bucket. For
- * callers whose own callers see only an errno. Thread-safe. */
+/* Prints the error's message on stderr the first time an error of its kind is met for its bucket.
+ * For callers whose own callers see only an errno. Thread-safe. */
 S3DLIO_API void s3dlio_report(const struct s3dlio_error *error);
 
 /* ---- the runtime ----------------------------------------------------------------------------- */
@@ -75,7 +77,8 @@ S3DLIO_API bool s3dlio_owns_fd(int fd);
 
 struct s3dlio_stats {
     uint64_t requests, retries, errors;
-    uint64_t requests_get, requests_head, requests_put, requests_list, requests_delete, requests_other;
+    uint64_t requests_get, requests_head, requests_put, requests_list, requests_delete;
+    uint64_t requests_other;
     uint64_t bytes_received, bytes_sent;      /* bodies */
     uint64_t connections_opened;
     uint64_t memory_bytes, memory_peak_bytes; /* buffers under the budget */
@@ -137,14 +140,14 @@ S3DLIO_API int s3dlio_stat(const char *uri, const struct s3dlio_call *call,
 struct s3dlio_reader;
 
 /* Opens the object and pins the version seen: one request, which also brings the first bytes. What
- * this process renames, removes or replaces meanwhile the reader keeps: what it lacks is fetched into
- * a spool file before, and without room for that the call that would take it away gives -ENOSPC.
- * -ENOENT, -EISDIR (a directory is there), -ENOTDIR, -EACCES, -EIO … */
+ * this process renames, removes or replaces meanwhile the reader keeps: what it lacks is fetched
+ * into a spool file before, and without room for that the call that would take it away gives
+ * -ENOSPC. -ENOENT, -EISDIR (a directory is there), -ENOTDIR, -EACCES, -EIO … */
 S3DLIO_API int s3dlio_reader_open(const char *uri, const struct s3dlio_call *call,
                                   struct s3dlio_reader **ret_reader,
                                   struct s3dlio_error *ret_error);
-/* The version of which s3dlio_reader_attr said this, perhaps in another process: no request. Where it
- * is no longer there the reads give -ESTALE. -ENOMEM … */
+/* The version of which s3dlio_reader_attr said this, perhaps in another process: no request. Where
+ * it is no longer there the reads give -ESTALE. -ENOMEM … */
 S3DLIO_API int s3dlio_reader_reopen(const char *uri, const struct s3dlio_attr *version,
                                     struct s3dlio_reader **ret_reader,
                                     struct s3dlio_error *ret_error);
@@ -167,8 +170,9 @@ enum s3dlio_advice {
 /* As posix_fadvise(2); length 0 means to the end. Never blocks, never fails. */
 S3DLIO_API void s3dlio_reader_advise(struct s3dlio_reader *reader, uint64_t offset_bytes,
                                      uint64_t length_bytes, enum s3dlio_advice advice);
-/* Can s3dlio_draft_clone make bytes of this version bytes of a new draft of `to_uri`? 0; -EXDEV: another
- * store, one that cannot copy (said once on stderr), a version that the store does not have any more. */
+/* Can s3dlio_draft_clone make bytes of this version bytes of a new draft of `to_uri`? 0; -EXDEV:
+ * another store, one that cannot copy (said once on stderr), a version that the store does not have
+ * any more. */
 S3DLIO_API int s3dlio_reader_can_clone(const struct s3dlio_reader *reader, const char *to_uri);
 S3DLIO_API void s3dlio_reader_close(struct s3dlio_reader *reader); /* NULL is fine */
 
@@ -179,15 +183,17 @@ struct s3dlio_writer;
 enum {
     S3DLIO_WRITE_EXCLUSIVE = 1, /* fails with -EEXIST when the object exists, at open or close */
     S3DLIO_WRITE_APPEND = 2,    /* behind what is there, if something is. When somebody else has put
-                                 * another version there by the time of publishing, or has removed it,
-                                 * what was appended goes behind what is there then; -ESTALE when it
-                                 * cannot (bytes that were sent are not kept: S3DLIO_KEEP_PARTS). Of
-                                 * drafts only while nothing but s3dlio_draft_append changes them */
-    S3DLIO_WRITE_UNNAMED = 4,   /* drafts from nothing: as O_TMPFILE. The URI stands for no name (its
-                                 * bucket does count): nothing is looked up or stored, publish and
-                                 * close give 0 and send nothing, until s3dlio_draft_rename */
-    S3DLIO_WRITE_SOUGHT = 8,    /* the caller has just found nothing of the name: with EXCLUSIVE, and for
-                                 * writers with APPEND, it is not looked for at open, only at close */
+                                 * another version there by the time of publishing, or has removed
+                                 * it, what was appended goes behind what is there then; -ESTALE
+                                 * when it cannot (bytes that were sent are not kept:
+                                 * S3DLIO_KEEP_PARTS). Of drafts only while nothing but
+                                 * s3dlio_draft_append changes them */
+    S3DLIO_WRITE_UNNAMED = 4,   /* drafts from nothing: as O_TMPFILE. The URI stands for no name
+                                 * (its bucket does count): nothing is looked up or stored, publish
+                                 * and close give 0 and send nothing, until s3dlio_draft_rename */
+    S3DLIO_WRITE_SOUGHT = 8,    /* the caller has just found nothing of the name: with EXCLUSIVE,
+                                 * and for writers with APPEND, it is not looked for at open, only
+                                 * at close */
 };
 
 struct s3dlio_write_options {
@@ -200,8 +206,9 @@ struct s3dlio_write_options {
 
 enum {
     S3DLIO_RENAME_NOREPLACE = 1, /* -EEXIST when something has the new name */
-    S3DLIO_RENAME_FOLLOW = 2,    /* of what is being written: its directory was renamed, and with it
-                                  * what stood there under the old name. Nothing else is looked at. */
+    S3DLIO_RENAME_FOLLOW = 2,    /* of what is being written: its directory was renamed, and with
+                                  * it what stood there under the old name. Nothing else is looked
+                                  * at. */
 };
 
 /* Nothing is visible before close succeeds; the old object stays until then. */
@@ -213,36 +220,40 @@ S3DLIO_API int s3dlio_writer_open(const char *uri, const struct s3dlio_write_opt
  * and from then on). Blocks while the memory budget is spent. */
 S3DLIO_API ssize_t s3dlio_writer_write(struct s3dlio_writer *writer, const void *buffer,
                                        size_t length_bytes, struct s3dlio_error *ret_error);
-/* Changes bytes that were written before, where they are still in memory: a header, mostly. The parts
- * that hold them are sent once more. -EOPNOTSUPP when they are not, or reach behind the end: then
- * s3dlio_draft_from_writer may help. Returns length_bytes. */
+/* Changes bytes that were written before, where they are still in memory: a header, mostly. The
+ * parts that hold them are sent once more. -EOPNOTSUPP when they are not, or reach behind the end:
+ * then s3dlio_draft_from_writer may help. Returns length_bytes. */
 S3DLIO_API ssize_t s3dlio_writer_patch(struct s3dlio_writer *writer, const void *buffer,
                                        size_t length_bytes, uint64_t offset_bytes,
                                        struct s3dlio_error *ret_error);
-/* What attr->has says (mode, uid, gid, mtime) is stored with the object: at no cost while nothing has
- * been sent, by one copy in place after the upload otherwise. A later write takes the time back. */
+/* What attr->has says (mode, uid, gid, mtime) is stored with the object: at no cost while nothing
+ * has been sent, by one copy in place after the upload otherwise. A later write takes the time
+ * back. */
 S3DLIO_API int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_attr *attr,
                                       struct s3dlio_error *ret_error);
-/* As fgetxattr(2) and its kin: s3dlio_getxattr says which names. They travel with the upload. Of setxattr a
- * `value` of NULL removes the attribute. */
-S3DLIO_API ssize_t s3dlio_writer_getxattr(struct s3dlio_writer *writer, const char *name, void *value,
-                                          size_t size_bytes, struct s3dlio_error *ret_error);
+/* As fgetxattr(2) and its kin: s3dlio_getxattr says which names. They travel with the upload. Of
+ * setxattr a `value` of NULL removes the attribute. */
+S3DLIO_API ssize_t s3dlio_writer_getxattr(struct s3dlio_writer *writer, const char *name,
+                                          void *value, size_t size_bytes,
+                                          struct s3dlio_error *ret_error);
 S3DLIO_API ssize_t s3dlio_writer_listxattr(struct s3dlio_writer *writer, char *names,
                                            size_t size_bytes, struct s3dlio_error *ret_error);
 S3DLIO_API int s3dlio_writer_setxattr(struct s3dlio_writer *writer, const char *name,
                                       const void *value, size_t size_bytes, int flags,
                                       struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
-/* Has nothing of it been sent yet, or since the last publish? Then s3dlio_draft_from_writer costs a copy of
- * one part at most: before fork(), which shares drafts and not writers. Asks nobody, waits for nobody. */
+/* Has nothing of it been sent yet, or since the last publish? Then s3dlio_draft_from_writer costs a
+ * copy of one part at most: before fork(), which shares drafts and not writers. Asks nobody, waits
+ * for nobody. */
 S3DLIO_API bool s3dlio_writer_is_unsent(const struct s3dlio_writer *writer);
-/* Gives what is being written another name: as s3dlio_draft_rename. Parts that were sent already move
- * with it, as far as they are in memory by being sent once more, else by copies of the store. */
+/* Gives what is being written another name: as s3dlio_draft_rename. Parts that were sent already
+ * move with it, as far as they are in memory by being sent once more, else by copies of the
+ * store. */
 S3DLIO_API int s3dlio_writer_rename(struct s3dlio_writer *writer, const char *to_uri,
                                     unsigned flags, const struct s3dlio_call *call,
                                     struct s3dlio_error *ret_error);
-/* fsync: makes what is written so far the object; nothing is sent when nothing was written. Writing may
- * go on behind it. After a failure every call but abort, close and forget returns it again. */
+/* fsync: makes what is written so far the object; nothing is sent when nothing was written. Writing
+ * may go on behind it. After a failure every call but abort, close and forget returns it again. */
 S3DLIO_API int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
                                      struct s3dlio_error *ret_error);
 /* Uploads the rest, completes, frees the writer whatever happens. ret_attr may be NULL. On failure
@@ -257,22 +268,23 @@ S3DLIO_API void s3dlio_writer_forget(struct s3dlio_writer *writer);
 
 /* A draft is a new version of an object that is being made with random access. Nobody else sees it
  * before it is published; then all of it is the object, or an error is returned and the object is
- * what it was. Changed bytes lie in an unlinked file in S3DLIO_SPOOL_DIR, at most S3DLIO_SPOOL_LIMIT of
- * them; the others are fetched when they are read, and copied by the store when it is published.
+ * what it was. Changed bytes lie in an unlinked file in S3DLIO_SPOOL_DIR, at most
+ * S3DLIO_SPOOL_LIMIT of them; the others are fetched when they are read, and copied by the store
+ * when it is published.
  *
- * After fork() parent and child both have the draft, as processes have a local file: what one writes
- * the other sees at once, and what one publishes is what the other goes on from. A process that is
- * killed in the middle of a call leaves whole what was there before it.
+ * After fork() parent and child both have the draft, as processes have a local file: what one
+ * writes the other sees at once, and what one publishes is what the other goes on from. A process
+ * that is killed in the middle of a call leaves whole what was there before it.
  *
- * Offsets and lengths are bytes. Calls on one draft are serialised inside. When somebody else has put
- * another version in the place of the one it starts from, reading what was not fetched and
- * publishing give -ESTALE, and nothing is overwritten; but see S3DLIO_WRITE_APPEND: after that has gone
- * behind another version, the draft is what is at the store, and so is its length. */
+ * Offsets and lengths are bytes. Calls on one draft are serialised inside. When somebody else has
+ * put another version in the place of the one it starts from, reading what was not fetched and
+ * publishing give -ESTALE, and nothing is overwritten; but see S3DLIO_WRITE_APPEND: after that has
+ * gone behind another version, the draft is what is at the store, and so is its length. */
 struct s3dlio_draft;
 
 enum s3dlio_draft_base {
     S3DLIO_DRAFT_EMPTY, /* from nothing; what is there is replaced at the first publish */
-    S3DLIO_DRAFT_KEEP,  /* from the version that is there now, with its metadata; nothing is fetched */
+    S3DLIO_DRAFT_KEEP,  /* from the version that is there now, and its metadata; nothing is fetched */
 };
 
 /* -ENOENT (to keep what is not there), -EEXIST (S3DLIO_WRITE_EXCLUSIVE), -EISDIR, -ENOTDIR, … */
@@ -286,14 +298,16 @@ S3DLIO_API int s3dlio_draft_from_writer(struct s3dlio_writer *writer,
                                         struct s3dlio_draft **ret_draft,
                                         struct s3dlio_error *ret_error);
 /* As pread(2). */
-/* The way back, while nothing was written: the stream that does the same, and the draft is gone. For a
- * draft that no other process has. -EOPNOTSUPP when it is not like that, and it stays as it was. */
+/* The way back, while nothing was written: the stream that does the same, and the draft is gone.
+ * For a draft that no other process has. -EOPNOTSUPP when it is not like that, and it stays as it
+ * was. */
 S3DLIO_API int s3dlio_draft_to_writer(struct s3dlio_draft *draft, struct s3dlio_writer **ret_writer,
                                       struct s3dlio_error *ret_error);
-/* exec(): the draft in the new program. Its two descriptors, which stay the engine's, are made to stay open
- * through exec, and handed to adopt there, which takes them over; on failure they are the caller's.
- * Both programs, where one is a child of fork, have the draft then, as after fork. -EOPNOTSUPP where
- * it has no such descriptors; -EINVAL for others, for those of another user or another version. */
+/* exec(): the draft in the new program. Its two descriptors, which stay the engine's, are made to
+ * stay open through exec, and handed to adopt there, which takes them over; on failure they are the
+ * caller's. Both programs, where one is a child of fork, have the draft then, as after fork.
+ * -EOPNOTSUPP where it has no such descriptors; -EINVAL for others, for those of another user or
+ * another version. */
 S3DLIO_API int s3dlio_draft_handles(const struct s3dlio_draft *draft, int ret_fds[2]);
 S3DLIO_API int s3dlio_draft_adopt(const int fds[2], struct s3dlio_draft **ret_draft,
                                   struct s3dlio_error *ret_error);
@@ -304,8 +318,8 @@ S3DLIO_API ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer,
 S3DLIO_API ssize_t s3dlio_draft_pwrite(struct s3dlio_draft *draft, const void *buffer,
                                        size_t length_bytes, uint64_t offset_bytes,
                                        struct s3dlio_error *ret_error);
-/* As write(2) with O_APPEND: behind what is there by then, whoever else appends. *ret_offset_bytes (may be
- * NULL) is where it went. */
+/* As write(2) with O_APPEND: behind what is there by then, whoever else appends. *ret_offset_bytes
+ * (may be NULL) is where it went. */
 S3DLIO_API ssize_t s3dlio_draft_append(struct s3dlio_draft *draft, const void *buffer,
                                        size_t length_bytes, uint64_t *ret_offset_bytes,
                                        struct s3dlio_error *ret_error);
@@ -315,8 +329,8 @@ S3DLIO_API int s3dlio_draft_truncate(struct s3dlio_draft *draft, uint64_t length
 /* Zeros in the place of what is there, as fallocate(2) punches a hole; the length stays. */
 S3DLIO_API int s3dlio_draft_zero(struct s3dlio_draft *draft, uint64_t offset_bytes,
                                  uint64_t length_bytes, struct s3dlio_error *ret_error);
-/* Room in the spool for what is written there later, where the range is a hole or behind the end; as
- * posix_fallocate(3), but the length stays. -ENOSPC: then nothing has changed. */
+/* Room in the spool for what is written there later, where the range is a hole or behind the end;
+ * as posix_fallocate(3), but the length stays. -ENOSPC: then nothing has changed. */
 S3DLIO_API int s3dlio_draft_allocate(struct s3dlio_draft *draft, uint64_t offset_bytes,
                                      uint64_t length_bytes, struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_draft_length(const struct s3dlio_draft *draft);
@@ -329,34 +343,35 @@ S3DLIO_API int s3dlio_draft_seek(struct s3dlio_draft *draft, uint64_t offset_byt
 S3DLIO_API int s3dlio_draft_map_fd(struct s3dlio_draft *draft, uint64_t offset_bytes,
                                    uint64_t length_bytes, int *ret_fd,
                                    struct s3dlio_error *ret_error);
-/* What attr->has says (mode, uid, gid, mtime) travels with the next publish. A later write takes the
- * time back. */
+/* What attr->has says (mode, uid, gid, mtime) travels with the next publish. A later write takes
+ * the time back. */
 S3DLIO_API int s3dlio_draft_set_attr(struct s3dlio_draft *draft, const struct s3dlio_attr *attr,
                                      struct s3dlio_error *ret_error);
 /* As rename(2) of a file that is open: from then on the old name does not exist, and whatever is
  * published goes to the new one. What stands at the store under the old name (an earlier version,
  * something published) is renamed now, as s3dlio_rename does, and the draft goes on from it. When
- * nothing does, nothing is sent but questions about the new name; the first publish replaces what is
- * there then, or with S3DLIO_RENAME_NOREPLACE gives -EEXIST. Its own name: 0.
- * -EEXIST, -EISDIR, -ENOTDIR, -ENOENT (no directory of the new name; or the file was removed), -EBUSY,
- * -EXDEV (another store): the draft has its old name, and so has the object, or it is whole under
- * both. flags: S3DLIO_RENAME_… */
+ * nothing does, nothing is sent but questions about the new name; the first publish replaces what
+ * is there then, or with S3DLIO_RENAME_NOREPLACE gives -EEXIST. Its own name: 0. -EEXIST, -EISDIR,
+ * -ENOTDIR, -ENOENT (no directory of the new name; or the file was removed), -EBUSY, -EXDEV
+ * (another store): the draft has its old name, and so has the object, or it is whole under both.
+ * flags: S3DLIO_RENAME_… */
 S3DLIO_API int s3dlio_draft_rename(struct s3dlio_draft *draft, const char *to_uri, unsigned flags,
                                    const struct s3dlio_call *call, struct s3dlio_error *ret_error);
-/* As copy_file_range(2) and FICLONERANGE: bytes of the version that `from` has open become bytes of the
- * draft, and do not move through this machine: the store copies them when the draft is published,
- * a whole object of up to 5 GiB in one request. Until then reads of the draft fetch them. The draft
- * keeps its own mode, owner and time, and takes the content type unless it was opened with one.
- * Returns the number of bytes, less than length_bytes at the end of the source (0: behind it); the
- * reader may be closed then. -EXDEV where this is not possible, and the caller copies bytes: another
- * store, one that cannot copy, another offset there than here, a draft that has bytes of its own
- * or of a second source. -ESTALE from reads and publishing when the source has changed. */
+/* As copy_file_range(2) and FICLONERANGE: bytes of the version that `from` has open become bytes of
+ * the draft, and do not move through this machine: the store copies them when the draft is
+ * published, a whole object of up to 5 GiB in one request. Until then reads of the draft fetch
+ * them. The draft keeps its own mode, owner and time, and takes the content type unless it was
+ * opened with one. Returns the number of bytes, less than length_bytes at the end of the source (0:
+ * behind it); the reader may be closed then. -EXDEV where this is not possible, and the caller
+ * copies bytes: another store, one that cannot copy, another offset there than here, a draft that
+ * has bytes of its own or of a second source. -ESTALE from reads and publishing when the source has
+ * changed. */
 S3DLIO_API ssize_t s3dlio_draft_clone(struct s3dlio_draft *draft, struct s3dlio_reader *from,
                                       uint64_t from_offset_bytes, uint64_t length_bytes,
                                       uint64_t to_offset_bytes, const struct s3dlio_call *call,
                                       struct s3dlio_error *ret_error);
-/* As fgetxattr(2) and its kin: s3dlio_getxattr says which names. They travel with the next publish. Of setxattr a
- * `value` of NULL removes the attribute. */
+/* As fgetxattr(2) and its kin: s3dlio_getxattr says which names. They travel with the next publish.
+ * Of setxattr a `value` of NULL removes the attribute. */
 S3DLIO_API ssize_t s3dlio_draft_getxattr(struct s3dlio_draft *draft, const char *name, void *value,
                                           size_t size_bytes, struct s3dlio_error *ret_error);
 S3DLIO_API ssize_t s3dlio_draft_listxattr(struct s3dlio_draft *draft, char *names,
@@ -372,9 +387,9 @@ S3DLIO_API int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_at
 /* Publishes and frees, in this process; frees whatever happens. */
 S3DLIO_API int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
                                   struct s3dlio_error *ret_error);
-/* Frees without publishing; NULL is fine. What was published stays. Other processes that have the draft
- * keep it: forget says that there are some, abort that there are none, and what was not published is
- * gone. */
+/* Frees without publishing; NULL is fine. What was published stays. Other processes that have the
+ * draft keep it: forget says that there are some, abort that there are none, and what was not
+ * published is gone. */
 S3DLIO_API void s3dlio_draft_abort(struct s3dlio_draft *draft);
 S3DLIO_API void s3dlio_draft_forget(struct s3dlio_draft *draft);
 
@@ -411,12 +426,12 @@ S3DLIO_API int s3dlio_rmdir(const char *uri, const struct s3dlio_call *call,
 /* -ENOENT, -EISDIR. */
 S3DLIO_API int s3dlio_unlink(const char *uri, const struct s3dlio_call *call,
                              struct s3dlio_error *ret_error);
-/* The same for whoever removes a whole tree: a file that is known to be there, in a directory of which
- * this function has deleted one before, may be deleted after the return, together with up to 999
- * others, and no later than the next round trip to the store. Every other call of this process waits
- * for that, and so do s3dlio_fork_prepare and s3dlio_settle. A deletion that fails then is printed, and
- * is what the next s3dlio_rmdir of a directory above it, or else s3dlio_settle, returns. A process that
- * is killed may leave the files that were not yet deleted. */
+/* The same for whoever removes a whole tree: a file that is known to be there, in a directory of
+ * which this function has deleted one before, may be deleted after the return, together with up to
+ * 999 others, and no later than the next round trip to the store. Every other call of this process
+ * waits for that, and so do s3dlio_fork_prepare and s3dlio_settle. A deletion that fails then is
+ * printed, and is what the next s3dlio_rmdir of a directory above it, or else s3dlio_settle,
+ * returns. A process that is killed may leave the files that were not yet deleted. */
 S3DLIO_API int s3dlio_unlink_soon(const char *uri, const struct s3dlio_call *call,
                                   struct s3dlio_error *ret_error);
 /* Is nothing left that s3dlio_unlink_soon has put off? Takes no lock. */
@@ -425,17 +440,17 @@ S3DLIO_API bool s3dlio_is_settled(void);
 S3DLIO_API int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error);
 
 /* As renameat2(2). Errors before anything is changed: -ENOENT, -ENOTDIR, -EISDIR, -ENOTEMPTY,
- * -EEXIST, -EINVAL (into itself), -EBUSY (a bucket), -EXDEV (another store). A file is copied by the
- * store, the copy is looked at, then the source is deleted if it is still the same version; a
+ * -EEXIST, -EINVAL (into itself), -EBUSY (a bucket), -EXDEV (another store). A file is copied by
+ * the store, the copy is looked at, then the source is deleted if it is still the same version; a
  * directory is copied whole, checked whole, then deleted. Whenever this stops, each file is whole
  * under the old name or the new one, and the same call again goes on. */
 S3DLIO_API int s3dlio_rename(const char *from_uri, const char *to_uri, unsigned flags,
                              const struct s3dlio_call *call, struct s3dlio_error *ret_error);
 
 /* Stores mode, uid, gid, mtime, as attr->has says, with an object that exists: one copy in place
- * that keeps all else, none when nothing changes. For a directory with its marker, made when missing.
- * ret_attr (may be NULL) is what is there then. S3DLIO_METADATA=ignore: 0 without effect; refuse:
- * -EPERM. -EOPNOTSUPP where the store keeps no metadata, -EBUSY. */
+ * that keeps all else, none when nothing changes. For a directory with its marker, made when
+ * missing. ret_attr (may be NULL) is what is there then. S3DLIO_METADATA=ignore: 0 without effect;
+ * refuse: -EPERM. -EOPNOTSUPP where the store keeps no metadata, -EBUSY. */
 S3DLIO_API int s3dlio_set_attr(const char *uri, const struct s3dlio_attr *attr,
                                const struct s3dlio_call *call, struct s3dlio_attr *ret_attr,
                                struct s3dlio_error *ret_error);
@@ -447,9 +462,9 @@ S3DLIO_API int s3dlio_symlink(const char *target, const char *uri, const struct 
 /* As readlink(2): the number of bytes put into `buffer`, no NUL. -EINVAL: not a link. */
 S3DLIO_API ssize_t s3dlio_readlink(const char *uri, char *buffer, size_t size_bytes,
                                    const struct s3dlio_call *call, struct s3dlio_error *ret_error);
-/* After -ENOTDIR: the first symbolic link on the way to `uri`; with S3DLIO_LINK_LAST `uri` itself counts.
- * Returns how many bytes of `uri` name it, with its target and a NUL in ret_target; 0: there is none.
- * -ENAMETOOLONG, -EACCES, -EIO … */
+/* After -ENOTDIR: the first symbolic link on the way to `uri`; with S3DLIO_LINK_LAST `uri` itself
+ * counts. Returns how many bytes of `uri` name it, with its target and a NUL in ret_target; 0:
+ * there is none. -ENAMETOOLONG, -EACCES, -EIO … */
 enum { S3DLIO_LINK_LAST = 1 };
 #define S3DLIO_TARGET_BYTES 4096
 S3DLIO_API ssize_t s3dlio_find_link(const char *uri, unsigned flags,
@@ -472,15 +487,15 @@ S3DLIO_API int s3dlio_setxattr(const char *uri, const char *name, const void *va
 S3DLIO_API int s3dlio_removexattr(const char *uri, const char *name,
                                   const struct s3dlio_call *call, struct s3dlio_error *ret_error);
 
-/* ---- locks between processes ------------------------------------------------------------------ */
+/* ---- locks between processes ----------------------------------------------------------------- */
 
 /* A file that stands for an object in the locks of flock(2) and fcntl(2): the same one for all
- * processes of this user on this machine that use its endpoint; nothing is sent to the store. The descriptor is the
- * engine's: lock it, hand it to fork, and close it by s3dlio_lock_close only. Byte 0 is used to know
- * who has it open, so a lock of an object's byte N is put on byte N + 1. -ENOLCK where processes have
- * no directory to meet in. `keeps_locks`: this process has fcntl locks there already, which go when any
- * of its descriptors of the file is closed; then the number is the lowest free one, else out of the
- * way. */
+ * processes of this user on this machine that use its endpoint; nothing is sent to the store. The
+ * descriptor is the engine's: lock it, hand it to fork, and close it by s3dlio_lock_close only.
+ * Byte 0 is used to know who has it open, so a lock of an object's byte N is put on byte N + 1.
+ * -ENOLCK where processes have no directory to meet in. `keeps_locks`: this process has fcntl locks
+ * there already, which go when any of its descriptors of the file is closed; then the number is the
+ * lowest free one, else out of the way. */
 S3DLIO_API int s3dlio_lock_open(const char *uri, bool keeps_locks, int *ret_fd,
                                 struct s3dlio_error *ret_error);
 /* The descriptor comes from the program that this process executed before. */
@@ -489,15 +504,15 @@ S3DLIO_API void s3dlio_lock_adopt(int fd);
  * with its last user. NULL otherwise. */
 S3DLIO_API void s3dlio_lock_close(int fd, const char *uri);
 
-/* ---- abandoned uploads ------------------------------------------------------------------------ */
+/* ---- abandoned uploads ----------------------------------------------------------------------- */
 
 struct s3dlio_upload {
     const char *uri;         /* of the object that it would have become */
     const char *upload_id;
     struct timespec begun;
 };
-/* Multipart uploads to `uri` or to keys below it that were neither completed nor aborted; also those
- * that somebody is at work on. One piece of memory: free it with s3dlio_free. */
+/* Multipart uploads to `uri` or to keys below it that were neither completed nor aborted; also
+ * those that somebody is at work on. One piece of memory: free it with s3dlio_free. */
 S3DLIO_API int s3dlio_uploads_list(const char *uri, const struct s3dlio_call *call,
                                    struct s3dlio_upload **ret_uploads, size_t *ret_count,
                                    struct s3dlio_error *ret_error);

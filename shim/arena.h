@@ -4,11 +4,11 @@
  * It holds numbers and names only, no pointers. Which process holds what is a bit in the process's
  * record, and nothing else counts holders: whoever gives something up learns whether others are
  * left, and dead ones are swept then. Processes that mapped an arena before they forked share it;
- * others have arenas of their own. A process keeps its record when it executes another program, which
- * takes the arena over from a descriptor of it (handover.h).
+ * others have arenas of their own. A process keeps its record when it executes another program,
+ * which takes the arena over from a descriptor of it (handover.h).
  *
- * Locking: `arena_table_lock` covers records, bits, and the names of nodes. It is held for moments, never
- * over a request. The lock of a slot covers its offset, a node's `order` its length.
+ * Locking: `arena_table_lock` covers records, bits, and the names of nodes. It is held for moments,
+ * never over a request. The lock of a slot covers its offset, a node's `order` its length.
  */
 #ifndef S3DLIO_SHIM_ARENA_H
 #define S3DLIO_SHIM_ARENA_H
@@ -36,7 +36,7 @@ struct arena_slot {
 /* A file that is being written, as all processes of the tree see it. */
 struct arena_node {
     _Atomic uint32_t used;
-    struct shared_lock order; /* writes that move the end, and what changes their target: one by one */
+    struct shared_lock order; /* writes that move the end, and what changes their target, in turn */
     _Atomic int32_t error;    /* sticky negative errno of a failed write */
     _Atomic bool is_discarded; /* unlinked, or never to be: nothing is published any more */
     _Atomic bool is_nameless;  /* discarded so far, but linkat(2) may give it its first name */
@@ -54,8 +54,8 @@ int arena_need(void);
 
 /* A free slot that this process holds, offset 0. 0, -ENFILE, or of arena_need. */
 int arena_alloc(uint32_t flags, struct arena_slot **ret_slot);
-/* This process's hold ends. True: nobody else has one, and the caller frees the slot. `sweeps`: that
- * matters, so dead holders are looked for. False in a process that did not come by fork(). */
+/* This process's hold ends. True: nobody else has one, and the caller frees the slot. `sweeps`:
+ * that matters, so dead holders are looked for. False in a process that did not come by fork(). */
 bool arena_drop(struct arena_slot *slot, bool sweeps);
 void arena_free(struct arena_slot *slot);
 
@@ -68,10 +68,11 @@ void arena_node_hide(struct arena_node *node);
 void arena_node_free(struct arena_node *node);
 uint32_t arena_node_index(const struct arena_node *node); /* below ARENA_NODES */
 
-/* The node at or behind `index` that has this path (NULL: any) and is not discarded, or NULL; under the
- * table's lock. Search on from arena_node_index + 1. */
+/* The node at or behind `index` that has this path (NULL: any) and is not discarded, or NULL; under
+ * the table's lock. Search on from arena_node_index + 1. */
 struct arena_node *arena_node_next(uint32_t index, const char *path);
-/* Has it a living holder? One whose holders were all killed is free afterwards. Under the table's lock. */
+/* Has it a living holder? One whose holders were all killed is free afterwards. Under the table's
+ * lock. */
 bool arena_node_lives(struct arena_node *node);
 /* Does no other living process hold it? */
 bool arena_node_is_alone(struct arena_node *node);
@@ -89,8 +90,9 @@ void arena_table_unlock(int locked);
 
 /* ---- exec ---- */
 
-/* What the next program needs to find this arena again: a descriptor, close-on-exec, and this process's
- * record. -EOPNOTSUPP where the arena has no descriptor (any more); -EPERM where it is another user's. */
+/* What the next program needs to find this arena again: a descriptor, close-on-exec, and this
+ * process's record. -EOPNOTSUPP where the arena has no descriptor (any more); -EPERM where it is
+ * another user's. */
 struct arena_key {
     int fd;
     uint32_t record;
@@ -104,8 +106,9 @@ int arena_adopt(const struct arena_key *key);
 struct arena_slot *arena_held_slot(uint32_t index);
 struct arena_node *arena_held_node(uint32_t index);
 uint32_t arena_slot_index(const struct arena_slot *slot);
-/* Of the slots and nodes that this process holds, it keeps those that `keeps` says, called with the table's
- * lock held. The others went with the program before: that was no close, nothing is published. */
+/* Of the slots and nodes that this process holds, it keeps those that `keeps` says, called with the
+ * table's lock held. The others went with the program before: that was no close, nothing is
+ * published. */
 void arena_keep(bool (*keeps)(bool is_node, uint32_t index, const void *arg), const void *arg);
 /* Is it the arena's? Closing ranges go around it. */
 bool arena_owns_fd(int fd);
@@ -113,17 +116,16 @@ bool arena_owns_fd(int fd);
 bool arena_is_used(void);
 bool arena_is_shared(void);
 
-/* Around fork: the child gets a record with all holds of this process, if it has any, or -EAGAIN and no
- * fork is to be.
- * After prepare the table's lock is held. `pid` as fork returns it. */
+/* Around fork: the child gets a record with all holds of this process, if it has any, or -EAGAIN
+ * and no fork is to be. After prepare the table's lock is held. `pid` as fork returns it. */
 int arena_fork_prepare(void);
 void arena_fork_parent(pid_t pid);
 void arena_fork_child(void);
 /* At the end of a process that has given everything up: its record is free. */
 void arena_leave(void);
 
-/* The offset's lock: see shared_lock_take. Held over the read or write that moves it, as the kernel's
- * f_pos lock is. */
+/* The offset's lock: see shared_lock_take. Held over the read or write that moves it, as the
+ * kernel's f_pos lock is. */
 static inline int arena_lock(struct arena_slot *slot)
 {
     return shared_lock_take(&slot->lock);

@@ -1,8 +1,8 @@
 /* The processes of an arena and what each holds; see arena.h.
  *
- * A process that is killed leaves its record behind. It is swept when somebody gives up a thing that the
- * record says is held, and when room runs out. A number that the kernel gave to another process
- * since is told apart by the time that one began.
+ * A process that is killed leaves its record behind. It is swept when somebody gives up a thing
+ * that the record says is held, and when room runs out. A number that the kernel gave to another
+ * process since is told apart by the time that one began.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,8 +29,8 @@ static int64_t now_ns(void)
 
 /* ---- who is alive ---- */
 
-/* When the process of that number began, by CLOCK_BOOTTIME; 0 where it cannot be known: the 22nd field
- * of stat (proc(5)), behind a name in parentheses. */
+/* When the process of that number began, by CLOCK_BOOTTIME; 0 where it cannot be known: the 22nd
+ * field of stat (proc(5)), behind a name in parentheses. */
 static int64_t process_began_ns(pid_t pid)
 {
     char name[32], text[512];
@@ -97,7 +97,8 @@ void arena_hold_take(uint32_t index)
     atomic_fetch_or(&self->holds[index / 64], UINT64_C(1) << index % 64);
 }
 
-/* Takes everything from a dead process, but not the thing that the caller is about to have alone. */
+/* Takes everything from a dead process, but not the thing that the caller is about to have
+ * alone. */
 static void bury(struct arena *arena, struct arena_process *process, uint32_t kept)
 {
     atomic_fetch_and(&process->holds[kept / 64], ~(UINT64_C(1) << kept % 64));
@@ -204,7 +205,8 @@ uint32_t arena_record(void)
     return own;
 }
 
-/* Locks that this thread had when it called exec have no owner any more who would give them back. */
+/* Locks that this thread had when it called exec have no owner any more who would give them
+ * back. */
 int arena_join_again(uint32_t record)
 {
     struct arena *arena = arena_mapped();

@@ -15,15 +15,15 @@
     F(reader_can_clone) F(reader_close)                                                            \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
     F(writer_rename) F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget)            \
-    F(writer_is_unsent) F(draft_open)                                                              \
-    F(draft_from_writer) F(draft_to_writer) F(draft_handles) F(draft_adopt) F(draft_pread)         \
-    F(draft_pwrite) F(draft_append) F(draft_truncate) F(draft_zero)                                \
-    F(draft_allocate) F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr) F(draft_publish)               \
-    F(draft_rename) F(draft_clone)                                                                 \
-    F(draft_abort) F(draft_forget) F(list_open) F(list_next) F(list_rewind) F(list_close)          \
-    F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(rename) F(set_attr) F(lock_open) F(lock_adopt)         \
-    F(lock_close) F(symlink)                                                                       \
-    F(readlink) F(find_link) F(getxattr) F(listxattr) F(setxattr) F(removexattr)                   \
+    F(writer_is_unsent)                                                                            \
+    F(draft_open) F(draft_from_writer) F(draft_to_writer) F(draft_handles) F(draft_adopt)          \
+    F(draft_pread) F(draft_pwrite) F(draft_append) F(draft_truncate) F(draft_zero)                 \
+    F(draft_allocate) F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr)              \
+    F(draft_publish) F(draft_rename) F(draft_clone) F(draft_abort) F(draft_forget)                 \
+    F(list_open) F(list_next) F(list_rewind) F(list_close)                                         \
+    F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(rename) F(set_attr)       \
+    F(lock_open) F(lock_adopt) F(lock_close) F(symlink) F(readlink) F(find_link)                   \
+    F(getxattr) F(listxattr) F(setxattr) F(removexattr)                                            \
     F(writer_getxattr) F(writer_listxattr) F(writer_setxattr) F(draft_getxattr)                    \
     F(draft_listxattr) F(draft_setxattr)
 
@@ -39,7 +39,8 @@ extern struct engine_calls engine_calls;
 int engine_require(void);
 bool engine_is_loaded(void);
 
-/* Deletions that the program was told of and the store not yet (s3dlio_unlink_soon): are there none? */
+/* Deletions that the program was told of and the store not yet (s3dlio_unlink_soon): are there
+ * none? */
 bool engine_is_settled(void);
 /* Makes them, and returns the first failure that no call has told: 0 or -errno, printed already. */
 int engine_settle(void);

@@ -1,5 +1,5 @@
-/* What every interposed entry does besides its own work, in one place: keep errno of a success, turn
- * -errno into errno and -1. */
+/* What every interposed entry does besides its own work, in one place: keep errno of a success,
+ * turn -errno into errno and -1. */
 #ifndef S3DLIO_SHIM_ENTRY_H
 #define S3DLIO_SHIM_ENTRY_H
 

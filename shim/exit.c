@@ -9,8 +9,8 @@
  * descriptors, so nothing is missed, except what a program's own fopencookie stream writes to one
  * that late.
  *
- * pthread_exit of the main thread is no end of the process yet; the engine is told, and makes it end
- * with the program's last thread (s3dlio_main_thread_left).
+ * pthread_exit of the main thread is no end of the process yet; the engine is told, and makes it
+ * end with the program's last thread (s3dlio_main_thread_left).
  *
  * quick_exit: the same without streams. _exit: the uploads, then the kernel. A signal or abort:
  * nothing; if this process was the last holder, the object stays as it was.

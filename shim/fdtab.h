@@ -2,10 +2,10 @@
  *
  * The test on the miss path is two relaxed loads. An entry holds the file's index and generation; a
  * hit takes a reference on the file and reads the entry again (file_get), so a close in another
- * thread never frees what a call is using. Leaves are made on demand and never unmapped; fork copies
- * the table as it copies descriptors. A thread that has taken a descriptor table of its own
- * (unshare(2), CLOSE_RANGE_UNSHARE; the engine has such threads) shares numbers with nobody: to it no
- * number is virtual.
+ * thread never frees what a call is using. Leaves are made on demand and never unmapped; fork
+ * copies the table as it copies descriptors. A thread that has taken a descriptor table of its own
+ * (unshare(2), CLOSE_RANGE_UNSHARE; the engine has such threads) shares numbers with nobody: to it
+ * no number is virtual.
  */
 #ifndef S3DLIO_SHIM_FDTAB_H
 #define S3DLIO_SHIM_FDTAB_H
@@ -44,7 +44,8 @@ static inline bool fdtab_is_virtual(int fd)
     return fdtab_load(fd) != 0;
 }
 
-/* Stores the entry; returns the one that was there. -1 (as UINT64_MAX) when no leaf could be made. */
+/* Stores the entry; returns the one that was there. -1 (as UINT64_MAX) when no leaf could be
+ * made. */
 uint64_t fdtab_exchange(int fd, uint64_t entry);
 
 /* The lowest virtual descriptor at or above `fd`, or -1. */

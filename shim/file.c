@@ -1,7 +1,7 @@
 /* Files: allocation, references, descriptors, the close that reports; see file.h.
  *
- * Locking: `refs` is taken only while above zero, so a freed file cannot come back to life; the free
- * list has a small lock, which the fork wrapper takes (file_fork_prepare).
+ * Locking: `refs` is taken only while above zero, so a freed file cannot come back to life; the
+ * free list has a small lock, which the fork wrapper takes (file_fork_prepare).
  */
 #include "shim/file.h"
 

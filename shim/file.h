@@ -1,15 +1,15 @@
 /* An open file description as this process sees it: the engine's handle, the shared slot, the name.
  *
- * Files are type-stable: they come from chunks that are never freed, so a stale pointer always points
- * at a file. References: one for each descriptor of this process, one for each call in progress, one
- * for each stream or mapping that needs it. The last one closes the engine's handle; file_close
- * does so explicitly to return the result of an upload.
+ * Files are type-stable: they come from chunks that are never freed, so a stale pointer always
+ * points at a file. References: one for each descriptor of this process, one for each call in
+ * progress, one for each stream or mapping that needs it. The last one closes the engine's handle;
+ * file_close does so explicitly to return the result of an upload.
  *
- * A file that came with exec from another program (handover.h) sleeps: the engine, which may not even
- * be loaded, learns of it when somebody gets it.
+ * A file that came with exec from another program (handover.h) sleeps: the engine, which may not
+ * even be loaded, learns of it when somebody gets it.
  *
- * After fork the child's copy holds the same slot (file_fork_prepare saw to that) and its reader goes
- * on with connections of its own. What is written through a description is published when the
+ * After fork the child's copy holds the same slot (file_fork_prepare saw to that) and its reader
+ * goes on with connections of its own. What is written through a description is published when the
  * process that opened it closes it, and when its last holder does.
  */
 #ifndef S3DLIO_SHIM_FILE_H
@@ -36,11 +36,11 @@ struct file {
     uint32_t next_free;          /* the free list's */
     _Atomic uint32_t generation; /* advances each time it is freed */
     enum file_kind kind;
-    _Atomic bool sleeps;         /* file_get wakes it: reader or staged's handles are still to come */
+    _Atomic bool sleeps;         /* file_get wakes it: reader or staged's handles are to come */
     struct arena_slot *slot;
     struct s3dlio_reader *reader;
     struct staged *staged;       /* FILE_STAGED: the content, which others of this path share */
-    bool publishes;              /* closing it publishes: not when a path being written is only read */
+    bool publishes;              /* by closing it: not when a path being written is only read */
     pid_t opener;                /* the process that opened it */
     struct directory *directory;
     struct backing *backing;     /* what its memory maps share */
@@ -86,8 +86,8 @@ struct file *file_detach(int fd);
  * publish: 0 or the -errno that close(2) has to return. */
 int file_close(struct file *file);
 
-/* Closes every virtual descriptor, for a program that will not know of them. Returns the first error
- * or 0. */
+/* Closes every virtual descriptor, for a program that will not know of them. Returns the first
+ * error or 0. */
 int file_close_all(void);
 /* Is anything open in this process? */
 bool file_any(void);
@@ -100,8 +100,8 @@ void file_fork_child(void);
 /* Calls back for each descriptor, with a reference held. Wakes nothing. */
 void file_each(void (*visit)(int fd, struct file *file, void *arg), void *arg);
 
-/* A descriptor of an inode that answers EBADF, ENXIO or ENOTDIR to everything, at or above `minimum`.
- * Returns it or -errno. */
+/* A descriptor of an inode that answers EBADF, ENXIO or ENOTDIR to everything, at or above
+ * `minimum`. Returns it or -errno. */
 int placeholder_open(int minimum, bool cloexec);
 
 #endif

@@ -1,10 +1,10 @@
-/* What a program hands to the one that it executes: virtual descriptors that are not close-on-exec, the
- * virtual working directory, its place in the arena.
+/* What a program hands to the one that it executes: virtual descriptors that are not close-on-exec,
+ * the virtual working directory, its place in the arena.
  *
  * It is written to a sealed memfd, whose number goes into one environment variable. That is a hint
  * and no more: the new program's constructor takes it out of its environment and believes nothing
- * that it has not looked at: owner, size, seals, the process's number, each descriptor's inode, each
- * index. What does not hold is left aside, as if nothing had been said.
+ * that it has not looked at: owner, size, seals, the process's number, each descriptor's inode,
+ * each index. What does not hold is left aside, as if nothing had been said.
  *
  * The engine is loaded when one of the files is first used (file_get).
  */
@@ -24,9 +24,9 @@ struct handover {
  * returns other than 0, which is returned. Wakes nothing. */
 int handover_each(int (*visit)(int fd, struct file *file, void *arg), void *arg);
 
-/* Just before exec, after all that is handed over was made ready (staged_share): nothing that belongs to
- * it is close-on-exec any more. Allocates nothing. 0, -EOPNOTSUPP where the arena or a draft has no
- * descriptor, -EPERM where they are another user's, -EMFILE … */
+/* Just before exec, after all that is handed over was made ready (staged_share): nothing that
+ * belongs to it is close-on-exec any more. Allocates nothing. 0, -EOPNOTSUPP where the arena or a
+ * draft has no descriptor, -EPERM where they are another user's, -EMFILE … */
 int handover_begin(struct handover *ret_handover);
 /* The exec failed: as it was before. */
 void handover_undo(const struct handover *handover);
@@ -34,7 +34,8 @@ void handover_undo(const struct handover *handover);
 /* In the constructor. */
 void handover_adopt(char **environment);
 
-/* Is it one of those that came with files which have not been used yet? Closing ranges go around it. */
+/* Is it one of those that came with files which have not been used yet? Closing ranges go around
+ * it. */
 bool handover_keeps(int fd);
 /* They are somebody else's now, or closed. */
 void handover_release(const int fds[2]);

@@ -1,5 +1,5 @@
-/* Is a program's memory what it claims? The kernel answers EFAULT for bad buffers; user-space copies
- * have to ask first. */
+/* Is a program's memory what it claims? The kernel answers EFAULT for bad buffers; user-space
+ * copies have to ask first. */
 #ifndef S3DLIO_SHIM_MEMORY_H
 #define S3DLIO_SHIM_MEMORY_H
 

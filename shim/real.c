@@ -1,5 +1,5 @@
-/* Fills the table of real functions; see real.h. Written once, before any thread of the program, and
- * read-only from then on; resolving twice stores the same values. */
+/* Fills the table of real functions; see real.h. Written once, before any thread of the program,
+ * and read-only from then on; resolving twice stores the same values. */
 #include "shim/real.h"
 
 #include <dlfcn.h>

@@ -15,8 +15,8 @@ int report_refusal(const char *operation, const char *path);
  * expected ones, such as ENOENT, never). */
 void report_error(const struct s3dlio_error *error);
 
-/* The same for a look-up of `uri`: a missing bucket is worth a line only when something in it was asked
- * for. Programs look for files in every directory above them, /s3 included. */
+/* The same for a look-up of `uri`: a missing bucket is worth a line only when something in it was
+ * asked for. Programs look for files in every directory above them, /s3 included. */
 void report_name_error(const struct s3dlio_error *error, const char *uri);
 
 #endif

@@ -1,13 +1,13 @@
-/* A program's thread may have a stack of 16 KiB. Our own frames keep within that; the engine's, and the
- * loading of its libraries, do not. So its functions are called by way of a few lines of assembly, which
- * on such a thread go on on another stack: one for each thread, made at its first call, freed when it
- * ends.
+/* A program's thread may have a stack of 16 KiB. Our own frames keep within that; the engine's, and
+ * the loading of its libraries, do not. So its functions are called by way of a few lines of
+ * assembly, which on such a thread go on on another stack: one for each thread, made at its first
+ * call, freed when it ends.
  *
- * Whoever leaves a call by longjmp leaves only frames behind that nobody needs: the next call begins at
- * the top again. A handler that interrupts a call is on that stack already, and stays. What runs
- * neither there nor on the thread's own stack (sigaltstack, coroutines) is left where it is. The
- * other stack lies below the thread's own, so that longjmp and cancellation still find that frames
- * left are deeper than where they go to.
+ * Whoever leaves a call by longjmp leaves only frames behind that nobody needs: the next call
+ * begins at the top again. A handler that interrupts a call is on that stack already, and stays.
+ * What runs neither there nor on the thread's own stack (sigaltstack, coroutines) is left where it
+ * is. The other stack lies below the thread's own, so that longjmp and cancellation still find that
+ * frames left are deeper than where they go to.
  *
  * Only where stacks can be that small: the least that aarch64 allows is 128 KiB. Not in builds with
  * AddressSanitizer, which has its own idea of stacks.
@@ -102,9 +102,10 @@ void *stack_choose(uintptr_t pointer)
     return stack.other ? stack.other + OTHER_BYTES : NULL;
 }
 
-/* stack_entries: for each index its number in r11, then the common part. That: when the limit is not
- * below the stack pointer, keeps the arguments and asks stack_choose; then jumps to the target, or calls
- * it with a copy of what may be arguments on the stack. rbp keeps the way back, also for unwinding. */
+/* stack_entries: for each index its number in r11, then the common part. That: when the limit is
+ * not below the stack pointer, keeps the arguments and asks stack_choose; then jumps to the target,
+ * or calls it with a copy of what may be arguments on the stack. rbp keeps the way back, also for
+ * unwinding. */
 __asm__(".text\n"
         ".p2align 4\n"
         ".globl stack_entries\n"

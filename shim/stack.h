@@ -6,9 +6,10 @@
 
 #define STACK_CALLS_MAX 96u
 
-/* A function that does what `target` does (at most ten arguments in registers and words, no structures by
- * value) and, on a thread whose stack is small, does it on a larger one. `target` itself where stacks
- * are never small. Each index, below STACK_CALLS_MAX, is given out once, before it is called. */
+/* A function that does what `target` does (at most ten arguments in registers and words, no
+ * structures by value) and, on a thread whose stack is small, does it on a larger one. `target`
+ * itself where stacks are never small. Each index, below STACK_CALLS_MAX, is given out once, before
+ * it is called. */
 void *stack_wrap(unsigned index, void *target);
 
 #endif

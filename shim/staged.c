@@ -33,7 +33,8 @@ static int own_need(void)
     return own ? 0 : -ENOMEM;
 }
 
-/* The file number that the engine gives to the name: a new file keeps it when it becomes an object. */
+/* The file number that the engine gives to the name: a new file keeps it when it becomes an
+ * object. */
 static uint64_t inode_of(const char *uri)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
@@ -142,8 +143,8 @@ struct staged *staged_find(const char *path)
     return staged;
 }
 
-/* Under the table's lock. What another process has open and has not changed since it was published is
- * the store's to tell of; so is one whose processes were all killed. */
+/* Under the table's lock. What another process has open and has not changed since it was published
+ * is the store's to tell of; so is one whose processes were all killed. */
 static bool shows(struct arena_node *node)
 {
     struct staged *staged = own_of(node);
@@ -252,8 +253,8 @@ void staged_ref(struct staged *staged)
     arena_table_unlock(locked);
 }
 
-/* Publishes what is due, while it is still found by its name: who finds it waits for that. Under the
- * table's lock, which is given up meanwhile. */
+/* Publishes what is due, while it is still found by its name: who finds it waits for that. Under
+ * the table's lock, which is given up meanwhile. */
 static int end_publish(struct staged *staged, int *locked)
 {
     arena_node_hold(staged->node);
@@ -334,8 +335,8 @@ static struct staged *own_take(const char *path)
     return found;
 }
 
-/* What is found without a handle comes to its end in another thread. Not for ever: it may be this thread's
- * own, interrupted by a signal, or a stream of the parent's. */
+/* What is found without a handle comes to its end in another thread. Not for ever: it may be this
+ * thread's own, interrupted by a signal, or a stream of the parent's. */
 struct staged *staged_take(const char *path, int *ret_locked)
 {
     struct staged *staged;

@@ -2,17 +2,18 @@
  * existence before anybody else, and so that all that open one path here have one content between
  * them.
  *
- * What the tree shares is an arena_node: name, length, attributes, what became of it. A process that
- * has a part in the content itself has a `struct staged` for the node, with the engine's handle: a
- * stream (an upload in sequence), which becomes a draft when somebody does what a stream cannot, or
- * a draft (random access). Open files and mappings hold a reference each.
+ * What the tree shares is an arena_node: name, length, attributes, what became of it. A process
+ * that has a part in the content itself has a `struct staged` for the node, with the engine's
+ * handle: a stream (an upload in sequence), which becomes a draft when somebody does what a stream
+ * cannot, or a draft (random access). Open files and mappings hold a reference each.
  *
- * A draft is shared with children by fork, and with the programs that they execute. A stream stays with the process that opened it; a child has
- * a copy without a handle, which cannot be read or written. Other processes see the node by its
- * name and nothing of its content.
+ * A draft is shared with children by fork, and with the programs that they execute. A stream stays
+ * with the process that opened it; a child has a copy without a handle, which cannot be read or
+ * written. Other processes see the node by its name and nothing of its content.
  *
- * Locking: the arena's table lock covers references, names, and which process has what. node->order is
- * held over whatever moves the length or changes the stream, as the kernel holds an inode's lock.
+ * Locking: the arena's table lock covers references, names, and which process has what. node->order
+ * is held over whatever moves the length or changes the stream, as the kernel holds an inode's
+ * lock.
  */
 #ifndef S3DLIO_SHIM_STAGED_H
 #define S3DLIO_SHIM_STAGED_H
@@ -33,7 +34,7 @@ struct staged {
     pid_t pid;                              /* whose handles these are */
     _Atomic(struct s3dlio_draft *) draft;   /* once there, it stays */
     _Atomic(struct s3dlio_writer *) writer; /* a stream's, until it ends; under node->order */
-    _Atomic bool sleeps; /* a draft from the program before, which the engine has not taken over yet */
+    _Atomic bool sleeps; /* a draft from the program before, which the engine is to take over */
     int files[2];        /* that it does this from */
 };
 
@@ -75,8 +76,8 @@ int staged_put(struct staged *staged, bool publishes);
 /* Of a path that a process of the tree is writing; false when none is. */
 bool staged_stat(const char *path, struct s3dlio_attr *ret_attr);
 /* Calls back for each that any process of the tree is writing and that has a name, under a lock:
- * `visit` does not wait, and calls nothing of this header. It ends when `visit` says false. A name may
- * come twice, when processes write it apart from each other. */
+ * `visit` does not wait, and calls nothing of this header. It ends when `visit` says false. A name
+ * may come twice, when processes write it apart from each other. */
 struct staged_view {
     const char *path;
     struct s3dlio_attr attr;
@@ -97,10 +98,11 @@ bool staged_is_ours(const struct staged *staged);
 uint64_t staged_length(const struct staged *staged);
 int staged_order(struct staged *staged); /* its value is the next one's argument */
 void staged_unorder(struct staged *staged, int locked);
-/* Makes a draft of a stream; node->order is held or taken. 0; -EOPNOTSUPP when bytes that it has sent
- * are not kept, or the stream is another process's: the caller says so. */
+/* Makes a draft of a stream; node->order is held or taken. 0; -EOPNOTSUPP when bytes that it has
+ * sent are not kept, or the stream is another process's: the caller says so. */
 int staged_make_draft(struct staged *staged);
-/* Nothing is in it from now on, whatever can be said of its stream. node->order is held or taken. */
+/* Nothing is in it from now on, whatever can be said of its stream. node->order is held or
+ * taken. */
 int staged_empty(struct staged *staged);
 /* Makes what is written so far the object; nothing is sent when nothing has changed. */
 int staged_publish(struct staged *staged);
@@ -113,10 +115,12 @@ int staged_end_stream(struct staged *staged);
  * something. Order is held of what this process has of it, so that nothing is on its way. */
 bool staged_unlink(const char *path);
 /* As staged_find, with its order held, so that nothing of it is on its way to the store: what other
- * threads are closing is at its end, and not found any more. Give it back with what is in *ret_locked. */
+ * threads are closing is at its end, and not found any more. Give it back with what is in
+ * *ret_locked. */
 struct staged *staged_take(const char *path, int *ret_locked);
 void staged_give(struct staged *staged, int locked); /* NULL is fine */
-/* It has this name from now on, and the file number of that; what had the name before is unlinked. */
+/* It has this name from now on, and the file number of that; what had the name before is
+ * unlinked. */
 void staged_take_name(struct staged *staged, const struct vpath *path);
 /* Opening it did not succeed: if nobody else has it, nothing is published. */
 void staged_discard_new(struct staged *staged);
@@ -127,28 +131,31 @@ void staged_discard_new(struct staged *staged);
  * file, what was written is published. 0 or its error. */
 void staged_map(struct staged *staged);
 int staged_unmap(struct staged *staged);
-/* At the end of the process, and before exec: publishes what mappings wrote to, and what is still open
- * in calls that another thread never came back from, or that fork copied. The first error or 0. */
+/* At the end of the process, and before exec: publishes what mappings wrote to, and what is still
+ * open in calls that another thread never came back from, or that fork copied. The first error or
+ * 0. */
 int staged_publish_rest(void);
 
 /* ---- exec ---- */
 
-/* Before it. What is handed over: staged_share. Of the rest, which ends here: streams and what no other
- * process has are published, and what mappings wrote to; writing may go on if exec fails. */
+/* Before it. What is handed over: staged_share. Of the rest, which ends here: streams and what no
+ * other process has are published, and what mappings wrote to; writing may go on if exec fails. */
 int staged_settle(bool (*is_handed)(const struct staged *staged, void *arg), void *arg);
-/* The two descriptors that the next program takes a draft over from. -EOPNOTSUPP: it is a stream, or has
- * none. */
+/* The two descriptors that the next program takes a draft over from. -EOPNOTSUPP: it is a stream,
+ * or has none. */
 int staged_handles(const struct staged *staged, int ret_fds[2]);
-/* In the next program: a part in the node, which this process holds, with a reference. It sleeps. */
+/* In the next program: a part in the node, which this process holds, with a reference. It
+ * sleeps. */
 int staged_adopt(struct arena_node *node, const int fds[2], struct staged **ret_staged);
-/* The engine takes it over. One that nobody else has and in which nothing is becomes a stream again, if it
- * `streams`. Order is held or taken. Done by file_get, staged_find, staged_take and publishing. */
+/* The engine takes it over. One that nobody else has and in which nothing is becomes a stream
+ * again, if it `streams`. Order is held or taken. Done by file_get, staged_find, staged_take and
+ * publishing. */
 int staged_wake(struct staged *staged, bool streams);
 
 /* ---- fork ---- */
 
-/* Before it: children are to have a part in this. A stream of which nothing was sent becomes a draft; any
- * other stays this process's. */
+/* Before it: children are to have a part in this. A stream of which nothing was sent becomes a
+ * draft; any other stays this process's. */
 void staged_share(struct staged *staged);
 /* In the child, which the arena knows. */
 void staged_fork_child(void);

@@ -1,4 +1,5 @@
-/* Names of staged files; see staged_names.h. The registry's lock is held while they are collected. */
+/* Names of staged files; see staged_names.h. The registry's lock is held while they are
+ * collected. */
 #include "shim/staged_names.h"
 
 #include <errno.h>
@@ -178,7 +179,8 @@ static int rename_taken(struct staged *staged, const char *from, const struct vp
     return result < 0 ? result : 1;
 }
 
-/* Two at a time are taken in the order of their names, so that renames do not wait for each other. */
+/* Two at a time are taken in the order of their names, so that renames do not wait for each
+ * other. */
 int staged_rename(const struct vpath *from, const struct vpath *to, unsigned flags,
                   int (*otherwise)(const void *arg), const void *arg)
 {

@@ -42,8 +42,8 @@ bool start_is_active(void)
     return active;
 }
 
-/* Options that make no sense are named by the engine when it is loaded: programs that touch no virtual
- * path are not to be commented on. */
+/* Options that make no sense are named by the engine when it is loaded: programs that touch no
+ * virtual path are not to be commented on. */
 static void leave_to_engine(void *arg, const char *message)
 {
 }

@@ -1,8 +1,9 @@
-/* The statistics that S3DLIO_STATS asks for: one block of lines, one write, to stderr or behind what a
- * file holds, so that the blocks of many processes do not mix. A fork child counts from nothing.
+/* The statistics that S3DLIO_STATS asks for: one block of lines, one write, to stderr or behind
+ * what a file holds, so that the blocks of many processes do not mix. A fork child counts from
+ * nothing.
  *
- * The way there is opened with the engine, and kept: many programs close stderr before they end, and a
- * name that cannot be written to is better told while somebody listens. */
+ * The way there is opened with the engine, and kept: many programs close stderr before they end,
+ * and a name that cannot be written to is better told while somebody listens. */
 #include "shim/stats.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
-/* A libc whose file calls do nothing, to be preloaded behind the shim: what is left of a call's time
- * is the shim's own, to a fraction of a nanosecond, where a system call's noise would hide it. */
+/* A libc whose file calls do nothing, to be preloaded behind the shim: what is left of a call's
+ * time is the shim's own, to a fraction of a nanosecond, where a system call's noise would hide
+ * it. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/types.h>

@@ -1,5 +1,5 @@
-/* What every public function does besides its own work: enter the gate, begin the call's limits, find
- * the engine, and on the way out turn the inner error into the public one.
+/* What every public function does besides its own work: enter the gate, begin the call's limits,
+ * find the engine, and on the way out turn the inner error into the public one.
  *
  * Usage: `struct api api; if (!api_enter(&api, …)) result = work; return api_leave(&api, result)`.
  * api_leave must follow api_enter whatever that returned, on the same thread.

@@ -43,7 +43,7 @@ int s3dlio_set_attr(const char *uri_text, const struct s3dlio_attr *attr,
     return api_leave_attr(&api, result, &now, ret_attr);
 }
 
-/* ---- links -------------------------------------------------------------------------------------- */
+/* ---- links ----------------------------------------------------------------------------------- */
 
 int s3dlio_symlink(const char *target, const char *uri_text, const struct s3dlio_call *call,
                    struct s3dlio_error *ret_error)
@@ -87,7 +87,7 @@ ssize_t s3dlio_find_link(const char *uri_text, unsigned flags, const struct s3dl
     return api_leave(&api, result);
 }
 
-/* ---- uploads ------------------------------------------------------------------------------------ */
+/* ---- uploads --------------------------------------------------------------------------------- */
 
 /* What is found grows here; texts are offsets until all are known. */
 struct found {

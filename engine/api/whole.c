@@ -1,7 +1,7 @@
 /* The public functions on whole objects: get, put, copy, delete, one or many.
  *
- * Results of many are kept per item; an item's error is printed once a kind when the caller looks at
- * nothing but the count (ret_error NULL), and handed out as the first one otherwise. */
+ * Results of many are kept per item; an item's error is printed once a kind when the caller looks
+ * at nothing but the count (ret_error NULL), and handed out as the first one otherwise. */
 #include <stdlib.h>
 
 #include "api/api.h"

@@ -60,7 +60,7 @@ int s3dlio_removexattr(const char *uri_text, const char *name, const struct s3dl
     return change_xattr(uri_text, &xattr, call, ret_error);
 }
 
-/* ---- what is being written ---------------------------------------------------------------------- */
+/* ---- what is being written ------------------------------------------------------------------- */
 
 /* Of the writer, or of the draft: the other one is NULL. */
 static ssize_t read_written(struct writer *writer, struct draft *draft,

@@ -60,7 +60,8 @@ struct error {
 };
 
 /* Makes *err (may be NULL) a new error: class and message, every other field cleared. Fill in
- * status, code and the rest afterwards. Returns the negative errno of the class; printf-like message. */
+ * status, code and the rest afterwards. Returns the negative errno of the class; printf-like
+ * message. */
 int error_set(struct error *err, enum error_class class, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

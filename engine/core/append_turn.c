@@ -35,7 +35,8 @@ bool append_turn_is_needed(const struct store *store)
     return (store->capabilities & wanted) != wanted;
 }
 
-/* Nobody wakes the word: it is looked again after a moment. Until then 0 says that it is not free. */
+/* Nobody wakes the word: it is looked again after a moment. Until then 0 says that it is not
+ * free. */
 static int wait_until_free(int fd, int64_t until_ns, const struct limits *limits,
                            struct error *err)
 {

@@ -27,8 +27,8 @@ struct attr {
     char etag[STORE_ETAG_MAX];
 };
 
-/* The metadata of a directory's marker that says so: "1", or "0" where we made it otherwise. A marker
- * without it that has a mode was made by s3fs, which shows all of its metadata. */
+/* The metadata of a directory's marker that says so: "1", or "0" where we made it otherwise. A
+ * marker without it that has a mode was made by s3fs, which shows all of its metadata. */
 #define ATTR_MARKED "s3dlio-marked"
 
 /* 2000-01-01T00:00:00Z, what directories show for whose time nothing is stored, with or without a

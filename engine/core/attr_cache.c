@@ -2,10 +2,10 @@
  *
  * A directory is an entry like any other; its `complete_until_ns` says how long its contents are
  * known. Whatever is put makes its directories known too, so that a complete directory never lacks
- * something that this process has made below it. When this process last changed or removed something
- * at or below a name stands in its entry; an entry made anew takes over when the last one of any name
- * was dropped, so that dropping loses nothing. All under one mutex, held for a few hash look-ups, or
- * the copying of a page.
+ * something that this process has made below it. When this process last changed or removed
+ * something at or below a name stands in its entry; an entry made anew takes over when the last one
+ * of any name was dropped, so that dropping loses nothing. All under one mutex, held for a few hash
+ * look-ups, or the copying of a page.
  */
 #include "core/attr_cache.h"
 
@@ -526,7 +526,7 @@ struct attr_shared *attr_cache_shared(struct attr_cache *cache)
     return cache->shared;
 }
 
-/* ---- pages -------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 void attr_cache_owe_page(struct attr_cache *cache, const char *directory, enum attr_owed owed)
 {

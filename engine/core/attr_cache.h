@@ -1,10 +1,10 @@
 /* Attributes seen lately, by name, for the life of S3DLIO_META_TTL_MS.
  *
- * Positive entries come from stat, open, listings and what this process wrote. A failed look-up is not
- * kept; but a directory listed to its end, or made by this process, is known completely for the
+ * Positive entries come from stat, open, listings and what this process wrote. A failed look-up is
+ * not kept; but a directory listed to its end, or made by this process, is known completely for the
  * TTL: a name that is not in it does not exist. Evicting an entry takes the completeness from its
- * directory; forgetting one (something may be there) or removing one (nothing is) does not.
- * A directory that lost its last file through this process is kept as a directory until rmdir.
+ * directory; forgetting one (something may be there) or removing one (nothing is) does not. A
+ * directory that lost its last file through this process is kept as a directory until rmdir.
  *
  * Beside them a few pages of listings that look-ups have read: a listing opened within the TTL
  * begins with one instead of a request of its own (attr_cache_pages.c).
@@ -73,7 +73,7 @@ bool attr_cache_is_kept(struct attr_cache *cache, const char *directory);
 unsigned attr_cache_count(struct attr_cache *cache);
 struct attr_shared *attr_cache_shared(struct attr_cache *cache); /* for its hints; may be NULL */
 
-/* ---- pages -------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 #define ATTR_CACHE_PAGE_KEYS 1000u /* what a store shows on a page */
 

@@ -1,11 +1,11 @@
 /* The tables of changes that the processes of a user share. See attr_cache_shared.h.
  *
- * A directory's slot counts all changes; what this process made of them is counted beside it, so the
- * difference is the others'. When that has grown since the last look, the others' last change is no
- * later than the time in the slot. A name's slot is a time only. The tables are never trusted further:
- * whatever stands in them, times only make caches forget, and hints only choose what to ask first.
- * Room is reserved before they are mapped, so that a full file system is found out here and not by a
- * signal.
+ * A directory's slot counts all changes; what this process made of them is counted beside it, so
+ * the difference is the others'. When that has grown since the last look, the others' last change
+ * is no later than the time in the slot. A name's slot is a time only. The tables are never trusted
+ * further: whatever stands in them, times only make caches forget, and hints only choose what to
+ * ask first. Room is reserved before they are mapped, so that a full file system is found out here
+ * and not by a signal.
  */
 #include "core/attr_cache_shared.h"
 
@@ -90,7 +90,7 @@ void attr_shared_free(struct attr_shared *shared)
     free(shared);
 }
 
-/* ---- changes ------------------------------------------------------------------------------------ */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const char *name, size_t length)
 {
@@ -166,7 +166,7 @@ bool attr_shared_name_changed(struct attr_shared *shared, const char *name, size
     return no_later_than_now(at_ns) >= since_ns;
 }
 
-/* ---- hints -------------------------------------------------------------------------------------- */
+/* ---- hints ----------------------------------------------------------------------------------- */
 
 static uint32_t now_s(void)
 {

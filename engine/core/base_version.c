@@ -80,7 +80,8 @@ int base_version_look(struct engine *engine, const struct uri *uri, const struct
     return r;
 }
 
-void base_version_changes(const struct attr *base, const struct attr *attr, struct attr *ret_changes)
+void base_version_changes(const struct attr *base, const struct attr *attr,
+                          struct attr *ret_changes)
 {
     unsigned same = 0;
 

@@ -1,4 +1,5 @@
-/* The version of an object that a change starts from: its ETag, size and all that is stored with it.
+/* The version of an object that a change starts from: its ETag, size and all that is stored with
+ * it.
  *
  * What the change makes carries on what the base had, but for what is set anew and what belonged to
  * the old bytes (their time, the id of their write). */
@@ -21,7 +22,8 @@ struct base_version {
 int base_version_look(struct engine *engine, const struct uri *uri, const struct limits *limits,
                       struct base_version *ret_base, struct error *err);
 /* What of `attr`, which began as the base's (NULL: there was none), was set since. */
-void base_version_changes(const struct attr *base, const struct attr *attr, struct attr *ret_changes);
+void base_version_changes(const struct attr *base, const struct attr *attr,
+                          struct attr *ret_changes);
 void base_version_fini(struct base_version *base);
 
 #endif

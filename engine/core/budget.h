@@ -1,9 +1,9 @@
 /* One memory budget for the buffers of a process: read-ahead, blocks, parts.
  *
- * A reservation never waits: it is granted or refused at once, and whoever is refused does with less
- * (a window of one range, a part sent early, a tail in the spool). So no call ever waits for memory
- * that only a later call of the program would free. Floors: the first two ranges of read-ahead, the
- * first blocks and the first part are granted whatever else is reserved.
+ * A reservation never waits: it is granted or refused at once, and whoever is refused does with
+ * less (a window of one range, a part sent early, a tail in the spool). So no call ever waits for
+ * memory that only a later call of the program would free. Floors: the first two ranges of
+ * read-ahead, the first blocks and the first part are granted whatever else is reserved.
  *
  * Atomics throughout; reservations are bytes, and each is released under the class that took it. A
  * fork child inherits the figures with the memory that they stand for.
@@ -34,7 +34,8 @@ struct budget_units {
 /* limit_bytes 0: the smaller of 1 GiB and an eighth of the memory limit of the process. */
 void budget_init(struct budget *budget, uint64_t limit_bytes, const struct budget_units *units);
 bool budget_try(struct budget *budget, enum budget_class class, uint64_t bytes);
-/* Takes what may not be refused: bytes that a caller will be handed anyway, and that do not stay. */
+/* Takes what may not be refused: bytes that a caller will be handed anyway, and that do not
+ * stay. */
 void budget_force(struct budget *budget, enum budget_class class, uint64_t bytes);
 void budget_release(struct budget *budget, enum budget_class class, uint64_t bytes);
 uint64_t budget_used(const struct budget *budget);

@@ -1,8 +1,8 @@
 /* Many whole objects at once, into memory of the engine or out of the caller's.
  *
  * Every byte of a get lands in the buffer that is handed out; every put is sent from the caller's
- * memory. One thread, the caller's, drives all of it on one shard; as many requests are under way as
- * the options allow. Objects larger than a range are fetched in concurrent ranges.
+ * memory. One thread, the caller's, drives all of it on one shard; as many requests are under way
+ * as the options allow. Objects larger than a range are fetched in concurrent ranges.
  */
 #ifndef S3DLIO_CORE_BULK_H
 #define S3DLIO_CORE_BULK_H

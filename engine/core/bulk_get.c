@@ -1,12 +1,12 @@
 /* Fetching many objects at once. See bulk.h.
  *
- * One pump starts requests until enough are under way; every end of a request pumps again. The first
- * request of an object asks for one range and tells the size; the memory is made then, and what is
- * missing is asked for in further ranges, before new objects are begun. Bytes land in the memory that
- * is handed out, whoever drives, because it is the engine's until then.
+ * One pump starts requests until enough are under way; every end of a request pumps again. The
+ * first request of an object asks for one range and tells the size; the memory is made then, and
+ * what is missing is asked for in further ranges, before new objects are begun. Bytes land in the
+ * memory that is handed out, whoever drives, because it is the engine's until then.
  *
- * Everything hangs on one shard and is touched under its lock. The state is on the heap: a caller who
- * jumped away leaves it behind, whole.
+ * Everything hangs on one shard and is touched under its lock. The state is on the heap: a caller
+ * who jumped away leaves it behind, whole.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -75,7 +75,7 @@ static void fail_item(struct item *item, const struct error *error)
     item->failed = true;
 }
 
-/* ---- one request -------------------------------------------------------------------------------- */
+/* ---- one request ----------------------------------------------------------------------------- */
 
 static size_t on_space(struct fetch *fetch, void **ret_where)
 {
@@ -158,7 +158,7 @@ static const struct fetch_ops getting_ops = {
     .on_done = on_done,
 };
 
-/* ---- the pump ----------------------------------------------------------------------------------- */
+/* ---- the pump -------------------------------------------------------------------------------- */
 
 static int parse(const struct item *item, struct bulk *bulk, struct uri *ret_uri,
                  struct store **ret_store, struct error *err)
@@ -248,7 +248,7 @@ static void pump(struct bulk *bulk)
     bulk->pumping = false;
 }
 
-/* ---- the call ----------------------------------------------------------------------------------- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 static bool is_finished(const void *arg, uint64_t value)
 {

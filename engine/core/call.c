@@ -74,7 +74,8 @@ static void count_end(struct call *call)
         stats_add(&stats->bytes_sent, body_bytes(request));
 }
 
-/* EFAULT comes from the caller's own buffer; damaged bytes that were handed on cannot be called back. */
+/* EFAULT comes from the caller's own buffer; damaged bytes that were handed on cannot be called
+ * back. */
 static bool is_final(const struct call *call)
 {
     const struct error *error = &call->request.error;
@@ -234,7 +235,7 @@ void call_fini(struct call *call)
     store_request_fini(&call->request);
 }
 
-/* ---- blocking round trips ----------------------------------------------------------------------- */
+/* ---- blocking round trips -------------------------------------------------------------------- */
 
 struct call *call_new(struct engine *engine, enum store_operation operation, const struct uri *uri,
                       const struct limits *limits, struct error *err)
@@ -265,7 +266,7 @@ int call_run(struct call *call, const struct limits *limits, struct error *err)
     return r;
 }
 
-/* ---- conditions that not every store knows ------------------------------------------------------ */
+/* ---- conditions that not every store knows --------------------------------------------------- */
 
 bool call_condition_refused(const struct call *call)
 {
@@ -301,7 +302,7 @@ int call_run_exclusive(struct call *call, const struct limits *limits, struct er
                                                  : r;
 }
 
-/* ---- round trips in two steps ------------------------------------------------------------------- */
+/* ---- round trips in two steps ---------------------------------------------------------------- */
 
 void call_begin(struct call *call)
 {

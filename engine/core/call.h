@@ -1,12 +1,13 @@
-/* One store request with its retries: started under its shard's lock, ended by on_done or waited for.
+/* One store request with its retries: started under its shard's lock, ended by on_done or waited
+ * for.
  *
- * A call copies the name it is about, so that it survives a caller who was cancelled or jumped away;
- * bodies, sinks, parts and metadata are the owner's and must live until it is done. While it waits
- * for a repeat, only a timer on its shard remembers it.
+ * A call copies the name it is about, so that it survives a caller who was cancelled or jumped
+ * away; bodies, sinks, parts and metadata are the owner's and must live until it is done. While it
+ * waits for a repeat, only a timer on its shard remembers it.
  *
- * Lost answers: `ambiguous` says that an earlier attempt failed after it may have worked (also one that
- * the store repeated by itself, because a connection of the pool broke), so that an
- * EXISTS or NOT_FOUND of the repeat may be our own doing (core/upload.c settles that).
+ * Lost answers: `ambiguous` says that an earlier attempt failed after it may have worked (also one
+ * that the store repeated by itself, because a connection of the pool broke), so that an EXISTS or
+ * NOT_FOUND of the repeat may be our own doing (core/upload.c settles that).
  *
  * Locking: everything down to call_fini, but call_init, with the shard's lock held; what comes
  * after it without. In a fork child a call
@@ -48,7 +49,8 @@ struct call {
     struct shard_timer timer;
 };
 
-/* For the object or prefix `uri` names; picks a shard. timeout from `limits` (NULL: the configured). */
+/* For the object or prefix `uri` names; picks a shard. timeout from `limits` (NULL: the
+ * configured). */
 void call_init(struct call *call, struct engine *engine, enum store_operation operation,
                const struct uri *uri, struct store *store, const struct limits *limits);
 void call_start(struct call *call);
@@ -61,18 +63,19 @@ void call_name_error(const struct call *call, struct error *err);
 void call_fini(struct call *call);
 
 /* A call on the heap for one blocking round trip, so that a caller who never comes back leaves no
- * dangling request; NULL without memory (with *err). Then call_run locks, starts, waits and unlocks;
- * the answer is in call->request until call_delete, which locks, ends and frees. */
+ * dangling request; NULL without memory (with *err). Then call_run locks, starts, waits and
+ * unlocks; the answer is in call->request until call_delete, which locks, ends and frees. */
 struct call *call_new(struct engine *engine, enum store_operation operation, const struct uri *uri,
                       const struct limits *limits, struct error *err);
 int call_run(struct call *call, const struct limits *limits, struct error *err);
-/* call_run in two steps, with other work between them; the limits of the second hold from then on. */
+/* call_run in two steps, with other work between them; the limits of the second hold from then
+ * on. */
 void call_begin(struct call *call);
 int call_end(struct call *call, const struct limits *limits, struct error *err);
 void call_delete(struct call *call); /* NULL is fine */
 
-/* Has the store refused the call because of its condition on what is at the key, as far as one can tell?
- * Of an unknown condition some say 501, some 400. */
+/* Has the store refused the call because of its condition on what is at the key, as far as one can
+ * tell? Of an unknown condition some say 501, some 400. */
 bool call_condition_refused(const struct call *call);
 /* That call once more, without: the caller has looked. When that works the store loses the
  * capability. */

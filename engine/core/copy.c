@@ -1,11 +1,11 @@
 /* Server-side copies: one request, or parts of equal size several at a time. See copy.h.
  *
- * Every request names the source's version, so that a copy is of one version or fails. An upload made
- * of copied parts declares no checksum: not every store can give one for them.
+ * Every request names the source's version, so that a copy is of one version or fails. An upload
+ * made of copied parts declares no checksum: not every store can give one for them.
  *
- * Servers ignore conditions on the target of a plain copy. So a copy that must not replace anything is
- * an upload of copied parts, whose completion takes the condition, or for an empty object a put. So does a
- * copy by parts of an object onto itself, which must replace no other version.
+ * Servers ignore conditions on the target of a plain copy. So a copy that must not replace anything
+ * is an upload of copied parts, whose completion takes the condition, or for an empty object a put.
+ * So does a copy by parts of an object onto itself, which must replace no other version.
  */
 #include "core/copy.h"
 
@@ -92,8 +92,8 @@ static int run_conditional(const struct copying *copying, struct call *call, str
                : r;
 }
 
-/* The request that makes the copy, and takes away what was there. A copy of an object onto itself is
- * the same bytes under another ETag. */
+/* The request that makes the copy, and takes away what was there. A copy of an object onto itself
+ * is the same bytes under another ETag. */
 static int run_last(const struct copying *copying, struct call *call, struct error *err)
 {
     const struct copy *copy = copying->copy;
@@ -134,7 +134,7 @@ static int copy_whole(const struct copying *copying, struct error *err)
     return r;
 }
 
-/* ---- copies that replace nothing ---------------------------------------------------------------- */
+/* ---- copies that replace nothing ------------------------------------------------------------- */
 
 static int make_id(struct copying *copying)
 {
@@ -201,7 +201,7 @@ static int put_empty(const struct copying *copying, struct error *err)
     return r;
 }
 
-/* ---- by parts ----------------------------------------------------------------------------------- */
+/* ---- by parts -------------------------------------------------------------------------------- */
 
 struct parts {
     const struct copying *copying;
@@ -350,7 +350,7 @@ static int copy_parts(const struct copying *copying, struct error *err)
     return r;
 }
 
-/* ---- which way ---------------------------------------------------------------------------------- */
+/* ---- which way ------------------------------------------------------------------------------- */
 
 static int look_at_source(struct copying *copying, struct error *err)
 {

@@ -1,5 +1,5 @@
-/* The copy of an object for stores that cannot copy parts of one: its bytes come here and go back. For
- * what is too large for one request of the store's; core/copy.h decides.
+/* The copy of an object for stores that cannot copy parts of one: its bytes come here and go back.
+ * For what is too large for one request of the store's; core/copy.h decides.
  *
  * Memory: parts of an upload, from the budget, S3DLIO_PUT_INFLIGHT of them at most. Thread: the
  * caller's. */
@@ -16,7 +16,7 @@ struct copy_bytes {
     const struct uri *from, *to;
     const struct store_object *source;     /* the version that is copied */
     const struct store_metadata *metadata; /* stored with the copy */
-    bool in_place;                         /* the copy takes the place of that version and no other */
+    bool in_place;                         /* the copy takes the place of that version, no other */
     bool exclusive;                        /* ERROR_EXISTS when something is at `to` */
 };
 

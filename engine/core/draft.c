@@ -35,7 +35,8 @@ static int enter_shared(struct draft *draft, const struct limits *limits, struct
     return r;
 }
 
-/* The thread is cancelled in the middle of its call: for whoever comes next it is as if it had died. */
+/* The thread is cancelled in the middle of its call: for whoever comes next it is as if it had
+ * died. */
 static void shared_left(struct limits_held *held)
 {
     struct draft *draft = CONTAINER(held, struct draft, held);
@@ -77,7 +78,7 @@ void draft_leave(struct draft *draft)
     turn_give(&draft->turn);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int refuse_existing(const struct uri *uri, struct error *err)
 {
@@ -208,7 +209,7 @@ int draft_open(struct engine *engine, const struct uri *uri, const struct draft_
     return 0;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 void draft_free(struct draft *draft)
 {
@@ -222,7 +223,7 @@ void draft_free(struct draft *draft)
     free(draft);
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
                     struct limits *limits, struct error *err)
@@ -362,7 +363,7 @@ int draft_seek(struct draft *draft, uint64_t offset, bool hole, const struct lim
     return r;
 }
 
-/* ---- attributes --------------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------------------ */
 
 int draft_set_attr(struct draft *draft, const struct attr *attr, const struct limits *limits,
                    struct error *err)

@@ -1,14 +1,15 @@
-/* A draft of which nothing but its end has changed, when the version before that is another by now: its end
- * goes behind that one. See draft.h.
+/* A draft of which nothing but its end has changed, when the version before that is another by now:
+ * its end goes behind that one. See draft.h.
  *
- * A writer appends it (core/writer.h), once: which version it comes behind is looked up for each try, and a
- * try that is overtaken is made again by the draft, which has all the bytes. After that the draft is
- * what is at the store, whole, and has none of it here.
+ * A writer appends it (core/writer.h), once: which version it comes behind is looked up for each
+ * try, and a try that is overtaken is made again by the draft, which has all the bytes. After that
+ * the draft is what is at the store, whole, and has none of it here.
  *
- * A process may die in the middle. What its last request stored is found by its write id, and how far
- * that went is written down before: bytes in front of tail_start are never sent again, even when those
- * before them are not known any more. Becoming the new version is one change of the facts, which say
- * that the rest is to follow (is_renewing), and the rest is done by whoever has the next turn.
+ * A process may die in the middle. What its last request stored is found by its write id, and how
+ * far that went is written down before: bytes in front of tail_start are never sent again, even
+ * when those before them are not known any more. Becoming the new version is one change of the
+ * facts, which say that the rest is to follow (is_renewing), and the rest is done by whoever has
+ * the next turn.
  */
 #include <errno.h>
 #include <string.h>
@@ -41,7 +42,7 @@ uint64_t draft_base_bytes(const struct draft_facts *facts)
     return facts->base_exists ? facts->base.size_bytes : 0;
 }
 
-/* ---- becoming another version ------------------------------------------------------------------- */
+/* ---- becoming another version ---------------------------------------------------------------- */
 
 int draft_renew(struct draft *draft, struct error *err)
 {
@@ -93,7 +94,7 @@ void draft_note_sent(struct draft *draft)
     draft_facts_commit(draft);
 }
 
-/* ---- one try ------------------------------------------------------------------------------------ */
+/* ---- one try --------------------------------------------------------------------------------- */
 
 struct appending {
     struct draft *draft;

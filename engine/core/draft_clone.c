@@ -1,13 +1,13 @@
-/* Bytes of another object become a draft's, by reference: the store copies them when it is published.
- * See draft.h.
+/* Bytes of another object become a draft's, by reference: the store copies them when it is
+ * published. See draft.h.
  *
- * They are EXTENT_BASE then, of another version than the one whose place the draft takes. There is one
- * such version at a time: bytes of an earlier one that were fetched are the draft's own from then
- * on, and when some were not, nothing can be cloned.
+ * They are EXTENT_BASE then, of another version than the one whose place the draft takes. There is
+ * one such version at a time: bytes of an earlier one that were fetched are the draft's own from
+ * then on, and when some were not, nothing can be cloned.
  *
  * A whole object, unchanged, is one copy request. It cannot be made conditional on what is at the
- * target, so where a version is to be replaced and no other, parts are copied like anything else; where
- * nothing may be there, that is looked at right before.
+ * target, so where a version is to be replaced and no other, parts are copied like anything else;
+ * where nothing may be there, that is looked at right before.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -30,7 +30,7 @@ struct source {
     bool is_tagged;
 };
 
-/* ---- taking ------------------------------------------------------------------------------------- */
+/* ---- taking ---------------------------------------------------------------------------------- */
 
 static int refuse(struct error *err, const char *why)
 {
@@ -90,7 +90,8 @@ static int check(const struct draft *draft, const struct source *from, uint64_t 
     return 0;
 }
 
-/* What was fetched of the source before is the draft's own. Neighbours are joined: needs no room. */
+/* What was fetched of the source before is the draft's own. Neighbours are joined: needs no
+ * room. */
 static void own_fetched(struct draft *draft)
 {
     uint64_t at = 0;
@@ -200,7 +201,7 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
     return offset < end ? (ssize_t)(end - offset) : 0;
 }
 
-/* ---- a source that this process changes ---------------------------------------------------------- */
+/* ---- a source that this process changes ------------------------------------------------------ */
 
 /* Its bytes, which the reader has now, become the draft's own. */
 static int own_source(struct draft *draft, struct limits *limits, struct error *err)
@@ -253,7 +254,7 @@ bool draft_source_moved(const struct draft *draft)
            (!reader_locate(draft->reader, &uri, &attr) || !is_source(facts, &uri, &attr));
 }
 
-/* ---- publishing --------------------------------------------------------------------------------- */
+/* ---- publishing ------------------------------------------------------------------------------ */
 
 bool draft_is_whole_clone(const struct draft *draft, const struct draft_facts *facts)
 {
@@ -285,9 +286,9 @@ static int store_attr(const struct draft *draft, const struct draft_facts *facts
     return marked_require(draft->engine, &facts->uri, limits, err);
 }
 
-/* No store is known to heed a condition on the target of a plain copy, and parts under one would be three
- * requests for each file of `cp -r`. So this looks once more, which costs nothing where the open has
- * just looked. */
+/* No store is known to heed a condition on the target of a plain copy, and parts under one would be
+ * three requests for each file of `cp -r`. So this looks once more, which costs nothing where the
+ * open has just looked. */
 static int check_absent(const struct draft *draft, const struct uri *uri,
                         const struct limits *limits, struct error *err)
 {

@@ -1,9 +1,9 @@
-/* A stream that turns out to be none becomes a draft: what it had sent is cast off, what it had written
- * moves over. See draft.h.
+/* A stream that turns out to be none becomes a draft: what it had sent is cast off, what it had
+ * written moves over. See draft.h.
  *
- * The spool file of the writer, if it has one, becomes the draft's: both have bytes at their offsets in
- * the object. Up to the last step nothing is taken from the writer, so that a failure leaves it as it
- * was.
+ * The spool file of the writer, if it has one, becomes the draft's: both have bytes at their
+ * offsets in the object. Up to the last step nothing is taken from the writer, so that a failure
+ * leaves it as it was.
  */
 #include <errno.h>
 
@@ -131,13 +131,13 @@ int draft_from_writer(struct writer *writer, const struct limits *limits, struct
     return r;
 }
 
-/* ---- the way back ------------------------------------------------------------------------------- */
+/* ---- the way back ---------------------------------------------------------------------------- */
 
 static bool is_untouched(const struct draft *draft, const struct draft_facts *facts)
 {
     return draft->extents.length_bytes == 0 && draft->shared->map_count == 0 &&
-           !facts->base_exists && !facts->is_cloned && !facts->is_unnamed && !facts->exclusive && !facts->appends &&
-           facts->metadata_length == 0 && facts->write_id[0] == '\0';
+           !facts->base_exists && !facts->is_cloned && !facts->is_unnamed && !facts->exclusive &&
+           !facts->appends && facts->metadata_length == 0 && facts->write_id[0] == '\0';
 }
 
 static int writer_for(const struct draft *draft, const struct limits *limits,

@@ -39,7 +39,7 @@ int draft_reader(struct draft *draft, struct reader **ret_reader, struct error *
     return 0;
 }
 
-/* ---- fetching ----------------------------------------------------------------------------------- */
+/* ---- fetching -------------------------------------------------------------------------------- */
 
 struct chunk {
     unsigned char *data;
@@ -64,8 +64,8 @@ static void chunk_put(struct draft *draft, const struct chunk *chunk)
     budget_release(&draft->engine->budget, BUDGET_BLOCKS, chunk->size_bytes);
 }
 
-/* Bytes of the base; -EAGAIN when the draft was changed meanwhile by a signal handler's call, or the base
- * turns out to be another. */
+/* Bytes of the base; -EAGAIN when the draft was changed meanwhile by a signal handler's call, or
+ * the base turns out to be another. */
 static int base_read(struct draft *draft, unsigned char *to, uint64_t start, uint64_t end,
                      struct limits *limits, struct error *err)
 {
@@ -129,7 +129,7 @@ int draft_fetch(struct draft *draft, uint64_t start, uint64_t end, struct limits
     return r;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Bytes of the base for a caller, the aligned block around them, kept for the next time if there is
  * room. Returns how many were copied; 0: look again. */
@@ -206,7 +206,7 @@ int draft_copy_out(struct draft *draft, unsigned char *to, uint64_t start, uint6
     return r;
 }
 
-/* ---- changing ----------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 /* What a mapping has left behind the end, in the last page, is no data. */
 static int clear_tail(struct draft *draft, struct error *err)

@@ -1,8 +1,8 @@
 /* Ranges of a draft that somebody maps: present, with blocks of their own, watched by checksums.
  *
- * What a program writes through a mapping is seen by nobody. So each block of a mapped range has the
- * checksum that it had when it was last looked at; what differs at the next publish is dirty. Ranges
- * are never taken back: a program may keep a mapping longer than any descriptor.
+ * What a program writes through a mapping is seen by nobody. So each block of a mapped range has
+ * the checksum that it had when it was last looked at; what differs at the next publish is dirty.
+ * Ranges are never taken back: a program may keep a mapping longer than any descriptor.
  *
  * The ranges are shared, for what one process writes another may publish. The checksums are each
  * process's own: a block that it never looked at, or that another has looked at since, counts as
@@ -52,7 +52,7 @@ static bool is_covered(const struct draft *draft, uint64_t start, uint64_t end)
     return false;
 }
 
-/* ---- checksums ---------------------------------------------------------------------------------- */
+/* ---- checksums ------------------------------------------------------------------------------- */
 
 static uint64_t blocks_of(const struct draft_range *range)
 {
@@ -155,7 +155,7 @@ void draft_maps_free(struct draft *draft)
     draft->sums = NULL;
 }
 
-/* ---- the ranges --------------------------------------------------------------------------------- */
+/* ---- the ranges ------------------------------------------------------------------------------ */
 
 static uint64_t distance(const struct draft_range *range, uint64_t start, uint64_t end)
 {
@@ -230,7 +230,7 @@ static int watch(struct draft *draft, uint64_t start, uint64_t end, struct error
     return r;
 }
 
-/* ---- making a range present --------------------------------------------------------------------- */
+/* ---- making a range present ------------------------------------------------------------------ */
 
 /* Blocks on the disk for all of it, so that no access meets a full one. */
 static int allocate(struct draft *draft, uint64_t start, uint64_t end, struct error *err)

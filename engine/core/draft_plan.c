@@ -27,8 +27,8 @@ static int add_part(struct draft_plan *plan, uint64_t offset, uint64_t length, b
     return 0;
 }
 
-/* Cuts a run into parts of nearly one length, at least `bytes` where the largest allows that; one part
- * when it is shorter. */
+/* Cuts a run into parts of nearly one length, at least `bytes` where the largest allows that; one
+ * part when it is shorter. */
 static int cut(struct draft_plan *plan, const struct draft_part *run, uint64_t bytes,
                uint64_t part_max_bytes)
 {
@@ -63,8 +63,8 @@ static int cut_copied(struct draft_plan *plan, uint64_t start, uint64_t end,
     return cut(plan, &run, limits->copy_bytes, limits->part_max_bytes);
 }
 
-/* The next run from `offset` on that the store has: its end; *ret_start is its beginning, the length
- * of the file when there is none. */
+/* The next run from `offset` on that the store has: its end; *ret_start is its beginning, the
+ * length of the file when there is none. */
 static uint64_t next_unchanged(const struct extents *extents, uint64_t offset, uint64_t *ret_start)
 {
     uint64_t length = extents->length_bytes, end;

@@ -1,9 +1,9 @@
-/* How a changed object goes back to its store: which bytes the store copies from the version it has,
- * and which are sent. Pure functions.
+/* How a changed object goes back to its store: which bytes the store copies from the version it
+ * has, and which are sent. Pure functions.
  *
  * Every part but the last has at least 5 MiB and at most 5 GiB, and there are at most 10,000. A
- * changed run that is too short for a part takes bytes of its unchanged neighbours, which have to be
- * fetched then; an unchanged run that is too short for one is sent. When the changes are so
+ * changed run that is too short for a part takes bytes of its unchanged neighbours, which have to
+ * be fetched then; an unchanged run that is too short for one is sent. When the changes are so
  * scattered that the parts would be too many, longer unchanged runs are sent, too.
  */
 #ifndef S3DLIO_CORE_DRAFT_PLAN_H

@@ -3,8 +3,9 @@
  * (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c, draft_publish.c,
  * draft_append.c (behind another version), draft_convert.c, draft_adopt.c.
  *
- * All of it is touched by whoever has the turn, of this process and then of all that have the draft.
- * A signal handler's call may change anything while a thread sleeps in a request: `serial` tells.
+ * All of it is touched by whoever has the turn, of this process and then of all that have the
+ * draft. A signal handler's call may change anything while a thread sleeps in a request: `serial`
+ * tells.
  *
  * In the spool, bytes of ZERO extents and behind the end are zeros.
  */
@@ -51,33 +52,33 @@ void draft_leave(struct draft *draft);
 
 /* draft_clone.c */
 
-/* Before publishing: the source has another name, by this process, or its bytes are here, because this
- * process has removed or replaced it. */
+/* Before publishing: the source has another name, by this process, or its bytes are here, because
+ * this process has removed or replaced it. */
 int draft_follow_source(struct draft *draft, struct limits *limits, struct error *err);
 /* Has that come about since? */
 bool draft_source_moved(const struct draft *draft);
-/* Is it all of the source and nothing else, and may the target be replaced unconditionally? Then one copy
- * does. */
+/* Is it all of the source and nothing else, and may the target be replaced unconditionally? Then
+ * one copy does. */
 bool draft_is_whole_clone(const struct draft *draft, const struct draft_facts *facts);
 int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
                      const struct limits *limits, struct attr *ret_attr, struct error *err);
 
 /* draft_publish.c */
 
-/* Is what is there what this draft has published, though nobody was told so: the answer was lost, or
- * the process died? Then that is the base: 1. 0 otherwise, also where it cannot be known. */
+/* Is what is there what this draft has published, though nobody was told so: the answer was lost,
+ * or the process died? Then that is the base: 1. 0 otherwise, also where it cannot be known. */
 int draft_settle(struct draft *draft, const struct limits *limits);
 
 /* draft_append.c */
 
 /* Something else than its end is about to change. */
 void draft_stop_appending(struct draft *draft);
-/* It cannot be known whether the tail is there already: nothing is put in the place of another version, nor
- * behind it. */
+/* It cannot be known whether the tail is there already: nothing is put in the place of another
+ * version, nor behind it. */
 void draft_stay_out(struct draft *draft);
 uint64_t draft_base_bytes(const struct draft_facts *facts);
-/* Puts the tail behind what is there, again and again while others do, until the operation's end. Then the
- * draft is what is there now. ERROR_CHANGED; the tail stays. */
+/* Puts the tail behind what is there, again and again while others do, until the operation's end.
+ * Then the draft is what is there now. ERROR_CHANGED; the tail stays. */
 int draft_append_behind(struct draft *draft, struct limits *limits, struct error *err);
 /* Finishes that, for a process that did not. */
 int draft_renew(struct draft *draft, struct error *err);
@@ -106,8 +107,9 @@ int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error 
 /* Counts room for what of [start, end) is not local yet. */
 int draft_reserve(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 /* The same; drops clean bytes when that helps. */
-/* Blocks for what of [start, end) is a hole or behind the end. They are not counted as reserved: a file
- * that keeps its promises to the disk may still meet S3DLIO_SPOOL_LIMIT, if others take it meanwhile. */
+/* Blocks for what of [start, end) is a hole or behind the end. They are not counted as reserved: a
+ * file that keeps its promises to the disk may still meet S3DLIO_SPOOL_LIMIT, if others take it
+ * meanwhile. */
 int draft_spool_allocate(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 int draft_make_room(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 /* Gives up what was only fetched. True when that made room. */

@@ -1,11 +1,11 @@
 /* Making a draft the object: one request, or an upload of copied and of sent parts. See draft.h.
  *
- * A sent part is read from where it lies: from the spool itself while nobody can write to that behind
- * our back, else from memory into which it was collected. That memory is from the budget, or, when
- * nothing of our own is on the wire that would free some, from the spool.
+ * A sent part is read from where it lies: from the spool itself while nobody can write to that
+ * behind our back, else from memory into which it was collected. That memory is from the budget,
+ * or, when nothing of our own is on the wire that would free some, from the spool.
  *
- * The draft changes only after the store has said yes: then what was published is the base, and what
- * is in the spool is clean. A signal handler's call that changes the draft meanwhile makes the
+ * The draft changes only after the store has said yes: then what was published is the base, and
+ * what is in the spool is clean. A signal handler's call that changes the draft meanwhile makes the
  * publication start over.
  */
 #include <errno.h>
@@ -48,7 +48,7 @@ struct publication {
     bool is_doubtful; /* see upload_is_doubtful */
 };
 
-/* ---- the bytes of a part ------------------------------------------------------------------------ */
+/* ---- the bytes of a part --------------------------------------------------------------------- */
 
 static void memory_drop(const struct memory *memory)
 {
@@ -137,8 +137,8 @@ static int map_zeros(const struct draft_part *part, struct memory *memory,
     return 0;
 }
 
-/* The part where it lies in the spool. It has no hole: a page of one, read through a mapping, takes room
- * on a tmpfs, and where there is none that is a SIGBUS. */
+/* The part where it lies in the spool. It has no hole: a page of one, read through a mapping, takes
+ * room on a tmpfs, and where there is none that is a SIGBUS. */
 static int map_part(struct draft *draft, const struct draft_part *part, struct memory *memory,
                     struct upload_memory *ret_body, struct error *err)
 {
@@ -189,7 +189,7 @@ static int make_body(struct publication *publication, const struct draft_part *p
     return 0;
 }
 
-/* ---- one attempt -------------------------------------------------------------------------------- */
+/* ---- one attempt ----------------------------------------------------------------------------- */
 
 static int make_plan(struct publication *publication, struct error *err)
 {
@@ -286,8 +286,8 @@ static int judge(const struct publication *publication, int r, struct error *err
     return r;
 }
 
-/* What was published is the base now: that first, for all that is not in it is still marked. What was
- * changed since the publication began stays changed, and everything else with it. */
+/* What was published is the base now: that first, for all that is not in it is still marked. What
+ * was changed since the publication began stays changed, and everything else with it. */
 static void adopt(const struct publication *publication, const struct attr *attr)
 {
     struct draft *draft = publication->draft;
@@ -404,8 +404,8 @@ static bool is_without_part_copies(const struct publication *publication, const 
            !(publication->draft->store->capabilities & STORE_CAP_PART_COPY);
 }
 
-/* Who may read and write need not be allowed to copy, and not every server that has the request takes
- * it for every object. What was cloned can be read and sent. */
+/* Who may read and write need not be allowed to copy, and not every server that has the request
+ * takes it for every object. What was cloned can be read and sent. */
 static bool is_refused_copy(const struct publication *publication, const struct error *err)
 {
     static atomic_flag said = ATOMIC_FLAG_INIT;

@@ -1,7 +1,7 @@
 /* A draft takes another name. See draft.h.
  *
- * The version that it starts from moves with it: then it is the same draft of that version under the
- * new name. When somebody else had put another version in its place, that one is renamed, as
+ * The version that it starts from moves with it: then it is the same draft of that version under
+ * the new name. When somebody else had put another version in its place, that one is renamed, as
  * rename(2) would, and publishing says ERROR_CHANGED as it would have before.
  */
 #include <errno.h>

@@ -1,6 +1,7 @@
-/* See draft_shared.h. The file is of a fixed size, which costs nothing: blocks come with the marks, by
- * fallocate, so that a machine without memory is met by the call that wants some and not by a signal.
- * Where the limit on file sizes is below that the memory has no file, and only fork hands it on. */
+/* See draft_shared.h. The file is of a fixed size, which costs nothing: blocks come with the marks,
+ * by fallocate, so that a machine without memory is met by the call that wants some and not by a
+ * signal. Where the limit on file sizes is below that the memory has no file, and only fork hands
+ * it on. */
 #include "core/draft_shared.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@
 /* Other versions of this have another size, or another number. */
 #define DRAFT_MAGIC (UINT64_C(0x7333646c696f4401) ^ sizeof(struct draft_shared) << 8)
 
-/* ---- the memory --------------------------------------------------------------------------------- */
+/* ---- the memory ------------------------------------------------------------------------------ */
 
 static bool can_have_file(void)
 {
@@ -112,7 +113,7 @@ void draft_shared_free(struct draft *draft)
     fd_close(draft->shared_fd);
 }
 
-/* ---- the map of extents ------------------------------------------------------------------------- */
+/* ---- the map of extents ---------------------------------------------------------------------- */
 
 static uint64_t *marks_of(const struct draft *draft, uint32_t side)
 {
@@ -221,7 +222,7 @@ int draft_reserve_marks(struct draft *draft, struct error *err)
     return 0;
 }
 
-/* ---- facts -------------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 const struct draft_facts *draft_facts(const struct draft *draft)
 {

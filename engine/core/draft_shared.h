@@ -1,5 +1,5 @@
-/* What the processes of a fork tree share of a draft: where its bytes are, what it is made of, whose
- * turn it is. See draft_private.h for the rest, which each has by itself.
+/* What the processes of a fork tree share of a draft: where its bytes are, what it is made of,
+ * whose turn it is. See draft_private.h for the rest, which each has by itself.
  *
  * It lies in memory of a file without a name, mapped by all of them, whose marks are a large range
  * that costs what is touched of it. There are no pointers in it. All but the length is touched by
@@ -91,7 +91,8 @@ int draft_shared_adopt(struct draft *draft, struct error *err);
 /* This process lets go of it. */
 void draft_shared_free(struct draft *draft);
 
-/* Has the turn just been taken: makes draft->extents the map that counts. -EIO when it makes no sense. */
+/* Has the turn just been taken: makes draft->extents the map that counts. -EIO when it makes no
+ * sense. */
 int draft_shared_look(struct draft *draft, struct error *err);
 /* After a death: both sides are the one that counted. */
 void draft_shared_repair(struct draft *draft);

@@ -1,13 +1,14 @@
-/* The private file of a draft: room in it, its bytes, and the order in which it and the map of what is
- * in it change. See draft_private.h.
+/* The private file of a draft: room in it, its bytes, and the order in which it and the map of what
+ * is in it change. See draft_private.h.
  *
  * Room is counted before it is used, so that the limit and a full disk are met by the call that
  * wanted more, and nothing that was written before is lost. Bytes that were only fetched are given
  * up first.
  *
  * A process may die between a change of the file and that of the map. What is written goes to the
- * file first; what is cut off or cleared leaves the map first. Clean bytes are the one kind that may be
- * wrong then: they are taken for changed ones, which is what they may be, and never the other way.
+ * file first; what is cut off or cleared leaves the map first. Clean bytes are the one kind that
+ * may be wrong then: they are taken for changed ones, which is what they may be, and never the
+ * other way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------- */
+/* ---- bytes ----------------------------------------------------------------------------------- */
 
 static int size_of(const struct draft *draft, uint64_t *ret_size_bytes, struct error *err)
 {
@@ -119,7 +120,7 @@ int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error 
     return write_zeros(draft, start, end, err);
 }
 
-/* ---- after a death ------------------------------------------------------------------------------ */
+/* ---- after a death --------------------------------------------------------------------------- */
 
 void draft_touch(struct draft *draft, uint64_t start, uint64_t end)
 {
@@ -185,7 +186,7 @@ int draft_mend(struct draft *draft, struct error *err)
     return 0;
 }
 
-/* ---- room --------------------------------------------------------------------------------------- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 void draft_count_room(struct draft *draft)
 {
@@ -290,7 +291,7 @@ void draft_give_room_back(struct draft *draft, uint64_t start, uint64_t end)
     give_back(draft, missing(draft, start, end));
 }
 
-/* ---- the map ------------------------------------------------------------------------------------ */
+/* ---- the map --------------------------------------------------------------------------------- */
 
 void draft_note_change(struct draft *draft)
 {

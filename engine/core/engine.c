@@ -1,4 +1,5 @@
-/* Making the runtime, opening stores, choosing shards, and what a fork child forgets. See engine.h. */
+/* Making the runtime, opening stores, choosing shards, and what a fork child forgets. See
+ * engine.h. */
 #include "core/engine.h"
 
 #include <errno.h>
@@ -122,7 +123,7 @@ struct engine *engine_peek(void)
     return atomic_load_explicit(&the_engine, memory_order_acquire);
 }
 
-/* ---- stores ------------------------------------------------------------------------------------- */
+/* ---- stores ---------------------------------------------------------------------------------- */
 
 static struct store *find_store(struct engine *engine, const char *scheme)
 {
@@ -186,7 +187,7 @@ struct shard *engine_shard(struct engine *engine, struct store *store, const str
     return engine->shards[index % engine->shard_count];
 }
 
-/* ---- fork and cancel ---------------------------------------------------------------------------- */
+/* ---- fork and cancel ------------------------------------------------------------------------- */
 
 void engine_reset_child(void)
 {

@@ -1,10 +1,10 @@
 /* The one runtime of the process: frozen options, shards, opened stores, budget, caches, counters.
  *
- * Made by the first call that needs it; no thread and no socket comes with it. Never freed: calls may
- * come from destructors and exit handlers. What changes after the start has its own lock or atomics;
- * the array of stores is guarded by stores_mutex, a leaf that is not held over a sleep.
- * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, moves, readers,
- * swept buckets).
+ * Made by the first call that needs it; no thread and no socket comes with it. Never freed: calls
+ * may come from destructors and exit handlers. What changes after the start has its own lock or
+ * atomics; the array of stores is guarded by stores_mutex, a leaf that is not held over a sleep.
+ * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, moves, readers, swept
+ * buckets).
  */
 #ifndef S3DLIO_CORE_ENGINE_H
 #define S3DLIO_CORE_ENGINE_H

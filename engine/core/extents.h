@@ -1,8 +1,8 @@
 /* Where each byte of a file under construction is: an ordered map of byte ranges.
  *
- * The map covers [0, length) without gaps. A mark is one number, the start of an extent and its kind;
- * the extent ends where the next begins. Neighbours of one kind are always joined, so the count of
- * marks follows how scattered the changes are and not how many there were.
+ * The map covers [0, length) without gaps. A mark is one number, the start of an extent and its
+ * kind; the extent ends where the next begins. Neighbours of one kind are always joined, so the
+ * count of marks follows how scattered the changes are and not how many there were.
  *
  * Plain data in memory of the owner's, no lock. A change needs room for two more marks at most: the
  * owner sees to that beforehand, and the changes themselves cannot fail then.
@@ -42,7 +42,8 @@ struct extent extents_at(const struct extents *extents, uint64_t offset);
 void extents_set(struct extents *extents, uint64_t start, uint64_t end, enum extent_kind kind);
 /* Cuts off, or appends an extent of this kind. */
 void extents_resize(struct extents *extents, uint64_t length_bytes, enum extent_kind kind);
-/* What is there is the base from now on: what is in the spool is clean, and zeros are the base's. */
+/* What is there is the base from now on: what is in the spool is clean, and zeros are the
+ * base's. */
 void extents_rebase(struct extents *extents);
 /* Bytes of [start, end) that are of one of the kinds, given as a mask of 1 << kind. */
 uint64_t extents_sum(const struct extents *extents, uint64_t start, uint64_t end, unsigned kinds);

@@ -1,10 +1,10 @@
 /* One byte range being fetched: a GET that resumes where it stopped.
  *
- * The owner says where bytes go (space, commit) and learns of the object and the end. After a failure
- * in the middle the rest is asked for with If-Match on the version that the first bytes came from;
- * a version that differs ends the fetch with ERROR_CHANGED. The range may reach beyond the end of
- * the object: then it is shortened when the object is known.
- * Under the shard's lock, as core/call.h.
+ * The owner says where bytes go (space, commit) and learns of the object and the end. After a
+ * failure in the middle the rest is asked for with If-Match on the version that the first bytes
+ * came from; a version that differs ends the fetch with ERROR_CHANGED. The range may reach beyond
+ * the end of the object: then it is shortened when the object is known. Under the shard's lock, as
+ * core/call.h.
  */
 #ifndef S3DLIO_CORE_FETCH_H
 #define S3DLIO_CORE_FETCH_H

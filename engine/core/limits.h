@@ -2,9 +2,9 @@
  *
  * Every public call has a deadline, perhaps a cancel flag, a number of its own and perhaps a buffer
  * that it fills. Thread-local state says which call the running thread works for: bytes may be put
- * into a caller's buffer only while that is exactly the call. So a call left behind by longjmp never
- * writes again, and a signal handler's call does not write for the one it interrupted. Engine code
- * runs inside a call always, or on an engine thread, which works for none.
+ * into a caller's buffer only while that is exactly the call. So a call left behind by longjmp
+ * never writes again, and a signal handler's call does not write for the one it interrupted. Engine
+ * code runs inside a call always, or on an engine thread, which works for none.
  *
  * Nothing here takes a lock; limits_wait releases the shard's lock while it sleeps (io/shard.h).
  */
@@ -19,8 +19,8 @@
 #include "io/shard.h"
 
 /* What a call holds and others wait for. It is given back by its holder, or by left() when the
- * holder's thread is cancelled or leaves by pthread_exit in the middle of a wait: on that thread, inside
- * the gate, no lock held. After a longjmp nobody calls it. The memory is the holder's. */
+ * holder's thread is cancelled or leaves by pthread_exit in the middle of a wait: on that thread,
+ * inside the gate, no lock held. After a longjmp nobody calls it. The memory is the holder's. */
 struct limits_held {
     void (*left)(struct limits_held *held);
     struct limits_held *next; /* held before it by the same call */
@@ -45,8 +45,8 @@ void limits_end(struct limits *limits);
 /* The call that this thread works for; NULL on engine threads. */
 const struct limits *limits_current(void);
 
-/* By the thread's call, from now on and no longer. To let go of what another call holds, or none, does
- * nothing. */
+/* By the thread's call, from now on and no longer. To let go of what another call holds, or none,
+ * does nothing. */
 void limits_hold(struct limits_held *held);
 void limits_let_go(struct limits_held *held);
 
@@ -60,8 +60,8 @@ struct limits_wait {
     uint64_t value;
 };
 
-/* Waits on the locked shard until done(). 0; -ECANCELED; the errno of ERROR_TIMEOUT. In a fork child
- * that comes back from a wait of its parent: -EIO. */
+/* Waits on the locked shard until done(). 0; -ECANCELED; the errno of ERROR_TIMEOUT. In a fork
+ * child that comes back from a wait of its parent: -EIO. */
 int limits_wait(struct shard *shard, const struct limits *limits, const struct limits_wait *wait,
                 struct error *err);
 

@@ -49,7 +49,7 @@ struct listing {
     char name[URI_KEY_MAX + 1];
 };
 
-/* ---- pages -------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static int send_request(struct listing *listing, const struct limits *limits, struct error *err)
 {
@@ -164,7 +164,7 @@ static int next_page(struct listing *listing, const struct limits *limits, struc
     return r;
 }
 
-/* ---- entries ------------------------------------------------------------------------------------ */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 /* Can a path reach it? Every component is something other than "", "." and "..". */
 static bool is_reachable(const char *name)
@@ -277,7 +277,7 @@ static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
     }
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 /* The first page shows nothing: an empty directory, or none. */
 static int explain_empty(struct listing *listing, const struct limits *limits, struct error *err)

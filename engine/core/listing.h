@@ -1,12 +1,12 @@
 /* A directory being listed: pages streamed, the next one fetched while this one is read.
  *
- * Primes the attribute cache: each entry as it passes, and the directory as known completely when the
- * end was reached from the beginning within the TTL. Left out, and counted: names that cannot be
- * paths (an empty component, "." and "..", objects whose key ends in a slash). The marker object of
- * the directory itself is not an entry. A prefix of the same name as an object is hidden by it.
+ * Primes the attribute cache: each entry as it passes, and the directory as known completely when
+ * the end was reached from the beginning within the TTL. Left out, and counted: names that cannot
+ * be paths (an empty component, "." and "..", objects whose key ends in a slash). The marker object
+ * of the directory itself is not an entry. A prefix of the same name as an object is hidden by it.
  *
- * Calls on one listing take turns; the page in flight lives on a shard and is touched under its lock.
- * A fork child asks again for the page that was under way.
+ * Calls on one listing take turns; the page in flight lives on a shard and is touched under its
+ * lock. A fork child asks again for the page that was under way.
  */
 #ifndef S3DLIO_CORE_LISTING_H
 #define S3DLIO_CORE_LISTING_H

@@ -17,8 +17,8 @@ struct listing_ahead;
 
 /* NULL without memory. */
 struct listing_ahead *listing_ahead_new(struct engine *engine, const struct uri *directory);
-/* Entry `index` of the page, and those behind it are asked for. *attr is what the listing says of it
- * and becomes what the object says. 0 or -errno. */
+/* Entry `index` of the page, and those behind it are asked for. *attr is what the listing says of
+ * it and becomes what the object says. 0 or -errno. */
 int listing_ahead_take(struct listing_ahead *ahead, const struct store_page *page, size_t index,
                        const struct limits *limits, struct attr *attr, struct error *err);
 /* The page is another one from now on: forgets what is under way. NULL is fine. */

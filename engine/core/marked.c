@@ -1,4 +1,5 @@
-/* Marks on directories: made before metadata is stored, looked for when one is listed. See marked.h. */
+/* Marks on directories: made before metadata is stored, looked for when one is listed. See
+ * marked.h. */
 #include "core/marked.h"
 
 #include <string.h>
@@ -89,7 +90,7 @@ int marked_require(struct engine *engine, const struct uri *name, const struct l
     return r;
 }
 
-/* ---- listing ------------------------------------------------------------------------------------ */
+/* ---- listing --------------------------------------------------------------------------------- */
 
 static bool shows(const struct store_page *page, const char *key)
 {

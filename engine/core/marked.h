@@ -1,13 +1,13 @@
 /* Marked directories: those in which something is stored that a listing cannot show.
  *
  * A listing shows keys, sizes, times and ETags. A mode, an owner, a time or a symbolic link is
- * metadata, seen by HEAD only. So that a name has the same attributes however they were obtained, the
- * first write of such metadata into a directory marks the directory's marker object (metadata
+ * metadata, seen by HEAD only. So that a name has the same attributes however they were obtained,
+ * the first write of such metadata into a directory marks the directory's marker object (metadata
  * ATTR_MARKED, made where there is no marker), before the write; and whoever lists a marked
- * directory asks for each entry (core/listing_ahead.h). In all others the listing is the answer.
- * A bucket itself has no marker: its mark is an object of the name MARKED_BUCKET_KEY, which
- * listings leave out. S3DLIO_LISTING_METADATA=always and never decide without looking; marks are
- * written in any case.
+ * directory asks for each entry (core/listing_ahead.h). In all others the listing is the answer. A
+ * bucket itself has no marker: its mark is an object of the name MARKED_BUCKET_KEY, which listings
+ * leave out. S3DLIO_LISTING_METADATA=always and never decide without looking; marks are written in
+ * any case.
  *
  * No state of its own: what is known of a directory is in the attribute cache. Functions may sleep.
  */

@@ -179,7 +179,7 @@ int metadata_change(struct engine *engine, const struct uri *key, const struct m
     return error_set(err, ERROR_BUSY, "the object changes all the time");
 }
 
-/* ---- modes, owners, times ----------------------------------------------------------------------- */
+/* ---- modes, owners, times -------------------------------------------------------------------- */
 
 int metadata_permitted(struct engine *engine, struct error *err)
 {

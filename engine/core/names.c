@@ -1,9 +1,10 @@
-/* Looking names up: the cache first, then as few requests as can be, parents after a miss. See names.h.
+/* Looking names up: the cache first, then as few requests as can be, parents after a miss. See
+ * names.h.
  *
- * A name with a dot is most likely a file: HEAD. Any other, and one whose HEAD or GET found nothing,
- * is looked for in a listing (names_ask.c). Where nothing is known of the directory that a missing
- * name should be in, that directory is listed instead: the answer also tells whether it is a file,
- * and where it fits a page, the name and its neighbours are answered by it too.
+ * A name with a dot is most likely a file: HEAD. Any other, and one whose HEAD or GET found
+ * nothing, is looked for in a listing (names_ask.c). Where nothing is known of the directory that a
+ * missing name should be in, that directory is listed instead: the answer also tells whether it is
+ * a file, and where it fits a page, the name and its neighbours are answered by it too.
  */
 #include "core/names_private.h"
 
@@ -65,7 +66,7 @@ void names_error(const struct uri *uri, struct error *err)
     error_set_context(err, NULL, text);
 }
 
-/* ---- one name ----------------------------------------------------------------------------------- */
+/* ---- one name -------------------------------------------------------------------------------- */
 
 static int is_absent(struct error *err)
 {
@@ -154,8 +155,8 @@ static bool renew_parent(const struct names_question *question, const struct uri
 static int find_type(const struct names_question *question, const struct uri *uri,
                      enum attr_type *ret_type, struct error *err);
 
-/* No object has the key: a directory, or nothing. Asks about the parent first where that is not known
- * to be a directory. */
+/* No object has the key: a directory, or nothing. Asks about the parent first where that is not
+ * known to be a directory. */
 static int look_beyond(const struct names_question *question, const struct uri *uri,
                        struct names_answer *ret_answer, struct error *err)
 {
@@ -184,8 +185,8 @@ static int look_beyond(const struct names_question *question, const struct uri *
     return names_ask_listing(question, uri, ret_answer, err);
 }
 
-/* Programs that create a file look for its name several times: a listing that shows nothing again is
- * one request, HEAD and listing are two. */
+/* Programs that create a file look for its name several times: a listing that shows nothing again
+ * is one request, HEAD and listing are two. */
 static bool is_missed_again(const struct names_question *question, const struct uri *uri)
 {
     char text[ATTR_URI_BYTES];
@@ -194,8 +195,8 @@ static bool is_missed_again(const struct names_question *question, const struct 
     return attr_cache_was_missing(question->engine->attrs, text);
 }
 
-/* Is HEAD of the marker the first question? Not where only the type counts: then it would come on top
- * of the listing that other names of the directory need. */
+/* Is HEAD of the marker the first question? Not where only the type counts: then it would come on
+ * top of the listing that other names of the directory need. */
 static bool is_hinted(const struct names_question *question, const struct uri *uri,
                       enum attr_type past)
 {
@@ -255,10 +256,10 @@ static int look_up(const struct names_question *question, const struct uri *uri,
     return r;
 }
 
-/* ---- a name and those above it ------------------------------------------------------------------ */
+/* ---- a name and those above it --------------------------------------------------------------- */
 
-/* Nothing is at `uri`: -ENOTDIR when that is because something above it is a file, else -ENOENT with
- * the error that is there. Uses *uri up. */
+/* Nothing is at `uri`: -ENOTDIR when that is because something above it is a file, else -ENOENT
+ * with the error that is there. Uses *uri up. */
 static int blame_parents(const struct names_question *question, struct uri *uri, struct error *err)
 {
     struct names_question type_only = *question;

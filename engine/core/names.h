@@ -1,9 +1,9 @@
 /* What a path means, and the changes to it: look-up, mkdir, rmdir, unlink.
  *
  * An object of the key is a file. Otherwise, anything below "key/" or a marker object makes it a
- * directory. When both exist the file wins. A slash at the end demands a directory. The empty key is
- * the bucket, the empty bucket the list of buckets. Stores with real directories (file) tell their
- * type themselves.
+ * directory. When both exist the file wins. A slash at the end demands a directory. The empty key
+ * is the bucket, the empty bucket the list of buckets. Stores with real directories (file) tell
+ * their type themselves.
  *
  * What a look-up costs: of a file HEAD alone when its name has a dot, else a listing and HEAD; of a
  * directory one listing, and HEAD of its marker where there is one, HEAD alone where a process of
@@ -12,8 +12,8 @@
  * two requests, one without a dot, none where its directory is known completely; and once one more
  * where nothing is known of its directory.
  *
- * Every function may sleep, holds no lock on entry or return, and takes its answer from the attribute
- * cache where that is fresh. Names are not followed across symbolic links.
+ * Every function may sleep, holds no lock on entry or return, and takes its answer from the
+ * attribute cache where that is fresh. Names are not followed across symbolic links.
  */
 #ifndef S3DLIO_CORE_NAMES_H
 #define S3DLIO_CORE_NAMES_H

@@ -1,9 +1,9 @@
 /* What a store is asked about a name, in as few requests as can be. See names_private.h.
  *
  * One listing of what begins with the key, without the delimiter, tells everything: an object of
- * exactly that key comes first, then siblings that sort before the slash ("dir-1"), then the marker,
- * then the contents. Only when siblings fill the page a second listing begins at the slash. A listing
- * shows no metadata: files cost a HEAD besides, directories where their marker was seen.
+ * exactly that key comes first, then siblings that sort before the slash ("dir-1"), then the
+ * marker, then the contents. Only when siblings fill the page a second listing begins at the slash.
+ * A listing shows no metadata: files cost a HEAD besides, directories where their marker was seen.
  */
 #include "core/names_private.h"
 
@@ -31,7 +31,7 @@ bool names_ask_is_plain(const struct names_question *question, const struct uri 
     return has & STORE_CAP_INLINE || !(has & STORE_CAP_LIST_ORDERED);
 }
 
-/* ---- objects ------------------------------------------------------------------------------------ */
+/* ---- objects --------------------------------------------------------------------------------- */
 
 int names_ask_object(const struct names_question *question, const struct uri *uri,
                      struct names_answer *ret_answer, struct error *err)
@@ -76,7 +76,7 @@ int names_ask_hinted(const struct names_question *question, const struct uri *ur
     return r;
 }
 
-/* ---- listings ----------------------------------------------------------------------------------- */
+/* ---- listings -------------------------------------------------------------------------------- */
 
 struct keys {
     struct uri prefix;

@@ -1,4 +1,5 @@
-/* Hints that a directory has a marker object, shared by the processes of a user. See names_private.h.
+/* Hints that a directory has a marker object, shared by the processes of a user. See
+ * names_private.h.
  *
  * Set by whoever makes a marker, or sees one in a listing that shows that no file has the name:
  * where both exist the file wins, and HEAD of the marker could not tell. They go by the endpoint,

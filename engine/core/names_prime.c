@@ -64,7 +64,8 @@ static void take_key(struct walk *walk, const struct store_entry *entry, size_t 
         walk->text[walk->text_length + end] = '\0';
         if (!name[end])
             break;
-        /* A key that ends here is a marker, or a group, which may hide one and shows nothing else. */
+        /* A key that ends here is a marker, or a group, which may hide one and shows nothing
+         * else. */
         if (end >= same && !(entry->is_prefix && walk->completing))
             take_directory(walk, end + 1 == length);
         at = end + 1;

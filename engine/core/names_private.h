@@ -1,4 +1,5 @@
-/* What the files of core/names.h share: questions to the store, and how far a name has been asked for.
+/* What the files of core/names.h share: questions to the store, and how far a name has been asked
+ * for.
  *
  * names_ask.c knows requests, names.c the cache and parents, names_change.c what changes names.
  */
@@ -27,8 +28,8 @@ struct names_answer {
 /* The object of this key. -ENOENT: there is none. */
 int names_ask_object(const struct names_question *question, const struct uri *uri,
                      struct names_answer *ret_answer, struct error *err);
-/* Object or directory, by a listing of what begins with the key. What it shows of the directory goes
- * into the cache. */
+/* Object or directory, by a listing of what begins with the key. What it shows of the directory
+ * goes into the cache. */
 int names_ask_listing(const struct names_question *question, const struct uri *uri,
                       struct names_answer *ret_answer, struct error *err);
 /* A directory that was one lately, or a bucket: by the listing that shows its contents. */
@@ -58,8 +59,8 @@ int names_ask_keys(const struct names_question *question, const struct uri *uri,
 
 /* ---- names_prime.c ---- */
 
-/* A whole page of what is below the directory, its first entry at `index`: puts every name on it into
- * the cache and makes complete what it shows completely (all, when nothing is grouped). */
+/* A whole page of what is below the directory, its first entry at `index`: puts every name on it
+ * into the cache and makes complete what it shows completely (all, when nothing is grouped). */
 void names_prime(struct engine *engine, const struct uri *uri, const struct store_page *page,
                  size_t index, int64_t asked_ns);
 

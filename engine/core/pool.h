@@ -1,10 +1,10 @@
 /* Buffers that are used again while their pages are warm.
  *
- * Sizes are rounded up to powers of two from 4 KiB; from 64 KiB on a buffer is a mapping of its own,
- * page-aligned, below it comes from malloc. Returned buffers are kept as long as they fit into what
- * the budget has left, and POOL_IDLE_BYTES beyond; new memory gives idle memory back first where both
- * do not fit. Contents are not cleared: they belong to the process anyway. Reserving is the caller's
- * business. Any thread, inside the gate: a leaf mutex guards the lists.
+ * Sizes are rounded up to powers of two from 4 KiB; from 64 KiB on a buffer is a mapping of its
+ * own, page-aligned, below it comes from malloc. Returned buffers are kept as long as they fit into
+ * what the budget has left, and POOL_IDLE_BYTES beyond; new memory gives idle memory back first
+ * where both do not fit. Contents are not cleared: they belong to the process anyway. Reserving is
+ * the caller's business. Any thread, inside the gate: a leaf mutex guards the lists.
  */
 #ifndef S3DLIO_CORE_POOL_H
 #define S3DLIO_CORE_POOL_H

@@ -1,5 +1,5 @@
-/* Whole objects out of the caller's memory: one request, or parts that are sent from where they are.
- * The memory is read until the call returns. */
+/* Whole objects out of the caller's memory: one request, or parts that are sent from where they
+ * are. The memory is read until the call returns. */
 #ifndef S3DLIO_CORE_PUT_H
 #define S3DLIO_CORE_PUT_H
 

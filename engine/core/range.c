@@ -1,9 +1,10 @@
 /* Ranges: where arriving bytes go, waiting for them, handing them out. See range.h.
  *
- * Three places for the next bytes, in this order: the buffer of the call that the running thread works
- * for, if it wants exactly these; on a near store the kernel's socket buffer, as long as nobody waits
- * for the range and the program keeps reading (a copy saved); the range's own buffer. Without memory
- * for that they stay in the kernel, too, unless somebody waits who cannot take them as they come.
+ * Three places for the next bytes, in this order: the buffer of the call that the running thread
+ * works for, if it wants exactly these; on a near store the kernel's socket buffer, as long as
+ * nobody waits for the range and the program keeps reading (a copy saved); the range's own buffer.
+ * Without memory for that they stay in the kernel, too, unless somebody waits who cannot take them
+ * as they come.
  */
 #include "core/range.h"
 
@@ -48,7 +49,7 @@ static struct range_read *current_read(const struct range *range)
     return !range->only_call || range->only_call == read->call_id ? read : NULL;
 }
 
-/* ---- where bytes go ----------------------------------------------------------------------------- */
+/* ---- where bytes go -------------------------------------------------------------------------- */
 
 bool range_reserve(struct range *range, enum budget_class class, uint64_t bytes)
 {
@@ -192,7 +193,7 @@ static void on_done(struct fetch *fetch)
         range_free(range);
 }
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static const struct fetch_ops range_fetch_ops = {
     .space = on_space,
@@ -260,7 +261,7 @@ void range_drop(struct range *range)
     fetch_resume(&range->fetch);
 }
 
-/* ---- handing out -------------------------------------------------------------------------------- */
+/* ---- handing out ----------------------------------------------------------------------------- */
 
 int range_check_buffer(struct range_read *read, struct error *err)
 {

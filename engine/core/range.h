@@ -6,9 +6,9 @@
  *
  *     offset <= valid <= taken <= arrived <= end
  *
- * [valid, arrived) is in the buffer; what lies before `taken` has been handed out. Bytes are received
- * direct only when nothing untaken is in the buffer, and that moves all three. [direct_start,
- * direct_end) is the last run of bytes that went to one call, direct_call.
+ * [valid, arrived) is in the buffer; what lies before `taken` has been handed out. Bytes are
+ * received direct only when nothing untaken is in the buffer, and that moves all three.
+ * [direct_start, direct_end) is the last run of bytes that went to one call, direct_call.
  *
  * A range hangs on one shard and is touched under its lock; reader and engine behind it are only
  * read. `users` counts threads that wait for it or copy from it: such a range is not freed.

@@ -1,10 +1,10 @@
 /* How objects are cut into ranges and uploads into parts: pure functions, no state.
  *
  * Reads: ranges are 8 MiB (16 MiB for objects of a GiB and more, a quarter of objects below the
- * threshold) unless an option says otherwise; near stores get RANGE_NEAR_BYTES. A threshold that was
- * set is obeyed to the letter: below it one request at a time. Uploads: at most 10,000 parts of 5 MiB
- * to 5 GiB; the size from network speed and length where they are known, else growing so that any
- * object fits.
+ * threshold) unless an option says otherwise; near stores get RANGE_NEAR_BYTES. A threshold that
+ * was set is obeyed to the letter: below it one request at a time. Uploads: at most 10,000 parts of
+ * 5 MiB to 5 GiB; the size from network speed and length where they are known, else growing so that
+ * any object fits.
  */
 #ifndef S3DLIO_CORE_RANGE_PLAN_H
 #define S3DLIO_CORE_RANGE_PLAN_H
@@ -39,7 +39,8 @@ uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes
 /* How far a sequential reader may read ahead, in bytes, when memory allows. */
 uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near);
 
-/* The size of part `number` (from 1) of an upload whose length will be size_hint_bytes (0: unknown). */
+/* The size of part `number` (from 1) of an upload whose length will be size_hint_bytes (0:
+ * unknown). */
 uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
                                uint64_t size_hint_bytes, bool equal_parts);
 /* Cuts `length` bytes for a server-side copy: parts of equal size. */

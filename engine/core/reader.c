@@ -1,8 +1,8 @@
 /* Opening, reading, closing: which way a read takes. See reader.h.
  *
- * A read is served piece by piece from whatever holds its position: the window of the stream, a block,
- * or a request of its own. The lock is held but for sleeps, long copies and exact requests; each
- * piece looks at the state anew.
+ * A read is served piece by piece from whatever holds its position: the window of the stream, a
+ * block, or a request of its own. The lock is held but for sleeps, long copies and exact requests;
+ * each piece looks at the state anew.
  */
 #include "core/reader.h"
 
@@ -16,7 +16,7 @@
 #include "core/reader_private.h"
 #include "io/gate.h"
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 struct reader *reader_new(struct engine *engine, const struct uri *uri, struct error *err)
 {
@@ -216,7 +216,7 @@ const struct attr *reader_attr(const struct reader *reader)
     return &reader->attr;
 }
 
-/* ---- fork and failure --------------------------------------------------------------------------- */
+/* ---- fork and failure ------------------------------------------------------------------------ */
 
 /* What another process of the same memory had in flight is gone; what had arrived is here. */
 void reader_adopt(struct reader *reader)
@@ -274,7 +274,7 @@ static int note_gone(struct reader *reader, struct error *err)
     return -error_errno(err);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* One piece from the window. 1: moved on; 0: the window does not have it; -errno. */
 static int take_from_window(struct reader *reader, struct range_read *read, struct range *range,
@@ -411,7 +411,7 @@ ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
     return r < 0 ? r : (ssize_t)(read.end - read.start);
 }
 
-/* ---- advice and the end ------------------------------------------------------------------------- */
+/* ---- advice and the end ---------------------------------------------------------------------- */
 
 static void advise_need(struct reader *reader, uint64_t start, uint64_t end)
 {

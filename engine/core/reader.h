@@ -5,8 +5,8 @@
  * this process makes to the object do not disturb it (core/reader_registry.h).
  *
  * Any number of threads may read at once. The reader's shard's lock guards the window of ranges and
- * the blocks; reads that fetch exactly what was asked run on other shards. In a fork child the first
- * call drops what was in flight and keeps what had arrived.
+ * the blocks; reads that fetch exactly what was asked run on other shards. In a fork child the
+ * first call drops what was in flight and keeps what had arrived.
  *
  * Nothing here knows POSIX offsets or flags; a read is (offset, length) and short only at the end.
  */
@@ -45,8 +45,8 @@ int reader_open_version(struct engine *engine, const struct uri *uri, const stru
 ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct reader_target *target,
                    struct limits *limits, struct error *err);
 const struct attr *reader_attr(const struct reader *reader);
-/* Under which name and ETag the store has the version that is open. False: it has it no more, for this
- * process has removed or replaced it. */
+/* Under which name and ETag the store has the version that is open. False: it has it no more, for
+ * this process has removed or replaced it. */
 bool reader_locate(const struct reader *reader, struct uri *ret_uri, struct attr *ret_attr);
 /* Of the version that is open: "" when unknown, and whether tags belong to it. */
 const char *reader_content_type(const struct reader *reader);

@@ -1,10 +1,10 @@
 /* Reads out of order: aligned blocks that are kept, and requests for exactly what was asked.
  *
- * Small reads fetch the block around them, so that readers of pages, footers and directories pay one
- * round trip for each neighbourhood; blocks live under the reader's shard's lock, least recently used
- * first out, and threads that want the same block wait for the same request. Larger reads are one
- * request straight into the caller's buffer, on a shard that belongs to the calling thread, so that
- * threads do not drive each other's connections.
+ * Small reads fetch the block around them, so that readers of pages, footers and directories pay
+ * one round trip for each neighbourhood; blocks live under the reader's shard's lock, least
+ * recently used first out, and threads that want the same block wait for the same request. Larger
+ * reads are one request straight into the caller's buffer, on a shard that belongs to the calling
+ * thread, so that threads do not drive each other's connections.
  */
 #include <string.h>
 #include <utlist.h>
@@ -18,7 +18,7 @@ static uint64_t smaller(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------- */
+/* ---- blocks ---------------------------------------------------------------------------------- */
 
 static void drop_block(struct reader *reader, struct range *block)
 {
@@ -139,7 +139,7 @@ void block_prefetch(struct reader *reader, uint64_t start, uint64_t end)
             return;
 }
 
-/* ---- exact reads -------------------------------------------------------------------------------- */
+/* ---- exact reads ----------------------------------------------------------------------------- */
 
 static struct shard *own_shard(struct reader *reader, uint64_t offset)
 {

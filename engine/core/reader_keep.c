@@ -1,8 +1,8 @@
 /* Making a copy of what readers have open. See reader_keep.h.
  *
- * From the beginning of the object to its end: what lies in the reader's window and blocks, or is on
- * its way there, is taken from them, and the gaps are fetched by ranges of their own. The reader may
- * be read, moved to another name or closed meanwhile; each step looks at it anew.
+ * From the beginning of the object to its end: what lies in the reader's window and blocks, or is
+ * on its way there, is taken from them, and the gaps are fetched by ranges of their own. The reader
+ * may be read, moved to another name or closed meanwhile; each step looks at it anew.
  */
 #include "core/reader_keep.h"
 
@@ -33,7 +33,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* ---- gaps: ranges of our own -------------------------------------------------------------------- */
+/* ---- gaps: ranges of our own ----------------------------------------------------------------- */
 
 struct fetching {
     struct keeping *keeping;
@@ -120,7 +120,7 @@ static int fetch(struct keeping *keeping, uint64_t start, uint64_t end, struct e
     return r < 0 ? r : 0;
 }
 
-/* ---- what the reader has ------------------------------------------------------------------------ */
+/* ---- what the reader has --------------------------------------------------------------------- */
 
 /* From where on a range has its bytes, or will have them. */
 static uint64_t held_from(const struct range *range)
@@ -208,7 +208,7 @@ static int collect(struct keeping *keeping, struct error *err)
     return r < 0 ? r : at == keeping->size_bytes;
 }
 
-/* ---- from one version, whichever name it has ---------------------------------------------------- */
+/* ---- from one version, whichever name it has ------------------------------------------------- */
 
 /* Where the version is. False: there is nothing to be kept. */
 static bool look(struct keeping *keeping)

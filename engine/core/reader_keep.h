@@ -1,5 +1,5 @@
-/* Before the bytes of an object go: what an open reader lacks of them is fetched, so that it goes on
- * with what it opened. */
+/* Before the bytes of an object go: what an open reader lacks of them is fetched, so that it goes
+ * on with what it opened. */
 #ifndef S3DLIO_CORE_READER_KEEP_H
 #define S3DLIO_CORE_READER_KEEP_H
 

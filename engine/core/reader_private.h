@@ -1,6 +1,6 @@
-/* What the files of the reader share: reader.c (life, the read call), reader_stream.c (the window of
- * a sequential reader), reader_block.c (blocks and exact reads), reader_registry.c, reader_move.c and
- * reader_keep.c (what this process's own changes mean for it). */
+/* What the files of the reader share: reader.c (life, the read call), reader_stream.c (the window
+ * of a sequential reader), reader_block.c (blocks and exact reads), reader_registry.c,
+ * reader_move.c and reader_keep.c (what this process's own changes mean for it). */
 #ifndef S3DLIO_CORE_READER_PRIVATE_H
 #define S3DLIO_CORE_READER_PRIVATE_H
 
@@ -18,8 +18,8 @@ struct reader_entry {
     bool disturbed;             /* and a change has begun since */
 };
 
-/* Everything from `generation` on is guarded by the shard's lock; what is before `entry` never changes
- * once the reader is open. */
+/* Everything from `generation` on is guarded by the shard's lock; what is before `entry` never
+ * changes once the reader is open. */
 struct reader {
     struct engine *engine;
     struct store *store;
@@ -93,14 +93,15 @@ void block_adopt(struct reader *reader);
 /* reader.c */
 
 struct reader *reader_new(struct engine *engine, const struct uri *uri, struct error *err);
-/* The request that opens a reader: [offset, end) goes into the window, the attributes become known. */
+/* The request that opens a reader: [offset, end) goes into the window, the attributes become
+ * known. */
 int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
                      const struct limits *limits, struct error *err);
 int reader_get_attributes(struct reader *reader, const struct limits *limits, struct error *err);
 /* In a fork child: drops what was in flight. The lock is held. */
 void reader_adopt(struct reader *reader);
-/* The version was not where it was at `epoch`: has it moved? Waits, with the lock released, for a change
- * of this process that is under way. 1: ask there; 0: it is gone; -errno. */
+/* The version was not where it was at `epoch`: has it moved? Waits, with the lock released, for a
+ * change of this process that is under way. 1: ask there; 0: it is gone; -errno. */
 int reader_outlive(struct reader *reader, uint64_t epoch, const struct limits *limits,
                    struct error *err);
 void reader_free(struct reader *reader); /* nobody has a reference */

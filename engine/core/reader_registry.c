@@ -22,7 +22,7 @@ void reader_registry_init(struct reader_registry *registry)
     *registry = (struct reader_registry){.mutex = PTHREAD_MUTEX_INITIALIZER};
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 void registry_set_name(struct registry_name *name, const struct reader_change_name *wanted)
 {
@@ -57,7 +57,7 @@ static bool touches(const struct reader_change *change, const struct registry_na
     return false;
 }
 
-/* ---- changes that others wait for --------------------------------------------------------------- */
+/* ---- changes that others wait for ------------------------------------------------------------ */
 
 static bool on_signal_stack(void)
 {
@@ -84,9 +84,9 @@ static void unlink_change(struct reader_change *change)
     atomic_store(&change->ended, true);
 }
 
-/* Is it a live one of another thread? One of our own that was left by longjmp, or of another process
- * of which this is a copy, is taken out: a frame that is not below its own proves that its call is
- * over, as stacks grow down. */
+/* Is it a live one of another thread? One of our own that was left by longjmp, or of another
+ * process of which this is a copy, is taken out: a frame that is not below its own proves that its
+ * call is over, as stacks grow down. */
 static bool keeps_out(struct reader_change *change, const char *frame)
 {
     bool own = pthread_equal(change->thread, pthread_self());
@@ -141,7 +141,7 @@ static int wait_for_end(struct reader_change *change, const struct limits *limit
     return r;
 }
 
-/* ---- readers and their places ------------------------------------------------------------------- */
+/* ---- readers and their places ---------------------------------------------------------------- */
 
 /* All of these with the mutex held. */
 static int place(struct reader *reader, const char *text)
@@ -294,7 +294,7 @@ int reader_registry_wait(struct reader *reader, const struct limits *limits, str
                : 0;
 }
 
-/* ---- many readers at a time --------------------------------------------------------------------- */
+/* ---- many readers at a time ------------------------------------------------------------------ */
 
 static bool add(struct registry_readers *readers, struct reader *reader)
 {
@@ -362,7 +362,7 @@ struct registry_readers registry_readers_of(struct reader_registry *registry,
     return readers;
 }
 
-/* ---- beginning and ending a change -------------------------------------------------------------- */
+/* ---- beginning and ending a change ----------------------------------------------------------- */
 
 /* A reader that lacks bytes which are about to go, with a reference. The mutex is held. */
 static struct reader *find_lacking(struct reader_registry *registry,

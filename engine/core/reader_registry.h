@@ -1,16 +1,16 @@
 /* The open readers of this process by name, and the changes to those names that it is making.
  *
- * What this process changes does not disturb its own readers. A request that takes an object's bytes
- * away (deletion, replacement) is preceded by fetching what its readers lack (core/reader_keep.h); a
- * request after which the same bytes have another name or ETag (rename, metadata) is followed by
- * telling the readers. Around either lies a *change*: from its begin to its end one thread has the
- * name, other changes of it and opens of it wait, and a reader that finds its version gone waits to
- * be told. A change is as short as the deciding request; what takes long comes before its begin.
+ * What this process changes does not disturb its own readers. A request that takes an object's
+ * bytes away (deletion, replacement) is preceded by fetching what its readers lack
+ * (core/reader_keep.h); a request after which the same bytes have another name or ETag (rename,
+ * metadata) is followed by telling the readers. Around either lies a *change*: from its begin to
+ * its end one thread has the name, other changes of it and opens of it wait, and a reader that
+ * finds its version gone waits to be told. A change is as short as the deciding request; what takes
+ * long comes before its begin.
  *
- * A call that a signal handler makes inside a change of its own thread is not kept out, and is to it
- * as another process's; a change that was left by longjmp ends when its thread begins the next,
- * one whose thread is cancelled ends there.
- * In a fork child the parent's changes count as ended.
+ * A call that a signal handler makes inside a change of its own thread is not kept out, and is to
+ * it as another process's; a change that was left by longjmp ends when its thread begins the next,
+ * one whose thread is cancelled ends there. In a fork child the parent's changes count as ended.
  *
  * Locking: `mutex` is a leaf, taken with or without a shard's lock, never held over a sleep. All
  * functions but reader_registry_has, _remove and _ref want that no shard is locked.
@@ -40,7 +40,7 @@ void reader_registry_init(struct reader_registry *registry);
 /* Has that name readers that a change of it would disturb? */
 bool reader_registry_has(struct engine *engine, const struct uri *uri);
 
-/* ---- for readers -------------------------------------------------------------------------------- */
+/* ---- for readers ----------------------------------------------------------------------------- */
 
 /* Waits until nobody changes the name, then puts the reader there, as one that is being opened: its
  * version is not known yet. 0 or -errno. */
@@ -58,7 +58,7 @@ void reader_registry_serve(struct reader *reader, struct reader_copy *copy);
 /* Whoever works on a reader that is not its own holds a reference. The last one frees it. */
 void reader_registry_release(struct reader *reader);
 
-/* ---- for changes -------------------------------------------------------------------------------- */
+/* ---- for changes ----------------------------------------------------------------------------- */
 
 struct reader_change_name {
     const struct uri *uri; /* NULL: none */
@@ -81,8 +81,8 @@ void reader_change_moved(struct reader_change *change, const struct uri *from,
                          const char *from_etag, const struct uri *to, const char *to_etag);
 
 /* Readers of the first name and below are now at the second, or below it, with the ETag that HEAD
- * tells there; `fits` (may be NULL) says whether that is a copy of the version that they have. Those
- * that do not fit stay where they are. */
+ * tells there; `fits` (may be NULL) says whether that is a copy of the version that they have.
+ * Those that do not fit stay where they are. */
 struct reader_move {
     struct reader_change *change;
     const struct uri *from, *to;

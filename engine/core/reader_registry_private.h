@@ -1,5 +1,5 @@
-/* What the files of the registry share: reader_registry.c (names, readers, changes and who waits for
- * them), reader_move.c (readers that go on elsewhere). */
+/* What the files of the registry share: reader_registry.c (names, readers, changes and who waits
+ * for them), reader_move.c (readers that go on elsewhere). */
 #ifndef S3DLIO_CORE_READER_REGISTRY_PRIVATE_H
 #define S3DLIO_CORE_READER_REGISTRY_PRIVATE_H
 

@@ -1,16 +1,17 @@
-/* The window of a sequential reader: which ranges are on their way, and when to believe in a stream.
+/* The window of a sequential reader: which ranges are on their way, and when to believe in a
+ * stream.
  *
- * A reader begins as a stream if its first read is at offset 0. A read that neither continues the last
- * one nor finds its bytes in the window (a short step back, threads taking turns) is a jump; the second jump ends the stream and drops the window.
- * After a jump only several adjacent reads, together larger than a few blocks, make a stream again:
- * a scan of some pages in a database is none. Nothing beyond the first window is asked for until the
- * program has come near its end.
+ * A reader begins as a stream if its first read is at offset 0. A read that neither continues the
+ * last one nor finds its bytes in the window (a short step back, threads taking turns) is a jump;
+ * the second jump ends the stream and drops the window. After a jump only several adjacent reads,
+ * together larger than a few blocks, make a stream again: a scan of some pages in a database is
+ * none. Nothing beyond the first window is asked for until the program has come near its end.
  *
  * The window reaches `window_bytes` ahead of the position and doubles each time the program has
  * consumed half of that, up to what plan, limiter and budget allow; its ranges are half of the
- * reach, up to the full size. Without budget it is the one range at the position. A file that is read
- * from its beginning has two ranges of a MiB at once; on a near store the whole reach, which there is
- * two ranges as well, whose bytes stay in the kernel until the program wants them.
+ * reach, up to the full size. Without budget it is the one range at the position. A file that is
+ * read from its beginning has two ranges of a MiB at once; on a near store the whole reach, which
+ * there is two ranges as well, whose bytes stay in the kernel until the program wants them.
  *
  * All under the reader's shard's lock.
  */
@@ -55,7 +56,7 @@ struct range *stream_find(const struct reader *reader, uint64_t position)
     return NULL;
 }
 
-/* ---- is it a stream? ---------------------------------------------------------------------------- */
+/* ---- is it a stream? ------------------------------------------------------------------------- */
 
 static bool is_stream(const struct reader *reader)
 {
@@ -97,7 +98,7 @@ bool stream_note_read(struct reader *reader, uint64_t start, uint64_t end)
     return true;
 }
 
-/* ---- the window --------------------------------------------------------------------------------- */
+/* ---- the window ------------------------------------------------------------------------------ */
 
 void stream_remove(struct reader *reader, struct range *range)
 {
@@ -262,10 +263,10 @@ struct range *stream_extend(struct reader *reader, const struct range_read *read
     return stream_find(reader, read->position);
 }
 
-/* ---- bytes left in the kernel ------------------------------------------------------------------- */
+/* ---- bytes left in the kernel ---------------------------------------------------------------- */
 
-/* The program has stopped reading for a while: a paused range would keep its connection from others,
- * so it comes into memory, or goes when there is none. */
+/* The program has stopped reading for a while: a paused range would keep its connection from
+ * others, so it comes into memory, or goes when there is none. */
 static void on_drain(struct shard_timer *timer)
 {
     struct reader *reader = (struct reader *)((char *)timer - offsetof(struct reader, drain_timer));

@@ -49,7 +49,7 @@ static void update_pending(struct removals *removals)
     atomic_store(&removals->pending, removals->filling || removals->flying || removals->again);
 }
 
-/* ---- on their way ------------------------------------------------------------------------------- */
+/* ---- on their way ---------------------------------------------------------------------------- */
 
 static void launch(struct engine *engine, struct removal_batch *batch);
 
@@ -108,7 +108,7 @@ static void launch(struct engine *engine, struct removal_batch *batch)
     call_start(&batch->call);
 }
 
-/* ---- accepting ---------------------------------------------------------------------------------- */
+/* ---- accepting ------------------------------------------------------------------------------- */
 
 static bool has_room(const void *arg, uint64_t value)
 {
@@ -197,7 +197,7 @@ void removals_begin(struct engine *engine, const struct uri *uri)
     shard_unlock(shard);
 }
 
-/* ---- waiting, and what failed ------------------------------------------------------------------- */
+/* ---- waiting, and what failed ---------------------------------------------------------------- */
 
 static void note_failure(struct engine *engine, const struct uri *uri, const struct error *error)
 {

@@ -30,7 +30,7 @@ struct renaming {
     bool copied;                    /* the target is ours */
 };
 
-/* ---- what may take whose place ------------------------------------------------------------------ */
+/* ---- what may take whose place --------------------------------------------------------------- */
 
 static bool strip_slash(struct uri *uri)
 {
@@ -108,7 +108,7 @@ static int check(struct renaming *renaming, struct error *err)
     return r < 0 ? r : check_kinds(renaming, err);
 }
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static struct call *start_head(const struct renaming *renaming, const struct uri *uri,
                                struct error *err)
@@ -294,7 +294,7 @@ static int rename_file(struct renaming *renaming, struct error *err)
     return error_set(err, ERROR_BUSY, "the file changes all the time");
 }
 
-/* ---- afterwards --------------------------------------------------------------------------------- */
+/* ---- afterwards ------------------------------------------------------------------------------ */
 
 void rename_forget(struct engine *engine, const struct uri *uri)
 {
@@ -335,7 +335,7 @@ static void doubt_source(const struct renaming *renaming)
     attr_cache_forget(renaming->engine->attrs, text);
 }
 
-/* ---- stores that can ---------------------------------------------------------------------------- */
+/* ---- stores that can ------------------------------------------------------------------------- */
 
 static int run_native(const struct renaming *renaming, struct call *call, struct error *err)
 {

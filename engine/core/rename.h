@@ -1,10 +1,11 @@
 /* Giving a name to what another name means, on stores that cannot: copy, check, delete.
  *
- * At every moment the old or the new name holds each file whole. A file: the version seen is copied,
- * both are looked at, and only when the copy has the size and ETag that the store answered, and the
- * source is still that version, is the source deleted. A directory: all is copied, all is checked,
- * then all is deleted; while that goes on, the marker of the new directory names the old one, so
- * that a repeat after a kill goes on where it stopped instead of finding the target not empty.
+ * At every moment the old or the new name holds each file whole. A file: the version seen is
+ * copied, both are looked at, and only when the copy has the size and ETag that the store answered,
+ * and the source is still that version, is the source deleted. A directory: all is copied, all is
+ * checked, then all is deleted; while that goes on, the marker of the new directory names the old
+ * one, so that a repeat after a kill goes on where it stopped instead of finding the target not
+ * empty.
  *
  * Checks are those of rename(2), before the first change; between machines only the store's
  * conditions decide. A file keeps its time if that is stored with it or older than a minute. Stores
@@ -22,18 +23,19 @@ struct engine;
 
 struct rename {
     const struct uri *from, *to;
-    bool no_replace;           /* -EEXIST when anything is at `to`; decided by the store where it can */
-    struct attr before, after; /* out, where a file was copied: the version that was renamed, and what
-                                * it is now. Without an ETag otherwise. */
+    bool no_replace;           /* -EEXIST when anything is at `to`; the store decides where it can */
+    struct attr before, after; /* out, where a file was copied: the version that was renamed, and
+                                * what it is now. Without an ETag otherwise. */
 };
 
 int rename_name(struct engine *engine, struct rename *rename, const struct limits *limits,
                 struct error *err);
-/* May a file that is not at the store yet take the place of `to`? 0, or what rename_name would say. */
+/* May a file that is not at the store yet take the place of `to`? 0, or what rename_name would
+ * say. */
 int rename_check_target(struct engine *engine, const struct rename *rename,
                         const struct limits *limits, struct error *err);
 
-/* ---- files that are being written: rename_open.c ------------------------------------------------ */
+/* ---- files that are being written: rename_open.c --------------------------------------------- */
 
 enum {
     RENAME_NO_REPLACE = 1,
@@ -60,14 +62,14 @@ void rename_forget(struct engine *engine, const struct uri *uri);
 /* Is it the same name? */
 bool rename_is_same(const struct uri *a, const struct uri *b);
 
-/* ---- directories: rename_tree.c ----------------------------------------------------------------- */
+/* ---- directories: rename_tree.c -------------------------------------------------------------- */
 
 /* Both are directories' names without a slash; `to` does not exist, or is a directory that may turn
  * out not to be empty. */
 int rename_tree(struct engine *engine, const struct uri *from, const struct uri *to,
                 const struct limits *limits, struct error *err);
-/* `from` does not exist: was it all moved to the directory `to`, and only the end is missing? 1 when
- * that is done now, 0 when it was not so. */
+/* `from` does not exist: was it all moved to the directory `to`, and only the end is missing? 1
+ * when that is done now, 0 when it was not so. */
 int rename_tree_end(struct engine *engine, const struct uri *from, const struct uri *to,
                     const struct limits *limits, struct error *err);
 

@@ -1,8 +1,8 @@
-/* What became of the versions that the last renamed directory had, where copies have other ETags: for
- * files being written that follow their directory (RENAME_FOLLOW) and start from one of them.
+/* What became of the versions that the last renamed directory had, where copies have other ETags:
+ * for files being written that follow their directory (RENAME_FOLLOW) and start from one of them.
  *
- * A leaf lock. Remembers MOVES_MAX versions of one directory; one that is not found is taken for another
- * version, which costs its writer an ERROR_CHANGED and nobody any bytes.
+ * A leaf lock. Remembers MOVES_MAX versions of one directory; one that is not found is taken for
+ * another version, which costs its writer an ERROR_CHANGED and nobody any bytes.
  */
 #ifndef S3DLIO_CORE_RENAME_MOVES_H
 #define S3DLIO_CORE_RENAME_MOVES_H

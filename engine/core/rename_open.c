@@ -1,8 +1,8 @@
 /* Renaming files that are being written: see rename.h.
  *
  * Whoever writes publishes under the new name from then on. So what stands under the old one, the
- * version before or one that was published already, has to move at once; where nothing stands there,
- * only the new name is judged.
+ * version before or one that was published already, has to move at once; where nothing stands
+ * there, only the new name is judged.
  */
 #include <errno.h>
 #include <string.h>
@@ -50,8 +50,8 @@ static int find(struct engine *engine, const struct uri *uri, const struct limit
     return 0;
 }
 
-/* What has moved is the file's version, or another one that somebody put in its place: then publishing
- * will say so, as it would have under the old name. */
+/* What has moved is the file's version, or another one that somebody put in its place: then
+ * publishing will say so, as it would have under the old name. */
 static int follow(struct engine *engine, struct rename_open *open, const struct limits *limits,
                   struct error *err)
 {

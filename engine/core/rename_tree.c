@@ -7,8 +7,8 @@
  *   3. The old keys are deleted, in batches where the store can, the marker last.
  *   4. The new marker is written without JOURNAL, or removed when the old directory had none.
  *
- * A kill leaves the old directory whole up to 3, and the new one whole from there on. A repeat finds
- * JOURNAL and goes on; after 3 only 4 is left, by rename_tree_end.
+ * A kill leaves the old directory whole up to 3, and the new one whole from there on. A repeat
+ * finds JOURNAL and goes on; after 3 only 4 is left, by rename_tree_end.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -64,7 +64,7 @@ static int moving_new(struct engine *engine, const struct uri *from, const struc
     return 0;
 }
 
-/* ---- the marker of the new directory ------------------------------------------------------------ */
+/* ---- the marker of the new directory --------------------------------------------------------- */
 
 /* The metadata of a marker. ERROR_NOT_FOUND when there is no marker. */
 static int read_marker(const struct moving *moving, const struct uri *marker,
@@ -131,7 +131,8 @@ static int delete_marker(const struct moving *moving, struct error *err)
     return r;
 }
 
-/* Is the new directory one that this very renaming has begun? Then its marker's metadata is ours. */
+/* Is the new directory one that this very renaming has begun? Then its marker's metadata is
+ * ours. */
 static int find_journal(struct moving *moving, struct error *err)
 {
     struct store_metadata metadata = {0};
@@ -152,7 +153,7 @@ static int find_journal(struct moving *moving, struct error *err)
     return 0;
 }
 
-/* ---- rounds ------------------------------------------------------------------------------------- */
+/* ---- rounds ---------------------------------------------------------------------------------- */
 
 static int list_both(struct moving *moving, struct error *err)
 {
@@ -176,8 +177,8 @@ static const struct tree_item *find(const struct tree *tree, size_t *at, const c
     return *at < tree->count && order == 0 ? &tree->items[*at] : NULL;
 }
 
-/* Which items does the target lack? Their copy_hash becomes RENAME_WORK_TODO, that of the others what
- * the target has. The number of those, or -ENAMETOOLONG. */
+/* Which items does the target lack? Their copy_hash becomes RENAME_WORK_TODO, that of the others
+ * what the target has. The number of those, or -ENAMETOOLONG. */
 static long plan(struct moving *moving, struct error *err)
 {
     size_t in_target = 0, in_before = 0, room = URI_KEY_MAX - strlen(moving->to.key);
@@ -279,7 +280,7 @@ static int delete_source(struct moving *moving, struct error *err)
     return r;
 }
 
-/* ---- from the beginning, or from where it stopped ----------------------------------------------- */
+/* ---- from the beginning, or from where it stopped -------------------------------------------- */
 
 static bool has_entries(const struct tree *tree)
 {

@@ -88,7 +88,7 @@ static void make_key(const struct uri *directory, const char *name, struct uri *
     strncat(ret_uri->key, name, URI_KEY_MAX - strlen(ret_uri->key));
 }
 
-/* ---- copies ------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 static bool is_to_be_copied(const struct rename_work *work, size_t index)
 {
@@ -114,8 +114,8 @@ static int copy_large(struct rename_work *work, size_t index, struct error *err)
     return r < 0 && has_passed(err) ? 0 : r;
 }
 
-/* The version copied is the one that is there when the request arrives: the ETag of the copy and the
- * next listing tell whether it is the one that was listed. */
+/* The version copied is the one that is there when the request arrives: the ETag of the copy and
+ * the next listing tell whether it is the one that was listed. */
 static int begin_copy(struct ring *ring, size_t index, struct error *err)
 {
     struct rename_work *work = ring->work;
@@ -211,7 +211,7 @@ int rename_work_copy(struct rename_work *work, struct error *err)
     return r;
 }
 
-/* ---- deletions ---------------------------------------------------------------------------------- */
+/* ---- deletions ------------------------------------------------------------------------------- */
 
 static int begin_delete(struct ring *ring, size_t index, struct error *err)
 {
@@ -314,7 +314,9 @@ int rename_work_delete(struct rename_work *work, struct error *err)
     if (!ring)
         return -error_errno(err);
     r = delete_all(ring, marker ? 1 : 0,
-                   (store->capabilities & STORE_CAP_DELETE_MANY) && store_key_batches(work->from->key), err);
+                   (store->capabilities & STORE_CAP_DELETE_MANY) &&
+                       store_key_batches(work->from->key),
+                   err);
     if (r == 0 && marker)
         r = begin_delete(ring, 0, err);
     if (r == 0 && marker)

@@ -1,9 +1,9 @@
 /* When is a failed request sent again: typed errors, full jitter, and a budget of the process.
  *
- * The delay is chosen at random below base × 2^attempt (full jitter), or what Retry-After asks for if
- * that is longer. Over the whole process repeats are limited to a rate: a burst, then so many a
- * second; whoever comes above it waits longer, so that an outage does not multiply the requests, and
- * nobody fails because others did. No locks; any thread.
+ * The delay is chosen at random below base × 2^attempt (full jitter), or what Retry-After asks for
+ * if that is longer. Over the whole process repeats are limited to a rate: a burst, then so many a
+ * second; whoever comes above it waits longer, so that an outage does not multiply the requests,
+ * and nobody fails because others did. No locks; any thread.
  */
 #ifndef S3DLIO_CORE_RETRY_H
 #define S3DLIO_CORE_RETRY_H

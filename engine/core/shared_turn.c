@@ -1,6 +1,6 @@
-/* A robust mutex, which the kernel hands on when its owner dies, but never slept on: a signal handler
- * may interrupt the sleep, call again, jump away. Who has to wait sleeps on a word beside it, and
- * looks again after a moment in any case. See shared_turn.h. */
+/* A robust mutex, which the kernel hands on when its owner dies, but never slept on: a signal
+ * handler may interrupt the sleep, call again, jump away. Who has to wait sleeps on a word beside
+ * it, and looks again after a moment in any case. See shared_turn.h. */
 #include "core/shared_turn.h"
 
 #include <errno.h>

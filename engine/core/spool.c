@@ -35,7 +35,7 @@ static const char *spool_directory(const struct options *options)
     return directory && directory[0] == '/' && !atomic_load(&tmpdir_leads_back) ? directory : "/tmp";
 }
 
-/* ---- errors ------------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 static bool is_about_directory(int errnum)
 {
@@ -65,7 +65,7 @@ static int directory_error(struct error *err, int errnum, const char *what, cons
     return spool_error(err, errnum, text);
 }
 
-/* ---- the limit ---------------------------------------------------------------------------------- */
+/* ---- the limit ------------------------------------------------------------------------------- */
 
 int spool_reserve(const struct options *options, uint64_t bytes, struct error *err)
 {
@@ -94,7 +94,7 @@ uint64_t spool_used(void)
     return atomic_load(&used_bytes);
 }
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* Where files without a name cannot be made, one is made and its name removed. */
 static int open_named(const char *directory)
@@ -165,7 +165,7 @@ int spool_open(const struct options *options, int *ret_fd, struct error *err)
     return 0;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static int map(const struct options *options, size_t size_bytes, void **ret_memory,
                struct error *err)

@@ -1,5 +1,6 @@
-/* Disk space for what memory is not for: unlinked files in S3DLIO_SPOOL_DIR, readable by nobody else,
- * together at most S3DLIO_SPOOL_LIMIT bytes of this process, those that it shares with others included.
+/* Disk space for what memory is not for: unlinked files in S3DLIO_SPOOL_DIR, readable by nobody
+ * else, together at most S3DLIO_SPOOL_LIMIT bytes of this process, those that it shares with others
+ * included.
  *
  * spool_map gives memory that the kernel may write to a disk; its blocks are reserved at once, so a
  * full disk is an error here and not a SIGBUS later. spool_open gives a file whose owner reserves
@@ -15,15 +16,16 @@
 
 struct options;
 
-/* What a system call on a spool file or its directory said, and what it was about: ERROR_SPOOL, which
- * names the option. EIO where the directory is not one to write to, for that says nothing about the
- * name that a program gave; else errnum. Returns its negative. */
+/* What a system call on a spool file or its directory said, and what it was about: ERROR_SPOOL,
+ * which names the option. EIO where the directory is not one to write to, for that says nothing
+ * about the name that a program gave; else errnum. Returns its negative. */
 int spool_error(struct error *err, int errnum, const char *what);
 
 int spool_map(const struct options *options, size_t size_bytes, void **ret_memory,
               struct error *err);
 void spool_unmap(void *memory, size_t size_bytes);
-/* Nobody looks at it for a while: it takes no memory of this process until then, what is in it stays. */
+/* Nobody looks at it for a while: it takes no memory of this process until then, what is in it
+ * stays. */
 void spool_rest(void *memory, size_t size_bytes);
 
 /* An empty file without a name, for reading and writing; a descriptor of the engine (io/fd.h). */

@@ -106,7 +106,7 @@ ssize_t symlink_read(struct engine *engine, const struct uri *uri, char *buffer,
     return length;
 }
 
-/* ---- the way to a name -------------------------------------------------------------------------- */
+/* ---- the way to a name ----------------------------------------------------------------------- */
 
 /* The end of the component of `key` that begins at `at`; at most `end`. */
 static size_t component_end(const char *key, size_t at, size_t end)

@@ -1,8 +1,8 @@
 /* All keys below a prefix, kept compactly: for work that must see a directory as a whole.
  *
  * Items are in bytewise order of their names, which are relative to the prefix; the marker of the
- * directory itself has the name "". ETags are kept as hashes. Nothing is left out: names that no path
- * can reach are listed, too. Owned by one thread.
+ * directory itself has the name "". ETags are kept as hashes. Nothing is left out: names that no
+ * path can reach are listed, too. Owned by one thread.
  */
 #ifndef S3DLIO_CORE_TREE_H
 #define S3DLIO_CORE_TREE_H
@@ -31,7 +31,8 @@ struct tree {
     size_t count, capacity;
 };
 
-/* Lists everything below `prefix` (its key ends in '/'), page by page. On failure nothing is held. */
+/* Lists everything below `prefix` (its key ends in '/'), page by page. On failure nothing is
+ * held. */
 int tree_list(struct engine *engine, const struct uri *prefix, const struct limits *limits,
               struct tree *ret_tree, struct error *err);
 void tree_fini(struct tree *tree);

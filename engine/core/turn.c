@@ -1,6 +1,6 @@
-/* Turns; see turn.h. A frame that is not below the owner's on the same stack proves that the owner's
- * call has been left: stacks grow down. On a signal stack nothing can be said, so it counts as inside.
- * In a fork child whoever was inside does not exist. */
+/* Turns; see turn.h. A frame that is not below the owner's on the same stack proves that the
+ * owner's call has been left: stacks grow down. On a signal stack nothing can be said, so it counts
+ * as inside. In a fork child whoever was inside does not exist. */
 #include "core/turn.h"
 
 #include <signal.h>

@@ -1,10 +1,10 @@
 /* One call at a time on an object, while calls may sleep.
  *
  * A mutex cannot be held over a sleep (a fork, a signal handler, a longjmp may come in between), so
- * this is a flag under the shard's lock with its owner beside it. A call that its own thread's signal
- * handler makes while the outer one sleeps is let in or refused, as the object can bear it; a turn
- * that was left by longjmp is taken over by its thread. One whose thread is cancelled while it sleeps is
- * free from then on. */
+ * this is a flag under the shard's lock with its owner beside it. A call that its own thread's
+ * signal handler makes while the outer one sleeps is let in or refused, as the object can bear it;
+ * a turn that was left by longjmp is taken over by its thread. One whose thread is cancelled while
+ * it sleeps is free from then on. */
 #ifndef S3DLIO_CORE_TURN_H
 #define S3DLIO_CORE_TURN_H
 
@@ -23,8 +23,8 @@ struct turn {
 };
 
 void turn_init(struct turn *turn, struct shard *shard);
-/* Waits for the turn, no lock held: 0, -errno as limits_wait, -EBUSY for a handler's call that is not
- * `nested`. `turn` lives on the heap. */
+/* Waits for the turn, no lock held: 0, -errno as limits_wait, -EBUSY for a handler's call that is
+ * not `nested`. `turn` lives on the heap. */
 int turn_take(struct turn *turn, bool nested, const struct limits *limits, struct error *err);
 void turn_give(struct turn *turn);
 

@@ -1,8 +1,8 @@
 /* Putting an object up: parts in flight, completion, lost answers, abort. See upload.h.
  *
- * Parts in flight form a list in order of their numbers and are reaped from its head, so the results
- * end up in order. A part's struct is written by its shard until `ended` is stored; only then, and
- * under that shard's lock, does the owner take it apart.
+ * Parts in flight form a list in order of their numbers and are reaped from its head, so the
+ * results end up in order. A part's struct is written by its shard until `ended` is stored; only
+ * then, and under that shard's lock, does the owner take it apart.
  */
 #include "core/upload.h"
 
@@ -32,7 +32,7 @@ struct part {
     atomic_bool ended;
 };
 
-/* ---- life --------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static int set_metadata(struct upload *upload, const struct upload_options *options)
 {
@@ -188,8 +188,8 @@ static void describe_write(const struct upload *upload, struct store_request *re
         upload->content_type ? upload->content_type : "application/octet-stream";
 }
 
-/* The request that makes the object, and takes away the one that was there: this process's readers of
- * that keep it. */
+/* The request that makes the object, and takes away the one that was there: this process's readers
+ * of that keep it. */
 static int run_last(struct upload *upload, struct call *call, const struct limits *limits,
                     struct error *err)
 {
@@ -215,7 +215,7 @@ static int run_last(struct upload *upload, struct call *call, const struct limit
     return r;
 }
 
-/* ---- one request -------------------------------------------------------------------------------- */
+/* ---- one request ----------------------------------------------------------------------------- */
 
 int upload_put(struct upload *upload, const struct upload_memory *memory,
                const struct limits *limits, struct error *err)
@@ -245,7 +245,7 @@ int upload_put(struct upload *upload, const struct upload_memory *memory,
     return r < 0 ? fail(upload, r, err) : 0;
 }
 
-/* ---- parts -------------------------------------------------------------------------------------- */
+/* ---- parts ----------------------------------------------------------------------------------- */
 
 static int create(struct upload *upload, const struct limits *limits, struct error *err)
 {
@@ -503,7 +503,7 @@ int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_byt
     return 0;
 }
 
-/* ---- the end ------------------------------------------------------------------------------------ */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static uint32_t total_crc32c(const struct upload *upload)
 {
@@ -542,7 +542,8 @@ int upload_complete(struct upload *upload, const struct limits *limits, struct e
     return upload_check_copies(upload, limits, err);
 }
 
-/* A part on its way may still arrive after an abort: it is repeated until the store knows nothing. */
+/* A part on its way may still arrive after an abort: it is repeated until the store knows
+ * nothing. */
 void upload_abort(struct upload *upload)
 {
     struct error error = {0};

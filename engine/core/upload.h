@@ -1,14 +1,14 @@
 /* One object on its way up: a single put, or parts sent in the background and completed.
  *
- * The owner hands over parts of memory in order; each stays its until the part's `release` is called
- * (by whichever thread sees the end of its request, under that part's shard's lock). Parts go over
- * all shards; nothing is created at the store before the first part. Every write carries a random id
- * in its metadata, so that a lost answer can be settled by a HEAD.
+ * The owner hands over parts of memory in order; each stays its until the part's `release` is
+ * called (by whichever thread sees the end of its request, under that part's shard's lock). Parts
+ * go over all shards; nothing is created at the store before the first part. Every write carries a
+ * random id in its metadata, so that a lost answer can be settled by a HEAD.
  *
  * One thread at a time uses an upload; its signal handlers may, too, while it sleeps in here: so
- * nothing that was handed over is outside the list of parts during a sleep. A part in flight is shared with the shards: they write into
- * its own struct only, and publish by storing `state` last. An upload belongs to the process that
- * made it; in a fork child only upload_forget may be called.
+ * nothing that was handed over is outside the list of parts during a sleep. A part in flight is
+ * shared with the shards: they write into its own struct only, and publish by storing `state` last.
+ * An upload belongs to the process that made it; in a fork child only upload_forget may be called.
  */
 #ifndef S3DLIO_CORE_UPLOAD_H
 #define S3DLIO_CORE_UPLOAD_H
@@ -28,8 +28,8 @@ struct upload_options {
     const struct attr *attr;               /* what `has` says is stored; NULL: nothing */
     const struct store_metadata *metadata; /* kept from an earlier version, may be NULL; where attr
                                             * says otherwise, that counts */
-    bool appends;               /* ERROR_CHANGED where the store turns out to take no conditions: whoever
-                                 * appends has to have the turn then (core/append_turn.h) */
+    bool appends;               /* ERROR_CHANGED where the store turns out to take no conditions:
+                                 * whoever appends has to have the turn then (core/append_turn.h) */
     const char *base_etag;      /* the version whose place it takes, else ERROR_CHANGED; NULL */
     bool has_copies;            /* parts will be copied */
     const struct uri *copy_uri; /* from this object and version; NULL: from that of base_etag */
@@ -61,8 +61,8 @@ int upload_part_again(struct upload *upload, unsigned number, const struct uploa
  * has_copies is set. */
 int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_bytes,
                      struct error *err);
-/* What `attr->has` says is stored with the object as well. 0; 1 when the upload has begun already, and
- * it is to be set after (core/metadata_change.h); -ENOMEM, -E2BIG. */
+/* What `attr->has` says is stored with the object as well. 0; 1 when the upload has begun already,
+ * and it is to be set after (core/metadata_change.h); -ENOMEM, -E2BIG. */
 int upload_set_attr(struct upload *upload, const struct attr *attr);
 /* The metadata of that name is as `from` has it, or gone: the same answers. */
 int upload_set_metadata(struct upload *upload, const char *name, const struct store_metadata *from);
@@ -78,8 +78,8 @@ int upload_check(struct upload *upload, struct error *err);
 void upload_fail(struct upload *upload, const struct error *error);
 /* Waits for all parts, completes, checks. */
 int upload_complete(struct upload *upload, const struct limits *limits, struct error *err);
-/* Was an answer lost, and is something else there than what was sent, so that it cannot be known whether
- * that has been there in between? */
+/* Was an answer lost, and is something else there than what was sent, so that it cannot be known
+ * whether that has been there in between? */
 bool upload_is_doubtful(const struct upload *upload);
 /* What is there after a put or a complete. The time is ours where the store told none. */
 void upload_tell_attr(const struct upload *upload, struct attr *ret_attr);

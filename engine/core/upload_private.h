@@ -1,5 +1,5 @@
-/* What the files of an upload share: upload.c (parts and their order), upload_verify.c (what is at the
- * store before, after, and when an answer was lost). */
+/* What the files of an upload share: upload.c (parts and their order), upload_verify.c (what is at
+ * the store before, after, and when an answer was lost). */
 #ifndef S3DLIO_CORE_UPLOAD_PRIVATE_H
 #define S3DLIO_CORE_UPLOAD_PRIVATE_H
 
@@ -19,7 +19,7 @@ struct upload {
     bool exclusive;                 /* and the store can do it */
     bool appends;                   /* see upload_options */
     bool absent;                    /* nothing may be there, whoever finds out */
-    bool doubtful;                  /* another's is there, and it cannot be known whether ours was */
+    bool doubtful;                  /* another's is there, and nobody can know whether ours was */
     const void *owner;
     bool plain;                     /* parts may be copies: no checksum of the whole is declared */
     char base_etag[STORE_ETAG_MAX]; /* the version it takes the place of; "": any, or none */
@@ -49,10 +49,11 @@ void upload_keep_object(struct upload *upload, const struct store_object *object
  * there tells: then 0. */
 int upload_settle(struct upload *upload, const struct call *call, int r,
                   const struct limits *limits);
-/* Before the last request: marks the directory if what is stored needs it (core/marked.h), and where
- * the store takes no condition on that request: is the base still there? */
+/* Before the last request: marks the directory if what is stored needs it (core/marked.h), and
+ * where the store takes no condition on that request: is the base still there? */
 int upload_check_base(struct upload *upload, const struct limits *limits, struct error *err);
-/* The store does not take the last request's condition, or so it seems: a look instead, and once more. */
+/* The store does not take the last request's condition, or so it seems: a look instead, and once
+ * more. */
 int upload_run_without_condition(struct upload *upload, struct call *call,
                                  const struct limits *limits, struct error *err);
 /* After it: is what is there as long as what was meant, where parts came by copying? */

@@ -1,9 +1,9 @@
 /* Asking the store what is there: before a write that it cannot make conditional, after one whose
  * answer was lost, and after one made of copies. See upload_private.h.
  *
- * A copied part may be the wrong bytes if a server ignores the range that it was asked for: the size
- * of the whole tells. Another ETag than the one that was answered means that somebody has replaced
- * the object since, which says nothing about ours.
+ * A copied part may be the wrong bytes if a server ignores the range that it was asked for: the
+ * size of the whole tells. Another ETag than the one that was answered means that somebody has
+ * replaced the object since, which says nothing about ours.
  */
 #include <string.h>
 
@@ -29,7 +29,7 @@ static struct call *look(struct upload *upload, const struct limits *limits, str
     return head;
 }
 
-/* ---- lost answers ------------------------------------------------------------------------------- */
+/* ---- lost answers ---------------------------------------------------------------------------- */
 
 static bool is_refused(const struct call *call)
 {
@@ -100,7 +100,7 @@ int upload_find(struct engine *engine, const struct uri *uri, const char *write_
     return r;
 }
 
-/* ---- the base ----------------------------------------------------------------------------------- */
+/* ---- the base -------------------------------------------------------------------------------- */
 
 const char *upload_if_match(const struct upload *upload)
 {
@@ -158,7 +158,7 @@ int upload_run_without_condition(struct upload *upload, struct call *call,
     return r < 0 ? r : call_run_without_condition(call, limits, err);
 }
 
-/* ---- copies ------------------------------------------------------------------------------------- */
+/* ---- copies ---------------------------------------------------------------------------------- */
 
 int upload_check_copies(struct upload *upload, const struct limits *limits, struct error *err)
 {

@@ -87,7 +87,7 @@ int uploads_abort(struct engine *engine, const struct uri *uri, const char *uplo
     return r;
 }
 
-/* ---- sweeping ----------------------------------------------------------------------------------- */
+/* ---- sweeping -------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const struct uri *uri)
 {

@@ -35,8 +35,8 @@ int uploads_list(struct engine *engine, const struct uri *uri, uploads_found_fn 
 int uploads_abort(struct engine *engine, const struct uri *uri, const char *upload_id,
                   const struct limits *limits, struct error *err);
 
-/* S3DLIO_ABORT_UPLOADS_AFTER: before this process first writes to a bucket, what was begun there that
- * long ago is aborted. What goes wrong is logged and keeps nobody from writing. */
+/* S3DLIO_ABORT_UPLOADS_AFTER: before this process first writes to a bucket, what was begun there
+ * that long ago is aborted. What goes wrong is logged and keeps nobody from writing. */
 void uploads_sweep(struct engine *engine, const struct uri *uri, const struct limits *limits);
 
 #endif

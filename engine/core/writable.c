@@ -1,8 +1,8 @@
 /* Probing memory through the kernel. See writable.h.
  *
- * MADV_POPULATE_WRITE (Linux 5.14) does it in one call. It says EINVAL for mappings that it does not
- * handle and for read-only ones alike, so then every page is probed: one byte is read and written
- * back through process_vm_readv(2) and process_vm_writev(2), which check what they touch.
+ * MADV_POPULATE_WRITE (Linux 5.14) does it in one call. It says EINVAL for mappings that it does
+ * not handle and for read-only ones alike, so then every page is probed: one byte is read and
+ * written back through process_vm_readv(2) and process_vm_writev(2), which check what they touch.
  */
 #include "core/writable.h"
 

@@ -24,7 +24,7 @@
 #define GROWTH      4
 #define PIECE_BYTES ((size_t)128 << 10)
 
-/* ---- memory ------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 void writer_block_free(void *arg)
 {
@@ -85,8 +85,8 @@ static uint64_t next_capacity(const struct writer *writer, uint64_t capacity_byt
     return next > part ? part : next;
 }
 
-/* Hands the block over once there is a place for it, so that it is never in nobody's hands while the
- * thread sleeps. */
+/* Hands the block over once there is a place for it, so that it is never in nobody's hands while
+ * the thread sleeps. */
 static int send_block(struct writer *writer, const struct limits *limits, struct error *err)
 {
     uint64_t serial = writer->block_serial;
@@ -190,10 +190,10 @@ static int make_room(struct writer *writer, const struct limits *limits, struct 
     }
 }
 
-/* ---- one call at a time ------------------------------------------------------------------------- */
+/* ---- one call at a time ---------------------------------------------------------------------- */
 
-/* A signal handler's call goes on where the one it interrupted stands: blocks and parts are whole at
- * every sleep. */
+/* A signal handler's call goes on where the one it interrupted stands: blocks and parts are whole
+ * at every sleep. */
 int writer_enter(struct writer *writer, bool nested, const struct limits *limits, struct error *err)
 {
     if (writer->generation != gate_generation())
@@ -206,10 +206,10 @@ void writer_leave(struct writer *writer)
     turn_give(&writer->turn);
 }
 
-/* ---- the public part ---------------------------------------------------------------------------- */
+/* ---- the public part ------------------------------------------------------------------------- */
 
-/* Where the store has a conditional put, what counts is what it says at close; what can be known now
- * is told now. */
+/* Where the store has a conditional put, what counts is what it says at close; what can be known
+ * now is told now. */
 static int check_absent(struct engine *engine, const struct uri *uri, const struct limits *limits,
                         struct error *err)
 {
@@ -415,7 +415,8 @@ static int check_not_finishing(const struct writer *writer, struct error *err)
     return writer->finishing ? error_set(err, ERROR_BUSY, "the writer is being closed already") : 0;
 }
 
-/* An append to a store without conditional puts goes on in its turn from the look at what is there. */
+/* An append to a store without conditional puts goes on in its turn from the look at what is
+ * there. */
 static int finish(struct writer *writer, bool goes_on, struct limits *limits, struct error *err)
 {
     struct append_turn turn = APPEND_TURN_NONE;

@@ -1,7 +1,7 @@
 /* What comes before the bytes that are written: a version that is there already. See writer.h.
  *
- * The upload that follows a base names its ETag at every copy and at completion. Whether the base is
- * copied is decided when the upload is made, because an upload with copies declares no checksum.
+ * The upload that follows a base names its ETag at every copy and at completion. Whether the base
+ * is copied is decided when the upload is made, because an upload with copies declares no checksum.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -77,7 +77,7 @@ int writer_begin(struct writer *writer, const struct writer_options *options,
     return writer_new_upload(writer, err);
 }
 
-/* ---- fetched ------------------------------------------------------------------------------------ */
+/* ---- fetched --------------------------------------------------------------------------------- */
 
 static int fetch_pieces(struct writer *writer, struct reader *reader, unsigned char *piece,
                         struct limits *limits, struct error *err)
@@ -125,7 +125,7 @@ int writer_fetch_base(struct writer *writer, struct limits *limits, struct error
     return r;
 }
 
-/* ---- copied ------------------------------------------------------------------------------------- */
+/* ---- copied ---------------------------------------------------------------------------------- */
 
 int writer_send_base(struct writer *writer, const struct limits *limits, struct error *err)
 {
@@ -148,7 +148,7 @@ int writer_send_base(struct writer *writer, const struct limits *limits, struct 
     return r;
 }
 
-/* ---- going on ----------------------------------------------------------------------------------- */
+/* ---- going on -------------------------------------------------------------------------------- */
 
 int writer_continue(struct writer *writer, const struct attr *attr, struct error *err)
 {

@@ -1,18 +1,18 @@
-/* An appending writer that finds another version than the one it came behind: what it was given goes
- * behind that one. See writer.h. The same when the store turns out not to copy what it comes behind, or to
- * take no conditions.
+/* An appending writer that finds another version than the one it came behind: what it was given
+ * goes behind that one. See writer.h. The same when the store turns out not to copy what it comes
+ * behind, or to take no conditions.
  *
- * An upload cannot be moved behind another base, nor completed on the side: it is given up, and what was
- * written is sent once more, behind the new base in a new upload, as if it were written now. The bytes
- * are in kept parts (writer_keep.c); when some are gone there is nothing to send, and the error stays:
- * the object is whole, and ours is not in it.
+ * An upload cannot be moved behind another base, nor completed on the side: it is given up, and
+ * what was written is sent once more, behind the new base in a new upload, as if it were written
+ * now. The bytes are in kept parts (writer_keep.c); when some are gone there is nothing to send,
+ * and the error stays: the object is whole, and ours is not in it.
  *
- * Each try is conditional on the version that it comes behind, so of those that append at once one gets
- * ahead at every moment, whatever machine it runs on. Those of one user and machine form a queue
- * (append_turn.h) once they have met.
+ * Each try is conditional on the version that it comes behind, so of those that append at once one
+ * gets ahead at every moment, whatever machine it runs on. Those of one user and machine form a
+ * queue (append_turn.h) once they have met.
  *
- * What cannot be decided is whether bytes are there whose answer was lost, when somebody else has come
- * behind them since: then the error stays, too, for nothing may be there twice.
+ * What cannot be decided is whether bytes are there whose answer was lost, when somebody else has
+ * come behind them since: then the error stays, too, for nothing may be there twice.
  */
 #include <string.h>
 
@@ -69,7 +69,7 @@ void writer_tell_kept(const struct writer *writer, struct attr *ret_attr, char *
         memcpy(ret_metadata, metadata->data, metadata->length);
 }
 
-/* ---- what was written --------------------------------------------------------------------------- */
+/* ---- what was written ------------------------------------------------------------------------ */
 
 /* Nothing is in flight. */
 static void take_own(struct writer *writer, struct own *ret_own)
@@ -102,7 +102,7 @@ static int put_own(struct writer *writer, const struct own *own, const struct li
     return r;
 }
 
-/* ---- another base ------------------------------------------------------------------------------- */
+/* ---- another base ---------------------------------------------------------------------------- */
 
 static void take_base(struct writer *writer, struct base_version *base)
 {

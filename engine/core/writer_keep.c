@@ -1,11 +1,12 @@
 /* Parts that were sent and are kept all the same: so that a header can be patched, and so that a
  * stream that turns out to be no stream can become a draft.
  *
- * A kept part's buffer is lent to the upload and ours again once `sent` is set. Buffers are kept while
- * the process's memory is far from its budget, the first part longest. What has to go is written to an
- * unlinked file first if it is likely to be wanted again: the first part, every part once the program
- * has gone back to change something (an archive's headers), all with S3DLIO_KEEP_PARTS=spool. Kept
- * memory never makes a write wait: it is given up before anything else is tried.
+ * A kept part's buffer is lent to the upload and ours again once `sent` is set. Buffers are kept
+ * while the process's memory is far from its budget, the first part longest. What has to go is
+ * written to an unlinked file first if it is likely to be wanted again: the first part, every part
+ * once the program has gone back to change something (an archive's headers), all with
+ * S3DLIO_KEEP_PARTS=spool. Kept memory never makes a write wait: it is given up before anything
+ * else is tried.
  *
  * The list is touched by whoever has the writer's turn; `sent` is an atomic.
  */
@@ -46,7 +47,7 @@ static bool is_sent(const struct kept_part *part)
     return part->block && atomic_load_explicit(&part->block->sent, memory_order_acquire);
 }
 
-/* ---- giving up ---------------------------------------------------------------------------------- */
+/* ---- giving up ------------------------------------------------------------------------------- */
 
 static bool take_room(struct writer *writer, struct kept_part *part)
 {
@@ -121,7 +122,7 @@ static void trim(struct writer *writer)
     }
 }
 
-/* ---- keeping ------------------------------------------------------------------------------------ */
+/* ---- keeping --------------------------------------------------------------------------------- */
 
 static int make_place(struct writer *writer)
 {
@@ -190,7 +191,7 @@ void writer_forget_parts(struct writer *writer)
     writer_parts_free(&writer->parts);
 }
 
-/* ---- patching ----------------------------------------------------------------------------------- */
+/* ---- patching -------------------------------------------------------------------------------- */
 
 static int refuse(struct error *err)
 {
@@ -361,7 +362,7 @@ int writer_send_patches(struct writer *writer, const struct limits *limits, stru
     return r;
 }
 
-/* ---- parts of another upload -------------------------------------------------------------------- */
+/* ---- parts of another upload ----------------------------------------------------------------- */
 
 bool writer_can_send_again(const struct writer *writer)
 {
@@ -430,7 +431,7 @@ int writer_put_parts(struct writer *writer, const struct writer_parts *parts, ui
     return r;
 }
 
-/* ---- handing over ------------------------------------------------------------------------------- */
+/* ---- handing over ---------------------------------------------------------------------------- */
 
 int writer_parts_are_here(const struct writer *writer, struct error *err)
 {

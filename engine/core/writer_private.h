@@ -1,5 +1,5 @@
-/* What the files of a writer share: writer.c (buffers, the calls), writer_append.c (what comes before
- * the first byte that is written), writer_behind.c (when that is another version by then),
+/* What the files of a writer share: writer.c (buffers, the calls), writer_append.c (what comes
+ * before the first byte that is written), writer_behind.c (when that is another version by then),
  * writer_keep.c (parts that can be changed once more), writer_rename.c. */
 #ifndef S3DLIO_CORE_WRITER_PRIVATE_H
 #define S3DLIO_CORE_WRITER_PRIVATE_H
@@ -56,7 +56,7 @@ struct writer {
     uint64_t base_bytes;      /* of it, what went through no buffer */
     bool copies_base;         /* the store copies these bytes; else they are to be fetched */
     bool base_sent, fetching;
-    atomic_bool is_sent; /* of this upload something is at the store, or on its way in either direction */
+    atomic_bool is_sent; /* of this upload something is at the store, or on its way there or back */
     bool changed;       /* there is something to store */
     struct attr attr;   /* what is stored with it, now and after a publish */
     struct attr late;   /* of it, what came too late to travel with the upload */
@@ -79,8 +79,8 @@ int writer_put(struct writer *writer, const unsigned char *data, size_t length_b
 /* All that is not sent, and the request that makes the object. `goes_on`: the block stays. */
 int writer_send_rest(struct writer *writer, bool goes_on, const struct limits *limits,
                      struct error *err);
-/* Memory for so many bytes, or more: of the budget, of parts that were kept, after waiting for parts on
- * the wire, of the spool. */
+/* Memory for so many bytes, or more: of the budget, of parts that were kept, after waiting for
+ * parts on the wire, of the spool. */
 int writer_block_new(struct writer *writer, uint64_t bytes, const struct limits *limits,
                      struct buffer_block **ret_block, struct error *err);
 void writer_block_free(void *block);
@@ -98,8 +98,8 @@ bool writer_give_up_one(struct writer *writer);
 int writer_send_patches(struct writer *writer, const struct limits *limits, struct error *err);
 /* Are they few, and all in memory? */
 bool writer_can_send_again(const struct writer *writer);
-/* Makes them parts of a new upload, in which the same came before them: by sending, or as copies of the
- * same range of what it copies from. */
+/* Makes them parts of a new upload, in which the same came before them: by sending, or as copies of
+ * the same range of what it copies from. */
 int writer_send_parts(struct writer *writer, bool copies, const struct limits *limits,
                       struct error *err);
 /* Nothing is in flight: frees them all. */
@@ -142,11 +142,11 @@ int writer_continue(struct writer *writer, const struct attr *attr, struct error
 
 /* writer_behind.c */
 
-/* Does the error say that what the writer is to come behind is not what is there, or no longer, and that
- * nothing of the writer's is? */
+/* Does the error say that what the writer is to come behind is not what is there, or no longer, and
+ * that nothing of the writer's is? */
 bool writer_is_overtaken(const struct writer *writer, const struct error *err);
-/* Puts what was written so far behind what is there now: into a new upload, or all the way, again and
- * again, until the operation's end. Fails for good. */
+/* Puts what was written so far behind what is there now: into a new upload, or all the way, again
+ * and again, until the operation's end. Fails for good. */
 struct append_turn;
 int writer_go_behind(struct writer *writer, struct limits *limits, struct error *err);
 int writer_finish_behind(struct writer *writer, struct append_turn *turn, struct limits *limits,

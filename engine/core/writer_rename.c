@@ -1,14 +1,14 @@
 /* What is being streamed takes another name. See writer.h.
  *
- * The version that is appended to, or was published, moves with it. An upload belongs to the key that
- * it was begun for. Before its first part it is only made anew; after that its parts have to come
- * into another one. A few that are still in memory are sent once more. Otherwise what was written so
- * far is completed under the old name for the moment that the store needs to copy its parts, and
- * deleted there: from then on the old name is free for others, and nothing is seen under the new
- * one before it is published.
+ * The version that is appended to, or was published, moves with it. An upload belongs to the key
+ * that it was begun for. Before its first part it is only made anew; after that its parts have to
+ * come into another one. A few that are still in memory are sent once more. Otherwise what was
+ * written so far is completed under the old name for the moment that the store needs to copy its
+ * parts, and deleted there: from then on the old name is free for others, and nothing is seen under
+ * the new one before it is published.
  *
- * When that fails, the writer has its old name and goes on there: with its upload, or behind what was
- * completed, which is the object of that name then.
+ * When that fails, the writer has its old name and goes on there: with its upload, or behind what
+ * was completed, which is the object of that name then.
  */
 #include <string.h>
 
@@ -33,7 +33,7 @@ static int wait_for_parts(struct upload *upload, const struct limits *limits, st
     return r;
 }
 
-/* ---- parts that were sent ----------------------------------------------------------------------- */
+/* ---- parts that were sent -------------------------------------------------------------------- */
 
 /* Completes what was sent, where it was sent to. */
 static int stage(struct moving *moving, struct error *err)
@@ -146,7 +146,7 @@ static int move_upload(struct moving *moving, struct error *err)
     return 0;
 }
 
-/* ---- the name ----------------------------------------------------------------------------------- */
+/* ---- the name -------------------------------------------------------------------------------- */
 
 static int take_other_name(struct writer *writer, const struct uri *to, unsigned flags,
                            const struct limits *limits, struct error *err)

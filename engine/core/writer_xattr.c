@@ -1,5 +1,5 @@
-/* Extended attributes of what is being written: part of the metadata that the upload takes along, or,
- * when that has begun already, stored right after it. */
+/* Extended attributes of what is being written: part of the metadata that the upload takes along,
+ * or, when that has begun already, stored right after it. */
 #include <errno.h>
 
 #include "core/writer_private.h"

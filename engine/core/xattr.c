@@ -18,7 +18,7 @@
 #define USER           "user."
 #define VIRTUAL        "user.s3."
 
-/* ---- the text ----------------------------------------------------------------------------------- */
+/* ---- the text -------------------------------------------------------------------------------- */
 
 /* One pair of {"name":"value",…}: where its parts are. */
 struct pair {
@@ -107,7 +107,7 @@ static int append_new(struct buffer *out, const struct xattr_value *value)
     return r == 0 ? buffer_append_str(out, "\"") : r;
 }
 
-/* ---- names -------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static int check_name(const char *name, struct error *err)
 {
@@ -144,9 +144,10 @@ static const char *virtual_value(const char *name, const struct store_object *ob
     return NULL;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
-/* HEAD of what holds the attributes of `uri`; NULL in *ret_head for a directory without a marker. */
+/* HEAD of what holds the attributes of `uri`; NULL in *ret_head for a directory without a
+ * marker. */
 static int look(struct engine *engine, const struct uri *uri, const struct limits *limits,
                 struct call **ret_head, struct error *err)
 {
@@ -296,7 +297,7 @@ ssize_t xattr_read_in(const struct store_metadata *metadata, const struct xattr_
     return r < 0 ? r : get_stored(metadata, room, err);
 }
 
-/* ---- changing ----------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 static size_t metadata_bytes(const struct store_metadata *metadata)
 {
@@ -407,7 +408,7 @@ int xattr_set(struct engine *engine, const struct uri *uri, const struct xattr_v
     return r < 0 ? r : metadata_change(engine, &key, &edit, limits, NULL, err);
 }
 
-/* ---- of what is being written ------------------------------------------------------------------- */
+/* ---- of what is being written ---------------------------------------------------------------- */
 
 int xattr_set_in(struct engine *engine, struct store_metadata *metadata,
                  const struct xattr_value *value, struct error *err)

@@ -1,12 +1,12 @@
 /* Extended attributes: "user.*", all in one piece of metadata.
  *
  * The form is that of s3fs: metadata "xattr" is a JSON object of names and base64 values, percent-
- * encoded. Names are percent-encoded in it once more where JSON or s3fs would stumble over them. All
- * metadata of an object together may have XATTR_METADATA_MAX bytes, the limit of S3: -ENOSPC.
+ * encoded. Names are percent-encoded in it once more where JSON or s3fs would stumble over them.
+ * All metadata of an object together may have XATTR_METADATA_MAX bytes, the limit of S3: -ENOSPC.
  *
  * Readable by name, not listed, and not to be changed (-EPERM): user.s3.etag, user.s3.content-type,
- * user.s3.uri, user.s3.storage-class. Names of other kinds than "user." are -EOPNOTSUPP. Each function
- * asks the store once; a change copies the object onto itself (core/metadata_change.h).
+ * user.s3.uri, user.s3.storage-class. Names of other kinds than "user." are -EOPNOTSUPP. Each
+ * function asks the store once; a change copies the object onto itself (core/metadata_change.h).
  */
 #ifndef S3DLIO_CORE_XATTR_H
 #define S3DLIO_CORE_XATTR_H
@@ -26,8 +26,8 @@ struct uri;
 
 enum { XATTR_SET_CREATE = 1, XATTR_SET_REPLACE = 2 }; /* as in <sys/xattr.h> */
 
-/* As getxattr(2) and listxattr(2): the length, with size 0 without touching the buffer; -ERANGE when
- * it does not fit; -ENODATA. */
+/* As getxattr(2) and listxattr(2): the length, with size 0 without touching the buffer; -ERANGE
+ * when it does not fit; -ENODATA. */
 struct xattr_room {
     const char *name; /* of the attribute that goes there; NULL: the names of all */
     void *value;

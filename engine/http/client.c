@@ -18,7 +18,7 @@
 #define HTTP_TLS_TEXTS    16
 #define HTTP_TLS_TEXT_MAX 96
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static char *http_copy(const char *text)
 {
@@ -149,7 +149,7 @@ void http_client_reset_child(struct http_client *client)
     atomic_store(&client->reused, 0);
 }
 
-/* ---- requests --------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static struct http_pool *http_client_pool(struct http_client *client, struct shard *shard)
 {
@@ -234,7 +234,7 @@ void http_request_abandon(struct http_request *request)
     http_pool_serve(pool);
 }
 
-/* ---- statistics ------------------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 void http_client_get_stats(const struct http_client *client, struct http_client_stats *ret_stats)
 {

@@ -1,6 +1,7 @@
 /* What the files of the client share: client.c (life, the public functions), pool.c (which request
- * gets which connection, and when to dial), sweep.c (closing what is not needed), connection_life.c, connection.c (one exchange after the
- * other), receive.c (the answer's bytes). Others include http/client.h.
+ * gets which connection, and when to dial), sweep.c (closing what is not needed),
+ * connection_life.c, connection.c (one exchange after the other), receive.c (the answer's bytes).
+ * Others include http/client.h.
  *
  * A client has one pool on each shard it is used on; pool, connections and requests are guarded by
  * that shard's lock. What pools share is atomic: the number of open connections, and how many pools

@@ -20,7 +20,7 @@
 /* What one connection may move before others get their turn. */
 #define CONNECTION_SEND_MAX ((size_t)4 << 20)
 
-/* ---- deadlines -------------------------------------------------------------------------------- */
+/* ---- deadlines ------------------------------------------------------------------------------- */
 
 static int64_t connection_later(int64_t from_ns, int64_t duration_ns)
 {
@@ -108,7 +108,7 @@ void http_connection_touch(struct http_connection *connection)
     connection->activity_ns = clock_now_ns();
 }
 
-/* ---- the end of an exchange ------------------------------------------------------------------- */
+/* ---- the end of an exchange ------------------------------------------------------------------ */
 
 static struct http_request *connection_take_off(struct http_connection *connection)
 {
@@ -155,7 +155,7 @@ void http_connection_broken(struct http_connection *connection, const struct err
     http_pool_serve(pool);
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 /* An HTTP proxy wants to know the host from the request line, and the password it asks for. */
 static int connection_add_proxy(struct http_connection *connection)
@@ -315,7 +315,7 @@ void http_connection_start(struct http_connection *connection, struct http_reque
     http_connection_leave(connection);
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 bool http_connection_drive(struct http_connection *connection)
 {

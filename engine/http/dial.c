@@ -27,7 +27,7 @@ static struct {
     pthread_mutex_t locks[CURL_LOCK_DATA_LAST];
 } dial_share;
 
-/* ---- TLS sessions ----------------------------------------------------------------------------- */
+/* ---- TLS sessions ---------------------------------------------------------------------------- */
 
 static void dial_share_lock(CURL *easy, curl_lock_data data, curl_lock_access access, void *arg)
 {
@@ -60,7 +60,7 @@ static CURLSH *dial_share_get(void)
     return dial_share.handle;
 }
 
-/* ---- what curl calls -------------------------------------------------------------------------- */
+/* ---- what curl calls ------------------------------------------------------------------------- */
 
 static curl_socket_t dial_open_socket(void *arg, curlsocktype purpose,
                                       struct curl_sockaddr *address)
@@ -98,7 +98,7 @@ static int dial_on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, voi
     return 0;
 }
 
-/* ---- options ---------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static int dial_set_address(struct dial *dial)
 {
@@ -182,7 +182,7 @@ static int dial_set_options(struct dial *dial, X509_STORE *store)
     return rc < 0 ? rc : dial_set_url(dial);
 }
 
-/* ---- one attempt ------------------------------------------------------------------------------ */
+/* ---- one attempt ----------------------------------------------------------------------------- */
 
 static const char *dial_name(const struct dial *dial)
 {

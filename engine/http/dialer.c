@@ -1,10 +1,11 @@
 /* The dialer's thread and its loop. Contract: dialer.h.
  *
  * dialer.lock guards the inbox and the descriptors' creation; dialer.dials, dialer.later and
- * everything in a dial belong to the thread, and to the fork child after that (the gate keeps the thread out then). One
- * epoll set: slot numbers in its data say which dial an event belongs to, so that one that is over
- * is recognised. The thread ends when it had no dial for thread_idle_ns() and, under the lock, finds
- * the inbox empty; the next job starts another one, which goes on with the same descriptors.
+ * everything in a dial belong to the thread, and to the fork child after that (the gate keeps the
+ * thread out then). One epoll set: slot numbers in its data say which dial an event belongs to, so
+ * that one that is over is recognised. The thread ends when it had no dial for thread_idle_ns()
+ * and, under the lock, finds the inbox empty; the next job starts another one, which goes on with
+ * the same descriptors.
  */
 #include "http/dialer.h"
 
@@ -41,7 +42,7 @@ static struct {
 
 static void *dialer_main(void *arg);
 
-/* ---- jobs ------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static int dialer_open(void)
 {
@@ -150,7 +151,7 @@ static void dialer_run_jobs(void)
     dialer_run_due(later, now_ns);
 }
 
-/* ---- dials ------------------------------------------------------------------------------------ */
+/* ---- dials ----------------------------------------------------------------------------------- */
 
 static void dialer_add(struct dialer_job *job)
 {
@@ -268,7 +269,7 @@ static void dialer_step_all(void)
     }
 }
 
-/* ---- the loop --------------------------------------------------------------------------------- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 static int dialer_timeout_ms(void)
 {

@@ -15,7 +15,7 @@
 
 #include "http/client_private.h"
 
-/* ---- the queue -------------------------------------------------------------------------------- */
+/* ---- the queue ------------------------------------------------------------------------------- */
 
 void http_pool_enqueue(struct http_pool *pool, struct http_request *request, bool first)
 {
@@ -75,7 +75,7 @@ void http_pool_init(struct http_pool *pool, struct http_client *client, struct s
     shard_timer_init(&pool->timer, http_pool_on_timer);
 }
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static void http_pool_link_connection(struct http_connection **list,
                                       struct http_connection *connection)
@@ -164,7 +164,7 @@ static struct http_request *http_pool_next(struct http_pool *pool,
     return NULL;
 }
 
-/* ---- dialling --------------------------------------------------------------------------------- */
+/* ---- dialling -------------------------------------------------------------------------------- */
 
 static bool http_pool_reserve(struct http_client *client)
 {
@@ -318,7 +318,7 @@ void http_pool_serve(struct http_pool *pool)
         http_pool_post_feed(client);
 }
 
-/* ---- between shards, on the dialer's thread --------------------------------------------------- */
+/* ---- between shards, on the dialer's thread -------------------------------------------------- */
 
 static void http_pool_reclaim(struct http_client *client, const struct http_pool *for_pool)
 {

@@ -24,7 +24,7 @@ enum receive_step {
     RECEIVE_OVER, /* this exchange is over, or another's already */
 };
 
-/* ---- ends ------------------------------------------------------------------------------------- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static enum receive_step receive_complete(struct http_connection *connection)
 {
@@ -69,7 +69,7 @@ static enum receive_step receive_ended(struct http_connection *connection, long 
     return RECEIVE_OVER;
 }
 
-/* ---- into the connection's buffer ------------------------------------------------------------- */
+/* ---- into the connection's buffer ------------------------------------------------------------ */
 
 static enum receive_step receive_fill(struct http_connection *connection)
 {
@@ -119,7 +119,7 @@ static enum receive_step receive_head(struct http_connection *connection)
     return RECEIVE_MORE;
 }
 
-/* ---- the body --------------------------------------------------------------------------------- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 /* Hands `length` bytes that lie in body_space over. RECEIVE_MORE when it was taken. */
 static enum receive_step receive_commit(struct http_connection *connection, size_t length)

@@ -74,7 +74,7 @@ static bool resolver_is_loopback(const char *host)
     return length > suffix_length && strcasecmp(host + length - suffix_length, suffix) == 0;
 }
 
-/* ---- the table, locked ------------------------------------------------------------------------ */
+/* ---- the table, locked ----------------------------------------------------------------------- */
 
 static struct resolver_host *resolver_find(const char *name)
 {
@@ -119,7 +119,7 @@ static void resolver_choose(struct resolver_host *host, int64_t now_ns,
     strcpy(ret_address, host->addresses[chosen].text);
 }
 
-/* ---- lookups ---------------------------------------------------------------------------------- */
+/* ---- lookups --------------------------------------------------------------------------------- */
 
 static void resolver_collect(struct resolver_lookup *lookup, const struct addrinfo *list)
 {

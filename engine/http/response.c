@@ -95,7 +95,7 @@ static int http_bad(struct error *err, const char *what)
     return error_set(err, ERROR_PROTOCOL, "broken HTTP answer: %s", what);
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 /* Decimal digits up to the first other character. */
 static int http_parse_decimal(const char **text, uint64_t *ret_value)
@@ -140,7 +140,7 @@ int http_parse_content_range(const char *value, uint64_t *ret_first, uint64_t *r
     return 0;
 }
 
-/* ---- the head --------------------------------------------------------------------------------- */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 static bool http_is_token(unsigned char c)
 {
@@ -353,7 +353,7 @@ int http_parser_head(struct http_parser *parser, const char *data, size_t length
     return 0;
 }
 
-/* ---- the body --------------------------------------------------------------------------------- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 uint64_t http_parser_body_left(const struct http_parser *parser)
 {

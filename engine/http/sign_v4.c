@@ -23,7 +23,7 @@
 #define SIGN_TEXT_MAX   ((size_t)256 << 10)
 #define SIGN_ITEMS_MAX  1024
 
-/* ---- hashes ----------------------------------------------------------------------------------- */
+/* ---- hashes ---------------------------------------------------------------------------------- */
 
 static void sign_hex(const unsigned char *bytes, size_t length, char *ret_text)
 {
@@ -84,7 +84,7 @@ static int sign_hmac(const void *key, size_t key_length, const void *data, size_
     return ok ? 0 : -ENOMEM;
 }
 
-/* ---- the signing key -------------------------------------------------------------------------- */
+/* ---- the signing key ------------------------------------------------------------------------- */
 
 struct sign_key {
     char id[SIGN_HASH_BYTES]; /* hash of what it was derived from; all zero: empty */
@@ -168,7 +168,7 @@ static int sign_key_get(const struct sign_v4 *request, const char date[9],
     return 0;
 }
 
-/* ---- the canonical request -------------------------------------------------------------------- */
+/* ---- the canonical request ------------------------------------------------------------------- */
 
 /* Removes empty and dot segments (RFC 3986 section 5.2.4). */
 static int sign_add_normalized_path(struct buffer *out, const char *path)
@@ -356,7 +356,7 @@ static int sign_canonical(const struct sign_v4 *request, struct buffer *out,
     return rc;
 }
 
-/* ---- the header ------------------------------------------------------------------------------- */
+/* ---- the header ------------------------------------------------------------------------------ */
 
 void sign_v4_timestamp(time_t when, char ret_text[17])
 {

@@ -1,10 +1,10 @@
 /* Closing connections that were idle for as long as they may be.
  *
  * A client with idle connections has one job with the dialer, due when the first of them may be too
- * old; it looks at all pools and posts itself again while some are left. So an idle process wakes up
- * once for each idle timeout, and not at all after the last. The job runs on the dialer's thread and
- * locks shards. Whoever adds an idle connection counts it before it looks at sweep_posted; the job
- * takes that back before it looks at the count: one of the two posts.
+ * old; it looks at all pools and posts itself again while some are left. So an idle process wakes
+ * up once for each idle timeout, and not at all after the last. The job runs on the dialer's thread
+ * and locks shards. Whoever adds an idle connection counts it before it looks at sweep_posted; the
+ * job takes that back before it looks at the count: one of the two posts.
  */
 #include "http/client_private.h"
 

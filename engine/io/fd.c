@@ -1,10 +1,10 @@
 /* The registry of engine descriptors and where they live in the table of numbers.
  *
- * The kernel looks at RLIMIT_NOFILE only when it gives out a number, so the soft limit is raised for just
- * that long. Numbers go from fd_base() on: a program which expects the lowest free number, or
- * select()s, never meets ours; low enough that the kernel's table stays small. One bit a number, for
- * 2^20 numbers (the kernel's default ceiling, fs.nr_open); the pages are touched only where numbers
- * are in use. A number beyond cannot be known and is refused.
+ * The kernel looks at RLIMIT_NOFILE only when it gives out a number, so the soft limit is raised
+ * for just that long. Numbers go from fd_base() on: a program which expects the lowest free number,
+ * or select()s, never meets ours; low enough that the kernel's table stays small. One bit a number,
+ * for 2^20 numbers (the kernel's default ceiling, fs.nr_open); the pages are touched only where
+ * numbers are in use. A number beyond cannot be known and is refused.
  */
 #include "io/fd.h"
 
@@ -57,8 +57,9 @@ void fd_room_end(void)
     errno = saved;
 }
 
-/* The first number we would like: the first that the program cannot have. Where there is none, or only
- * with a large table, 1024 where the limit is generous, else the upper half. There is a user. */
+/* The first number we would like: the first that the program cannot have. Where there is none, or
+ * only with a large table, 1024 where the limit is generous, else the upper half. There is a
+ * user. */
 static int fd_base(void)
 {
     int base;

@@ -1,11 +1,11 @@
 /* Descriptors that belong to the engine: close-on-exec, out of the program's way, and known.
  *
  * Where the hard RLIMIT_NOFILE leaves room they have numbers above the program's soft limit: it may
- * open as many files as it could without us, and all that it has opened does not keep ours from being
- * made.
+ * open as many files as it could without us, and all that it has opened does not keep ours from
+ * being made.
  *
- * Any thread. Who owns a number is a bitmap of atomics: a descriptor is registered before anybody else
- * can learn its number and unregistered before it is closed. */
+ * Any thread. Who owns a number is a bitmap of atomics: a descriptor is registered before anybody
+ * else can learn its number and unregistered before it is closed. */
 #ifndef S3DLIO_IO_FD_H
 #define S3DLIO_IO_FD_H
 
@@ -18,8 +18,8 @@ void fd_room_begin(void);
 void fd_room_end(void);
 
 /* Takes over a new descriptor: moves it to a high number where there is one, sets close-on-exec,
- * registers it. Returns the number it now has, or -errno (fd is closed then). A negative fd is returned
- * as it is, so that calls can be nested around -errno. In the gate, too. */
+ * registers it. Returns the number it now has, or -errno (fd is closed then). A negative fd is
+ * returned as it is, so that calls can be nested around -errno. In the gate, too. */
 int fd_adopt(int fd);
 /* The same, at the number that it has. */
 int fd_adopt_here(int fd);

@@ -1,6 +1,6 @@
 /* The two futex operations, by raw system call: no cancellation point, no lock, safe in a child of
- * fork and in a signal handler. Words are private to the process, but for the two functions that say
- * otherwise. */
+ * fork and in a signal handler. Words are private to the process, but for the two functions that
+ * say otherwise. */
 #ifndef S3DLIO_IO_FUTEX_H
 #define S3DLIO_IO_FUTEX_H
 

@@ -4,9 +4,9 @@
  * then looks at `main_left`: so one of them starts the keeper. There is one at most. How many
  * threads the process has the kernel says; a main thread that has left counts as a zombie.
  *
- * The kernel's number is older than ours when the two are compared. An engine thread that was started
- * between them would stand for one of the program, such as the main thread that runs exit handlers
- * after its pthread_exit, so what was seen counts only when none was.
+ * The kernel's number is older than ours when the two are compared. An engine thread that was
+ * started between them would stand for one of the program, such as the main thread that runs exit
+ * handlers after its pthread_exit, so what was seen counts only when none was.
  */
 #include "io/keeper.h"
 

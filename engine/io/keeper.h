@@ -16,7 +16,8 @@
 /* The calling thread is the main one and about to end. Outside the gate. */
 void keeper_main_left(void);
 
-/* An engine thread is about to be started, or was, by the calling thread. Inside the gate or outside. */
+/* An engine thread is about to be started, or was, by the calling thread. Inside the gate or
+ * outside. */
 void keeper_on_thread(void);
 
 /* In a fork child: its main thread is there. */

@@ -140,7 +140,7 @@ void shard_release(struct shard *shard)
     atomic_fetch_sub(&shard->held, 1);
 }
 
-/* ---- watches ---------------------------------------------------------------------------------- */
+/* ---- watches --------------------------------------------------------------------------------- */
 
 static uint64_t shard_slot_key(const struct shard *shard, uint32_t slot)
 {
@@ -250,7 +250,7 @@ void shard_interrupt(struct shard *shard)
     (void)!write(shard->wake_fd, &one, sizeof one);
 }
 
-/* ---- timers ----------------------------------------------------------------------------------- */
+/* ---- timers ---------------------------------------------------------------------------------- */
 
 void shard_timer_init(struct shard_timer *timer, void (*on_timer)(struct shard_timer *))
 {
@@ -292,7 +292,7 @@ int64_t shard_next_timer(const struct shard *shard)
     return shard->timers.next == &shard->timers ? CLOCK_NEVER : shard->timers.next->at_ns;
 }
 
-/* ---- dispatch --------------------------------------------------------------------------------- */
+/* ---- dispatch -------------------------------------------------------------------------------- */
 
 static void shard_run_timers(struct shard *shard, int64_t now_ns)
 {

@@ -62,8 +62,8 @@ struct shard_waiter {
     /* May be NULL. Tried by the waiting thread itself, under the lock, before it sleeps: receive
      * what the kernel already has, without asking epoll. Returns whether anything moved. */
     bool (*advance)(struct shard_waiter *waiter);
-    /* May be NULL. The waiting thread is being cancelled, or leaves by pthread_exit: on it, inside the
-     * gate, no lock held, after the last ready(). It may free what `arg` points to. */
+    /* May be NULL. The waiting thread is being cancelled, or leaves by pthread_exit: on it, inside
+     * the gate, no lock held, after the last ready(). It may free what `arg` points to. */
     void (*unwound)(struct shard_waiter *waiter);
     void *arg;
 };

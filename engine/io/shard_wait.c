@@ -25,7 +25,7 @@
 
 static __thread struct shard_sleeper *shard_innermost; /* of this thread's waits */
 
-/* ---- who waits -------------------------------------------------------------------------------- */
+/* ---- who waits ------------------------------------------------------------------------------- */
 
 static bool shard_on_signal_stack(void)
 {
@@ -157,7 +157,7 @@ void shard_waits_free(struct shard *shard)
     }
 }
 
-/* ---- who is woken ----------------------------------------------------------------------------- */
+/* ---- who is woken ---------------------------------------------------------------------------- */
 
 static bool shard_can_wake(const struct shard_sleeper *sleeper)
 {
@@ -223,7 +223,7 @@ uint64_t shard_take_lead(struct shard *shard, int64_t now_ns, int64_t until_ns, 
     return shard->leader;
 }
 
-/* ---- sleeping --------------------------------------------------------------------------------- */
+/* ---- sleeping -------------------------------------------------------------------------------- */
 
 /* The thread is being cancelled, or leaves by pthread_exit, in the middle of its sleep: ends the
  * wait, and the call around it, whose frames go next. */

@@ -15,7 +15,8 @@
 #include "io/gate.h"
 #include "io/keeper.h"
 
-/* What libraries that are loaded later may take of a stack for thread-local storage, and glibc itself. */
+/* What libraries that are loaded later may take of a stack for thread-local storage, and glibc
+ * itself. */
 #define LATER_TLS_BYTES ((size_t)128 << 10)
 
 struct thread_task {
@@ -84,8 +85,8 @@ static int add_tls(struct dl_phdr_info *info, size_t size, void *arg)
     return 0;
 }
 
-/* The thread-local storage of the program and its libraries lies in the same mapping as the stack, and
- * a program may have megabytes of it. */
+/* The thread-local storage of the program and its libraries lies in the same mapping as the stack,
+ * and a program may have megabytes of it. */
 static size_t tls_bytes(void)
 {
     size_t bytes = atomic_load_explicit(&threads.tls_bytes, memory_order_relaxed);

@@ -39,7 +39,8 @@ struct inline_source {
     /* Bytes put there, or -errno with *err; 0 when the source ends early. */
     ssize_t (*read_at)(const struct inline_source *source, uint64_t offset, void *where,
                        size_t length, struct error *err);
-    /* The last word when all bytes came, before the end is told: 0, or -errno with *err. May be NULL. */
+    /* The last word when all bytes came, before the end is told: 0, or -errno with *err. May be
+     * NULL. */
     int (*check)(const struct inline_source *source, const struct store_request *request,
                  struct error *err);
     void (*release)(const struct inline_source *source);
@@ -47,10 +48,10 @@ struct inline_source {
     int fd;
 };
 
-/* The body of a GET whose request->object is filled: tells the object, then moves the range into the
- * request's sink until it is complete or the sink pauses, and ends the request; a range that is not
- * there ends it at once. Releases the source exactly once: at the end, on failure, or when abandoned
- * (which may happen inside a callback of the sink). Under the shard's lock. */
+/* The body of a GET whose request->object is filled: tells the object, then moves the range into
+ * the request's sink until it is complete or the sink pauses, and ends the request; a range that is
+ * not there ends it at once. Releases the source exactly once: at the end, on failure, or when
+ * abandoned (which may happen inside a callback of the sink). Under the shard's lock. */
 void inline_body_start(struct store_request *request, const struct inline_source *source);
 /* store_ops.resume and .abandon. */
 void inline_body_resume(struct store_request *request);

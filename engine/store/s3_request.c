@@ -161,8 +161,8 @@ static uint64_t body_length(const struct s3_call *call)
     return call->operation->sends_body ? store_body_length(call->request) : call->payload.length;
 }
 
-/* A body carries its CRC32C, or is protected by TLS; where neither, parts of uploads with copies, the
- * signature covers it: all servers check that. */
+/* A body carries its CRC32C, or is protected by TLS; where neither, parts of uploads with copies,
+ * the signature covers it: all servers check that. */
 static void hash_body(const struct s3_call *call, char ret_hash[65])
 {
     const struct store_request *request = call->request;

@@ -255,8 +255,8 @@ static inline uint64_t store_copy_max(const struct store *store)
     return store->copy_max_bytes ? store->copy_max_bytes : STORE_PART_MAX;
 }
 
-/* It has turned out that this instance does not have them: whoever asks from now on goes the other way.
- * Says what that costs, once a process. Any thread. */
+/* It has turned out that this instance does not have them: whoever asks from now on goes the other
+ * way. Says what that costs, once a process. Any thread. */
 void store_lose(struct store *store, unsigned capabilities);
 /* Only the latter; nothing for those of which there is nothing to say. */
 void store_tell_lack(unsigned capabilities);

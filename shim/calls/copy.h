@@ -6,8 +6,9 @@
 
 #include "shim/file.h"
 
-/* ioctl_ficlonerange(2): the store copies when `to` is published, nothing moves before. 0; -EXDEV between
- * a bucket and anything else; -EOPNOTSUPP where the bytes have to be copied by whoever asks. */
+/* ioctl_ficlonerange(2): the store copies when `to` is published, nothing moves before. 0; -EXDEV
+ * between a bucket and anything else; -EOPNOTSUPP where the bytes have to be copied by whoever
+ * asks. */
 int copy_clone(struct file *to, const struct file_clone_range *range);
 
 #endif

@@ -2,8 +2,9 @@
  *
  * A stream of ours is told from a real DIR by its address alone: ours come from regions mapped for
  * nothing else, so a pointer is tested by arithmetic and never read. Regions are never unmapped.
- * Like libc's, a stream reads records ahead into a buffer of its own; the descriptor's position (the
- * slot's offset) stands behind the buffer. A stream belongs to one thread at a time (readdir(3)).
+ * Like libc's, a stream reads records ahead into a buffer of its own; the descriptor's position
+ * (the slot's offset) stands behind the buffer. A stream belongs to one thread at a time
+ * (readdir(3)).
  */
 #include "shim/calls/dir.h"
 
@@ -256,7 +257,8 @@ struct dirent *readdir(DIR *stream)
     return entry;
 }
 
-/* Entries whose name does not fit struct dirent are left out, and the end says so (readdir_r(3)). */
+/* Entries whose name does not fit struct dirent are left out, and the end says so
+ * (readdir_r(3)). */
 int readdir_r(DIR *stream, struct dirent *entry, struct dirent **ret_entry)
 {
     if (likely(!dir_is_ours(stream)))

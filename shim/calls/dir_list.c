@@ -4,9 +4,10 @@
  * Positions are labels: 0 is ".", 1 is "..", from 2 on the entries in the store's order, counted as
  * this process met them. Files being written are looked at first, then the store is asked, so that
  * one which becomes an object meanwhile is not missed; they are put where the store would have
- * them, and what the store has of their names is left out, so that each is there once. The position that POSIX shares between descriptors is the slot's offset;
- * here is only the list and how far it has come. Going back lists again and skips: to the entry
- * behind a marked one by name (directory_mark), otherwise by count.
+ * them, and what the store has of their names is left out, so that each is there once. The position
+ * that POSIX shares between descriptors is the slot's offset; here is only the list and how far it
+ * has come. Going back lists again and skips: to the entry behind a marked one by name
+ * (directory_mark), otherwise by count.
  *
  * Locking: the slot's lock covers file->directory and everything in it. A fork child finds its
  * parent's state, perhaps in the middle of a change, and leaves it alone: it lists by itself.

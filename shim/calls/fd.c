@@ -1,9 +1,9 @@
 /* Calls on descriptors as such: dup and its kin, fcntl, and closing ranges.
  *
  * The kernel moves placeholders, the table follows: for dup2 the kernel's descriptor is replaced
- * first, so a failure changes nothing, and a call of another thread in between meets the old file or
- * EBADF. Descriptors of the engine are not the program's: a range of closes passes around them, and
- * dup2 onto one is EBUSY.
+ * first, so a failure changes nothing, and a call of another thread in between meets the old file
+ * or EBADF. Descriptors of the engine are not the program's: a range of closes passes around them,
+ * and dup2 onto one is EBUSY.
  */
 #include <linux/close_range.h>
 #include <sched.h>
@@ -242,8 +242,8 @@ static int close_between(unsigned first, unsigned last, int flags)
     return close_real(first, last, flags);
 }
 
-/* A thread that takes a table of its own leaves ours to the others (the engine has such threads). The
- * main thread does it on the way to exec: then it is the program's table that changes. */
+/* A thread that takes a table of its own leaves ours to the others (the engine has such threads).
+ * The main thread does it on the way to exec: then it is the program's table that changes. */
 static void went_aside(int result)
 {
     if (!result && gettid() != getpid())

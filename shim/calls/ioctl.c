@@ -1,5 +1,5 @@
-/* Clones, and what asks whether a descriptor is a terminal or a socket: a virtual one answers as a regular
- * file. */
+/* Clones, and what asks whether a descriptor is a terminal or a socket: a virtual one answers as a
+ * regular file. */
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <termios.h>

@@ -1,11 +1,11 @@
 /* Locks between processes: flock, lockf, fcntl.
  *
- * They are the kernel's own, on a small local file that stands for the object (s3dlio_lock_open): who
- * waits, who owns, what a fork shares, what a death releases, deadlocks are all as on a disk. The
- * file is opened when a description's first lock is asked for. It belongs to the description, as flock
- * and OFD locks do; a lock first asked for after a fork is the process's own, but where lock_share has
- * opened the file before. Ranges are shifted by
- * one byte, whence is resolved here, because the file's length and offset are not the object's.
+ * They are the kernel's own, on a small local file that stands for the object (s3dlio_lock_open):
+ * who waits, who owns, what a fork shares, what a death releases, deadlocks are all as on a disk.
+ * The file is opened when a description's first lock is asked for. It belongs to the description,
+ * as flock and OFD locks do; a lock first asked for after a fork is the process's own, but where
+ * lock_share has opened the file before. Ranges are shifted by one byte, whence is resolved here,
+ * because the file's length and offset are not the object's.
  */
 #include "shim/calls/lock.h"
 

@@ -14,10 +14,11 @@ int lock_fcntl(struct file *file, int command, struct flock *lock);
  * (fcntl(2)). */
 void lock_descriptor_closed(struct file *file);
 /* Before fork: a lock that a program takes on a descriptor that it inherits (flock 9) is the
- * description's, so the lock file is opened while all can have it. Nothing is said when it cannot. */
+ * description's, so the lock file is opened while all can have it. Nothing is said when it
+ * cannot. */
 void lock_share(struct file *file);
-/* The lock file comes from the program before: false, it is none. The engine hears of it when the file
- * wakes. */
+/* The lock file comes from the program before: false, it is none. The engine hears of it when the
+ * file wakes. */
 bool lock_adopt(struct file *file, int fd);
 void lock_wake(struct file *file);
 /* The file is going; `is_last`: in every process. */

@@ -1,10 +1,11 @@
-/* mmap of a virtual file: its bytes are placed in a memfd, or beyond the memory budget in an unlinked
- * spool file, and the kernel maps that. So fork, mremap, madvise and close in any order work as ever.
+/* mmap of a virtual file: its bytes are placed in a memfd, or beyond the memory budget in an
+ * unlinked spool file, and the kernel maps that. So fork, mremap, madvise and close in any order
+ * work as ever.
  *
  * The backing has the object's size: an access behind the end is SIGBUS, the tail of the last page
- * zero. Only blocks that some map asked for are fetched, each once for an open file. Shared maps get
- * a read-only descriptor of the backing, so that mprotect cannot make them writable. Files that are
- * being written are mapped otherwise: map_staged.c.
+ * zero. Only blocks that some map asked for are fetched, each once for an open file. Shared maps
+ * get a read-only descriptor of the backing, so that mprotect cannot make them writable. Files that
+ * are being written are mapped otherwise: map_staged.c.
  *
  * Locking: the slot's lock covers file->backing. A fork child makes a backing of its own.
  */

@@ -1,14 +1,14 @@
-/* mmap of a file that is being written: the draft's own spool file is mapped, so reads, writes, other
- * maps and fork see one content, as on a disk.
+/* mmap of a file that is being written: the draft's own spool file is mapped, so reads, writes,
+ * other maps and fork see one content, as on a disk.
  *
- * Nobody sees what is written through a shared writable map. So the file is held while there is one,
- * however early the program closes it; what changed becomes the object at msync, at close, when the
- * last of its maps goes, and at the end of the process. Ranges are followed through munmap, mremap, maps
- * over them, and fork.
+ * Nobody sees what is written through a shared writable map. So the file is held while there is
+ * one, however early the program closes it; what changed becomes the object at msync, at close,
+ * when the last of its maps goes, and at the end of the process. Ranges are followed through
+ * munmap, mremap, maps over them, and fork.
  *
- * Locking: ranges.lock covers the list, and is held over a call that takes ranges away, so that none
- * appears in their place meanwhile. Allocators call munmap: nothing is allocated under it, nor at all
- * for memory that is not ours.
+ * Locking: ranges.lock covers the list, and is held over a call that takes ranges away, so that
+ * none appears in their place meanwhile. Allocators call munmap: nothing is allocated under it, nor
+ * at all for memory that is not ours.
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -64,8 +64,8 @@ static struct range *list_find(uintptr_t start, uintptr_t end)
     return range;
 }
 
-/* One range less [start, end). `spare` becomes the second half of one that is cut in two; without it
- * the range stays as it is: held too long rather than lost. */
+/* One range less [start, end). `spare` becomes the second half of one that is cut in two; without
+ * it the range stays as it is: held too long rather than lost. */
 static void range_cut(struct range *range, uintptr_t start, uintptr_t end, struct range **spare,
                       struct range **kept)
 {
@@ -229,7 +229,8 @@ void map_end(const void *address, size_t length)
     ranges_end(gone); /* what could not be published is on stderr */
 }
 
-/* What is mapped at an address of this range, with a reference; the offset is the file's at `start`. */
+/* What is mapped at an address of this range, with a reference; the offset is the file's at
+ * `start`. */
 static struct staged *range_get(uintptr_t start, uintptr_t end, uint64_t *ret_offset)
 {
     int locked = shared_lock_take(&ranges.lock);

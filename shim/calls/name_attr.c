@@ -1,6 +1,6 @@
-/* Setting modes, owners and times. They are stored with the object: of a file that is being written they
- * travel with the upload, of others they cost one copy in place. What changes nothing sends nothing.
- * S3DLIO_METADATA=ignore drops them, refuse says so.
+/* Setting modes, owners and times. They are stored with the object: of a file that is being written
+ * they travel with the upload, of others they cost one copy in place. What changes nothing sends
+ * nothing. S3DLIO_METADATA=ignore drops them, refuse says so.
  */
 #include "config/options.h"
 #include "shim/calls/link.h"

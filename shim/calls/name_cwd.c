@@ -34,8 +34,8 @@ static const char *environment_value(const char *name)
     return NULL;
 }
 
-/* Makes a 0700 directory in `place` with LIMBO_DEPTH more inside each other, opens the innermost and
- * deletes all. Returns the descriptor or -errno. */
+/* Makes a 0700 directory in `place` with LIMBO_DEPTH more inside each other, opens the innermost
+ * and deletes all. Returns the descriptor or -errno. */
 static int limbo_make(const char *place)
 {
     char name[PATH_MAX];

@@ -1,5 +1,5 @@
-/* What an object store has no place for: special files, watches, handles. Each says so with the errno
- * that callers know how to take.
+/* What an object store has no place for: special files, watches, handles. Each says so with the
+ * errno that callers know how to take.
  *
  * The errors that a local file system would give first (a source that is not there, a target that
  * is) come first here too.

@@ -1,9 +1,9 @@
 /* open and close: every variant reduces to openat on a resolved path.
  *
  * The flags tell readers, streams, drafts and directories apart: O_RDONLY opens the object with one
- * request; O_WRONLY that begins with an empty file starts a stream, which becomes an object at close;
- * all else (O_RDWR, old content that is to be changed) is a draft. A path that this process is writing
- * already gets another file on the same content.
+ * request; O_WRONLY that begins with an empty file starts a stream, which becomes an object at
+ * close; all else (O_RDWR, old content that is to be changed) is a draft. A path that this process
+ * is writing already gets another file on the same content.
  */
 #include "shim/calls/open.h"
 
@@ -335,8 +335,8 @@ int open_fd(const struct vpath *path, int flags, mode_t mode)
     return result < 0 ? result : fd_of(file, flags);
 }
 
-/* By a link of a descriptor (/proc/self/fd/N): a file whose name is gone is opened once more all the same.
- * False when this is not that. */
+/* By a link of a descriptor (/proc/self/fd/N): a file whose name is gone is opened once more all
+ * the same. False when this is not that. */
 static bool open_by_descriptor(const char *path, int flags, int *ret_result)
 {
     bool may_be = path_filter.proc && path_maybe(path) && path[0] == '/' &&

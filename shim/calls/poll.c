@@ -27,7 +27,8 @@ static bool polls_ours(const struct pollfd *fds, nfds_t count)
     return false;
 }
 
-/* Copies the array with ours taken out (fd -1), their answers in place. Returns how many are ready. */
+/* Copies the array with ours taken out (fd -1), their answers in place. Returns how many are
+ * ready. */
 static int poll_split(const struct pollfd *fds, nfds_t count, struct pollfd *ret_copy)
 {
     int ready = 0;

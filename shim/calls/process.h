@@ -17,8 +17,8 @@ bool process_has_virtual(void);
  * parent's. Nothing of ours may be changed then. */
 bool process_is_vfork_child(void);
 
-/* There the engine cannot be used, its descriptors are not the child's. Does `work` in a process of its own
- * and returns what that returned, 0 or -errno. */
+/* There the engine cannot be used, its descriptors are not the child's. Does `work` in a process of
+ * its own and returns what that returned, 0 or -errno. */
 int process_apart(int (*work)(const void *arg), const void *arg);
 
 /* fork by the given call, with everything of ours made ready for it. `keep_fd` survives in the
@@ -28,19 +28,19 @@ pid_t process_fork(pid_t (*real)(void), int keep_fd);
 /* What vfork jumps to; for the assembly only. */
 void *process_vfork_target(void);
 
-/* Why the program will not load this library: "is statically linked, …", behind its name; NULL when it
- * will, or when it is none and exec says so. As execveat(2) finds it. */
+/* Why the program will not load this library: "is statically linked, …", behind its name; NULL when
+ * it will, or when it is none and exec says so. As execveat(2) finds it. */
 const char *process_target_refuses(int dirfd, const char *path);
 
-/* The environment for a program: the given one, what is to follow every program (S3DLIO_FOLLOW), and
- * `variable` unless NULL. `room` has process_environ_room pointers; it may be the given one. */
+/* The environment for a program: the given one, what is to follow every program (S3DLIO_FOLLOW),
+ * and `variable` unless NULL. `room` has process_environ_room pointers; it may be the given one. */
 size_t process_environ_room(char *const *environment);
 char *const *process_environ(char *const *environment, const char *variable, const char **room);
 bool process_preloads(char *const *environment); /* is this library in LD_PRELOAD? */
 bool process_follows(void);
 
-/* execve, along PATH as execvpe when `searches`; only returns with -errno. Hands over what is virtual.
- * Where an exec fails everything is as it was. */
+/* execve, along PATH as execvpe when `searches`; only returns with -errno. Hands over what is
+ * virtual. Where an exec fails everything is as it was. */
 int process_exec(const char *name, bool searches, char *const argv[], char *const envp[]);
 /* Nothing virtual is anywhere near such an exec, nor the environment to be changed. */
 bool process_exec_is_plain(const char *path, char *const envp[]);

@@ -55,8 +55,8 @@ static bool has_name(char *const *environment, const char *entry)
     return false;
 }
 
-/* A list of libraries of the program's own stays behind ours only if it does not name it: then it is
- * what the program wants. */
+/* A list of libraries of the program's own stays behind ours only if it does not name it: then it
+ * is what the program wants. */
 static size_t add_ours(char *const *environment, const char **to)
 {
     size_t count = 0;

@@ -1,8 +1,8 @@
 /* The exec family: every variant reduces to execveat.
  *
- * What is virtual and not close-on-exec goes to the next program (handover.h), if that will load this
- * library; otherwise the exec fails, and one line says why and what to write instead. What
- * is close-on-exec ends with this program: what is due of it is published first. Programs and scripts
+ * What is virtual and not close-on-exec goes to the next program (handover.h), if that will load
+ * this library; otherwise the exec fails, and one line says why and what to write instead. What is
+ * close-on-exec ends with this program: what is due of it is published first. Programs and scripts
  * in a bucket: see process_image.c.
  *
  * May run in a vfork child and between fork and exec of a threaded program: allocates nothing.
@@ -106,8 +106,8 @@ static int begin(struct target *target, struct handover *ret_handover)
     return result < 0 ? result : 1;
 }
 
-/* 1: *ret_handover is to be given to the program. 0: there is nothing to give. -errno: no exec. What a
- * program without this library would not close is closed here, also when exec fails then. */
+/* 1: *ret_handover is to be given to the program. 0: there is nothing to give. -errno: no exec.
+ * What a program without this library would not close is closed here, also when exec fails then. */
 static int hand_over(struct target *target, char *const envp[], struct handover *ret_handover)
 {
     int access = X_OK, flags = AT_EACCESS | (target->flags & AT_SYMLINK_NOFOLLOW);

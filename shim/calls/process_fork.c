@@ -60,9 +60,9 @@ static void pipes_close(int keep_fd)
     forks.count = 0;
 }
 
-/* What is being written becomes the child's, too; that it is close-on-exec says little, the child may
- * give it another number first. Streams are changed for that while their writers may still be waited
- * for. */
+/* What is being written becomes the child's, too; that it is close-on-exec says little, the child
+ * may give it another number first. Streams are changed for that while their writers may still be
+ * waited for. */
 static void share(int fd, struct file *file, void *unused)
 {
     if (file_is_staged(file))
@@ -77,8 +77,8 @@ static void files_share(void)
         file_each(share, NULL);
 }
 
-/* Signals wait meanwhile: a handler that reads a virtual file would wait for us. False: errno says why
- * there is to be no child, and nothing is to be undone. */
+/* Signals wait meanwhile: a handler that reads a virtual file would wait for us. False: errno says
+ * why there is to be no child, and nothing is to be undone. */
 static bool fork_prepare(sigset_t *ret_signals)
 {
     sigset_t all;

@@ -1,5 +1,5 @@
-/* system, popen, pclose: a shell that inherits what is virtual; see process_spawn.c. Without anything
- * virtual they are glibc's. */
+/* system, popen, pclose: a shell that inherits what is virtual; see process_spawn.c. Without
+ * anything virtual they are glibc's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

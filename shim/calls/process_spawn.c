@@ -1,9 +1,9 @@
 /* posix_spawn.
  *
- * glibc makes the child itself, from the kernel's descriptors, and runs none of our code in it. As long
- * as nothing virtual is near, that is what happens. Otherwise the child is made by fork, does what it
- * was asked to through our own calls, and executes the program as any other process does; a pipe that
- * closes with exec tells how that went.
+ * glibc makes the child itself, from the kernel's descriptors, and runs none of our code in it. As
+ * long as nothing virtual is near, that is what happens. Otherwise the child is made by fork, does
+ * what it was asked to through our own calls, and executes the program as any other process does; a
+ * pipe that closes with exec tells how that went.
  */
 #include <alloca.h>
 #include <errno.h>

@@ -1,8 +1,9 @@
-/* Will a program load this library? Only then may it inherit something virtual: to any other a virtual
- * descriptor is a placeholder that swallows nothing and gives nothing.
+/* Will a program load this library? Only then may it inherit something virtual: to any other a
+ * virtual descriptor is a placeholder that swallows nothing and gives nothing.
  *
- * What cannot be known counts as no. The rules are the kernel's (scripts lead to their interpreters;
- * set-id files and file capabilities mean AT_SECURE) and the dynamic loader's. Allocates nothing.
+ * What cannot be known counts as no. The rules are the kernel's (scripts lead to their
+ * interpreters; set-id files and file capabilities mean AT_SECURE) and the dynamic loader's.
+ * Allocates nothing.
  */
 #include <elf.h>
 #include <errno.h>

@@ -2,8 +2,8 @@
  * descriptor among their arguments is ours; every other call goes to the kernel from a few lines of
  * assembly, on the caller's frame, so that even SYS_vfork keeps working.
  *
- * The functions called are the exported ones: what they do for a program they do here. Calls made by
- * inline assembly (liburing, Go, static code) cannot be seen; they meet placeholders.
+ * The functions called are the exported ones: what they do for a program they do here. Calls made
+ * by inline assembly (liburing, Go, static code) cannot be seen; they meet placeholders.
  */
 #include <linux/openat2.h>
 #include <sched.h>

@@ -1,4 +1,5 @@
-/* What the walkers (scandir, glob, nftw, fts) stand on: names and directories, virtual or real alike. */
+/* What the walkers (scandir, glob, nftw, fts) stand on: names and directories, virtual or real
+ * alike. */
 #ifndef S3DLIO_SHIM_CALLS_WALK_H
 #define S3DLIO_SHIM_CALLS_WALK_H
 

@@ -170,8 +170,8 @@ static unsigned short child_info(const FTS *fts, FTSENT *child, const struct dir
     return entry_stat(fts, child, false);
 }
 
-/* The children of a directory as a list, or NULL: none, or an error that is in the directory's entry
- * (or, when that may not be told, in errno with the walk stopped). */
+/* The children of a directory as a list, or NULL: none, or an error that is in the directory's
+ * entry (or, when that may not be told, in errno with the walk stopped). */
 static FTSENT *children_build(FTS *fts, FTSENT *directory, enum build build)
 {
     DIR *stream = walk_opendir(directory->fts_accpath);

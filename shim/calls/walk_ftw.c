@@ -203,7 +203,8 @@ static int level_walk(struct ftw_walk *walk, struct level *level)
     return result;
 }
 
-/* What cannot be opened for want of permission is told to the function, other errors end the walk. */
+/* What cannot be opened for want of permission is told to the function, other errors end the
+ * walk. */
 static int level_open(struct ftw_walk *walk, const struct vpath *path, const struct stat *st,
                       struct level **ret_level)
 {

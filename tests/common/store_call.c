@@ -15,7 +15,7 @@
 
 #define WAIT_NS (60 * NS_PER_S)
 
-/* ---- the body ----------------------------------------------------------------------------------- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 static struct store_call *call_of(struct store_sink *sink)
 {
@@ -63,7 +63,7 @@ static void on_object(struct store_request *request)
     ((struct store_call *)request)->objects++;
 }
 
-/* ---- the call ----------------------------------------------------------------------------------- */
+/* ---- the call -------------------------------------------------------------------------------- */
 
 void store_call_init(struct store_call *call, enum store_operation operation, struct store *store,
                      struct shard *shard)
@@ -171,7 +171,7 @@ void store_call_fini(struct store_call *call)
     free(call->data);
 }
 
-/* ---- what goes and comes ------------------------------------------------------------------------ */
+/* ---- what goes and comes --------------------------------------------------------------------- */
 
 enum error_class store_call_put(struct store_call *call, const char *text)
 {

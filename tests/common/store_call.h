@@ -1,5 +1,5 @@
-/* Requests on a store, made by a test that waits for them: any number at a time, on one shard. Nothing
- * of this is to be called inside the gate. */
+/* Requests on a store, made by a test that waits for them: any number at a time, on one shard.
+ * Nothing of this is to be called inside the gate. */
 #ifndef S3DLIO_TESTS_COMMON_STORE_CALL_H
 #define S3DLIO_TESTS_COMMON_STORE_CALL_H
 

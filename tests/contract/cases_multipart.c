@@ -263,8 +263,8 @@ static void copied_parts(void **state)
     assert_object("mp/whole", 2 * PART);
 }
 
-/* What was sent under one key becomes parts of an upload to another, and the first key is free before
- * that is complete: how a stream is renamed. */
+/* What was sent under one key becomes parts of an upload to another, and the first key is free
+ * before that is complete: how a stream is renamed. */
 static void moved_parts(void **state)
 {
     char etag[STORE_ETAG_MAX];

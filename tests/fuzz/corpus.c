@@ -1,5 +1,5 @@
-/* Runs a fuzzer without libFuzzer, for a moment and always the same way: each seed whole, each of its
- * beginnings, and each with one byte changed. Which fuzzer it is, the program's name says:
+/* Runs a fuzzer without libFuzzer, for a moment and always the same way: each seed whole, each of
+ * its beginnings, and each with one byte changed. Which fuzzer it is, the program's name says:
  * test_fuzz_NAME takes corpus/NAME. A property that does not hold aborts. */
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
-/* shim/path.h: which paths are ours. A virtual name is canonical, lies below a mount and is found again
- * by its own path. No descriptor is virtual here: the first line is the working directory, the
- * second the path. */
+/* shim/path.h: which paths are ours. A virtual name is canonical, lies below a mount and is found
+ * again by its own path. No descriptor is virtual here: the first line is the working directory,
+ * the second the path. */
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* engine/base/uri.h: what was parsed is written and parsed to the same; percent-encoding is undone by
- * decoding, and decoding never makes text longer. */
+/* engine/base/uri.h: what was parsed is written and parsed to the same; percent-encoding is undone
+ * by decoding, and decoding never makes text longer. */
 #include <string.h>
 
 #include "base/buffer.h"

@@ -1,5 +1,5 @@
-/* Makes the bundled server misbehave, and asks it what it holds, without the library under test: its own
- * interface is described in tests/server/README.md. Virtual runs only. */
+/* Makes the bundled server misbehave, and asks it what it holds, without the library under test:
+ * its own interface is described in tests/server/README.md. Virtual runs only. */
 #ifndef S3DLIO_TESTS_PRELOAD_FAULTS_H
 #define S3DLIO_TESTS_PRELOAD_FAULTS_H
 
@@ -21,8 +21,8 @@ static inline int faults_connect(void)
     return fd;
 }
 
-/* One request to the server's own interface, "METHOD /-/PATH", of which the answer is 2xx: its body, which
- * the caller frees. */
+/* One request to the server's own interface, "METHOD /-/PATH", of which the answer is 2xx: its
+ * body, which the caller frees. */
 static inline char *faults_answer(const char *request, const char *body)
 {
     size_t size = 1 << 16, used = 0;

@@ -1,6 +1,6 @@
-/* What every preload test needs. The programs run twice: natively in a directory of a local disk (the
- * kernel is the oracle), then under the shim in a virtual one; S3DLIO_TEST_ROOT names it. The same
- * assertions hold in both. */
+/* What every preload test needs. The programs run twice: natively in a directory of a local disk
+ * (the kernel is the oracle), then under the shim in a virtual one; S3DLIO_TEST_ROOT names it. The
+ * same assertions hold in both. */
 #ifndef S3DLIO_TESTS_PRELOAD_H
 #define S3DLIO_TESTS_PRELOAD_H
 

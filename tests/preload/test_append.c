@@ -1,4 +1,5 @@
-/* Appending from processes that each open the file by themselves: nothing is lost, no line is torn. */
+/* Appending from processes that each open the file by themselves: nothing is lost, no line is
+ * torn. */
 #include "tests/preload/text.h"
 
 #include <sys/wait.h>
@@ -176,7 +177,8 @@ static void test_size_and_offset(void **state)
     text_is(name, "old two own end");
 }
 
-/* What others have appended meanwhile comes before what is published later: its order is the store's. */
+/* What others have appended meanwhile comes before what is published later: its order is the
+ * store's. */
 static void test_published_behind_another(void **state)
 {
     const char *name = "append-behind";

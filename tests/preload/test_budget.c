@@ -1,12 +1,13 @@
 /* One memory budget for reading and writing, here as small as can be: nothing waits for memory that
- * only a later call would free, and what is in memory stays bounded, however many files are open. */
+ * only a later call would free, and what is in memory stays bounded, however many files are
+ * open. */
 #include "tests/preload/usage.h"
 
 #include <pthread.h>
 #include <sys/resource.h>
 
-/* Above what was there before: two ranges and a part of 8 MiB, which any budget grants; the pool's idle
- * buffers, 16 MiB; connections, tables, stacks and allocators. */
+/* Above what was there before: two ranges and a part of 8 MiB, which any budget grants; the pool's
+ * idle buffers, 16 MiB; connections, tables, stacks and allocators. */
 #define GRANTED_BYTES (24 * MIB)
 #define IDLE_BYTES    (16 * MIB)
 #define OTHER_BYTES   (24 * MIB)

@@ -1,10 +1,11 @@
-/* Streams whose sent parts had to leave memory, and are changed all the same: what is in the spool then
- * becomes a draft. */
+/* Streams whose sent parts had to leave memory, and are changed all the same: what is in the spool
+ * then becomes a draft. */
 #include "tests/preload/usage.h"
 
 #define LENGTH (23 * MIB + 17)
 
-/* Two ranges and a part that any budget grants, idle buffers, a large piece of the spool, and the rest. */
+/* Two ranges and a part that any budget grants, idle buffers, a large piece of the spool, and the
+ * rest. */
 #define ALLOWED_BYTES (64 * MIB)
 
 static uint64_t resident_before;

@@ -1,5 +1,5 @@
-/* Copies between descriptors: FICLONE and its kin, copy_file_range, sendfile, splice. Whether a file
- * system can clone is its own affair, so clones are judged by what they leave behind. */
+/* Copies between descriptors: FICLONE and its kin, copy_file_range, sendfile, splice. Whether a
+ * file system can clone is its own affair, so clones are judged by what they leave behind. */
 #include "tests/preload/preload.h"
 
 #include <linux/fs.h>

@@ -1,4 +1,5 @@
-/* opendir and its kin, getdents64: what a directory shows, and that positions mean what they say. */
+/* opendir and its kin, getdents64: what a directory shows, and that positions mean what they
+ * say. */
 #include "tests/preload/preload.h"
 
 #include <dirent.h>

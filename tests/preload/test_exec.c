@@ -1,6 +1,6 @@
-/* Descriptors and the working directory in the next program. This program executes itself: its arguments
- * are then a list of steps, each "<letter><descriptor>:<text>", and its exit status is the number of the
- * first one that failed, or 0. */
+/* Descriptors and the working directory in the next program. This program executes itself: its
+ * arguments are then a list of steps, each "<letter><descriptor>:<text>", and its exit status is
+ * the number of the first one that failed, or 0. */
 #include "tests/preload/text.h"
 
 #include <dirent.h>
@@ -168,7 +168,8 @@ static void one_offset(void **state)
 static void standard_streams(void **state)
 {
     text_put("in", "a line\nanother\n");
-    int in = text_open("in", O_RDONLY | O_CLOEXEC), out = text_open("out", O_CREAT | O_WRONLY | O_CLOEXEC);
+    int in = text_open("in", O_RDONLY | O_CLOEXEC);
+    int out = text_open("out", O_CREAT | O_WRONLY | O_CLOEXEC);
     assert_int_equal(run_as(in, 0, STEPS(S("g0:a line"), S("g0:another"))), 0);
     assert_int_equal(run_as(out, 1, STEPS(S("p:printed "), S("p:twice\n"))), 0);
     assert_int_equal(run_as(out, 2, STEPS(S("w2:and stderr"), S("x"), S("w2:\n"))), 0);

@@ -393,8 +393,8 @@ static int play(const char *name, const char *path)
 
 static char output[256]; /* of the last role, stdout and stderr */
 
-/* Ends at the end of the output, after the role's first line if a signal is to be sent then, or when
- * it takes too long. */
+/* Ends at the end of the output, after the role's first line if a signal is to be sent then, or
+ * when it takes too long. */
 static void collect(int fd, pid_t pid, int signal_number)
 {
     struct pollfd watch = {.fd = fd, .events = POLLIN};

@@ -1,8 +1,8 @@
 /* A threaded program forks under load: every child starts with whole structures and reads at once.
  *
- * Four threads read without pause while the main thread forks a thousand times; each child reads from
- * an inherited descriptor and opens another file. Over TLS (test_fork_gate.env), where a fork in the
- * middle of a record would wreck both sides' sequence numbers. */
+ * Four threads read without pause while the main thread forks a thousand times; each child reads
+ * from an inherited descriptor and opens another file. Over TLS (test_fork_gate.env), where a fork
+ * in the middle of a record would wreck both sides' sequence numbers. */
 #include "tests/preload/preload.h"
 
 #include <pthread.h>

@@ -1,5 +1,5 @@
-/* Files being written across fork: one content, one offset, one end; processes that are killed; opening
- * a path that is being written once more. */
+/* Files being written across fork: one content, one offset, one end; processes that are killed;
+ * opening a path that is being written once more. */
 #include "tests/preload/text.h"
 
 #include <pthread.h>
@@ -274,8 +274,8 @@ static void killed_child(void **state)
     talk_end(&talk);
 }
 
-/* The one that opened it is killed; the other's close is the last one. Nobody has asked for the dead
- * one's status yet. */
+/* The one that opened it is killed; the other's close is the last one. Nobody has asked for the
+ * dead one's status yet. */
 static void killed_parent(void **state)
 {
     struct talk talk = talk_new(), outer = talk_new();

@@ -1,5 +1,5 @@
-/* A file that is open stays what it was when it was opened, whatever the same process does to its name:
- * unlink, rename, rename over, chmod. */
+/* A file that is open stays what it was when it was opened, whatever the same process does to its
+ * name: unlink, rename, rename over, chmod. */
 #include "tests/preload/preload.h"
 
 #include <pthread.h>

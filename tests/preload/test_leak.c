@@ -5,7 +5,8 @@
 
 #include <stdio.h>
 
-/* Three times as many rounds again may add so much: a leak of 70 bytes a written file is beyond it. */
+/* Three times as many rounds again may add so much: a leak of 70 bytes a written file is beyond
+ * it. */
 #define GROWTH_BYTES MIB
 
 #define ROUNDS_WRITE 20000u

@@ -1,5 +1,5 @@
-/* Shared writable maps: seen by reads at once, by others after msync, close, the last munmap, or the end of
- * the process. */
+/* Shared writable maps: seen by reads at once, by others after msync, close, the last munmap, or
+ * the end of the process. */
 #include "tests/preload/preload.h"
 
 #include <sys/mman.h>
@@ -225,7 +225,8 @@ static void moved_and_grown(void **state)
     reader_end(&reader);
 }
 
-/* A child that maps, writes and unmaps; the parent's description sees it, and publishes nothing new. */
+/* A child that maps, writes and unmaps; the parent's description sees it, and publishes nothing
+ * new. */
 static void in_a_child(void **state)
 {
     const char *path = preload_path("by-child");

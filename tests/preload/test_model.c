@@ -1,12 +1,13 @@
-/* Random sequences of file operations, run on a tmpfs and on the directory under test, compared after
- * each step: what is returned, errno, bytes, sizes, names; and the whole tree at the end.
+/* Random sequences of file operations, run on a tmpfs and on the directory under test, compared
+ * after each step: what is returned, errno, bytes, sizes, names; and the whole tree at the end.
  *
  * S3DLIO_TEST_SEED and S3DLIO_TEST_COUNT choose where to begin and how many to run. A sequence that
  * differs is made as short as it can be and printed with its seed.
  *
- * One difference is part of the contract and kept out of the sequences: a descriptor opened for reading
- * shows the version that was there then (docs/SEMANTICS.md). Such descriptors are closed, in both
- * worlds, before their file is changed; those opened while the file was being written share it.
+ * One difference is part of the contract and kept out of the sequences: a descriptor opened for
+ * reading shows the version that was there then (docs/SEMANTICS.md). Such descriptors are closed,
+ * in both worlds, before their file is changed; those opened while the file was being written share
+ * it.
  */
 #include "tests/preload/preload.h"
 

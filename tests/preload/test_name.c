@@ -312,7 +312,8 @@ static void file_copy(const char *from, const char *to)
     assert_int_equal(close(out), 0);
 }
 
-/* A library's copy of its own: same symbols, other addresses, one copy however often it is loaded. */
+/* A library's copy of its own: same symbols, other addresses, one copy however often it is
+ * loaded. */
 static void loading(void **state)
 {
     Dl_info info;

@@ -1,5 +1,5 @@
-/* exec, spawn, system, popen: every variant, what is refused and how that is said, programs and scripts
- * that live there. What the next program does with what it is handed: test_exec.c. */
+/* exec, spawn, system, popen: every variant, what is refused and how that is said, programs and
+ * scripts that live there. What the next program does with what it is handed: test_exec.c. */
 #include "tests/preload/preload.h"
 
 #include <spawn.h>

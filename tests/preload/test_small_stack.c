@@ -9,7 +9,8 @@
 #define PIECE  ((size_t)1 << 20)
 #define CANARY 0x5a
 
-/* Everything that the threads need lies outside their stacks; assertions are for the main thread. */
+/* Everything that the threads need lies outside their stacks; assertions are for the main
+ * thread. */
 static struct {
     char folder[256], file[300], other[300];
     char buffer[PIECE];

@@ -1,4 +1,5 @@
-/* What listings show of files that are still being written: each once, and nothing that was unlinked. */
+/* What listings show of files that are still being written: each once, and nothing that was
+ * unlinked. */
 #include "tests/preload/text.h"
 
 #include <dirent.h>

@@ -386,7 +386,8 @@ static void *closes(void *fd)
     return (void *)(intptr_t)close((int)(intptr_t)fd);
 }
 
-/* While another thread closes the file: whoever comes first, the name is what the call made of it. */
+/* While another thread closes the file: whoever comes first, the name is what the call made of
+ * it. */
 static void beside_a_close(void **state)
 {
     char name[32], other[32];

@@ -119,7 +119,8 @@ static void followed_at_the_end(void **state)
     struct statx x;
     assert_int_equal(statx(AT_FDCWD, preload_path("to-file"), 0, STATX_INO, &x), 0);
     assert_int_equal(x.stx_ino, file.st_ino);
-    assert_int_equal(statx(AT_FDCWD, preload_path("to-file"), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &x), 0);
+    assert_int_equal(statx(AT_FDCWD, preload_path("to-file"), AT_SYMLINK_NOFOLLOW, STATX_TYPE, &x),
+                     0);
     assert_true(S_ISLNK(x.stx_mode));
     assert_int_equal(access(preload_path("to-file"), R_OK), 0);
     assert_int_equal(faccessat(AT_FDCWD, preload_path("dangling"), F_OK, AT_SYMLINK_NOFOLLOW), 0);
@@ -282,7 +283,8 @@ static void attributes(void **state)
     assert_int_equal(stat(preload_path("file"), &st), 0);
     assert_int_equal(st.st_mode, S_IFREG | 0600);
     assert_int_equal(type_of("to-file"), S_IFLNK);
-    assert_errno(fchmodat(AT_FDCWD, preload_path("to-file"), 0644, AT_SYMLINK_NOFOLLOW), EOPNOTSUPP);
+    assert_errno(fchmodat(AT_FDCWD, preload_path("to-file"), 0644, AT_SYMLINK_NOFOLLOW),
+                 EOPNOTSUPP);
     assert_int_equal(fchmodat(AT_FDCWD, preload_path("file"), 0644, AT_SYMLINK_NOFOLLOW), 0);
     assert_int_equal(utimensat(AT_FDCWD, preload_path("to-file"), times, AT_SYMLINK_NOFOLLOW), 0);
     assert_int_equal(lstat(preload_path("to-file"), &st), 0);

@@ -1,4 +1,5 @@
-/* syscall(2) with the numbers that programs use: the same answers as the functions of those names. */
+/* syscall(2) with the numbers that programs use: the same answers as the functions of those
+ * names. */
 #include "tests/preload/preload.h"
 
 #include <dirent.h>

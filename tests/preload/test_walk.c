@@ -1,4 +1,5 @@
-/* scandir, glob, ftw, nftw and fts over a small tree: what is visited, in what order, with what told. */
+/* scandir, glob, ftw, nftw and fts over a small tree: what is visited, in what order, with what
+ * told. */
 #include "tests/preload/preload.h"
 
 #include <dirent.h>

@@ -11,7 +11,8 @@ struct request;
 bool admin_is_target(const char *uri);
 /* Fills the answer; to be called once the body is there. */
 void admin_run(struct request *request);
-/* state.c: the answer's text becomes a line for each object and upload. The status to answer with. */
+/* state.c: the answer's text becomes a line for each object and upload. The status to answer
+ * with. */
 unsigned admin_state(struct request *request);
 
 #endif

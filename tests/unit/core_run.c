@@ -214,8 +214,8 @@ unsigned char core_run_byte(uint64_t offset)
     return (unsigned char)(offset * 2654435761u >> 13 ^ offset >> 8);
 }
 
-/* The pattern begins anew after this much, so it is made once: byte by byte, under a sanitizer, it is
- * what large objects would cost. */
+/* The pattern begins anew after this much, so it is made once: byte by byte, under a sanitizer, it
+ * is what large objects would cost. */
 #define PERIOD ((size_t)1 << 21)
 
 static unsigned char pattern[PERIOD];

@@ -75,7 +75,8 @@ void core_run_put(const char *uri, size_t length);
 void core_run_put_text(const char *uri, const char *text);
 /* Is that the whole object? NULL: is there none? */
 bool core_run_holds(const char *uri, const char *text);
-/* The object is the pattern, but for these texts, up to the first NULL; the second: for that one. */
+/* The object is the pattern, but for these texts, up to the first NULL; the second: for that
+ * one. */
 #define CORE_RUN_TEXTS 32
 struct core_run_texts {
     size_t length; /* of the object */

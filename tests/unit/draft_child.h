@@ -1,5 +1,5 @@
-/* What the tests of shared drafts share: children of fork that work on a draft of their parent. The store
- * is a directory, so that both find in it what the other has published. */
+/* What the tests of shared drafts share: children of fork that work on a draft of their parent. The
+ * store is a directory, so that both find in it what the other has published. */
 #ifndef S3DLIO_TESTS_UNIT_DRAFT_CHILD_H
 #define S3DLIO_TESTS_UNIT_DRAFT_CHILD_H
 

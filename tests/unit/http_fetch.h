@@ -39,7 +39,8 @@ struct http_rig {
     struct gate_scope scope;
 };
 
-/* Server, client and shard; inside the gate with the shard locked after. options NULL: those of http_patient. */
+/* Server, client and shard; inside the gate with the shard locked after. options NULL: those of
+ * http_patient. */
 void http_rig_open(struct http_rig *rig, http_serve_fn *serve, bool tls,
                    const struct http_client_options *options);
 void http_rig_close(struct http_rig *rig);

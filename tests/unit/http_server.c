@@ -39,7 +39,7 @@ struct http_server {
     pthread_mutex_t lock; /* closing a peer against stopping it */
 };
 
-/* ---- certificate ------------------------------------------------------------------------------ */
+/* ---- certificate ----------------------------------------------------------------------------- */
 
 static void server_add_extension(X509 *cert, int nid, const char *value)
 {
@@ -90,7 +90,7 @@ static void server_make_tls(struct http_server *server)
     EVP_PKEY_free(key);
 }
 
-/* ---- threads ---------------------------------------------------------------------------------- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 static void *server_peer_main(void *arg)
 {
@@ -202,7 +202,7 @@ unsigned http_server_connections(const struct http_server *server)
     return atomic_load(&server->count);
 }
 
-/* ---- what scripts call ------------------------------------------------------------------------ */
+/* ---- what scripts call ----------------------------------------------------------------------- */
 
 static long peer_read(struct http_peer *peer, void *where, size_t length)
 {

@@ -1,7 +1,7 @@
 /* What the tests share that count the requests of look-ups, listings and creating.
  *
- * Objects are planted past the caches, as another machine would put them. The TTL is long enough for a
- * busy machine; a test that lets it pass says so. Each test has names of its own.
+ * Objects are planted past the caches, as another machine would put them. The TTL is long enough
+ * for a busy machine; a test that lets it pass says so. Each test has names of its own.
  */
 #ifndef S3DLIO_TESTS_UNIT_NAMES_RUN_H
 #define S3DLIO_TESTS_UNIT_NAMES_RUN_H

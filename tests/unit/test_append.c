@@ -106,7 +106,7 @@ static void put_elsewhere(size_t length)
         core_run_put_elsewhere(URI, length, 0);
 }
 
-/* ---- another version ---------------------------------------------------------------------------- */
+/* ---- another version ------------------------------------------------------------------------- */
 
 static void one_change(enum kind kind, size_t base, size_t other, size_t length)
 {
@@ -190,7 +190,7 @@ static void test_a_conflict_at_every_request(void **state)
     core_run_check_released();
 }
 
-/* ---- where it ends ------------------------------------------------------------------------------ */
+/* ---- where it ends --------------------------------------------------------------------------- */
 
 static void test_until_the_deadline(void **state)
 {
@@ -297,7 +297,7 @@ static void test_converted(void **state)
     check(5000, 0, 200);
 }
 
-/* ---- turns -------------------------------------------------------------------------------------- */
+/* ---- turns ----------------------------------------------------------------------------------- */
 
 static void test_a_turn_is_waited_for_where_it_is_needed(void **state)
 {

@@ -40,7 +40,7 @@ static uint64_t sum_of(const char *data, size_t length)
     return sum;
 }
 
-/* ---- the normal course ------------------------------------------------------------------------ */
+/* ---- the normal course ----------------------------------------------------------------------- */
 
 static void keeps_connections(void **state)
 {
@@ -272,7 +272,7 @@ static void background_receives_while_nobody_waits(void **state)
     http_fetch_fini(&fetch);
 }
 
-/* ---- connections that go away ----------------------------------------------------------------- */
+/* ---- connections that go away ---------------------------------------------------------------- */
 
 static void serve_one_then_close(struct http_peer *peer)
 {
@@ -389,7 +389,7 @@ static void answer_and_close_before_the_body_was_sent(void **state)
     assert_fetched(&fetch, 403, "no");
 }
 
-/* ---- answers that are refused ----------------------------------------------------------------- */
+/* ---- answers that are refused ---------------------------------------------------------------- */
 
 static void serve_endless_body(struct http_peer *peer)
 {
@@ -430,7 +430,7 @@ static void bytes_behind_an_answer(void **state)
     assert_int_equal(http_server_connections(rig.server), 3);
 }
 
-/* ---- abandoning ------------------------------------------------------------------------------- */
+/* ---- abandoning ------------------------------------------------------------------------------ */
 
 static void abandoned_requests_are_forgotten(void **state)
 {

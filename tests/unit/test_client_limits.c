@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "http_fetch.h"
 
-/* ---- deadlines -------------------------------------------------------------------------------- */
+/* ---- deadlines ------------------------------------------------------------------------------- */
 
 static void no_first_byte(void **state)
 {
@@ -147,7 +147,7 @@ static void slow_head_is_no_silence(void **state)
     assert_fetched(&fetch, 200, "slow");
 }
 
-/* ---- no connection ---------------------------------------------------------------------------- */
+/* ---- no connection --------------------------------------------------------------------------- */
 
 static void connection_refused(void **state)
 {
@@ -220,7 +220,7 @@ static void client_freed_while_it_connects(void **state)
     assert_true(clock_now_ns() - start_ns < 4 * NS_PER_S);
 }
 
-/* ---- TLS -------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 static void certificate_is_verified(void **state)
 {
@@ -308,7 +308,7 @@ static void no_sigpipe(void **state)
     free(body);
 }
 
-/* ---- answers that are refused ----------------------------------------------------------------- */
+/* ---- answers that are refused ---------------------------------------------------------------- */
 
 static void serve_garbage(struct http_peer *peer)
 {

@@ -14,7 +14,7 @@
 #include "http_fetch.h"
 #include "sanitizer.h"
 
-/* ---- proxies ---------------------------------------------------------------------------------- */
+/* ---- proxies --------------------------------------------------------------------------------- */
 
 static void serve_echo(struct http_peer *peer)
 {
@@ -76,7 +76,7 @@ static void tls_requests_ask_the_proxy_for_a_tunnel(void **state)
     http_server_stop(proxy);
 }
 
-/* ---- transfers -------------------------------------------------------------------------------- */
+/* ---- transfers ------------------------------------------------------------------------------- */
 
 static void serve_transfers(struct http_peer *peer)
 {

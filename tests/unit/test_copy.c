@@ -1,5 +1,5 @@
-/* core/copy.h: what one request cannot copy goes by parts, and everything that belongs to the object goes
- * with it. The most that one request copies is lowered for this. */
+/* core/copy.h: what one request cannot copy goes by parts, and everything that belongs to the
+ * object goes with it. The most that one request copies is lowered for this. */
 #include "core_run.h"
 
 #include <errno.h>

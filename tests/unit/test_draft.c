@@ -46,7 +46,7 @@ static struct moved moved_now(void)
     return (struct moved){stats.bytes_sent, stats.bytes_received};
 }
 
-/* ---- figures ------------------------------------------------------------------------------------ */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 static void test_nothing_is_fetched_at_open(void **state)
 {
@@ -140,7 +140,7 @@ static void test_stores_without_copies_or_conditions(void **state)
     check_nothing_left();
 }
 
-/* ---- failures ----------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 /* Publishing fails there, the old object stands, and the same draft can be published after. */
 static void fail_at(const char *rule, int errnum)
@@ -264,7 +264,7 @@ static void test_exclusive(void **state)
     check_nothing_left();
 }
 
-/* ---- the spool ---------------------------------------------------------------------------------- */
+/* ---- the spool ------------------------------------------------------------------------------- */
 
 static void test_full_spool(void **state)
 {
@@ -394,7 +394,7 @@ static void test_mapping(void **state)
     check_nothing_left();
 }
 
-/* ---- attributes and processes ------------------------------------------------------------------- */
+/* ---- attributes and processes ---------------------------------------------------------------- */
 
 static void test_attributes(void **state)
 {

@@ -1,5 +1,5 @@
-/* core/draft.h: bytes of other objects in drafts. They are read, kept and changed as the draft's own,
- * move through the store alone, and are of the version that was open or of none. */
+/* core/draft.h: bytes of other objects in drafts. They are read, kept and changed as the draft's
+ * own, move through the store alone, and are of the version that was open or of none. */
 #include "core_run.h"
 
 #include <errno.h>
@@ -94,7 +94,7 @@ static uint64_t moved(void)
     return stats.bytes_sent + stats.bytes_received;
 }
 
-/* ---- whole objects ------------------------------------------------------------------------------ */
+/* ---- whole objects --------------------------------------------------------------------------- */
 
 static void whole(size_t length, unsigned flags, uint64_t copies, uint64_t all)
 {
@@ -121,8 +121,8 @@ static void whole(size_t length, unsigned flags, uint64_t copies, uint64_t all)
     s3dlio_delete(TARGET, NULL, NULL);
 }
 
-/* One request, and the look whether the directory is marked, because of the mode; one at what is there
- * already, where nothing may be. */
+/* One request, and the look whether the directory is marked, because of the mode; one at what is
+ * there already, where nothing may be. */
 static void test_a_whole_object_is_one_copy(void **state)
 {
     whole(100, 0, 1, 2);
@@ -182,7 +182,7 @@ static void test_what_goes_with_it(void **state)
                      -ENODATA);
 }
 
-/* ---- parts of it -------------------------------------------------------------------------------- */
+/* ---- parts of it ----------------------------------------------------------------------------- */
 
 static void test_reads_before_publishing(void **state)
 {
@@ -317,7 +317,7 @@ static void test_renamed_meanwhile(void **state)
     check_target(BASE_BYTES, 0, NULL, 0);
 }
 
-/* ---- refusals and failures ---------------------------------------------------------------------- */
+/* ---- refusals and failures ------------------------------------------------------------------- */
 
 static void test_what_is_refused(void **state)
 {

@@ -1,5 +1,5 @@
-/* core/draft.h after fork: whatever a process that is killed was doing to the draft has been done, or it
- * has not. */
+/* core/draft.h after fork: whatever a process that is killed was doing to the draft has been done,
+ * or it has not. */
 #include "draft_child.h"
 
 #include <signal.h>
@@ -21,8 +21,8 @@
 #define STOPS_MAX        9u /* at system calls, entering and leaving, of one step */
 #define INSTRUCTIONS_MAX 500u
 
-/* What the child is doing, so that the parent knows what may be there: each step changes the length by
- * one slot at most, and the content of one. A version 0 is zeros, or nothing at all. */
+/* What the child is doing, so that the parent knows what may be there: each step changes the length
+ * by one slot at most, and the content of one. A version 0 is zeros, or nothing at all. */
 struct progress {
     unsigned versions[SLOTS];
     unsigned length; /* in slots */

@@ -1,7 +1,7 @@
 /* core/draft.h against an array of bytes: random sequences of everything a draft can do.
  *
- * Each seed is one sequence; a failure names it, and DRAFT_SEED=n runs that one alone. Some seeds take
- * capabilities from the store, so that every way of publishing is met. */
+ * Each seed is one sequence; a failure names it, and DRAFT_SEED=n runs that one alone. Some seeds
+ * take capabilities from the store, so that every way of publishing is met. */
 #include "core_run.h"
 
 #include <stdio.h>
@@ -60,7 +60,7 @@ static size_t draw_offset(struct model *model)
     return draw(model, model->length + 1 < model->size_max ? model->length + 1 : model->size_max);
 }
 
-/* ---- steps -------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static void step_write(struct model *model)
 {
@@ -191,7 +191,7 @@ static void step_reopen(struct model *model)
     expect(model, (long)s3dlio_draft_length(model->draft), (long)model->length, "length");
 }
 
-/* ---- sequences ---------------------------------------------------------------------------------- */
+/* ---- sequences ------------------------------------------------------------------------------- */
 
 static void step(struct model *model)
 {

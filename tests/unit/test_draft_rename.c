@@ -1,5 +1,5 @@
-/* core/draft.h: drafts that take another name, or get their first one. What stands at the store under
- * either name is whole after every request, and no request is made that is not needed. */
+/* core/draft.h: drafts that take another name, or get their first one. What stands at the store
+ * under either name is whole after every request, and no request is made that is not needed. */
 #include "core_run.h"
 
 #include <errno.h>
@@ -35,7 +35,7 @@ static int rename_to(struct s3dlio_draft *draft, const char *uri, unsigned flags
     return s3dlio_draft_rename(draft, uri, flags, NULL, NULL);
 }
 
-/* ---- nothing at the store ----------------------------------------------------------------------- */
+/* ---- nothing at the store -------------------------------------------------------------------- */
 
 static void test_unsent_costs_no_copy(void **state)
 {
@@ -125,7 +125,7 @@ static void test_again_and_back(void **state)
                 core_run_holds(B "third.bin", NULL));
 }
 
-/* ---- something at the store --------------------------------------------------------------------- */
+/* ---- something at the store ------------------------------------------------------------------ */
 
 static void test_the_version_before_moves_at_once(void **state)
 {
@@ -216,7 +216,7 @@ static void test_a_removed_file(void **state)
     assert_true(core_run_holds(OLD, NULL) && core_run_holds(NEW, NULL));
 }
 
-/* ---- failures ----------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 /* From the n-th request of the rename on nothing gets through; then the process ends there, or the
  * store is back. False: all of the rename was done before. */
@@ -261,7 +261,7 @@ static void test_stopped_anywhere(void **state)
     assert_true(n > 5);
 }
 
-/* ---- files without a name ----------------------------------------------------------------------- */
+/* ---- files without a name -------------------------------------------------------------------- */
 
 #define NO_NAME B "dir/.#unnamed"
 
@@ -303,7 +303,7 @@ static void test_unnamed_gets_a_name(void **state)
     assert_int_equal(core_run_changes(), 1);
 }
 
-/* ---- directories -------------------------------------------------------------------------------- */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 /* The version that it starts from moved with the directory; no request but one look at it. */
 static void test_follows_its_directory(void **state)
@@ -365,7 +365,7 @@ static void test_streams_follow_too(void **state)
     assert_true(core_run_holds(B "logs/log", "one two") && core_run_holds(B "dir/log", NULL));
 }
 
-/* ---- stores that rename by themselves ----------------------------------------------------------- */
+/* ---- stores that rename by themselves -------------------------------------------------------- */
 
 static void test_a_store_that_renames(void **state)
 {

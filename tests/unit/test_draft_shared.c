@@ -1,4 +1,5 @@
-/* core/draft.h after fork: what parent and child write in their one draft, and what room it takes. */
+/* core/draft.h after fork: what parent and child write in their one draft, and what room it
+ * takes. */
 #include "draft_child.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include "core/draft_private.h"
 #include "core/spool.h"
 
-/* ---- one file for two --------------------------------------------------------------------------- */
+/* ---- one file for two ------------------------------------------------------------------------ */
 
 static void writes_first(struct s3dlio_draft *draft, void *arg)
 {
@@ -141,7 +142,7 @@ static void test_appends_of_many(void **state)
     core_run_check_released();
 }
 
-/* ---- the spool's limit -------------------------------------------------------------------------- */
+/* ---- the spool's limit ----------------------------------------------------------------------- */
 
 static void fills_and_dies(struct s3dlio_draft *draft, void *arg)
 {

@@ -1,5 +1,5 @@
-/* core/draft.h after fork: parent and child publish their one draft, or what was a stream, each in its
- * turn. */
+/* core/draft.h after fork: parent and child publish their one draft, or what was a stream, each in
+ * its turn. */
 #include "draft_child.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "core/draft_private.h"
 #include "sanitizer.h"
 
-/* ---- publishing --------------------------------------------------------------------------------- */
+/* ---- publishing ------------------------------------------------------------------------------ */
 
 static void publishes(struct s3dlio_draft *draft, void *arg)
 {
@@ -123,7 +123,7 @@ static void test_many_mappings(void **state)
     core_run_check_released();
 }
 
-/* ---- streams ------------------------------------------------------------------------------------ */
+/* ---- streams --------------------------------------------------------------------------------- */
 
 static void test_a_stream_that_is_shared(void **state)
 {
@@ -166,7 +166,7 @@ static void test_streams_that_were_sent(void **state)
     free(data);
 }
 
-/* ---- whoever has the turn ----------------------------------------------------------------------- */
+/* ---- whoever has the turn -------------------------------------------------------------------- */
 
 #define SLOW_URI "fault://shared/slow"
 

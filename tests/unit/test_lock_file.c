@@ -121,7 +121,8 @@ static void stays_while_a_child_has_it(void **state)
     lock_file_close(stores, b, &object);
 }
 
-/* Opened, used and removed by eight processes at once, nobody locks a file that others do not see. */
+/* Opened, used and removed by eight processes at once, nobody locks a file that others do not
+ * see. */
 static void processes_at_once(void **state)
 {
     int counter = open("/tmp", O_TMPFILE | O_RDWR, 0600), status;

@@ -1,5 +1,6 @@
-/* Stores that turn out not to do what they were asked (core/call.h): the slower way in the same call, the
- * capability gone for the next one, and back to the error where that was not the reason. */
+/* Stores that turn out not to do what they were asked (core/call.h): the slower way in the same
+ * call, the capability gone for the next one, and back to the error where that was not the
+ * reason. */
 #include "core_run.h"
 
 #include <errno.h>
@@ -69,7 +70,7 @@ static void change(const char *text, size_t offset)
     core_run_must(s3dlio_draft_close(draft, NULL, &error), &error);
 }
 
-/* ---- copies of parts ---------------------------------------------------------------------------- */
+/* ---- copies of parts ------------------------------------------------------------------------- */
 
 static void lose_part_copies(const char *class)
 {
@@ -193,7 +194,7 @@ static void test_failure_of_the_slower_way(void **state)
     check_nothing_left();
 }
 
-/* ---- conditions --------------------------------------------------------------------------------- */
+/* ---- conditions ------------------------------------------------------------------------------ */
 
 static int create(unsigned flags, size_t length, struct s3dlio_error *ret_error)
 {

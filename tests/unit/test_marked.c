@@ -1,4 +1,5 @@
-/* core/marked.h and listing_ahead.h: the same attributes by look-up and by listing, at the least cost. */
+/* core/marked.h and listing_ahead.h: the same attributes by look-up and by listing, at the least
+ * cost. */
 #include "core_run.h"
 
 #include <errno.h>

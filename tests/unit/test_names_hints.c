@@ -1,5 +1,5 @@
-/* core/names.h, attr_cache.h: what another process of the user has seen of a directory, that it has a
- * marker, saves requests; where that is wrong, nothing else is. */
+/* core/names.h, attr_cache.h: what another process of the user has seen of a directory, that it has
+ * a marker, saves requests; where that is wrong, nothing else is. */
 #include "names_run.h"
 
 #include <errno.h>

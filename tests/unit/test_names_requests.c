@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* ---- directories -------------------------------------------------------------------------------- */
+/* ---- directories ----------------------------------------------------------------------------- */
 
 static void test_a_thousand_entries_are_one_request(void **state)
 {
@@ -41,7 +41,7 @@ static void test_a_thousand_and_one_keys_are_two_pages(void **state)
     assert_int_equal(names_run_requests(), 3);
 }
 
-/* ---- pages ---------------------------------------------------------------------------------------- */
+/* ---- pages ----------------------------------------------------------------------------------- */
 
 static void test_pages_go_on_behind_the_first(void **state)
 {
@@ -153,7 +153,7 @@ static void test_a_bucket_is_one_request(void **state)
     assert_int_equal(names_run_requests(), 1);
 }
 
-/* ---- single names ------------------------------------------------------------------------------- */
+/* ---- single names ---------------------------------------------------------------------------- */
 
 static void test_files(void **state)
 {
@@ -239,7 +239,7 @@ static void test_who_may_not_list_may_read(void **state)
     assert_int_equal(core_run_type(B "closed/none"), -EACCES);
 }
 
-/* ---- changes ------------------------------------------------------------------------------------ */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 static void test_creating_in_a_new_directory(void **state)
 {
@@ -334,7 +334,7 @@ static void test_changes_of_others_show_after_the_ttl(void **state)
     assert_int_equal(names_run_requests(), 1);
 }
 
-/* ---- fork --------------------------------------------------------------------------------------- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 static void test_fork(void **state)
 {

@@ -1,5 +1,5 @@
-/* core/reader_registry.h, core/reader_keep.h: what this process does to an object leaves those of its
- * readers alone that have it open, for no more requests than that takes. */
+/* core/reader_registry.h, core/reader_keep.h: what this process does to an object leaves those of
+ * its readers alone that have it open, for no more requests than that takes. */
 #include "reader_keep_run.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #define SMALL_BYTES  5000
 #define HUGE_BYTES   (20 * MIB) /* more than the spool has room for */
 
-/* ---- every change, wherever the reader stands --------------------------------------------------- */
+/* ---- every change, wherever the reader stands ------------------------------------------------ */
 
 static void do_delete(void)
 {
@@ -263,7 +263,7 @@ static void test_a_store_that_renames(void **state)
     }
 }
 
-/* ---- what it costs ------------------------------------------------------------------------------ */
+/* ---- what it costs --------------------------------------------------------------------------- */
 
 static void test_small_costs_nothing(void **state)
 {
@@ -328,7 +328,8 @@ static void test_readers_of_other_objects_cost_nothing(void **state)
     s3dlio_delete(NAME "-longer", NULL, NULL);
 }
 
-/* Parts that stay are copied by the store; nothing is fetched for the sake of the draft's own reader. */
+/* Parts that stay are copied by the store; nothing is fetched for the sake of the draft's own
+ * reader. */
 static void test_a_draft_does_not_keep_its_own_base(void **state)
 {
     struct s3dlio_draft *draft;
@@ -345,7 +346,7 @@ static void test_a_draft_does_not_keep_its_own_base(void **state)
     core_run_must(s3dlio_draft_close(draft, NULL, &error), &error);
 }
 
-/* ---- when it cannot be -------------------------------------------------------------------------- */
+/* ---- when it cannot be ----------------------------------------------------------------------- */
 
 static void test_no_room(void **state)
 {

@@ -1,5 +1,5 @@
-/* core/reader_registry.h, core/reader_keep.h: readers and changes of their object at the same time, in
- * threads, signal handlers and children. */
+/* core/reader_registry.h, core/reader_keep.h: readers and changes of their object at the same time,
+ * in threads, signal handlers and children. */
 #include "reader_keep_run.h"
 #include "sanitizer.h"
 
@@ -190,7 +190,7 @@ static void test_each_reader_sees_one_version(void **state)
         pthread_join(threads[i], NULL);
 }
 
-/* ---- handlers and forks ------------------------------------------------------------------------- */
+/* ---- handlers and forks ---------------------------------------------------------------------- */
 
 static struct s3dlio_reader *handler_reader;
 static atomic_int handler_runs;

@@ -1,5 +1,5 @@
-/* core/rename.h through the public function: what may take whose place, that no step of it can lose a
- * file, and what it costs. */
+/* core/rename.h through the public function: what may take whose place, that no step of it can lose
+ * a file, and what it costs. */
 #include "core_run.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ static void wipe(const char *uri)
     core_run_let_ttl_pass();
 }
 
-/* ---- files -------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void test_a_file(void **state)
 {
@@ -239,7 +239,7 @@ static void test_what_a_file_costs(void **state)
     assert_true(core_run_requests() <= 3);
 }
 
-/* ---- stopped after every request ---------------------------------------------------------------- */
+/* ---- stopped after every request ------------------------------------------------------------- */
 
 /* From the n-th request on nothing gets through, as if the process were killed. */
 static void stop_after(unsigned n)

@@ -208,7 +208,8 @@ static int child_gets(struct http_rig *rig)
     return thread_count() == 2 ? 0 : 1;
 }
 
-/* In a fork child threads come back, whether the parent's were there at that moment or had ended. */
+/* In a fork child threads come back, whether the parent's were there at that moment or had
+ * ended. */
 static void children_have_threads_of_their_own(void **state)
 {
     struct http_client_options options = impatient();

@@ -1,5 +1,5 @@
-/* core/turn.h: calls on one writer or listing by several threads, by signal handlers, and after a jump
- * out of one. */
+/* core/turn.h: calls on one writer or listing by several threads, by signal handlers, and after a
+ * jump out of one. */
 #include "core_run.h"
 #include "sanitizer.h"
 

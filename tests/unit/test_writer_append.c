@@ -129,7 +129,7 @@ static void test_failures_leave_the_old_object(void **state)
     fail_at("op=CompleteMultipartUpload fail=access", EACCES);
 }
 
-/* ---- publishing --------------------------------------------------------------------------------- */
+/* ---- publishing ------------------------------------------------------------------------------ */
 
 static void publish_at(const size_t *points, size_t count, size_t step)
 {

@@ -1,5 +1,5 @@
-/* core/writer.h, draft.h: patching what was written, and streams that become drafts. The program runs
- * itself a second time with S3DLIO_KEEP_PARTS=spool. */
+/* core/writer.h, draft.h: patching what was written, and streams that become drafts. The program
+ * runs itself a second time with S3DLIO_KEEP_PARTS=spool. */
 #include "core_run.h"
 
 #include <errno.h>
@@ -152,7 +152,7 @@ static void test_patch_of_an_append(void **state)
     check_nothing_left();
 }
 
-/* ---- conversion --------------------------------------------------------------------------------- */
+/* ---- conversion ------------------------------------------------------------------------------ */
 
 static void convert(unsigned flags, size_t from, size_t length)
 {

@@ -1,5 +1,5 @@
-/* core/writer.h: streams that take another name, before their first part and after. Whatever is at the
- * store is whole after every request; the old name is free when the call returns. */
+/* core/writer.h: streams that take another name, before their first part and after. Whatever is at
+ * the store is whole after every request; the old name is free when the call returns. */
 #include "core_run.h"
 
 #include <errno.h>
@@ -49,7 +49,7 @@ static void check_nothing_left(void)
     assert_int_equal(core_run_uploads_left("restream"), 0);
 }
 
-/* ---- before the first part ---------------------------------------------------------------------- */
+/* ---- before the first part ------------------------------------------------------------------- */
 
 static void test_unsent_costs_no_copy(void **state)
 {
@@ -150,7 +150,7 @@ static void test_what_was_appended_to_has_changed(void **state)
     check_nothing_left();
 }
 
-/* ---- after it ----------------------------------------------------------------------------------- */
+/* ---- after it -------------------------------------------------------------------------------- */
 
 static void test_few_parts_are_sent_again(void **state)
 {
@@ -277,7 +277,7 @@ static void test_a_store_without_part_copies(void **state)
     check_nothing_left();
 }
 
-/* ---- failures ----------------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
 /* Publishes, goes on, closes: all of it is there. */
 static void end_as(struct s3dlio_writer *writer, const char *uri, size_t length)
@@ -289,8 +289,8 @@ static void end_as(struct s3dlio_writer *writer, const char *uri, size_t length)
     core_run_check_object(uri, length + 100, "", 0);
 }
 
-/* The n-th request of the rename fails, and then it is made again or not. False: all of the rename was
- * done before, or it did not need that request. */
+/* The n-th request of the rename fails, and then it is made again or not. False: all of the rename
+ * was done before, or it did not need that request. */
 static bool stop_at(unsigned n, size_t length, bool again)
 {
     struct s3dlio_writer *writer = open_writer(0, 0, length);

@@ -132,7 +132,7 @@ static void test_what_it_costs(void **state)
     assert_int_equal(core_run_count(STORE_PUT), 0);
 }
 
-/* ---- uploads ------------------------------------------------------------------------------------ */
+/* ---- uploads --------------------------------------------------------------------------------- */
 
 static void leave_upload(const char *uri)
 {

@@ -1,5 +1,6 @@
 /* Stores LENGTH zeros as one object through the public interface: store URI LENGTH put|hint|stream.
- * put: from memory, in one call; hint: as a stream whose length was told; stream: whose length was not. */
+ * put: from memory, in one call; hint: as a stream whose length was told; stream: whose length was
+ * not. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
