@@ -11,7 +11,6 @@
 
 #include "http/client_private.h"
 #include "http/global.h"
-#include "io/fd.h"
 #include "io/futex.h"
 #include "io/gate.h"
 

@@ -265,7 +265,7 @@ static void at_each_request(const struct fault *fault, const struct states *stat
         struct attempt attempt = {
             .fault = fault, .is_once = is_once, .is_deaf = !is_once, .nth = nth};
         snprintf(attempt.rule, sizeof attempt.rule, "op=%s nth=%u count=%u action=%s", fault->op,
-                 nth, is_once ? 1 : 1000000, fault->action);
+                 nth, is_once ? 1u : 1000000u, fault->action);
         if (!case_again(&attempt, states, failures))
             return;
     }

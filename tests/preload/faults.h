@@ -35,8 +35,11 @@ static inline char *faults_answer(const char *request, const char *body)
     assert_int_equal(write(fd, text, (size_t)length), length);
     for (ssize_t got; (got = read(fd, text + used, size - 1 - used)) > 0;) {
         used += (size_t)got;
-        if (size - used < 2)
-            text = realloc(text, size *= 2);
+        if (size - used < 2) {
+            char *grown = realloc(text, size *= 2);
+            assert_non_null(grown);
+            text = grown;
+        }
     }
     close(fd);
     text[used] = '\0';
