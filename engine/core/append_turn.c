@@ -74,6 +74,14 @@ int append_turn_take(struct append_turn *turn, struct store *store, const struct
     return is_needed ? r : 0;
 }
 
+int append_turn_judge(int r, const struct error *reason, struct error *err)
+{
+    if (r >= 0 || err->class != ERROR_TIMEOUT || reason->class == ERROR_NONE)
+        return r;
+    *err = *reason;
+    return -error_errno(err);
+}
+
 /* Unlocked first: a child that was forked meanwhile has the description, too. */
 void append_turn_give(struct append_turn *turn)
 {

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/append_turn.h"
 #include "core/draft_private.h"
 #include "core/writer.h"
 
@@ -195,6 +196,7 @@ static int try(struct appending *appending, struct error *err)
 int draft_append_behind(struct draft *draft, struct limits *limits, struct error *err)
 {
     struct appending appending = {.draft = draft, .limits = limits};
+    struct error reason = {0};
     bool goes_on = true;
     int r = 0;
 
@@ -206,9 +208,12 @@ int draft_append_behind(struct draft *draft, struct limits *limits, struct error
         r = try(&appending, err);
         goes_on = r < 0 && appending.writer && writer_was_overtaken(appending.writer, err) &&
                   clock_now_ns() < limits->deadline_ns;
+        if (goes_on)
+            reason = *err;
         writer_free(appending.writer);
         appending.writer = NULL;
     }
+    r = append_turn_judge(r, &reason, err);
     if (r < 0 && (err->class == ERROR_EXISTS || err->class == ERROR_NOT_FOUND)) {
         err->class = ERROR_CHANGED;
         err->errnum = 0;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/log.h"
 #include "core/append_turn.h"
@@ -417,7 +418,8 @@ static bool is_refused_copy(const struct publication *publication, const struct 
          err->class != ERROR_INVALID && err->class != ERROR_TOO_LARGE))
         return false;
     if (!atomic_flag_test_and_set(&said))
-        log_warn("the store refuses a copy (%s): the bytes are read and sent", err->message);
+        log_warn("the store refuses a copy (%s): the bytes are read and sent",
+                 err->code[0] ? err->code : err->message);
     return true;
 }
 
@@ -470,6 +472,14 @@ static int attempt(struct publication *publication, struct error *err)
     return 0;
 }
 
+/* After r, with time left for one try more? */
+static bool goes_on(const struct publication *publication, unsigned tries, int r)
+{
+    if (tries > 0 && clock_now_ns() >= publication->limits->deadline_ns)
+        return false;
+    return r == -EBUSY || (r == -ESTALE && draft_source_moved(publication->draft));
+}
+
 static int publish(struct draft *draft, struct limits *limits, struct error *err)
 {
     struct publication *publication = calloc(1, sizeof *publication);
@@ -488,8 +498,7 @@ static int publish(struct draft *draft, struct limits *limits, struct error *err
         free(publication);
         return taken;
     }
-    for (unsigned tries = 0;
-         tries < TRIES && (r == -EBUSY || (r == -ESTALE && draft_source_moved(draft))); tries++)
+    for (unsigned tries = 0; tries < TRIES && goes_on(publication, tries, r); tries++)
         r = attempt(publication, err);
     append_turn_give(&publication->turn);
     attr_uri_text(&publication->facts.uri, text);

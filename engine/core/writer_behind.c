@@ -156,6 +156,7 @@ enum goal { GOAL_WRITE_ON, GOAL_PUBLISH };
 static int put_behind(struct writer *writer, enum goal goal, struct limits *limits,
                       struct error *err)
 {
+    struct error reason = *err;
     struct own own;
     int r;
 
@@ -166,14 +167,17 @@ static int put_behind(struct writer *writer, enum goal goal, struct limits *limi
                          "another version is there now, and bytes that were sent are not kept any "
                          "more: S3DLIO_KEEP_PARTS=spool keeps them");
     take_own(writer, &own);
-    do {
+    for (;;) {
         upload_abort(writer->upload);
         r = begin_behind(writer, &own, limits, err);
         if (r == 0 && goal == GOAL_PUBLISH)
             r = writer_send_rest(writer, true, limits, err);
-    } while (r < 0 && writer_is_overtaken(writer, err) && is_time_left(limits));
+        if (r >= 0 || !writer_is_overtaken(writer, err) || !is_time_left(limits))
+            break;
+        reason = *err;
+    }
     free_own(&own);
-    return r;
+    return append_turn_judge(r, &reason, err);
 }
 
 /* For good: a second try would not have all the bytes. */

@@ -233,11 +233,30 @@ static enum error_class refine_status(const struct s3_call *call, enum error_cla
     return class;
 }
 
+/* Codes that are said of much: then words of the message tell. */
+static const struct message_row {
+    const char *code, *words;
+    enum error_class class;
+} message_rows[] = {
+    {"InvalidRequest", "WORM protected", ERROR_ACCESS}, /* MinIO, versitygw: a locked object */
+};
+
+static enum error_class message_class(const struct s3_answer *answer)
+{
+    for (size_t i = 0; i < sizeof message_rows / sizeof message_rows[0]; i++)
+        if (strcmp(message_rows[i].code, answer->code) == 0 &&
+            strstr(answer->message, message_rows[i].words))
+            return message_rows[i].class;
+    return ERROR_NONE;
+}
+
 static enum error_class answer_class(const struct s3_call *call)
 {
     const struct s3_answer *answer = &call->answer;
-    enum error_class class = s3_code_class(answer->code);
+    enum error_class class = message_class(answer);
 
+    if (class == ERROR_NONE)
+        class = s3_code_class(answer->code);
     if (class == ERROR_NONE)
         class = refine_status(call, status_class(answer->status));
     if (class == ERROR_CHANGED && call->request->if_none_match)
@@ -249,17 +268,14 @@ int s3_answer_error(const struct s3_call *call, struct error *err)
 {
     const struct s3_answer *answer = &call->answer;
     enum error_class class = answer_class(call);
-    const char *code = answer->code[0] ? answer->code : "";
 
     if (class == ERROR_REGION && answer->region[0])
         error_set(err, class, "the bucket is in region %s, not %s", answer->region,
                   call->target.region);
     else if (answer->message[0])
-        error_set(err, class, "the server answers %d %s: %s", answer->status, code,
-                  answer->message);
+        error_set(err, class, "%s", answer->message);
     else
-        error_set(err, class, "the server answers %d%s%s", answer->status, code[0] ? " " : "",
-                  code);
+        error_set(err, class, "the server gives no reason");
     err->http_status = answer->status;
     err->retry_after_ms = answer->retry_after_ms;
     strcpy(err->code, answer->code);

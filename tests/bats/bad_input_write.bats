@@ -265,3 +265,309 @@ no_conditions() {
     fault
     [[ $(shim sort -V "$VIRTUAL/log") == "$(seq -f 'line %g' 30)" ]] || explain "$(shim cat "$VIRTUAL/log")"
 }
+
+# ---- a store that takes nothing, or nothing more -------------------------------------------------
+# Every kind of change, each of which has to fail with one of the errnos: in one request, by parts, in the
+# middle of both, appended, published by fsync, and of names and metadata.
+all_changes() {
+    local errnos=$1 bad
+    shift
+    calls S3DLIO_PUT_PART_SIZE=5M "$@" <<'PY'
+def changes(name, flags, change):
+    fd = do.open(ROOT + name, flags)
+    if fd is not None:
+        change(fd)
+        do.close(fd)
+
+changes("/small", O_WRONLY | O_TRUNC, lambda fd: do.write(fd, b"new"))
+changes("/large", O_WRONLY | O_TRUNC, lambda fd: fill(fd, 24 << 20))
+changes("/new", O_WRONLY | O_CREAT | O_EXCL, lambda fd: do.write(fd, b"new"))
+changes("/small", O_RDWR, lambda fd: do.pwrite(fd, b"new", 7))
+changes("/large", O_RDWR, lambda fd: do.pwrite(fd, b"new", 7 << 20))
+changes("/small", O_WRONLY | O_APPEND, lambda fd: do.write(fd, b"new"))
+changes("/large", O_WRONLY | O_APPEND, lambda fd: do.write(fd, b"new"))
+changes("/new", O_WRONLY | O_APPEND | O_CREAT, lambda fd: do.write(fd, b"new"))
+changes("/small", O_RDWR, lambda fd: (do.pwrite(fd, b"new", 7), do.fsync(fd)))
+do.truncate(ROOT + "/small", 7)
+do.truncate(ROOT + "/large", 7 << 20)
+do.rename(ROOT + "/small", ROOT + "/moved")
+do.renameat2(ROOT + "/large", ROOT + "/moved", NOREPLACE)
+do.rename(ROOT + "/text", ROOT + "/moved")
+do.mkdir(ROOT + "/moved")
+do.symlink("small", ROOT + "/moved")
+do.chmod(ROOT + "/small", 0o600)
+do.utime(ROOT + "/large", (1000, 1000))
+do.setxattr(ROOT + "/small", "user.name", b"value")
+PY
+    # What may succeed: opening, and writing what is sent later only.
+    bad=$(grep -vE "^(open: ok|p?write: [0-9]+)$" "$BATS_TEST_TMPDIR/out" | grep -vE ": ($errnos)$" || :)
+    [[ -z $bad ]] || explain "neither of $errnos:" "$(<"$BATS_TEST_TMPDIR/out")"
+    [[ $(grep -cE "^(write|close|fsync): ($errnos)$" "$BATS_TEST_TMPDIR/out") -ge 10 ]]
+    [[ $(grep -cE "^(truncate|rename|renameat2|mkdir|symlink|chmod|utime|setxattr): ($errnos)$" \
+        "$BATS_TEST_TMPDIR/out") -eq 10 ]] || explain "$(<"$BATS_TEST_TMPDIR/out")"
+    fault
+    absent new
+    absent moved
+    absent moved/
+    unharmed
+}
+
+@test "credentials that may only read: EACCES everywhere, and everything is still there" {
+    all_changes EACCES "${KEYS[@]}"
+    said | grep -q 'check their policy'
+    calls "${KEYS[@]}" <<'PY'
+do.unlink(ROOT + "/small")
+do.rmdir(ROOT + "/text")
+PY
+    shown 'unlink: EACCES rmdir: ENOTEMPTY'
+    told 'DeleteObject.*AccessDenied'
+    refuse 1 'Permission denied' "${KEYS[@]}" rm -r "$VIRTUAL/many"
+    [[ $(shim ls "$VIRTUAL/many" | wc -l) -eq 120 ]]
+    unharmed
+}
+
+@test "a full store, a quota, an object that it finds too large: ENOSPC, EDQUOT, EFBIG, and what to do" {
+    local answer errnum advice
+    while read -r answer errnum advice; do
+        fault "op=[PUC]* action=status:$answer"
+        all_changes "$errnum"
+        said | grep -q "$advice" || explain "does not say '$advice':" "$(said)"
+    done <<'EOT'
+507:XMinioStorageFull ENOSPC free space at the store
+507 ENOSPC free space at the store
+403:QuotaExceeded EDQUOT raise the quota
+400:QuotaExceeded EDQUOT raise the quota
+400:XMinioAdminBucketQuotaExceeded EDQUOT raise the bucket's quota
+400:EntityTooLarge EFBIG split the object
+EOT
+}
+
+@test "a store that is overloaded for ever: EIO in bounded time, and what to do" {
+    fault 'op=[PUC]* action=status:503:SlowDown'
+    local start=$SECONDS
+    all_changes 'EIO|EBUSY' S3DLIO_OPERATION_TIMEOUT_SECS=3
+    [[ $((SECONDS - start)) -le 60 ]]
+    said | grep -q 'S3DLIO_PUT_INFLIGHT lower'
+}
+
+@test "a store that fills up in the middle of an upload: ENOSPC, the upload is gone, the old object whole" {
+    fault 'op=UploadPart nth=3 count=1000000 action=status:507:XMinioStorageFull'
+    refuse 1 'No space left' S3DLIO_PUT_PART_SIZE=5M S3DLIO_RETRY_MAX=1 \
+        dd if=/dev/zero "of=$VIRTUAL/large" bs=1M count=40
+    told 'UploadPart .*free space at the store'
+    fault
+    unharmed
+}
+
+@test "a part that fails however often it is sent: the error of the write or the close" {
+    local action
+    for action in status:500:InternalError reset corrupt@100 status:400:BadDigest; do
+        fault "op=UploadPart nth=2 count=1000000 action=$action"
+        calls S3DLIO_PUT_PART_SIZE=5M S3DLIO_RETRY_MAX=2 <<'PY'
+for flags in (O_WRONLY | O_TRUNC, O_WRONLY | O_APPEND):
+    fd = do.open(ROOT + "/large", flags)
+    fill(fd, 16 << 20)
+    do.close(fd)
+PY
+        grep -qE '^close: (EIO|ECONNRESET|EPIPE)$' "$BATS_TEST_TMPDIR/out" || explain "$(<"$BATS_TEST_TMPDIR/out")"
+        [[ $(grep -cE '^close: (EIO|ECONNRESET|EPIPE)$' "$BATS_TEST_TMPDIR/out") -eq 2 ]]
+        said | grep -q 'UploadPart ' || explain "$(<"$BATS_TEST_TMPDIR/err")"
+        fault
+        unharmed
+    done
+}
+
+# ---- an object that others hold, or have changed -------------------------------------------------
+@test "an object that is locked: EACCES or EBUSY, and everything is still there" {
+    local answer
+    for answer in 403:AccessDenied 403:ObjectLocked; do
+        fault "op=[PUCD]* action=status:$answer"
+        all_changes EACCES
+        fault "op=[PUCD]* action=status:$answer"
+        refuse 1 'Permission denied' rm "$VIRTUAL/small"
+        fault
+    done
+    fault 'op=[PUCD]* action=status:409:OperationAborted'
+    all_changes EBUSY S3DLIO_OPERATION_TIMEOUT_SECS=3
+    said | grep -q 'being changed by another request'
+}
+
+# foreign NAME [TEXT]: in Python, what another machine does to the object: another content, or none.
+FOREIGN='
+import subprocess
+def foreign(name, text=None):
+    change = ["tee", ROOT + name] if text else ["rm", ROOT + name]
+    subprocess.run(change, input=text, check=True, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "XDG_RUNTIME_DIR": os.environ["OTHER_MACHINE"]})
+'
+
+# meanwhile: the program on stdin, on an object that `foreign` changes in between.
+meanwhile() {
+    mkdir -p -m 700 "$BATS_TEST_TMPDIR/other"
+    { echo "$FOREIGN" && cat; } >"$BATS_TEST_TMPDIR/with-foreign"
+    calls "OTHER_MACHINE=$BATS_TEST_TMPDIR/other" "$@" <"$BATS_TEST_TMPDIR/with-foreign"
+}
+
+@test "replaced while it is changed: ESTALE at close, and the other content stays" {
+    printf foreign >"$NATIVE/foreign"
+    local name
+    for name in small large; do
+        meanwhile "NAME=$name" <<'PY'
+fd = do.open(ROOT + "/" + os.environ["NAME"], O_RDWR)
+do.pwrite(fd, b"mine", 7)
+foreign("/" + os.environ["NAME"], b"foreign")
+do.close(fd)
+PY
+        shown 'open: ok pwrite: 4 close: ESTALE'
+        told 'changed meanwhile.*open it again'
+        whole "$name" foreign
+    done
+    no_uploads
+}
+
+@test "replaced while it is mapped, or between two fsyncs: ESTALE from msync and fsync" {
+    printf foreign >"$NATIVE/foreign"
+    meanwhile <<'PY'
+fd = do.open(ROOT + "/small", O_RDWR)
+mapping = do.mmap(fd, 3000)
+mapping[0:4] = b"mine"
+foreign("/small", b"foreign")
+do.msync(mapping)
+mapping.close()
+do.close(fd)
+PY
+    shown 'open: ok mmap: ok msync: ESTALE close: ESTALE'
+    told 'changed meanwhile'
+    whole small foreign
+    meanwhile <<'PY'
+fd = do.open(ROOT + "/large", O_RDWR)
+do.pwrite(fd, b"mine", 7)
+do.fsync(fd)
+foreign("/large", b"foreign")
+do.pwrite(fd, b"mine", 70)
+do.fsync(fd)
+do.close(fd)
+PY
+    shown 'open: ok pwrite: 4 fsync: ok pwrite: 4 fsync: ESTALE close: ESTALE'
+    whole large foreign
+    no_uploads
+}
+
+@test "removed while it is changed: ESTALE, and it stays removed" {
+    meanwhile <<'PY'
+for name in ("/small", "/large"):
+    fd = do.open(ROOT + name, O_RDWR)
+    do.pwrite(fd, b"mine", 7)
+    foreign(name)
+    do.close(fd)
+PY
+    shown 'open: ok pwrite: 4 close: ESTALE open: ok pwrite: 4 close: ESTALE'
+    told 'changed meanwhile'
+    absent small
+    absent large
+    no_uploads
+}
+
+@test "made by another while it is made with O_EXCL: EEXIST at close, and the other content stays" {
+    printf foreign >"$NATIVE/foreign"
+    meanwhile S3DLIO_PUT_PART_SIZE=5M <<'PY'
+for name, length in (("/one", 10), ("/parts", 12 << 20)):
+    fd = do.open(ROOT + name, O_WRONLY | O_CREAT | O_EXCL)
+    fill(fd, length)
+    foreign(name, b"foreign")
+    do.close(fd)
+PY
+    shown 'open: ok write: ok close: EEXIST open: ok write: ok close: EEXIST'
+    whole one foreign
+    whole parts foreign
+    no_uploads
+}
+
+@test "replaced while it is appended to: what is appended comes behind the other content" {
+    printf foreigntail >"$NATIVE/foreign"
+    meanwhile <<'PY'
+for name in ("/small", "/large"):
+    fd = do.open(ROOT + name, O_WRONLY | O_APPEND)
+    do.write(fd, b"tail")
+    foreign(name, b"foreign")
+    do.close(fd)
+PY
+    shown 'open: ok write: 4 close: ok open: ok write: 4 close: ok'
+    untold
+    whole small foreign
+    whole large foreign
+    no_uploads
+}
+
+# ---- a clock that is wrong -----------------------------------------------------------------------
+@test "a server's clock an hour off: one refusal, one line, and all writes are stored" {
+    local offset
+    for offset in 3600 -3600; do
+        setup
+        admin "clock?offset_s=$offset" -X PUT
+        admin log -X DELETE
+        calls S3DLIO_PUT_PART_SIZE=5M <<'PY'
+fd = do.open(ROOT + "/new", O_WRONLY | O_CREAT | O_TRUNC)
+fill(fd, 24 << 20)
+do.close(fd)
+fd = do.open(ROOT + "/small", O_RDWR)
+do.pwrite(fd, b"changed", 0)
+do.fsync(fd)
+do.close(fd)
+fd = do.open(ROOT + "/large", O_WRONLY | O_APPEND)
+do.write(fd, b"tail")
+do.close(fd)
+do.rename(ROOT + "/new", ROOT + "/moved")
+do.chmod(ROOT + "/moved", 0o600)
+do.unlink(ROOT + "/moved")
+PY
+        shown 'open: ok write: ok close: ok open: ok pwrite: 7 fsync: ok close: ok open: ok write: 4 close: ok '\
+'rename: ok chmod: ok unlink: ok'
+        told 'clock differs'
+        [[ $(admin log | awk '$5 == 403' | wc -l) -eq 1 ]] || explain "$(admin log)"
+        admin "clock?offset_s=0" -X PUT
+        [[ $(shim head -c 7 "$VIRTUAL/small") == changed ]]
+        [[ $(shim tail -c 4 "$VIRTUAL/large") == tail ]]
+        no_uploads
+    done
+}
+
+@test "a clock that is wrong when only puts are sent: each stream is stored" {
+    admin "clock?offset_s=3600" -X PUT
+    shim sh -c "for n in 1 2 3; do head -c 100000 /dev/zero >$VIRTUAL/clock\$n; done" 2>"$BATS_TEST_TMPDIR/err"
+    admin "clock?offset_s=0" -X PUT
+    [[ $(shim sh -c "cat $VIRTUAL/clock[123]" | wc -c) -eq 300000 ]]
+}
+
+# ---- values of options ---------------------------------------------------------------------------
+@test "values that writing cannot use are named, with what is accepted, and the default counts" {
+    local setting accepted
+    while read -r setting accepted; do
+        refuse 0 "${setting%%=*}.*$accepted" "$setting" cp "$NATIVE/small" "$VIRTUAL/copy"
+        told "${setting%%=*}"
+        whole copy small
+        shim rm "$VIRTUAL/copy"
+    done <<'EOT'
+S3DLIO_PUT_PART_SIZE=6G 0.*5G
+S3DLIO_PUT_PART_SIZE=-1 0.*5G
+S3DLIO_PUT_PART_SIZE=8X 0.*5G
+S3DLIO_MIN_PART_SIZE=1M 5M.*5G
+S3DLIO_PUT_INFLIGHT=0 1.*256
+S3DLIO_PUT_INFLIGHT=300 1.*256
+S3DLIO_PUT_INFLIGHT=many 1.*256
+S3DLIO_NETWORK_SPEED_GBPS=fast 0.001.*10000
+S3DLIO_FSYNC=sometimes publish.*flush.*ignore
+S3DLIO_METADATA=perhaps store.*ignore.*refuse
+S3DLIO_KEEP_PARTS=tape memory.*spool
+S3DLIO_SPOOL_LIMIT=all 0.*64T
+S3DLIO_ABORT_UPLOADS_AFTER=soon 0.*315360000s
+S3DLIO_MEMORY_BUDGET=lots 0.*64T
+S3DLIO_RETRY_MAX=-1 0.*100
+EOT
+}
+
+@test "parts of a size that the store does not take are made larger" {
+    shim S3DLIO_PUT_PART_SIZE=1 cp "$NATIVE/large" "$VIRTUAL/copy"
+    whole copy large
+    no_uploads
+}

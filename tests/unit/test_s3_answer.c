@@ -183,6 +183,25 @@ static void codes_before_statuses(void **state)
     assert_int_equal(judge(404, NULL), ERROR_NO_BUCKET);
 }
 
+static void words_where_codes_say_little(void **state)
+{
+    struct error err = {0};
+    char line[512];
+
+    (void)state;
+    begin(STORE_PUT, &s3_put);
+    s3_answer_element(&call.answer, "Error", "Message", "something else");
+    assert_int_equal(judge(400, "InvalidRequest"), ERROR_INVALID);
+    s3_answer_element(&call.answer, "Error", "Message",
+                      "Object is WORM protected and cannot be overwritten");
+    assert_int_equal(judge(400, "InvalidRequest"), ERROR_ACCESS);
+    s3_answer_error(&call, &err);
+    error_format(&err, line, sizeof line);
+    assert_string_equal(line, "access denied (400 InvalidRequest: Object is WORM protected and cannot "
+                              "be overwritten): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or "
+                              "AWS_PROFILE, and what they may do");
+}
+
 static void headers_tell_what_bodies_do_not(void **state)
 {
     char date[64];
@@ -257,6 +276,7 @@ int main(void)
         cmocka_unit_test(partial_answers),
         cmocka_unit_test(attributes_of_heads),
         cmocka_unit_test(codes_before_statuses),
+        cmocka_unit_test(words_where_codes_say_little),
         cmocka_unit_test(headers_tell_what_bodies_do_not),
         cmocka_unit_test(what_servers_say_is_not_trusted),
         cmocka_unit_test(checksums_in_base64),
