@@ -17,7 +17,6 @@
 #define MESSAGE_BYTES     768
 #define SHOWN_VALUE_BYTES 64 /* of a bad value in a message */
 #define SYSTEM_CONFIG     "/etc/s3dlio/config"
-#define INTERNAL_PREFIX   "S3DLIO__" /* state handed across exec, not an option */
 
 /* Weakest first. */
 enum layer { LAYER_DEFAULT, LAYER_PROFILE, LAYER_SYSTEM_FILE, LAYER_USER_FILE, LAYER_ENVIRONMENT };

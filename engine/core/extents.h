@@ -14,8 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define EXTENTS_OFFSET_MAX ((UINT64_C(1) << 62) - 1)
-
 enum extent_kind {
     EXTENT_BASE,  /* as in the version that is at the store, and only there */
     EXTENT_CLEAN, /* as there, and in the spool */

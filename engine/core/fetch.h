@@ -39,9 +39,5 @@ void fetch_start(struct fetch *fetch, uint64_t offset, uint64_t length, const ch
 void fetch_resume(struct fetch *fetch);  /* space() has room again */
 bool fetch_advance(struct fetch *fetch); /* receive now, on this thread */
 void fetch_fini(struct fetch *fetch);
-static inline bool fetch_done(const struct fetch *fetch)
-{
-    return fetch->call.done;
-}
 
 #endif

@@ -40,7 +40,7 @@ struct intake {
     bool is_chunked;
     struct chunked chunked;
     bool check_payload, check_md5, want_md5;
-    uint8_t payload_sha256[32], declared_md5[16];
+    uint8_t declared_md5[16];
     struct checksum payload, md5, sum; /* sum: of kind sum.kind, declared or wanted */
     bool check_sum;                    /* declared_sum is there to be compared */
     bool sum_in_trailer;               /* ... once the trailer came */
