@@ -12,13 +12,11 @@
 
 /* Dangles after a longjmp out of a call, until the thread's next call; nobody looks in between. */
 static _Thread_local struct limits *current;
-static atomic_uint_fast64_t last_call_id;
 
 void limits_begin(struct limits *limits, int64_t timeout_ns, const atomic_bool *cancelled)
 {
     limits->deadline_ns = clock_deadline_ns(timeout_ns);
     limits->cancelled = cancelled;
-    limits->call_id = atomic_fetch_add_explicit(&last_call_id, 1, memory_order_relaxed) + 1;
     limits->work = NULL;
     limits->held = NULL;
     limits->within = NULL;

@@ -1,10 +1,10 @@
 /* What bounds one public call, and the ways in which core code sleeps.
  *
- * Every public call has a deadline, perhaps a cancel flag, a number of its own and perhaps a buffer
- * that it fills. Thread-local state says which call the running thread works for: bytes may be put
- * into a caller's buffer only while that is exactly the call. So a call left behind by longjmp
- * never writes again, and a signal handler's call does not write for the one it interrupted. Engine
- * code runs inside a call always, or on an engine thread, which works for none.
+ * Every public call has a deadline, perhaps a cancel flag, and perhaps a buffer that it fills.
+ * Thread-local state says which call the running thread works for: bytes may be put into a caller's
+ * buffer only while that is exactly the call. So a call left behind by longjmp never writes again,
+ * and a signal handler's call does not write for the one it interrupted. Engine code runs inside a
+ * call always, or on an engine thread, which works for none.
  *
  * Nothing here takes a lock; limits_wait releases the shard's lock while it sleeps (io/shard.h).
  */
@@ -29,7 +29,6 @@ struct limits_held {
 struct limits {
     int64_t deadline_ns;
     const atomic_bool *cancelled; /* NULL: cannot be cancelled */
-    uint64_t call_id;             /* never used twice in a process */
     void *work;                   /* what the call fills; its owner knows the type */
     struct limits_held *held;     /* the last first */
     struct limits *outer;         /* the call of this thread that a signal handler interrupted */

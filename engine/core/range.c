@@ -9,6 +9,7 @@
 #include "core/range.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,13 @@
 #define DRAIN_BUFFER_BYTES ((size_t)32 << 10)
 /* A copy of at least this size does not keep others from the shard. */
 #define UNLOCKED_COPY_BYTES ((size_t)32 << 10)
+
+uint64_t range_read_id(void)
+{
+    static atomic_uint_fast64_t last;
+
+    return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -46,7 +54,7 @@ static struct range_read *current_read(const struct range *range)
 
     if (!read || !range->owner || read->owner != range->owner || range->buffered_only)
         return NULL;
-    return !range->only_call || range->only_call == read->call_id ? read : NULL;
+    return !range->only_read || range->only_read == read->id ? read : NULL;
 }
 
 /* ---- where bytes go -------------------------------------------------------------------------- */
@@ -83,11 +91,11 @@ static bool obtain_buffer(struct range *range)
     return range->buffer != NULL;
 }
 
-/* [from, to) went into the buffer of the call. */
-static void note_direct(struct range *range, uint64_t call_id, uint64_t from, uint64_t to)
+/* [from, to) went into the buffer of the read. */
+static void note_direct(struct range *range, uint64_t id, uint64_t from, uint64_t to)
 {
-    if (range->direct_call != call_id || range->direct_end != from) {
-        range->direct_call = call_id;
+    if (range->direct_read != id || range->direct_end != from) {
+        range->direct_read = id;
         range->direct_start = from;
     }
     range->direct_end = to;
@@ -101,7 +109,7 @@ static void hand_over(struct range *range, struct range_read *read)
     if (from >= to || from < read->start || !read->checked)
         return;
     memcpy(read->buffer + (from - read->start), range->buffer + (from - range->offset), to - from);
-    note_direct(range, read->call_id, from, to);
+    note_direct(range, read->id, from, to);
     range->taken = to;
 }
 
@@ -159,7 +167,7 @@ static void on_commit(struct fetch *fetch, size_t length)
         return;
     range->arrived += length;
     if (range->aimed) {
-        note_direct(range, limits_current()->call_id, from, range->arrived);
+        note_direct(range, current_read(range)->id, from, range->arrived);
         range->valid = range->taken = range->arrived;
     }
 }
@@ -340,7 +348,7 @@ int range_copy(struct range *range, struct range_read *read, struct error *err)
 
 bool range_settle(const struct range *range, struct range_read *read)
 {
-    if (range->direct_call != read->call_id || range->direct_start > read->position ||
+    if (range->direct_read != read->id || range->direct_start > read->position ||
         range->direct_end <= read->position)
         return false;
     read->position = smaller(range->direct_end, read->end);

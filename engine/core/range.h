@@ -8,7 +8,7 @@
  *
  * [valid, arrived) is in the buffer; what lies before `taken` has been handed out. Bytes are
  * received direct only when nothing untaken is in the buffer, and that moves all three.
- * [direct_start, direct_end) is the last run of bytes that went to one call, direct_call.
+ * [direct_start, direct_end) is the last run of bytes that went to one read, direct_read.
  *
  * A range hangs on one shard and is touched under its lock; reader and engine behind it are only
  * read. `users` counts threads that wait for it or copy from it: such a range is not freed.
@@ -34,12 +34,12 @@ struct range {
     enum budget_class budget_class;
     uint64_t reserved_bytes; /* of the budget */
     bool is_forced;          /* beyond it: to be dropped once its bytes were handed out */
-    uint64_t direct_call, direct_start, direct_end;
+    uint64_t direct_read, direct_start, direct_end;
     unsigned users;
     bool draining;                          /* bytes are not left in the kernel any more */
     bool aimed;                             /* the room given last is the caller's */
     bool buffered_only;                     /* stays whole: a block, the first window */
-    uint64_t only_call;                     /* nobody else's bytes; 0: whoever reads them */
+    uint64_t only_read;                     /* nobody else's bytes; 0: whoever reads them */
     void (*on_object)(struct range *range); /* may be NULL */
 };
 
@@ -48,10 +48,14 @@ struct range_read {
     const void *owner;             /* the reader that it reads from */
     unsigned char *buffer;         /* of [start, …) */
     uint64_t start, end, position; /* position: filled so far */
-    uint64_t call_id;
+    uint64_t id;                   /* range_read_id */
     const struct range *waits_for;
     bool checked; /* the buffer is writable, all of it */
 };
+
+/* A number for a read, never used twice in a process: one call may read the same bytes again, and into
+ * another buffer. */
+uint64_t range_read_id(void);
 
 /* A range on `shard`, not started; the deadline is the configured one. NULL without memory. */
 struct range *range_new(struct engine *engine, const struct uri *uri, struct store *store,

@@ -388,7 +388,7 @@ ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
         .start = target->offset_bytes,
         .end = target->offset_bytes,
         .position = target->offset_bytes,
-        .call_id = limits->call_id,
+        .id = range_read_id(),
     };
     int r = 0;
 

@@ -165,7 +165,7 @@ int exact_take(struct reader *reader, struct range_read *read, const struct limi
     shard_unlock(reader->shard);
     shard_lock(shard);
     range->owner = reader;
-    range->only_call = read->call_id;
+    range->only_read = read->id;
     range->fetch.call.deadline_ns = limits->deadline_ns;
     range_start(range, read->position, read->end, reader->attr.size_bytes, etag);
     r = range_take(range, read, limits, err);

@@ -30,7 +30,7 @@ ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct re
         .start = target->offset_bytes,
         .end = target->offset_bytes + target->length_bytes,
         .position = target->offset_bytes,
-        .call_id = limits->call_id,
+        .id = range_read_id(),
     };
     int r;
 

@@ -1,10 +1,12 @@
 /* core/reader.h: every byte right, whichever way it comes, and no more requests than promised. */
+#include "core/reader.h"
 #include "core_run.h"
 #include "sanitizer.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -216,6 +218,49 @@ static void test_failing_range_is_an_error_once(void **state)
     s3dlio_reader_close(reader);
 }
 
+static ssize_t read_at(struct reader *reader, unsigned char *buffer, size_t length, uint64_t offset,
+                       struct core_run_scope *scope)
+{
+    struct reader_target target = {buffer, length, offset};
+    struct error error;
+
+    return reader_pread(reader, &target, &scope->limits, &error);
+}
+
+/* As publishing does when it tries again after a range has failed: what came straight into the buffer of
+ * one read is not in that of the next. */
+static void test_a_read_again_within_a_call(void **state)
+{
+    unsigned char *buffer = calloc(1, 6 * MIB), first[10], again[10] = "";
+    struct reader *opened, *reader;
+    ssize_t results[4] = {0};
+    struct core_run_scope scope;
+    struct error error;
+    struct uri uri;
+
+    assert_int_equal(uri_parse("fault://reader/large", &uri), 0);
+    core_run_enter(&scope);
+    results[0] = reader_open(core_run_engine(), &uri, &scope.limits, &opened, &error);
+    if (results[0] == 0)
+        results[0] = reader_open_version(core_run_engine(), &uri, reader_attr(opened), NULL,
+                                         &reader, &error);
+    if (results[0] == 0) {
+        core_run_faults("op=GetObject nth=2 count=1 delay=50 fail=access");
+        results[1] = read_at(reader, first, sizeof first, 0, &scope);
+        results[2] = read_at(reader, buffer, 6 * MIB, 17, &scope);
+        results[3] = read_at(reader, again, sizeof again, 0, &scope);
+        reader_close(reader);
+        reader_close(opened);
+    }
+    core_run_leave(&scope);
+    assert_int_equal(results[0], 0);
+    assert_int_equal(results[1], sizeof first);
+    assert_int_equal(results[2], -EACCES);
+    assert_int_equal(results[3], sizeof again);
+    core_run_check(again, sizeof again, 0);
+    free(buffer);
+}
+
 static void test_bad_buffers(void **state)
 {
     struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
@@ -369,6 +414,7 @@ int main(void)
         cmocka_unit_test_setup(test_replaced_object_is_stale, core_run_clear),
         cmocka_unit_test_setup(test_deleted_object_is_stale, core_run_clear),
         cmocka_unit_test_setup(test_failing_range_is_an_error_once, core_run_clear),
+        cmocka_unit_test_setup(test_a_read_again_within_a_call, core_run_clear),
         cmocka_unit_test_setup(test_bad_buffers, core_run_clear),
         cmocka_unit_test_setup(test_deadline, core_run_clear),
         cmocka_unit_test_setup(test_cancel, core_run_clear),
