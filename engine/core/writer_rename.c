@@ -10,6 +10,7 @@
  * When that fails, the writer has its old name and goes on there: with its upload, or behind what
  * was completed, which is the object of that name then.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "core/rename.h"
@@ -185,7 +186,8 @@ static int check(const struct writer *writer, struct error *err)
         writer->store->capabilities & STORE_CAP_PART_COPY)
         return 0;
     return error_set(err, ERROR_UNSUPPORTED,
-                     "parts were sent under the old name, and the store cannot copy them");
+                     "parts were sent under the old name, and the store cannot copy them: rename the "
+                     "file when it is closed");
 }
 
 int writer_rename(struct writer *writer, const struct uri *to, unsigned flags,
@@ -201,6 +203,8 @@ int writer_rename(struct writer *writer, const struct uri *to, unsigned flags,
         r = check(writer, err);
         if (r == 0)
             r = take_other_name(writer, to, flags, limits, err);
+        if (r == -EOPNOTSUPP || r == -EINVAL) /* it may have turned out just now */
+            r = check(writer, err) < 0 ? -EOPNOTSUPP : r;
     }
     writer->finishing = false;
     writer_leave(writer);

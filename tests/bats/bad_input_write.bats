@@ -251,6 +251,26 @@ no_conditions() {
     done
 }
 
+@test "a store that cannot copy parts: a file of which much was sent keeps its name, and nothing is lost" {
+    no_part_copies 501:NotImplemented
+    calls S3DLIO_PUT_PART_SIZE=5M <<'PY'
+for name in ("/one", "/two"):
+    fd = do.open(ROOT + name, O_WRONLY | O_CREAT | O_TRUNC)
+    fill(fd, 60 << 20)
+    do.rename(ROOT + name, ROOT + "/moved")
+    do.write(fd, b"tail")
+    do.close(fd)
+PY
+    local each='open: ok write: ok rename: ENOTSUP write: 4 close: ok'
+    shown "$each $each"
+    said | grep -q 'rename the file when it is closed'
+    { head -c 62914560 /dev/zero | tr '\0' n && printf tail; } >"$NATIVE/long"
+    whole one long
+    whole two long
+    absent moved
+    unharmed
+}
+
 @test "a store that can do neither: two lines" {
     no_part_copies 501:NotImplemented
     no_conditions 501:NotImplemented

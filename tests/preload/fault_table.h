@@ -28,6 +28,8 @@ static const struct fault all_faults[] = {
     {"403", "status:403:AccessDenied", "*", 0, {EACCES}},
     {"507", "status:507:QuotaExceeded", "*", ALIKE, {ENOSPC, EDQUOT}},
     {"507 without a word", "status:507", "*", ALIKE, {ENOSPC, EDQUOT}},
+    {"501", "status:501:NotImplemented", "*", ALIKE, {EOPNOTSUPP, EXDEV}},
+    {"400", "status:400:InvalidRequest", "*", ALIKE, {EINVAL}},
     {"expired", "expire-token", "*", ALIKE, {EACCES, EINVAL}},
     {"reset", "reset", "*", PASSES, BROKEN},
     {"reset in a body", "reset@random", "*", PASSES | HIDES, BROKEN},

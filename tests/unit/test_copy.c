@@ -190,6 +190,23 @@ static void test_clones_have_no_tags(void **state)
     }
 }
 
+/* A change of metadata by parts takes a while: what is put there meanwhile stays. */
+static void test_no_other_version_is_replaced(void **state)
+{
+    struct s3dlio_attr attr = {.has = S3DLIO_HAS_MODE, .mode = 0600};
+
+    put_tagged("large", 10 * MIB);
+    core_run_store()->copy_max_bytes = MIB;
+    core_run_faults("op=CompleteMultipartUpload nth=1 changed"); /* fails where there is If-Match */
+    assert_int_equal(s3dlio_set_attr(B "large", &attr, NULL, NULL, NULL), -EBUSY);
+    assert_int_equal(core_run_uploads_left("copy"), 0);
+    core_run_faults(NULL);
+    core_run_faults("op=CompleteMultipartUpload nth=1 count=1 changed");
+    assert_int_equal(s3dlio_set_attr(B "large", &attr, NULL, NULL, NULL), 0);
+    check_copy(B "large", "large", 10 * MIB);
+    assert_int_equal(core_run_uploads_left("copy"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +215,7 @@ int main(void)
         cmocka_unit_test_setup(test_renaming_keeps_tags, clear),
         cmocka_unit_test_setup(test_new_versions_keep_tags, clear),
         cmocka_unit_test_setup(test_clones_have_no_tags, clear),
+        cmocka_unit_test_setup(test_no_other_version_is_replaced, clear),
     };
 
     return cmocka_run_group_tests_name("copy", tests, set_up, NULL);
