@@ -297,7 +297,6 @@ S3DLIO_API int s3dlio_draft_open(const char *uri, const struct s3dlio_write_opti
 S3DLIO_API int s3dlio_draft_from_writer(struct s3dlio_writer *writer,
                                         struct s3dlio_draft **ret_draft,
                                         struct s3dlio_error *ret_error);
-/* As pread(2). */
 /* The way back, while nothing was written: the stream that does the same, and the draft is gone.
  * For a draft that no other process has. -EOPNOTSUPP when it is not like that, and it stays as it
  * was. */
@@ -308,9 +307,10 @@ S3DLIO_API int s3dlio_draft_to_writer(struct s3dlio_draft *draft, struct s3dlio_
  * caller's. Both programs, where one is a child of fork, have the draft then, as after fork.
  * -EOPNOTSUPP where it has no such descriptors; -EINVAL for others, for those of another user or
  * another version. */
-S3DLIO_API int s3dlio_draft_handles(const struct s3dlio_draft *draft, int ret_fds[2]);
+S3DLIO_API int s3dlio_draft_handles(struct s3dlio_draft *draft, int ret_fds[2]);
 S3DLIO_API int s3dlio_draft_adopt(const int fds[2], struct s3dlio_draft **ret_draft,
                                   struct s3dlio_error *ret_error);
+/* As pread(2). */
 S3DLIO_API ssize_t s3dlio_draft_pread(struct s3dlio_draft *draft, void *buffer,
                                       size_t length_bytes, uint64_t offset_bytes,
                                       struct s3dlio_error *ret_error);

@@ -50,9 +50,14 @@ int s3dlio_draft_from_writer(struct s3dlio_writer *writer, struct s3dlio_draft *
     return (int)api_leave(&api, result);
 }
 
-int s3dlio_draft_handles(const struct s3dlio_draft *draft, int ret_fds[2])
+int s3dlio_draft_handles(struct s3dlio_draft *draft, int ret_fds[2])
 {
-    return draft_handles(draft_of(draft), ret_fds);
+    struct api api;
+    int result = api_enter(&api, NULL, NULL);
+
+    if (!result)
+        result = draft_handles(draft_of(draft), &api.limits, ret_fds);
+    return (int)api_leave(&api, result);
 }
 
 int s3dlio_draft_adopt(const int fds[2], struct s3dlio_draft **ret_draft,
@@ -268,23 +273,23 @@ int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
     return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
-static void let_go(struct s3dlio_draft *draft)
+static void let_go(struct s3dlio_draft *draft, draft_end_fn *end)
 {
     struct api api;
 
     if (!draft)
         return;
     if (!api_enter(&api, NULL, NULL))
-        draft_free(draft_of(draft));
+        end(draft_of(draft), &api.limits);
     api_leave(&api, 0);
 }
 
 void s3dlio_draft_abort(struct s3dlio_draft *draft)
 {
-    let_go(draft);
+    let_go(draft, draft_abort);
 }
 
 void s3dlio_draft_forget(struct s3dlio_draft *draft)
 {
-    let_go(draft);
+    let_go(draft, draft_forget);
 }

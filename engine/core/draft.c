@@ -216,11 +216,34 @@ void draft_free(struct draft *draft)
     if (!draft)
         return;
     reader_close(draft->reader);
+    draft_ahead_free(draft);
     draft_maps_free(draft);
     fd_close(draft->spool_fd);
     spool_release(draft->counted_bytes);
     draft_shared_free(draft);
     free(draft);
+}
+
+void draft_forget(struct draft *draft, const struct limits *limits)
+{
+    struct error ignored;
+
+    if (draft->ahead && draft_enter(draft, false, limits, &ignored) == 0) {
+        draft_ahead_settle(draft, limits);
+        draft_leave(draft);
+    }
+    draft_free(draft);
+}
+
+void draft_abort(struct draft *draft, const struct limits *limits)
+{
+    struct error ignored;
+
+    if (draft->shared->ahead.upload_id[0] && draft_enter(draft, false, limits, &ignored) == 0) {
+        draft_ahead_discard(draft);
+        draft_leave(draft);
+    }
+    draft_free(draft);
 }
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
@@ -262,7 +285,11 @@ ssize_t draft_pwrite(struct draft *draft, const void *buffer, size_t length_byte
         return r;
     if (length_bytes > 0) {
         draft_stop_appending(draft);
+        if (offset != draft->extents.length_bytes)
+            draft_ahead_stop(draft);
         r = draft_data_write(draft, buffer, length_bytes, offset, err);
+        if (r > 0)
+            draft_ahead_go_on(draft, limits);
     }
     draft_leave(draft);
     return r;
@@ -280,6 +307,8 @@ ssize_t draft_append(struct draft *draft, const void *buffer, size_t length_byte
     r = check_range(offset, length_bytes, err);
     if (r == 0 && length_bytes > 0)
         r = draft_data_write(draft, buffer, length_bytes, offset, err);
+    if (r > 0)
+        draft_ahead_go_on(draft, limits);
     draft_leave(draft);
     if (r >= 0)
         *ret_offset = offset;
@@ -296,8 +325,10 @@ int draft_truncate(struct draft *draft, uint64_t length_bytes, const struct limi
     r = draft_enter(draft, true, limits, err);
     if (r < 0)
         return r;
-    if (length_bytes != draft->extents.length_bytes)
+    if (length_bytes != draft->extents.length_bytes) {
         draft_stop_appending(draft);
+        draft_ahead_stop(draft);
+    }
     r = draft_data_resize(draft, length_bytes, err);
     draft_leave(draft);
     return r;
@@ -313,6 +344,7 @@ int draft_zero(struct draft *draft, uint64_t offset, uint64_t length_bytes,
     if (r < 0)
         return r;
     draft_stop_appending(draft);
+    draft_ahead_stop(draft);
     r = draft_data_zero(draft, offset, end, err);
     draft_leave(draft);
     return r;

@@ -47,11 +47,11 @@ int draft_from_writer(struct writer *writer, const struct limits *limits, struct
  * descriptors become the draft's; on failure they are the caller's still. */
 int draft_adopt(struct engine *engine, const int fds[2], const struct limits *limits,
                 struct draft **ret_draft, struct error *err);
-/* -EOPNOTSUPP where its memory has no file. */
-int draft_handles(const struct draft *draft, int ret_fds[2]);
-/* A draft of nothing, in which nothing was written, that no other process has: the writer that does
- * the same, and the draft is gone. -EOPNOTSUPP, and the draft is as it was, where it is not like
- * that. */
+/* -EOPNOTSUPP where its memory has no file. Waits for what this process has on its way. */
+int draft_handles(struct draft *draft, const struct limits *limits, int ret_fds[2]);
+/* A draft of nothing, in which nothing was written, that no other process has: the writer that
+ * does the same, and the draft is gone. -EOPNOTSUPP, and the draft is as it was, where it is not
+ * like that. */
 int draft_to_writer(struct draft *draft, const struct limits *limits, struct writer **ret_writer,
                     struct error *err);
 ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
@@ -99,8 +99,12 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
  * with RENAME_NO_REPLACE says ERROR_EXISTS. On failure the draft has its old name. */
 int draft_rename(struct draft *draft, const struct uri *to, unsigned flags,
                  const struct limits *limits, struct error *err);
-/* This process lets go of it; NULL is fine. What was not published is gone with the last that has
- * it. */
+/* This process lets go of it: others have it still, or (abort) nobody has, and what was not
+ * published is gone. */
+typedef void draft_end_fn(struct draft *draft, const struct limits *limits);
+void draft_forget(struct draft *draft, const struct limits *limits);
+void draft_abort(struct draft *draft, const struct limits *limits);
+/* The same after draft_publish, or of one that nobody has used; NULL is fine. */
 void draft_free(struct draft *draft);
 
 struct xattr_room;

@@ -13,10 +13,16 @@
 #include "core/draft_private.h"
 #include "io/fd.h"
 
-int draft_handles(const struct draft *draft, int ret_fds[2])
+int draft_handles(struct draft *draft, const struct limits *limits, int ret_fds[2])
 {
+    struct error ignored;
+
     if (draft->shared_fd < 0)
         return -EOPNOTSUPP;
+    if (draft->ahead && draft_enter(draft, true, limits, &ignored) == 0) {
+        draft_ahead_settle(draft, limits);
+        draft_leave(draft);
+    }
     ret_fds[0] = draft->shared_fd;
     ret_fds[1] = draft->spool_fd;
     return 0;

@@ -189,8 +189,10 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
         return r;
     if (offset < size_bytes && length_bytes < size_bytes - offset)
         end = offset + length_bytes;
-    if (offset < end)
+    if (offset < end) {
         draft_stop_appending(draft);
+        draft_ahead_stop(draft);
+    }
     if (offset < end)
         r = take(draft, &source, offset, end, err);
     if (offset < end && r == 0)

@@ -102,6 +102,8 @@ static int convert(struct writer *writer, const struct limits *limits, struct dr
     if (r == 0) {
         lend_spool(draft, writer);
         r = fill(draft, writer, err);
+        if (r == 0)
+            draft_ahead_begin(draft);
         draft_leave(draft);
     }
     if (r < 0) {

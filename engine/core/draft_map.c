@@ -280,6 +280,7 @@ int draft_map_fd(struct draft *draft, uint64_t offset, uint64_t length_bytes, st
     if (r < 0)
         return r;
     draft_stop_appending(draft);
+    draft_ahead_stop(draft);
     r = make_present(draft, start, end, limits, err);
     if (r == 0) {
         fd = fcntl(draft->spool_fd, F_DUPFD_CLOEXEC, 0);

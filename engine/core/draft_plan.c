@@ -12,7 +12,7 @@
 
 #define COPYABLE (1u << EXTENT_BASE | 1u << EXTENT_CLEAN)
 
-static int add_part(struct draft_plan *plan, uint64_t offset, uint64_t length, bool is_copy)
+int draft_plan_add(struct draft_plan *plan, uint64_t offset, uint64_t length, bool is_copy)
 {
     if (plan->count == plan->capacity) {
         size_t capacity = plan->capacity ? 2 * plan->capacity : 16;
@@ -41,7 +41,7 @@ static int cut(struct draft_plan *plan, const struct draft_part *run, uint64_t b
     for (uint64_t i = 0; r == 0 && i < count; i++) {
         uint64_t length = run->length / count + (i < run->length % count ? 1 : 0);
 
-        r = add_part(plan, offset, length, run->is_copy);
+        r = draft_plan_add(plan, offset, length, run->is_copy);
         offset += length;
     }
     return r;
@@ -122,7 +122,7 @@ static int make_grid(struct draft_plan *plan, const struct extents *extents,
         uint64_t end = length - at > limits->upload_bytes ? at + limits->upload_bytes : length;
         uint64_t unchanged = limits->can_copy ? extents_sum(extents, at, end, COPYABLE) : 0;
 
-        r = add_part(plan, at, end - at, unchanged == end - at);
+        r = draft_plan_add(plan, at, end - at, unchanged == end - at);
     }
     return r;
 }
@@ -185,7 +185,7 @@ int draft_plan_make(struct draft_plan *plan, const struct extents *extents,
     if (!plan->is_single)
         r = make_parts(plan, extents, limits);
     else
-        r = extents->length_bytes ? add_part(plan, 0, extents->length_bytes, false) : 0;
+        r = extents->length_bytes ? draft_plan_add(plan, 0, extents->length_bytes, false) : 0;
     if (r < 0)
         draft_plan_fini(plan);
     return r;

@@ -39,6 +39,8 @@ struct draft_plan {
 /* 0; -ENOMEM; -EFBIG when no parts within the limits hold the length. */
 int draft_plan_make(struct draft_plan *plan, const struct extents *extents,
                     const struct draft_plan_limits *limits);
+/* One more part, behind the others. 0 or -ENOMEM. */
+int draft_plan_add(struct draft_plan *plan, uint64_t offset, uint64_t length, bool is_copy);
 void draft_plan_fini(struct draft_plan *plan);
 
 #endif

@@ -1,14 +1,15 @@
 /* What the files of a draft share: draft.c (life, the public calls), draft_shared.c (what processes
  * have in common), draft_spool.c (the private file), draft_data.c (where bytes are), draft_map.c
  * (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c, draft_publish.c,
- * draft_append.c (behind another version), draft_convert.c, draft_adopt.c.
+ * draft_ahead.c (parts that go up before that), draft_append.c (behind another version),
+ * draft_convert.c, draft_adopt.c.
  *
  * All of it is touched by whoever has the turn, of this process and then of all that have the
  * draft. A signal handler's call may change anything while a thread sleeps in a request: `serial`
  * tells.
  *
  * In the spool, bytes of ZERO extents and behind the end are zeros.
- */
+ * */
 #ifndef S3DLIO_CORE_DRAFT_PRIVATE_H
 #define S3DLIO_CORE_DRAFT_PRIVATE_H
 
@@ -17,6 +18,7 @@
 #include "core/engine.h"
 #include "core/reader.h"
 #include "core/turn.h"
+#include "core/upload.h"
 
 #define DRAFT_LENGTH_MAX (STORE_PARTS_MAX * STORE_PART_MAX)
 
@@ -38,6 +40,8 @@ struct draft {
     uint64_t counted_bytes;  /* of shared->reserved_bytes, what spool_used of this process has */
     struct reader *reader;   /* of what BASE bytes are of; NULL until it is needed */
     uint64_t reader_serial;  /* draft_facts.source_serial, then */
+    struct upload *ahead;    /* of shared->ahead, where this process has sent parts; NULL */
+    uint64_t ahead_generation;
     struct draft_sums *sums; /* one for each mapped range; NULL: none */
 };
 
@@ -68,6 +72,30 @@ int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
 /* Is what is there what this draft has published, though nobody was told so: the answer was lost,
  * or the process died? Then that is the base: 1. 0 otherwise, also where it cannot be known. */
 int draft_settle(struct draft *draft, const struct limits *limits);
+
+/* What it is stored with. The options point into *facts and *metadata. */
+void draft_upload_options(struct draft *draft, const struct draft_facts *facts,
+                          struct store_metadata *metadata, struct upload_options *ret_options);
+
+/* draft_ahead.c */
+
+/* A stream has become a draft: its parts may go up while it is written. */
+void draft_ahead_begin(struct draft *draft);
+/* Bytes have been written at the end: sends parts, if they are due. Does not wait for them, nor
+ * fail. */
+void draft_ahead_go_on(struct draft *draft, const struct limits *limits);
+/* Something else is about to change: no more parts are sent, and those that were are not used. */
+void draft_ahead_stop(struct draft *draft);
+/* Waits for what this process has on its way: others may go on then. */
+void draft_ahead_settle(struct draft *draft, const struct limits *limits);
+/* The upload, with the parts that the store has, if it is good for `facts`: the caller's then, and
+ * *ret_bytes is how far it goes. NULL, and what there was is aborted, where it is not. */
+struct upload *draft_ahead_take(struct draft *draft, const struct draft_facts *facts,
+                                const struct limits *limits, uint64_t *ret_bytes);
+/* Nothing is published: aborts it. */
+void draft_ahead_discard(struct draft *draft);
+/* This process lets go of what it has of it. */
+void draft_ahead_free(struct draft *draft);
 
 /* draft_append.c */
 

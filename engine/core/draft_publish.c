@@ -21,6 +21,7 @@
 #include "core/append_turn.h"
 #include "core/draft_plan.h"
 #include "core/draft_private.h"
+#include "core/part_memory.h"
 #include "core/spool.h"
 #include "core/upload.h"
 
@@ -58,8 +59,7 @@ static void memory_drop(const struct memory *memory)
     } else if (memory->kind == MEMORY_SPOOL) {
         spool_unmap(memory->base, memory->size_bytes);
     } else {
-        pool_put(&memory->engine->pool, memory->base, memory->size_bytes);
-        budget_release(&memory->engine->budget, BUDGET_PARTS, memory->size_bytes);
+        part_memory_give(memory->engine, memory->base, memory->size_bytes);
     }
 }
 
@@ -71,29 +71,16 @@ static void memory_free(void *arg)
     free(memory);
 }
 
-static int from_budget(struct memory *memory)
-{
-    struct engine *engine = memory->engine;
-
-    if (!budget_try(&engine->budget, BUDGET_PARTS, memory->size_bytes))
-        return -EAGAIN;
-    memory->base = pool_get(&engine->pool, memory->size_bytes);
-    if (memory->base)
-        return 0;
-    budget_release(&engine->budget, BUDGET_PARTS, memory->size_bytes);
-    return -ENOMEM;
-}
-
 /* From the budget, after waiting for own parts, from the spool. */
 static int obtain(struct publication *publication, struct memory *memory, struct error *err)
 {
-    int r = from_budget(memory);
+    int r = part_memory_take(memory->engine, memory->size_bytes, &memory->base);
 
     while (r == -EAGAIN && upload_busy(publication->upload)) {
         r = upload_wait_part(publication->upload, publication->limits, err);
         if (r < 0)
             return r;
-        r = from_budget(memory);
+        r = part_memory_take(memory->engine, memory->size_bytes, &memory->base);
     }
     if (r == -EAGAIN) {
         memory->kind = MEMORY_SPOOL;
@@ -216,6 +203,27 @@ static int make_plan(struct publication *publication, struct error *err)
     if (r == -EFBIG)
         return error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
     return r < 0 ? error_set_errno(err, -r, "planning an upload") : 0;
+}
+
+/* What is not in the upload yet: parts as they have been so far. */
+static int plan_rest(struct publication *publication, uint64_t start, struct error *err)
+{
+    const struct draft *draft = publication->draft;
+    bool is_equal = draft->store->capabilities & STORE_CAP_EQUAL_PARTS;
+    uint64_t end = draft->extents.length_bytes;
+    unsigned number = upload_part_count(publication->upload);
+
+    publication->plan.count = 0;
+    publication->plan.is_single = false;
+    while (start < end) {
+        uint64_t bytes = range_plan_part_bytes(&draft->engine->plan, ++number, 0, is_equal);
+
+        bytes = bytes < end - start ? bytes : end - start;
+        if (draft_plan_add(&publication->plan, start, bytes, false) < 0)
+            return error_set(err, ERROR_NO_MEMORY, "planning an upload");
+        start += bytes;
+    }
+    return 0;
 }
 
 static int check_serial(const struct publication *publication, struct error *err)
@@ -350,8 +358,15 @@ static int send(struct publication *publication, const struct upload_options *op
                 struct attr *ret_attr, struct error *err)
 {
     struct engine *engine = publication->draft->engine;
-    int r = upload_new(engine, &publication->facts.uri, options, &publication->upload, err);
+    uint64_t ahead_bytes = 0;
+    int r = 0;
 
+    publication->upload = draft_ahead_take(publication->draft, &publication->facts,
+                                           publication->limits, &ahead_bytes);
+    if (publication->upload)
+        r = plan_rest(publication, ahead_bytes, err);
+    else
+        r = upload_new(engine, &publication->facts.uri, options, &publication->upload, err);
     if (r < 0)
         return r;
     note_write(publication->draft, upload_write_id(publication->upload));
@@ -365,25 +380,31 @@ static int send(struct publication *publication, const struct upload_options *op
     return r;
 }
 
-static int upload(struct publication *publication, struct attr *ret_attr, struct error *err)
+void draft_upload_options(struct draft *draft, const struct draft_facts *facts,
+                          struct store_metadata *metadata, struct upload_options *ret_options)
 {
-    const struct draft_facts *facts = &publication->facts;
-    struct store_metadata metadata = draft_facts_metadata(facts);
-    struct upload_options options = {
+    *metadata = draft_facts_metadata(facts);
+    *ret_options = (struct upload_options){
         .exclusive = facts->exclusive,
         .content_type = facts->content_type[0] ? facts->content_type : NULL,
         .attr = &facts->attr,
-        .metadata = &metadata,
+        .metadata = metadata,
         .base_etag = facts->base_exists ? facts->base.etag : NULL,
         .copy_uri = facts->is_cloned ? &facts->source.uri : NULL,
         .copy_etag = facts->is_cloned ? facts->source.attr.etag : NULL,
-        .owner = publication->draft,
-        .appends = facts->appends,
+        .owner = draft,
     };
+}
+
+static int upload(struct publication *publication, struct attr *ret_attr, struct error *err)
+{
+    struct store_metadata metadata;
+    struct upload_options options;
     int r = make_plan(publication, err);
 
     if (r < 0)
         return r;
+    draft_upload_options(publication->draft, &publication->facts, &metadata, &options);
     options.has_copies = has_copies(&publication->plan);
     r = send(publication, &options, ret_attr, err);
     draft_plan_fini(&publication->plan);

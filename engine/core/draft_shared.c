@@ -19,7 +19,8 @@
 #define PAGE_BYTES   ((uint64_t)4096)
 #define HEAD_BYTES   ((sizeof(struct draft_shared) + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES)
 #define SIDE_BYTES   (DRAFT_MARKS_MAX * sizeof(uint64_t))
-#define SHARED_BYTES (HEAD_BYTES + 2 * SIDE_BYTES)
+#define SENT_AT      (HEAD_BYTES + 2 * SIDE_BYTES)
+#define SHARED_BYTES (SENT_AT + STORE_PARTS_MAX * sizeof(struct draft_sent))
 #define CAPACITY_MIN (PAGE_BYTES / sizeof(uint64_t))
 /* Other versions of this have another size, or another number. */
 #define DRAFT_MAGIC (UINT64_C(0x7333646c696f4401) ^ sizeof(struct draft_shared) << 8)
@@ -220,6 +221,16 @@ int draft_reserve_marks(struct draft *draft, struct error *err)
         return error_set_errno(err, -r, "the map of a staged file");
     shared->capacity = capacity;
     return 0;
+}
+
+struct draft_sent *draft_sent(const struct draft *draft)
+{
+    return (struct draft_sent *)(void *)((char *)draft->shared + SENT_AT);
+}
+
+int draft_reserve_sent(struct draft *draft, uint32_t index)
+{
+    return allocate(draft, SENT_AT + index * sizeof(struct draft_sent), sizeof(struct draft_sent));
 }
 
 /* ---- facts ----------------------------------------------------------------------------------- */

@@ -63,6 +63,20 @@ struct draft_side {
     uint64_t count;
 };
 
+/* Parts of a file that is written from its beginning on, uploaded meanwhile: draft_ahead.c. */
+struct draft_ahead {
+    bool is_stream;        /* nothing but the end has been written to */
+    _Atomic uint32_t sent; /* parts that were handed over, in the table draft_sent */
+    _Atomic uint32_t done; /* of them, from the first on, acknowledged: the table has them whole */
+    char upload_id[STORE_UPLOAD_ID_MAX]; /* "": none was begun */
+    char write_id[DRAFT_WRITE_ID_MAX];
+    struct draft_facts facts; /* that it was begun with */
+};
+struct draft_sent {
+    uint64_t end_bytes; /* of the part; it begins where the one before ends */
+    struct store_part part;
+};
+
 struct draft_shared {
     uint64_t magic; /* DRAFT_MAGIC: a process that was not forked by the maker looks at it */
     struct shared_turn turn;
@@ -79,6 +93,8 @@ struct draft_shared {
     struct draft_range touched; /* of the spool, what is being changed; empty: nothing */
     struct draft_range maps[DRAFT_MAPS_MAX]; /* what somebody may write to through a mapping */
     uint32_t map_count;
+
+    struct draft_ahead ahead;
 };
 
 struct draft;
@@ -111,6 +127,11 @@ int draft_reserve_marks(struct draft *draft, struct error *err);
 void draft_change_extents(struct draft *draft, const struct draft_change *change);
 /* extents_rebase */
 void draft_rebase_extents(struct draft *draft);
+
+/* The table of parts, STORE_PARTS_MAX long; what is to be written to is reserved first: 0,
+ * -ENOMEM. */
+struct draft_sent *draft_sent(const struct draft *draft);
+int draft_reserve_sent(struct draft *draft, uint32_t index);
 
 /* What counts. Valid until the second change from now: who sleeps meanwhile takes a copy. */
 const struct draft_facts *draft_facts(const struct draft *draft);

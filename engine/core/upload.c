@@ -456,6 +456,12 @@ int upload_wait_place(struct upload *upload, const struct limits *limits, struct
     return r < 0 ? fail(upload, r, err) : 0;
 }
 
+bool upload_has_place(struct upload *upload)
+{
+    reap_ended(upload);
+    return upload->in_flight_count < limiter_target(&upload->engine->puts);
+}
+
 int upload_part_again(struct upload *upload, unsigned number, const struct upload_memory *memory,
                       struct error *err)
 {
@@ -501,6 +507,35 @@ int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_byt
     upload->has_copies = true;
     part_start(upload, part);
     return 0;
+}
+
+/* ---- from one process to another ------------------------------------------------------------- */
+
+int upload_resume(struct upload *upload, const struct upload_begun *begun)
+{
+    for (unsigned i = 0; i < begun->part_count; i++) {
+        if (!make_place(upload))
+            return -ENOMEM;
+        upload->parts[upload->part_count++] = begun->parts[i];
+        upload->size_bytes += begun->parts[i].size_bytes;
+    }
+    upload->upload_id = strdup(begun->upload_id);
+    if (!upload->upload_id)
+        return -ENOMEM;
+    upload->sent_count = upload->part_count;
+    upload->offset = upload->size_bytes;
+    if (upload->write_id[0]) {
+        snprintf(upload->write_id, sizeof upload->write_id, "%s", begun->write_id);
+        store_metadata_set(&upload->metadata, UPLOAD_ID_NAME, upload->write_id);
+    }
+    return 0;
+}
+
+struct upload_begun upload_tell_begun(struct upload *upload)
+{
+    reap_ended(upload);
+    return (struct upload_begun){upload->upload_id, upload->write_id, upload->parts,
+                                 upload->part_count};
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */

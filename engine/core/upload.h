@@ -90,6 +90,18 @@ bool upload_has_begun(const struct upload *upload);
 unsigned upload_part_count(const struct upload *upload);
 /* Identifies this write among all, "" where the store keeps no metadata; as long as the upload. */
 const char *upload_write_id(const struct upload *upload);
+/* Of an upload that another process has begun: its ids, and the parts that the store has of it,
+ * in order. Before anything is sent; the options were the same. 0 or -ENOMEM. */
+struct upload_begun {
+    const char *upload_id, *write_id;
+    const struct store_part *parts;
+    unsigned part_count;
+};
+int upload_resume(struct upload *upload, const struct upload_begun *begun);
+/* The same of this one, as long as nothing is done to it; upload_id is NULL before it has begun. */
+struct upload_begun upload_tell_begun(struct upload *upload);
+/* May one more part go up without waiting? */
+bool upload_has_place(struct upload *upload);
 /* Is what is there of the write with this id? 1, with *ret_attr, or 0; -errno. */
 int upload_find(struct engine *engine, const struct uri *uri, const char *write_id,
                 const struct limits *limits, struct attr *ret_attr, struct error *err);

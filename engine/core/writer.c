@@ -15,6 +15,7 @@
 #include "core/append_turn.h"
 #include "core/metadata_change.h"
 #include "core/names.h"
+#include "core/part_memory.h"
 #include "core/spool.h"
 #include "core/writer_private.h"
 #include "core/xattr.h"
@@ -35,22 +36,19 @@ void writer_block_free(void *arg)
     if (block->spooled) {
         spool_unmap(block->data, block->capacity_bytes);
     } else if (block->data) {
-        budget_release(&block->engine->budget, BUDGET_PARTS, block->capacity_bytes);
-        pool_put(&block->engine->pool, block->data, block->capacity_bytes);
+        part_memory_give(block->engine, block->data, block->capacity_bytes);
     }
     free(block);
 }
 
 static int block_from_budget(struct engine *engine, uint64_t bytes, struct buffer_block *block)
 {
-    if (!budget_try(&engine->budget, BUDGET_PARTS, bytes))
-        return -EAGAIN;
-    block->data = pool_get(&engine->pool, bytes);
-    if (!block->data) {
-        budget_release(&engine->budget, BUDGET_PARTS, bytes);
-        return -ENOMEM;
-    }
-    return 0;
+    void *memory;
+    int r = part_memory_take(engine, bytes, &memory);
+
+    if (r == 0)
+        block->data = memory;
+    return r;
 }
 
 static int block_from_spool(struct engine *engine, uint64_t bytes, struct buffer_block *block,

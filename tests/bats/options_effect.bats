@@ -41,7 +41,6 @@ store() {
         s3://test/stored "$1" "$2"
 }
 
-equal() { [[ "$1" == "$2" ]] || explain "got '$1' instead of '$2'" "$(admin stats)"; }
 
 # The whole object in one read call, at once.
 read_whole() { shim "${@:2}" dd if="/s3/test/$1" of=/dev/null bs=32M status=none; }

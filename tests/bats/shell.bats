@@ -163,3 +163,44 @@ PY
     run env "${settings[@]}" "$B/s3dlio" run --set S3DLIO_FOLLOW=0 env -i /bin/cat "$VIRTUAL/text/short.txt"
     [[ $status -ne 0 ]]
 }
+
+# The parent waits until the server has parts of what its child, still running, writes.
+@test "what a child writes to its parent's descriptor goes up meanwhile" {
+    admin stats/reset -X POST
+    run shim S3DLIO_PUT_PART_SIZE=5M python3 - <<'PY'
+import hashlib, json, os, subprocess, sys, time, urllib.request
+child = """import os, sys
+for n in range(32):
+    os.write(1, bytes([n]) * (1 << 20))
+sys.stdin.read()
+os.write(1, b"end")"""
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+def parts():
+    stats = json.load(opener.open(os.environ["AWS_ENDPOINT_URL"] + "/-/stats"))
+    return stats["operations"].get("UploadPart", {"requests": 0})["requests"]
+
+with open("/s3/test/streamed", "wb", opener=lambda path, flags: os.open(path, flags, 0o640)) as out:
+    process = subprocess.Popen([sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=out)
+    for _ in range(600):
+        if parts() >= 6:
+            break
+        time.sleep(0.1)
+    before = parts()
+    process.communicate()
+print(before, parts(), process.returncode, oct(os.stat("/s3/test/streamed").st_mode))
+expected = b"".join(bytes([n]) * (1 << 20) for n in range(32)) + b"end"
+print(open("/s3/test/streamed", "rb").read() == expected)
+PY
+    [[ $output == $'6 7 0 0o100640\nTrue' ]] || explain "$output"
+}
+
+@test "a shell that forks for a command: its output goes up meanwhile, from one command after the other" {
+    admin stats/reset -X POST
+    shim S3DLIO_PUT_PART_SIZE=5M dash -c 'head -c 32M /dev/zero >/s3/test/one
+        { head -c 17M /dev/zero; echo middle; head -c 17M /dev/zero; } >/s3/test/two; true'
+    equal "$(requests UploadPart)" 14
+    equal "$(shim cat /s3/test/one | sha256sum)" "$(head -c 32M /dev/zero | sha256sum)"
+    equal "$(shim cat /s3/test/two | sha256sum)" \
+        "$({ head -c 17M /dev/zero; echo middle; head -c 17M /dev/zero; } | sha256sum)"
+}

@@ -96,6 +96,8 @@ explain() {
     return 1
 }
 
+equal() { [[ "$1" == "$2" ]] || explain "got '$1' instead of '$2'" "$(admin stats)"; }
+
 # same TEMPLATE: a shell command with {} for the folder must print the same and end with the same
 # status on NATIVE and, under the shim, on VIRTUAL; on stderr either both say something or neither.
 same() {
