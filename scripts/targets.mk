@@ -9,7 +9,7 @@ ONLY ?=
 TOTALS ?=
 
 CONTRACT := $(if $(CONTRACT_SRC),$(B)/contract)
-SUITES   := unit server contract preload preload-real bats $(if $(wildcard tests/python/test_*.py),python)
+SUITES   := unit server contract preload preload-real bats bats-real $(if $(wildcard tests/python/test_*.py),python)
 PROGRAMS := $(SHIM) $(ENGINE) $(CLI) $(SERVER) $(UNITS) $(CONTRACT) $(PRELOADS)
 
 # Inside a parallel make the sub-make shares its jobs, otherwise it gets JOBS of its own.
@@ -23,7 +23,7 @@ GET_SERVERS = scripts/servers install versitygw minio || [ $$? -eq 3 ]
 $(call obj,$(PRELOAD_SRC)): CFLAGS_ALL += $(if $(findstring undefined,$(SAN)),-fno-sanitize=nonnull-attribute)
 
 .PHONY: quickstart bootstrap check check-unit check-server check-contract check-preload check-preload-real check-bats \
-        check-python check-fresh format install clean
+        check-bats-real check-python check-fresh format install clean
 
 quickstart: ## everything from nothing: install, build, serve a bucket, train from it
 	$(Q)scripts/bootstrap build quickstart
@@ -70,6 +70,12 @@ check-bats: ## test whole programs under the shim against a local directory
 	$(Q)scripts/bootstrap build test
 	$(Q)$(SUBMAKE) all $(SERVER)
 	$(Q)$(RUN_SUITES) bats
+
+check-bats-real: ## those of them that fit any server, against servers that are not ours
+	$(Q)scripts/bootstrap build test servers
+	$(Q)$(SUBMAKE) all
+	$(Q)$(GET_SERVERS)
+	$(Q)$(RUN_SUITES) bats-real
 
 check-python: ## test the Python package
 	$(Q)scripts/bootstrap build test

@@ -33,6 +33,8 @@ struct error_class_row {
 
 #define ADVICE_CREDENTIALS                                                                         \
     "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY or AWS_PROFILE, and what they may do"
+#define ADVICE_KEY                                                                                 \
+    "use a key of at most 1024 bytes, and of 255 from slash to slash where the server has files"
 #define ADVICE_ENDPOINT "check AWS_ENDPOINT_URL and that the server answers (s3dlio doctor)"
 
 static const struct error_class_row error_classes[ERROR_CLASS_COUNT] = {
@@ -46,7 +48,7 @@ static const struct error_class_row error_classes[ERROR_CLASS_COUNT] = {
     [ERROR_RANGE] = {"range", "range outside the object", EINVAL, false, REPORT_DEBUG, ""},
     [ERROR_INVALID] = {"invalid", "invalid request", EINVAL, false, REPORT_LINE, ""},
     [ERROR_TOO_LONG] = {"too-long", "name too long", ENAMETOOLONG, false, REPORT_LINE,
-                        "use a key of at most 1024 bytes"},
+                        ADVICE_KEY},
     [ERROR_TOO_LARGE] = {"too-large", "too large", EFBIG, false, REPORT_LINE,
                          "set S3DLIO_PUT_PART_SIZE higher, or split the object"},
     [ERROR_THROTTLED] = {"throttled", "throttled", EIO, true, REPORT_LINE,
@@ -102,7 +104,7 @@ static const struct error_code_row {
     {"QuotaExceeded", EDQUOT, "raise the quota at the store, or delete something"},
     {"XMinioStorageFull", ENOSPC, "free space at the store"},
     {"XMinioAdminBucketQuotaExceeded", EDQUOT, "raise the bucket's quota"},
-    {"KeyTooLongError", ENAMETOOLONG, "use a key of at most 1024 bytes"},
+    {"KeyTooLongError", ENAMETOOLONG, ADVICE_KEY},
     {"EntityTooLarge", EFBIG,
      "the store takes less at once; set S3DLIO_PUT_PART_SIZE lower, or split the object"},
     {"InvalidObjectState", 0, "the object is archived; restore it first"},

@@ -5,6 +5,7 @@
  * is believed only if it could be one, because it may become part of a host name.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,33 @@ static enum error_class message_class(const struct s3_answer *answer)
     return ERROR_NONE;
 }
 
+/* A part copy asks for a range of the version that it names, which has that many bytes: where the range is
+ * refused, another version is there. Servers look at the range before they look at the condition. */
+static bool is_of_another_version(const struct s3_call *call, enum error_class class)
+{
+    const struct s3_answer *answer = &call->answer;
+
+    if (call->request->operation != STORE_UPLOAD_PART_COPY || !call->request->if_match)
+        return false;
+    return class == ERROR_RANGE || (class == ERROR_INVALID && strstr(answer->message, "Range"));
+}
+
+/* Servers that keep objects as files cannot have longer names. MinIO has no code of its own for that, and
+ * keeps the marker "dir/" as a file "dir__XLDIR__". */
+static bool is_too_long(const struct s3_call *call)
+{
+    const char *key = call->request->key;
+
+    if (!key || strcmp(call->answer.code, "XMinioInvalidObjectName") != 0)
+        return false;
+    for (size_t length; *key; key += length + (key[length] == '/')) {
+        length = strcspn(key, "/");
+        if (length + (strcmp(key + length, "/") == 0 ? strlen("__XLDIR__") : 0) > NAME_MAX)
+            return true;
+    }
+    return false;
+}
+
 static enum error_class answer_class(const struct s3_call *call)
 {
     const struct s3_answer *answer = &call->answer;
@@ -261,6 +289,10 @@ static enum error_class answer_class(const struct s3_call *call)
         class = refine_status(call, status_class(answer->status));
     if (class == ERROR_CHANGED && call->request->if_none_match)
         class = ERROR_EXISTS;
+    if (is_of_another_version(call, class))
+        class = ERROR_CHANGED;
+    if (is_too_long(call))
+        class = ERROR_TOO_LONG;
     return class;
 }
 

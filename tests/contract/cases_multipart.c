@@ -257,6 +257,12 @@ static void copied_parts(void **state)
                  run.traits->copy_beyond_end);
     assert_class(upload_complete(&upload, 2), ERROR_NONE);
     assert_object("mp/copied", PART + 1000);
+    put_text("mp/source", "another, shorter version");
+    upload_begin(&upload, "mp/of another", false, NULL);
+    assert_class(upload_copy(&upload, 1, "mp/source", 0, PART, etag), ERROR_CHANGED);
+    assert_class(upload_copy(&upload, 1, "mp/source", PART, PART, etag), ERROR_CHANGED);
+    assert_class(upload_abort(&upload), ERROR_NONE);
+    put_pattern("mp/source", 9, 2 * PART, etag);
     upload_begin(&upload, "mp/whole", false, NULL);
     assert_class(upload_copy(&upload, 1, "mp/source", 0, 0, etag), ERROR_NONE);
     assert_class(upload_complete(&upload, 1), ERROR_NONE);

@@ -243,6 +243,50 @@ static void headers_tell_what_bodies_do_not(void **state)
 }
 
 /* A region becomes part of a host name, a message part of a line. */
+/* Servers look at the range of a part copy first, which the version that was asked for has. */
+static void ranges_of_another_version(void **state)
+{
+    static const char beyond[] = "Range specified is not valid for source object of size: 13";
+
+    (void)state;
+    for (int named = 0; named < 2; named++) {
+        enum error_class changed = ERROR_CHANGED;
+
+        begin(STORE_UPLOAD_PART_COPY, &s3_upload_part_copy);
+        request.if_match = named ? "\"0\"" : NULL;
+        assert_int_equal(judge(416, "InvalidRange"), named ? changed : ERROR_RANGE);
+        s3_answer_element(&call.answer, "Error", "Message", beyond);
+        assert_int_equal(judge(400, "InvalidArgument"), named ? changed : ERROR_INVALID);
+        s3_answer_element(&call.answer, "Error", "Message", "Part number must be above 0");
+        assert_int_equal(judge(400, "InvalidArgument"), ERROR_INVALID);
+    }
+    begin(STORE_GET, &s3_get);
+    request.if_match = "\"0\"";
+    assert_int_equal(judge(416, "InvalidRange"), ERROR_RANGE);
+}
+
+static void names_that_are_too_long(void **state)
+{
+    char key[600];
+
+    (void)state;
+    memset(key, 'k', sizeof key - 1);
+    key[sizeof key - 1] = '\0';
+    begin(STORE_PUT, &s3_put);
+    request.key = key;
+    assert_int_equal(judge(400, "XMinioInvalidObjectName"), ERROR_TOO_LONG);
+    assert_int_equal(judge(400, "InvalidArgument"), ERROR_INVALID);
+    key[255] = key[511] = '/';
+    assert_int_equal(judge(400, "XMinioInvalidObjectName"), ERROR_INVALID);
+    strcpy(key + 246, "/");
+    assert_int_equal(judge(400, "XMinioInvalidObjectName"), ERROR_INVALID);
+    strcpy(key + 246, "k/");
+    assert_int_equal(judge(400, "XMinioInvalidObjectName"), ERROR_TOO_LONG);
+    memset(key, 'k', sizeof key - 1);
+    key[256] = '/';
+    assert_int_equal(judge(400, "XMinioInvalidObjectName"), ERROR_TOO_LONG);
+}
+
 static void what_servers_say_is_not_trusted(void **state)
 {
     struct error err = {0};
@@ -278,6 +322,8 @@ int main(void)
         cmocka_unit_test(codes_before_statuses),
         cmocka_unit_test(words_where_codes_say_little),
         cmocka_unit_test(headers_tell_what_bodies_do_not),
+        cmocka_unit_test(ranges_of_another_version),
+        cmocka_unit_test(names_that_are_too_long),
         cmocka_unit_test(what_servers_say_is_not_trusted),
         cmocka_unit_test(checksums_in_base64),
     };
