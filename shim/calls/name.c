@@ -11,6 +11,7 @@
 #include "shim/calls/entries.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stat.h"
+#include "shim/creation_mask.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -46,11 +47,9 @@ static int name_mkdir(const struct vpath *path, mode_t mode)
         result = unless_staged(path, EEXIST);
     if (result < 0)
         return result;
-    mode_t mask = umask(0);
-    umask(mask);
-    struct s3dlio_write_options options = {.mode = mode & ~mask & 01777};
-    /* 0777 & ~umask is what is assumed anyway. */
-    if (options.mode != (0777 & ~mask))
+    struct s3dlio_write_options options = {.mode = mode & ~creation_mask() & 01777};
+    /* 0777 less the first umask is what is assumed anyway. */
+    if (options.mode != (0777 & ~start_umask()))
         options.has = S3DLIO_HAS_MODE;
     struct s3dlio_error error = {0};
     return told(path, engine_call(mkdir)(path->uri, &options, NULL, &error), &error);

@@ -14,6 +14,7 @@
 #include "shim/calls/lock.h"
 #include "shim/calls/stat.h"
 #include "shim/calls/stdio.h"
+#include "shim/creation_mask.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -103,13 +104,10 @@ static bool is_appending(int flags)
 static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
                           struct s3dlio_write_options *ret_options, struct s3dlio_attr *ret_attr)
 {
-    mode_t mask = umask(0);
-    umask(mask);
     *ret_options = (struct s3dlio_write_options){
         .flags = is_nameless(flags) ? S3DLIO_WRITE_UNNAMED
                  : flags & O_EXCL   ? S3DLIO_WRITE_EXCLUSIVE
                                     : 0,
-        .mode = mode & ~mask & 07777,
     };
     *ret_attr = (struct s3dlio_attr){.type = S3DLIO_FILE, .has = S3DLIO_HAS_MODE};
     if (old) {
@@ -120,6 +118,7 @@ static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
         *ret_attr = *old;
     } else {
         ret_options->flags |= S3DLIO_WRITE_SOUGHT; /* by writer_target */
+        ret_options->mode = mode & ~creation_mask() & 07777;
         /* 0666 less the first umask is what a reader assumes anyway; anything else travels with the
          * object. */
         if (ret_options->mode != (0666 & ~start_umask()))

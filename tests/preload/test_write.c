@@ -1,7 +1,12 @@
 /* Writing new objects: visible at close and not before, exact errors, what is refused. */
 #include "tests/preload/preload.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 static off_t size_of(const char *path)
 {
@@ -92,6 +97,44 @@ static void mode_travels(void **state)
     assert_int_equal(st.st_mode, S_IFREG | 0700);
 }
 
+/* From here on whoever sets the umask is killed. */
+static void forbid_umask(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_umask, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        _exit(2);
+}
+
+/* The umask counts without being set for a moment, which other threads would see. */
+static void umask_is_only_read(void **state)
+{
+    struct stat st;
+    int status;
+    const char *file = preload_path("masked"), *directory = preload_path("masked-directory");
+    pid_t pid = fork();
+    if (!pid) {
+        umask(027);
+        forbid_umask();
+        int fd = open(file, O_WRONLY | O_CREAT, 0666);
+        _exit(fd < 0 || close(fd) < 0 || mkdir(directory, 0777) < 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(stat(file, &st), 0);
+    assert_int_equal(st.st_mode, S_IFREG | 0640);
+    assert_int_equal(stat(directory, &st), 0);
+    assert_int_equal(st.st_mode, S_IFDIR | 0750);
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(rmdir(directory), 0);
+}
+
 static void append_to_new(void **state)
 {
     const char *path = preload_path("appended");
@@ -134,7 +177,7 @@ int main(void)
         cmocka_unit_test(empty_file),          cmocka_unit_test(exclusive),
         cmocka_unit_test(truncating_replaces), cmocka_unit_test(mode_travels),
         cmocka_unit_test(append_to_new),       cmocka_unit_test(duplicated_descriptors),
-        cmocka_unit_test(reading_is_refused),
+        cmocka_unit_test(reading_is_refused),  cmocka_unit_test(umask_is_only_read),
     };
     return cmocka_run_group_tests_name("write", tests, NULL, NULL);
 }
