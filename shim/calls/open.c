@@ -6,6 +6,7 @@
  * is writing already gets another file on the same content.
  */
 #include "shim/calls/open.h"
+#include "shim/calls/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -287,6 +288,8 @@ static int open_path_only(const struct vpath *path, int flags, struct file **ret
 
 int open_file(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)
 {
+    if (process_is_vfork_child()) /* its descriptors are its own, our tables are its parent's */
+        return report_refusal("open in a child of vfork", path->path);
     int result = engine_require();
     if (result < 0)
         return result;

@@ -367,6 +367,21 @@ static int search_text(void)
     return errno;
 }
 
+/* What a child of vfork opens would be its parent's, too. */
+static int vfork_opens(void)
+{
+    static volatile int error;
+    pid_t pid = vfork();
+    if (!pid) {
+        error = open(data, O_RDONLY) < 0 ? errno : 0;
+        _exit(0);
+    }
+    int status, fd = open(data, O_RDONLY);
+    if (waitpid(pid, &status, 0) != pid || status || fd < 0)
+        return 1;
+    return error == (preload_is_virtual() ? EOPNOTSUPP : 0) ? 0 : 2;
+}
+
 static int vfork_script(void)
 {
     pid_t pid = vfork();
@@ -415,6 +430,8 @@ static void programs(void **state)
     assert_int_equal(in_child(exec_text), 7);
     assert_int_equal(in_child(search_text), 0);
     assert_string_equal(said, "text argument\n");
+    assert_int_equal(in_child(vfork_opens), 0);
+    assert_int_equal(!strstr(said, "open in a child of vfork"), !preload_is_virtual());
     assert_int_equal(in_child(vfork_script), 0);
     snprintf(expected, sizeof expected, "%s: vforked\n", preload_path("script"));
     assert_string_equal(said, expected);
