@@ -1,9 +1,9 @@
 /* Mounts and the textual resolution of paths; see path.h.
  *
- * Invariant: mounts are sorted by length of prefix, longest first, so that the first match wins; they
- * never change after path_init. The working directory is a process-wide string as the kernel's is;
- * changing it while another thread resolves relative names is a race in any program, and here it
- * yields the old or the new directory, because the two strings are switched by one pointer.
+ * Invariant: mounts are sorted by length of prefix, longest first, so that the first match wins;
+ * they never change after path_init. The working directory is a process-wide string as the kernel's
+ * is; changing it while another thread resolves relative names is a race in any program, and here
+ * it yields the old or the new directory, because the two strings are switched by one pointer.
  */
 #include "shim/path.h"
 
@@ -207,8 +207,8 @@ static const char *base_of(int dirfd, const struct file *directory)
     return directory ? directory->path : NULL;
 }
 
-/* Might the path lead from a real directory to a mount? Then it begins, behind dots, with the mount's
- * last components. */
+/* Might the path lead from a real directory to a mount? Then it begins, behind dots, with the
+ * mount's last components. */
 static bool leads_to_mount(const char *path)
 {
     while (path[0] == '/' || (path[0] == '.' && (path[1] == '/' || path[1] == '.')))

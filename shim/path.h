@@ -50,16 +50,17 @@ static inline bool path_maybe(const char *path)
     return path_filter.relative || path_filter.first[(unsigned char)path[0]];
 }
 
-/* 1: virtual, *ret_path filled. 0: not ours, the real call decides. -ENAMETOOLONG, as the kernel from
- * PATH_MAX on, whatever is left of the path when it is resolved; -ENOTDIR for a
- * relative path on a virtual descriptor that is no directory; -ENOENT for the empty path (unless
- * the caller handles AT_EMPTY_PATH before). */
+/* 1: virtual, *ret_path filled. 0: not ours, the real call decides. -ENAMETOOLONG, as the kernel
+ * from PATH_MAX on, whatever is left of the path when it is resolved; -ENOTDIR for a relative path
+ * on a virtual descriptor that is no directory; -ENOENT for the empty path (unless the caller
+ * handles AT_EMPTY_PATH before). */
 int path_resolve(int dirfd, const char *path, struct vpath *ret_path);
 
 /* path_maybe and path_resolve, dirfd included; what canonical operations start with. */
 int path_classify(int dirfd, const char *path, struct vpath *ret_path);
 
-/* The same for calls that follow links: /proc/self/fd/N and its like (proc.h) lead to the virtual file. */
+/* The same for calls that follow links: /proc/self/fd/N and its like (proc.h) lead to the virtual
+ * file. */
 int path_classify_follow(int dirfd, const char *path, struct vpath *ret_path);
 
 /* From now on such links may stand for something virtual; path_maybe lets them through. */
@@ -72,8 +73,8 @@ int path_through_link(struct vpath *path, size_t link_bytes, const char *target)
 
 /* The same for a canonical virtual path (working directory, stored names): fills uri. */
 int path_from_virtual(const char *virtual_path, struct vpath *ret_path);
-/* May something of that name be made? -ENAMETOOLONG for more than NAME_MAX bytes behind the last slash:
- * what others have made with a longer one can be opened, renamed and removed. */
+/* May something of that name be made? -ENAMETOOLONG for more than NAME_MAX bytes behind the last
+ * slash: what others have made with a longer one can be opened, renamed and removed. */
 int path_check_new(const struct vpath *path);
 
 /* Appends one component; -ENAMETOOLONG. */

@@ -29,8 +29,8 @@ bool append_turn_is_needed(const struct store *store);
  * that is held stays. 0, or what ends the call, or -ENOLCK. */
 int append_turn_take(struct append_turn *turn, struct store *store, const struct uri *uri,
                      const struct limits *limits, struct error *err);
-/* A try has ended with r, the one before was overtaken for `reason`: when there was no time left, that
- * says more. */
+/* A try has ended with r, the one before was overtaken for `reason`: when there was no time left,
+ * that says more. */
 int append_turn_judge(int r, const struct error *reason, struct error *err);
 void append_turn_give(struct append_turn *turn);
 

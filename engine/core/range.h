@@ -53,8 +53,8 @@ struct range_read {
     bool checked; /* the buffer is writable, all of it */
 };
 
-/* A number for a read, never used twice in a process: one call may read the same bytes again, and into
- * another buffer. */
+/* A number for a read, never used twice in a process: one call may read the same bytes again, and
+ * into another buffer. */
 uint64_t range_read_id(void);
 
 /* A range on `shard`, not started; the deadline is the configured one. NULL without memory. */

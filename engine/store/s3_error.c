@@ -251,8 +251,9 @@ static enum error_class message_class(const struct s3_answer *answer)
     return ERROR_NONE;
 }
 
-/* A part copy asks for a range of the version that it names, which has that many bytes: where the range is
- * refused, another version is there. Servers look at the range before they look at the condition. */
+/* A part copy asks for a range of the version that it names, which has that many bytes: where the
+ * range is refused, another version is there. Servers look at the range before they look at the
+ * condition. */
 static bool is_of_another_version(const struct s3_call *call, enum error_class class)
 {
     const struct s3_answer *answer = &call->answer;
@@ -262,8 +263,8 @@ static bool is_of_another_version(const struct s3_call *call, enum error_class c
     return class == ERROR_RANGE || (class == ERROR_INVALID && strstr(answer->message, "Range"));
 }
 
-/* Servers that keep objects as files cannot have longer names. MinIO has no code of its own for that, and
- * keeps the marker "dir/" as a file "dir__XLDIR__". */
+/* Servers that keep objects as files cannot have longer names. MinIO has no code of its own for
+ * that, and keeps the marker "dir/" as a file "dir__XLDIR__". */
 static bool is_too_long(const struct s3_call *call)
 {
     const char *key = call->request->key;

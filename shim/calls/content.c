@@ -1,8 +1,8 @@
 /* The bytes of files that are being written: the calls of the engine's streams and drafts, and what
  * POSIX says around them.
  *
- * A write that failed for a reason of the store's is remembered, for all that have the file open, and
- * the object stays what it was; one that failed for the program's own reason (a bad buffer, too
+ * A write that failed for a reason of the store's is remembered, for all that have the file open,
+ * and the object stays what it was; one that failed for the program's own reason (a bad buffer, too
  * long, no room) has told all there is to tell.
  */
 #include "shim/calls/content.h"

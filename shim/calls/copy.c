@@ -1,8 +1,9 @@
 /* From one descriptor to another: clones, copy_file_range, sendfile, splice and tee.
  *
- * Between two files of one store nothing moves: the engine notes which bytes of which version are meant,
- * and the store copies them when the target is published. Where that cannot be (another offset, a
- * source that is being written itself, another store) the bytes are read and written here.
+ * Between two files of one store nothing moves: the engine notes which bytes of which version are
+ * meant, and the store copies them when the target is published. Where that cannot be (another
+ * offset, a source that is being written itself, another store) the bytes are read and written
+ * here.
  *
  * As in the kernel, no lock is held over the two offsets together: threads that share a descriptor
  * without its offset given get what they get.

@@ -1,8 +1,9 @@
 /* read, write and their kin: every variant reduces to io_read_at or io_write on a file.
  *
  * The offset lives in the shared slot. Calls that use it hold the slot's lock for their length, as
- * the kernel holds f_pos: two readers of one description get disjoint bytes. Buffers that the kernel
- * would refuse give EFAULT (probed before user-space copies; the engine checks its direct targets).
+ * the kernel holds f_pos: two readers of one description get disjoint bytes. Buffers that the
+ * kernel would refuse give EFAULT (probed before user-space copies; the engine checks its direct
+ * targets).
  */
 #include "shim/calls/io.h"
 

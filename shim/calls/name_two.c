@@ -1,7 +1,7 @@
 /* Calls with two names: rename and its kin, and what is left of hard links.
  *
- * Closed files and directories are renamed by the store. A file that the process is writing keeps its
- * content and its descriptors, and what it becomes at close has the new name (staged_names.h).
+ * Closed files and directories are renamed by the store. A file that the process is writing keeps
+ * its content and its descriptors, and what it becomes at close has the new name (staged_names.h).
  *
  * Hard links do not exist: EPERM, as from file systems without them (link(2)). But a file that was
  * opened without a name (O_TMPFILE) gets its first one from linkat(2), and is published then, for a
@@ -114,7 +114,8 @@ static int rename_closed(const void *arg)
     return rename_at_store(closed->two, closed->flags);
 }
 
-/* Of a file that is being written at the new name its last name goes: nothing of it is published. */
+/* Of a file that is being written at the new name its last name goes: nothing of it is
+ * published. */
 static int rename_file(const struct two *two, unsigned flags)
 {
     struct s3dlio_attr attr;
@@ -155,8 +156,8 @@ static void without_slash(struct two *two)
     path_from_virtual(two->to.path, &two->to);
 }
 
-/* There is no such name. It may be a directory whose renaming stopped at its very last step, the old one
- * being gone: the same call ends it. 1 or -errno. */
+/* There is no such name. It may be a directory whose renaming stopped at its very last step, the
+ * old one being gone: the same call ends it. 1 or -errno. */
 static int rename_ended(struct two *two)
 {
     without_slash(two);

@@ -1,5 +1,5 @@
-/* What is too long: names, paths, keys, files. The call that asks for it is the one that is refused, and
- * nothing has changed. */
+/* What is too long: names, paths, keys, files. The call that asks for it is the one that is
+ * refused, and nothing has changed. */
 #include "tests/preload/preload.h"
 
 #include <sys/uio.h>

@@ -227,8 +227,8 @@ static ssize_t read_at(struct reader *reader, unsigned char *buffer, size_t leng
     return reader_pread(reader, &target, &scope->limits, &error);
 }
 
-/* As publishing does when it tries again after a range has failed: what came straight into the buffer of
- * one read is not in that of the next. */
+/* As publishing does when it tries again after a range has failed: what came straight into the
+ * buffer of one read is not in that of the next. */
 static void test_a_read_again_within_a_call(void **state)
 {
     unsigned char *buffer = calloc(1, 6 * MIB), first[10], again[10] = "";
