@@ -82,6 +82,9 @@ static const struct error_class_row error_classes[ERROR_CLASS_COUNT] = {
                      "set S3DLIO_SPOOL_DIR to a directory with room, or S3DLIO_SPOOL_LIMIT higher"},
     [ERROR_NO_MEMORY] = {"no-memory", "out of memory", ENOMEM, false, REPORT_LINE,
                          "set S3DLIO_MEMORY_BUDGET lower"},
+    [ERROR_DESCRIPTORS] = {"descriptors", "too many open files", EMFILE, false, REPORT_LINE,
+                           "open fewer at once, or set RLIMIT_NOFILE higher, at least the hard one "
+                           "(ulimit -Hn)"},
     [ERROR_CANCELLED] = {"cancelled", "cancelled", ECANCELED, false, REPORT_DEBUG, ""},
     [ERROR_IS_DIRECTORY] = {"is-directory", "is a directory", EISDIR, false, REPORT_DEBUG, ""},
     [ERROR_NOT_DIRECTORY] = {"not-directory", "not a directory", ENOTDIR, false, REPORT_DEBUG, ""},
@@ -125,7 +128,8 @@ static const struct error_errno_row {
     {ETXTBSY, ERROR_BUSY},          {EOPNOTSUPP, ERROR_UNSUPPORTED}, {ENOSYS, ERROR_UNSUPPORTED},
     {EXDEV, ERROR_UNSUPPORTED},     {ENOSPC, ERROR_NO_SPACE},        {EDQUOT, ERROR_NO_SPACE},
     {ENOMEM, ERROR_NO_MEMORY},      {ECANCELED, ERROR_CANCELLED},    {EISDIR, ERROR_IS_DIRECTORY},
-    {ENOTDIR, ERROR_NOT_DIRECTORY}, {ENOTEMPTY, ERROR_NOT_EMPTY},
+    {ENOTDIR, ERROR_NOT_DIRECTORY}, {ENOTEMPTY, ERROR_NOT_EMPTY},    {EMFILE, ERROR_DESCRIPTORS},
+    {ENFILE, ERROR_DESCRIPTORS},
 };
 
 static const struct error_class_row *error_class_row(enum error_class class)

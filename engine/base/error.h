@@ -38,6 +38,7 @@ enum error_class {
     ERROR_NO_SPACE,         /* 507, QuotaExceeded */
     ERROR_SPOOL,            /* the directory of staged files is full, or cannot be used */
     ERROR_NO_MEMORY,
+    ERROR_DESCRIPTORS,      /* RLIMIT_NOFILE, or the machine's own limit */
     ERROR_CANCELLED,
     ERROR_IS_DIRECTORY,
     ERROR_NOT_DIRECTORY,

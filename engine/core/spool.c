@@ -50,6 +50,8 @@ static bool is_about_directory(int errnum)
 
 int spool_error(struct error *err, int errnum, const char *what)
 {
+    if (errnum == EMFILE || errnum == ENFILE)
+        return error_set_errno(err, errnum, "a staged file, %s", what);
     error_set(err, ERROR_SPOOL, "%s: %s", what, strerrordesc_np(errnum));
     errnum = is_about_directory(errnum) ? EIO : errnum;
     if (err)

@@ -192,7 +192,7 @@ static void a_thousand_writers(void **state)
     remove_all("tail", MANY);
 }
 
-/* Each of them sends parts, and has one in the making. */
+/* Each of them sends parts, has one in the making, and its first one perhaps: both may lie in the spool. */
 static void large_writers_in_turns(void **state)
 {
     enum { COUNT = 12 };
@@ -203,7 +203,7 @@ static void large_writers_in_turns(void **state)
     for (unsigned piece = 0; piece < pieces; piece++)
         for (unsigned i = 0; i < COUNT; i++)
             assert_true(add(fds[i], i, piece * PIECE_BYTES, PIECE_BYTES));
-    assert_bounded(COUNT * 8 * MIB);
+    assert_bounded(COUNT * 2 * 8 * MIB);
     for (unsigned i = 0; i < COUNT; i++)
         assert_int_equal(close(fds[COUNT - 1 - i]), 0);
     assert_right("large", COUNT, pieces * PIECE_BYTES);
@@ -211,14 +211,15 @@ static void large_writers_in_turns(void **state)
     remove_all("large", COUNT);
 }
 
-/* Parts that were sent are not kept, and what would change one is refused; the stream goes on. */
+/* Parts that were sent are not kept, the first one perhaps, which may lie in the spool; what would change
+ * another is refused, and the stream goes on. */
 static void a_part_that_is_gone(void **state)
 {
     const size_t length = 30 * MIB;
     int fd = create("gone", 0, O_WRONLY);
     assert_true(add(fd, 0, 0, length));
     if (preload_is_virtual())
-        assert_errno(pwrite(fd, "x", 1, 0), EOPNOTSUPP);
+        assert_errno(pwrite(fd, "x", 1, 9 * MIB), EOPNOTSUPP);
     assert_true(add(fd, 0, length, PIECE_BYTES));
     assert_int_equal(close(fd), 0);
     assert_right("gone", 1, length + PIECE_BYTES);
@@ -489,6 +490,53 @@ static void as_many_as_the_limit(void **state)
     remove_all("limit", count);
 }
 
+/* In a child, for a hard limit is for good: there is no room above. */
+static bool all_of_a_hard_limit(void)
+{
+    enum { LIMIT = 128 };
+    struct rlimit small = {LIMIT, LIMIT};
+    static int fds[LIMIT];
+    unsigned count = 0;
+    bool is_right_all = !setrlimit(RLIMIT_NOFILE, &small);
+    while (is_right_all && count < LIMIT) { /* not O_TRUNC: a draft, with files of its own */
+        int fd = open(name_of("hard", count), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+        if (fd < 0)
+            break;
+        fds[count] = fd;
+        is_right_all = add(fd, count, 0, 5000);
+        count++;
+    }
+    is_right_all = is_right_all && errno == EMFILE && count >= LIMIT / 8;
+    for (unsigned i = 0; i < count; i++)
+        is_right_all = add(fds[i], i, 5000, 5000) && !close(fds[i]) && is_right_all;
+    for (unsigned i = 0; i < count; i++)
+        is_right_all =
+            is_right(name_of("hard", i), i, 10000) && !unlink(name_of("hard", i)) && is_right_all;
+    return is_right_all;
+}
+
+static void without_room_above_the_limit(void **state)
+{
+    char said[PATH_MAX + 512] = "";
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    if (!fork()) {
+        dup2(ends[1], 2);
+        _exit(!all_of_a_hard_limit());
+    }
+    close(ends[1]);
+    for (size_t filled = 0; filled < sizeof said - 1;) {
+        ssize_t n = read(ends[0], said + filled, sizeof said - 1 - filled);
+        if (n <= 0)
+            break;
+        filled += (size_t)n;
+    }
+    close(ends[0]);
+    assert_children_end(1);
+    if (preload_is_virtual() && !strstr(said, "RLIMIT_NOFILE"))
+        fail_msg("it says: %s", said);
+}
+
 static int set_up(void **state)
 {
     struct rlimit limit;
@@ -514,6 +562,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(writers_that_a_child_shares, begin_test, end_test),
         cmocka_unit_test_setup_teardown(two_hundred_drafts, begin_test, end_test),
         cmocka_unit_test_setup_teardown(as_many_as_the_limit, begin_test, end_test),
+        cmocka_unit_test_setup_teardown(without_room_above_the_limit, begin_test, end_test),
     };
     return cmocka_run_group_tests(tests, set_up, usage_end);
 }

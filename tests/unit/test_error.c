@@ -91,6 +91,7 @@ static void every_class_has_its_errno(void **state)
         {ERROR_NO_SPACE, ENOSPC},
         {ERROR_SPOOL, ENOSPC},
         {ERROR_NO_MEMORY, ENOMEM},
+        {ERROR_DESCRIPTORS, EMFILE},
         {ERROR_CANCELLED, ECANCELED},
         {ERROR_IS_DIRECTORY, EISDIR},
         {ERROR_NOT_DIRECTORY, ENOTDIR},
