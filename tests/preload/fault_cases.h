@@ -23,12 +23,16 @@
     60 /* all waits that the environment of the tests allows, and a busy machine */
 #define CASE_REQUESTS_MAX 60
 #define CASE_FAILURES_MAX 4
+#define PATIENCE_MS       "100"   /* with a server that stalls */
 #define WRONG_BYTES       EBADMSG /* of reading: no fault may give it */
 
 enum fault_trait {
     PASSES = 1, /* met once, a repeat succeeds */
     HIDES = 2,  /* the operation may have been carried out although the answer does not say so */
     ALIKE = 4,  /* another fault has the same consequences: for each kind of request is enough */
+    LIES = 16,  /* only what moves something notices */
+    STALLS =
+        8, /* costs a wait: the process has little patience, and nothing lasts from a request on */
 };
 
 struct fault {
@@ -47,6 +51,7 @@ struct operation {
     int (*half)(void);
     bool is_long;  /* without the faults that last from some request on */
     bool restarts; /* a failure may leave something in between, from which the same call succeeds */
+    bool moves;    /* takes away what it has copied: does not believe the copy */
 };
 
 struct states {
@@ -192,8 +197,11 @@ static bool began_unheard(const struct attempt *attempt)
 
 static bool report(const struct attempt *attempt, int r, const char *problem, const char *state)
 {
-    fprintf(stderr, "%s: %s (%s): %s: %s; the server has\n%s", operation->name,
-            attempt->fault->name, attempt->rule, r < 0 ? strerror(-r) : "success", problem, state);
+    char *log = faults_answer("GET /-/log", "");
+    fprintf(stderr, "%s: %s (%s): %s: %s; the server has\n%sand has done\n%s", operation->name,
+            attempt->fault->name, attempt->rule, r < 0 ? strerror(-r) : "success", problem, state,
+            log);
+    free(log);
     return false;
 }
 
@@ -309,11 +317,11 @@ static bool applies(const struct fault *fault, const char *log)
 static int fault_process(const struct fault *fault, const struct states *states)
 {
     unsigned failures = 0;
-    if (!applies(fault, states->log))
+    if (!applies(fault, states->log) || (fault->traits & LIES && !operation->moves))
         return 0;
     if (!(fault->traits & ALIKE)) {
         at_each_request(fault, states, true, &failures);
-        if (!operation->is_long)
+        if (!operation->is_long && !(fault->traits & STALLS))
             at_each_request(fault, states, false, &failures);
     }
     at_each_kind(fault, states, &failures);
@@ -356,9 +364,18 @@ struct fault_work {
     const struct states *states;
 };
 
+/* The engine reads its options when it is first used, which is in this process. */
+static void lose_patience(void)
+{
+    setenv("S3DLIO_FIRST_BYTE_TIMEOUT_MS", PATIENCE_MS, 1);
+    setenv("S3DLIO_PROGRESS_TIMEOUT_MS", PATIENCE_MS, 1);
+}
+
 static int do_fault(const void *arg)
 {
     const struct fault_work *work = arg;
+    if (work->fault->traits & STALLS)
+        lose_patience();
     return fault_process(work->fault, work->states);
 }
 

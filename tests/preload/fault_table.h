@@ -23,6 +23,7 @@
 static const struct fault all_faults[] = {
     {"500", "status:500:InternalError", "*", PASSES, OCCUPIED},
     {"503", "status:503:SlowDown", "*", PASSES, OCCUPIED},
+    {"503 for an hour", "status:503:SlowDown:retry-after=3600", "*", ALIKE, OCCUPIED},
     {"429", "status:429:TooManyRequests", "*", PASSES | ALIKE, OCCUPIED},
     {"409", "status:409:OperationAborted", "*", PASSES | ALIKE, OCCUPIED},
     {"403", "status:403:AccessDenied", "*", 0, {EACCES}},
@@ -43,9 +44,14 @@ static const struct fault all_faults[] = {
     {"lost answer", "lose-answer", "*", PASSES | HIDES, BROKEN},
     {"damaged upload", "corrupt@random", "PutObject", PASSES, {EIO}},
     {"damaged part", "corrupt@random", "UploadPart", PASSES, {EIO}},
+    {"copy of nothing", "empty-copy", "*Copy*", LIES, {EIO}},
+    {"copy that is none", "pretend-copy", "*Copy*", LIES, {EIO}},
     {"error in a complete", "error200", "CompleteMultipartUpload", PASSES, {EIO}},
     {"error in a copy", "error200", "CopyObject", PASSES, {EIO}},
     {"error in a part copy", "error200", "UploadPartCopy", PASSES, {EIO}},
+    {"no answer", "hang", "*", PASSES | STALLS, BROKEN},
+    {"no answer to what is done", "hang-done", "*", ALIKE | HIDES | STALLS, BROKEN},
+    {"stall in a body", "stall@random", "*", ALIKE | HIDES | STALLS, BROKEN},
     {"wrong range", "wrong-range", "GetObject", PASSES, GARBLED},
     {NULL, NULL, NULL, 0, {0}},
 };

@@ -163,17 +163,17 @@ static void one_file_alone(void)
 }
 
 static const struct operation operations[] = {
-    {"rename", one_file_to_move, move_file, NULL, false, true},
-    {"rename-over", two_files, move_file, NULL, false, true},
-    {"rename-directory", three_in_a_directory, move_directory, NULL, false, true},
-    {"replace-by-rename", one_file_alone, replace_by_rename, write_aside, false, true},
-    {"unlink", one_file, remove_file, NULL, false, false},
-    {"mkdir", no_place, make_place, NULL, false, false},
-    {"rmdir", a_place, remove_place, NULL, false, false},
-    {"symlink", no_link, make_link, NULL, false, false},
-    {"chmod", one_file, set_mode, NULL, false, true},
-    {"utimensat", one_file, set_times, NULL, false, true},
-    {"setxattr", one_file, set_attribute, NULL, false, true},
+    {"rename", one_file_to_move, move_file, NULL, false, true, true},
+    {"rename-over", two_files, move_file, NULL, false, true, true},
+    {"rename-directory", three_in_a_directory, move_directory, NULL, false, true, true},
+    {"replace-by-rename", one_file_alone, replace_by_rename, write_aside, false, true, true},
+    {"unlink", one_file, remove_file, NULL, false, false, false},
+    {"mkdir", no_place, make_place, NULL, false, false, false},
+    {"rmdir", a_place, remove_place, NULL, false, false, false},
+    {"symlink", no_link, make_link, NULL, false, false, false},
+    {"chmod", one_file, set_mode, NULL, false, true, false},
+    {"utimensat", one_file, set_times, NULL, false, true, false},
+    {"setxattr", one_file, set_attribute, NULL, false, true, false},
 };
 
 int main(void)

@@ -107,11 +107,11 @@ static int look(void)
 }
 
 static const struct operation operations[] = {
-    {"read-small", small_file, read_small, NULL, false, false},
-    {"read-large", large_file, read_large, NULL, false, false},
-    {"read-here-and-there", large_file, read_here_and_there, NULL, false, false},
-    {"list", several_files, list, NULL, false, false},
-    {"stat", small_file, look, NULL, false, false},
+    {"read-small", small_file, read_small, NULL, false, false, false},
+    {"read-large", large_file, read_large, NULL, false, false, false},
+    {"read-here-and-there", large_file, read_here_and_there, NULL, false, false, false},
+    {"list", several_files, list, NULL, false, false, false},
+    {"stat", small_file, look, NULL, false, false, false},
 };
 
 int main(void)

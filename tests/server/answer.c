@@ -259,11 +259,16 @@ void answer_count(struct request *request, unsigned status)
     stats_count(&request->server->stats, &record);
 }
 
+static bool stays_unanswered(const struct fault *fault)
+{
+    return (fault->action == FAULT_RESET && !fault->has_byte) ||
+           fault->action == FAULT_LOSE_ANSWER || fault->action == FAULT_HANG ||
+           fault->action == FAULT_HANG_DONE;
+}
+
 enum MHD_Result answer_queue(struct request *request)
 {
-    const struct fault *fault = &request->fault;
-    bool without_byte = fault->action == FAULT_RESET && !fault->has_byte;
-    if (fault->action == FAULT_LOSE_ANSWER || without_byte) {
+    if (stays_unanswered(&request->fault)) {
         answer_count(request, 0);
         reader_reset(request);
         return MHD_NO;

@@ -118,7 +118,8 @@ static enum s3_error fill_copy(struct request *request, const struct object *fro
         error = S3_InternalError;
     if (!error)
         error = take_tags(request, from, &object->headers);
-    if (!error && body_append(&object->body, &from->body))
+    bool is_empty = request->fault.action == FAULT_EMPTY_COPY;
+    if (!error && !is_empty && body_append(&object->body, &from->body))
         error = S3_InternalError;
     if (!error && server->config.etag_md5)
         error = sum_body(&object->body, CHECKSUM_MD5, md5);
@@ -127,7 +128,7 @@ static enum s3_error fill_copy(struct request *request, const struct object *fro
     object->modified = server_now(server);
     object->generation = from->generation;
     attributes_etag(server, server->config.etag_md5 ? md5 : NULL, 0, object->etag);
-    if (!from->checksum_parts) {
+    if (!from->checksum_parts && !is_empty) {
         object->checksum_kind = from->checksum_kind;
         memcpy(object->checksum, from->checksum, sizeof(object->checksum));
     }
@@ -184,6 +185,9 @@ enum s3_error copy_run(struct request *request)
         error = S3_InvalidRequest; /* onto itself, changing nothing */
     if (!error && request->fault.action == FAULT_ERROR200)
         answer_result(request, "", "", 0);
+    else if (!error && request->fault.action == FAULT_PRETEND_COPY)
+        answer_result(request, "CopyObjectResult", source.object->etag,
+                      server_now(request->server));
     else if (!error)
         error = put_copy(request, &source);
     source_fini(&source);
@@ -212,6 +216,8 @@ static enum s3_error slice_source(struct request *request, const struct object *
     enum s3_error error = range ? parse_range(range, object->body.size, &start, &length) : S3_OK;
     if (!error && length > MAX_COPY_BYTES)
         error = S3_InvalidRequest;
+    if (!error && request->fault.action == FAULT_EMPTY_COPY)
+        length = 0;
     if (!error && body_slice(&object->body, start, length, ret_body))
         error = S3_InternalError;
     return error;
@@ -255,7 +261,9 @@ enum s3_error copy_part_run(struct request *request)
     enum s3_error error = open_source(request, &source);
     if (!error)
         error = fill_part(request, source.object, &part);
-    if (!error && request->fault.action != FAULT_ERROR200) {
+    bool is_done =
+        request->fault.action != FAULT_ERROR200 && request->fault.action != FAULT_PRETEND_COPY;
+    if (!error && is_done) {
         store_write_lock(store);
         error = upload_put_part(store, request->bucket, request_query(request, "uploadId"),
                                 request->key, &part);
@@ -263,7 +271,7 @@ enum s3_error copy_part_run(struct request *request)
     }
     if (!error)
         answer_result(request, "CopyPartResult", part.etag, part.modified);
-    if (error || request->fault.action == FAULT_ERROR200)
+    if (error || !is_done)
         body_fini(&part.body);
     source_fini(&source);
     return error;

@@ -43,6 +43,10 @@ static const struct action_row {
     {"expire-token", FAULT_EXPIRE_TOKEN, NO_ARGUMENT},
     {"replace", FAULT_REPLACE, NO_ARGUMENT},
     {"delay", FAULT_DELAY, AMOUNT},
+    {"hang", FAULT_HANG, NO_ARGUMENT},
+    {"hang-done", FAULT_HANG_DONE, NO_ARGUMENT},
+    {"pretend-copy", FAULT_PRETEND_COPY, NO_ARGUMENT},
+    {"empty-copy", FAULT_EMPTY_COPY, NO_ARGUMENT},
 };
 
 #define STALL_DEFAULT_MS (3600u * 1000u)

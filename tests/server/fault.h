@@ -36,6 +36,10 @@ enum fault_action {
     FAULT_EXPIRE_TOKEN,
     FAULT_REPLACE,
     FAULT_DELAY,
+    FAULT_HANG,
+    FAULT_HANG_DONE,
+    FAULT_PRETEND_COPY,
+    FAULT_EMPTY_COPY,
 };
 
 enum {

@@ -28,7 +28,7 @@
 #define DRAIN_MAX_BYTES  (1u << 20) /* larger bodies are not received once the answer is an error */
 #define CONNECTION_LIMIT 4096u
 #define STALL_MS         (3600u * 1000u)
-#define NS_PER_MS        1000000u
+#define NS_PER_MS        UINT64_C(1000000)
 
 static void *on_uri(void *context, const char *uri, struct MHD_Connection *mhd)
 {
@@ -166,9 +166,10 @@ static enum MHD_Result start(struct request *request)
 
 static bool stall(struct request *request)
 {
+    bool for_good = request->fault.action != FAULT_STALL;
     request->stalled = true;
     return timer_suspend_while_open(&request->server->timer, request->mhd, request->connection->fd,
-                                    request->fault.amount * NS_PER_MS);
+                                    (for_good ? STALL_MS : request->fault.amount) * NS_PER_MS);
 }
 
 /* The fault at a byte of an upload; false: the connection is gone. */
@@ -213,16 +214,35 @@ static uint64_t delay_ns(struct request *request)
     return delay;
 }
 
+/* Is the request one that waits here, before or after its operation has run? */
+static bool stalls(const struct request *request, bool has_run)
+{
+    const struct fault *fault = &request->fault;
+    if (request->stalled)
+        return false;
+    if (has_run)
+        return fault->action == FAULT_HANG_DONE;
+    return fault->action == FAULT_HANG || (fault->action == FAULT_STALL && !fault->has_byte);
+}
+
+/* Did the client leave while its upload stalled? Then not all of the body has come, as far as we know. */
+static bool left_in_upload(const struct request *request)
+{
+    return request->stalled && request->fault.has_byte && ops_uploads(request->op) &&
+           timer_peer_closed(request->connection->fd);
+}
+
 static enum MHD_Result finish(struct request *request)
 {
     enum s3_error error = S3_OK;
-    if (request->fault.action == FAULT_STALL && !request->fault.has_byte && !request->stalled &&
-        stall(request))
+    if (stalls(request, false) && stall(request))
         return MHD_YES;
     if (request->admin) {
         admin_run(request);
         return answer_queue(request);
     }
+    if (request->fault.action == FAULT_HANG || left_in_upload(request))
+        return answer_queue(request);
     if (!request->answer.decided) {
         error = intake_end(request);
         if (!error)
@@ -230,6 +250,8 @@ static enum MHD_Result finish(struct request *request)
         if (error)
             answer_error(request, error);
     }
+    if (stalls(request, true) && stall(request))
+        return MHD_YES;
     return answer_queue(request);
 }
 

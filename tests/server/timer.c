@@ -12,7 +12,7 @@
 #include <time.h>
 
 #define NS_PER_S 1000000000ull
-#define PROBE_NS (50 * 1000 * 1000ull) /* how often a stalled socket is looked at */
+#define PROBE_NS (10 * 1000 * 1000ull) /* how often a stalled socket is looked at */
 
 uint64_t timer_now_ns(void)
 {
@@ -52,8 +52,7 @@ static struct timer_entry heap_pop(struct timer *timer)
     return first;
 }
 
-/* Also when bytes sent before are still unread, as those of an upload that stalls. */
-static bool peer_closed(int fd)
+bool timer_peer_closed(int fd)
 {
     struct pollfd poll_fd = {.fd = fd, .events = POLLRDHUP};
     return poll(&poll_fd, 1, 0) != 0;
@@ -62,7 +61,7 @@ static bool peer_closed(int fd)
 /* Whether the entry's wait is over; if it was only woken to look at its socket, it is not. */
 static bool is_over(const struct timer_entry *entry)
 {
-    return entry->wake_ns >= entry->end_ns || peer_closed(entry->fd);
+    return entry->wake_ns >= entry->end_ns || timer_peer_closed(entry->fd);
 }
 
 static void wait_until(struct timer *timer, uint64_t deadline_ns)

@@ -40,6 +40,8 @@ bool timer_suspend(struct timer *timer, struct MHD_Connection *connection, uint6
 /* The same, ended early when the peer closes: a stall must not outlive its client. */
 bool timer_suspend_while_open(struct timer *timer, struct MHD_Connection *connection, int fd,
                               uint64_t delay_ns);
+/* Also when bytes sent before are still unread, as those of an upload that stalls. */
+bool timer_peer_closed(int fd);
 uint64_t timer_now_ns(void);
 
 #endif

@@ -453,6 +453,20 @@ upload_id() {
     [ "$(etag)" != "$before" ]
 }
 
+@test "faults: a copy that is empty, and one that is none; requests that hang" {
+    put demo/source 0123456789
+    copy() { s3 -X PUT -H 'x-amz-copy-source: demo/source' "$U/demo/$1"; }
+    fault 'op=CopyObject key=empty action=empty-copy' 'op=CopyObject key=none action=pretend-copy' \
+        'op=PutObject key=unheard action=hang' 'op=PutObject key=done action=hang-done'
+    [ "$(copy empty)$(s3 -I "$U/demo/empty")" = 200200 ]
+    head_has 'content-length: 0'
+    [ "$(copy none)" = 200 ]
+    body_has CopyObjectResult
+    [ "$(s3 -I "$U/demo/none")" = 404 ]
+    [ "$(s3 -m 0.3 -X PUT -d x "$U/demo/unheard")$(s3 -m 0.3 -X PUT -d x "$U/demo/done")" = 000000 ]
+    [ "$(s3 -I "$U/demo/unheard")$(s3 -I "$U/demo/done")" = 404200 ]
+}
+
 @test "faults: uploads reset, stalled or corrupted on their way in" {
     head -c 300000 /dev/zero >"$W/zeros"
     fault 'op=PutObject key=r action=reset@200000' 'op=PutObject key=c action=corrupt@250000' \
