@@ -13,6 +13,7 @@ int cases_keys(void);
 int cases_multipart(void);
 int cases_body(void);
 int cases_identity(void); /* servers: credentials, regions, endpoints */
+int cases_core(void);     /* servers: what the engine makes of several requests */
 int cases_fault(void);    /* the bundled server's faults */
 
 #endif

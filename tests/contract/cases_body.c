@@ -34,7 +34,7 @@ static void pause_and_resume(void **state)
     struct store_call call;
 
     (void)state;
-    call_init(&call, STORE_GET, "body");
+    run_call_init(&call, STORE_GET, "body");
     call.pause_at = 100000;
     store_call_begin(&call);
     store_call_wait_bytes(&call, 100000);
@@ -56,7 +56,7 @@ static void small_rooms(void **state)
     struct store_call call;
 
     (void)state;
-    call_init(&call, STORE_GET, "body");
+    run_call_init(&call, STORE_GET, "body");
     call.request.offset = 1;
     call.request.length = 300000;
     call.room_max = 777;
@@ -72,7 +72,7 @@ static void abandon_in_the_middle(void **state)
     for (size_t at = 1; at < SIZE; at *= 20) {
         struct store_call call;
 
-        call_init(&call, STORE_GET, "body");
+        run_call_init(&call, STORE_GET, "body");
         call.pause_at = at;
         store_call_begin(&call);
         store_call_wait_bytes(&call, at);
@@ -91,11 +91,11 @@ static void abandon_at_once(void **state)
 
     (void)state;
     assert_non_null(data);
-    call_init(&get, STORE_GET, "body");
+    run_call_init(&get, STORE_GET, "body");
     store_call_begin(&get);
     store_call_abandon(&get);
     store_call_fini(&get);
-    call_init(&put, STORE_PUT, "half/sent");
+    run_call_init(&put, STORE_PUT, "half/sent");
     put.request.body = &body;
     put.request.body_count = 1;
     store_call_begin(&put);
@@ -121,7 +121,7 @@ static void abandon_from_inside(void **state)
     struct store_call call;
 
     (void)state;
-    call_init(&call, STORE_GET, "body");
+    run_call_init(&call, STORE_GET, "body");
     call.room_max = 1000;
     call.sink.commit = commit_and_abandon;
     store_call_begin(&call);
@@ -138,7 +138,7 @@ static void many_at_a_time(void **state)
 
     (void)state;
     for (unsigned i = 0; i < COUNT; i++) {
-        call_init(&calls[i], STORE_GET, "body");
+        run_call_init(&calls[i], STORE_GET, "body");
         calls[i].request.offset = i * (uint64_t)LENGTH;
         calls[i].request.length = LENGTH;
         store_call_begin(&calls[i]);
@@ -159,7 +159,7 @@ static void deadline_ends_a_pause(void **state)
     (void)state;
     if (run.store->capabilities & STORE_CAP_INLINE || !(run.traits->has & IS_SERVER))
         return; /* nothing to wait for */
-    call_init(&call, STORE_GET, "body");
+    run_call_init(&call, STORE_GET, "body");
     call.pause_at = 1000;
     call.request.deadline_ns = clock_deadline_ns(300 * NS_PER_MS);
     assert_class(store_call_do(&call), ERROR_TIMEOUT);

@@ -21,7 +21,7 @@ static enum error_class put_if(const char *key, const char *value, const char *i
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, STORE_PUT, key);
+    run_call_init(&call, STORE_PUT, key);
     call.request.body = &body;
     call.request.body_count = 1;
     call.request.if_match = if_match;
@@ -64,7 +64,7 @@ static void delete_only_that_version(void **state)
 
     (void)state;
     put_pattern("drop", 1, 10, etag);
-    call_init(&call, STORE_DELETE, "drop");
+    run_call_init(&call, STORE_DELETE, "drop");
     call.request.if_match = NO_ETAG;
     assert_class(store_call_do(&call),
                  run.traits->has & DELETE_IF_MATCH ? ERROR_CHANGED : ERROR_NONE);
@@ -72,7 +72,7 @@ static void delete_only_that_version(void **state)
     assert_class(try_head("drop"),
                  run.traits->has & DELETE_IF_MATCH ? ERROR_NONE : ERROR_NOT_FOUND);
     put_pattern("drop", 1, 10, etag);
-    call_init(&call, STORE_DELETE, "drop");
+    run_call_init(&call, STORE_DELETE, "drop");
     call.request.if_match = etag;
     assert_class(store_call_do(&call), ERROR_NONE);
     store_call_fini(&call);
@@ -86,7 +86,7 @@ static void copy_only_that_version(void **state)
 
     (void)state;
     put_pattern("from", 1, 10, etag);
-    call_init(&call, STORE_COPY, "to");
+    run_call_init(&call, STORE_COPY, "to");
     call.request.source_bucket = run.bucket;
     call.request.source_key = "from";
     call.request.if_match = NO_ETAG;

@@ -79,7 +79,7 @@ static struct error get_range(struct store *store, uint64_t offset, uint64_t len
     struct error error;
     struct store_call call;
 
-    call_init(&call, STORE_GET, "fault/body");
+    run_call_init(&call, STORE_GET, "fault/body");
     call.request.store = store;
     call.request.offset = offset;
     call.request.length = length;
@@ -104,7 +104,7 @@ static enum error_class list_class(void)
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, STORE_LIST, NULL);
+    run_call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "fault/";
     class = store_call_do(&call);
     assert_true((class == ERROR_NONE) == (call.request.page != NULL));
@@ -161,7 +161,7 @@ static void missing_etag_is_tolerated(void **state)
 
     (void)state;
     order("op=GetObject action=no-etag");
-    call_init(&call, STORE_GET, "fault/body");
+    run_call_init(&call, STORE_GET, "fault/body");
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_string_equal(call.request.object.etag, "");
     assert_int_equal(call.length, SIZE);
@@ -232,7 +232,7 @@ static void errors_in_answers_of_200(void **state)
     (void)state;
     order("op=CopyObject action=error200\nop=CompleteMultipartUpload nth=1 action=error200\n"
           "op=UploadPartCopy action=error200");
-    call_init(&copy, STORE_COPY, "fault/copy");
+    run_call_init(&copy, STORE_COPY, "fault/copy");
     copy.request.source_bucket = run.bucket;
     copy.request.source_key = "fault/body";
     assert_class(store_call_do(&copy), ERROR_SERVER);
@@ -240,23 +240,23 @@ static void errors_in_answers_of_200(void **state)
     assert_true(copy.request.error.code[0] != '\0');
     store_call_fini(&copy);
     assert_class(try_head("fault/copy"), ERROR_NOT_FOUND);
-    call_init(&create, STORE_UPLOAD_CREATE, "fault/upload");
+    run_call_init(&create, STORE_UPLOAD_CREATE, "fault/upload");
     assert_class(store_call_do(&create), ERROR_NONE);
-    call_init(&part, STORE_UPLOAD_PART_COPY, "fault/upload");
+    run_call_init(&part, STORE_UPLOAD_PART_COPY, "fault/upload");
     part.request.upload_id = create.request.returned_upload_id;
     part.request.part_number = 1;
     part.request.source_bucket = run.bucket;
     part.request.source_key = "fault/body";
     assert_class(store_call_do(&part), ERROR_SERVER);
     store_call_fini(&part);
-    call_init(&part, STORE_UPLOAD_PART, "fault/upload");
+    run_call_init(&part, STORE_UPLOAD_PART, "fault/upload");
     part.request.upload_id = create.request.returned_upload_id;
     part.request.part_number = 1;
     part.request.body = &body;
     part.request.body_count = 1;
     assert_class(store_call_do(&part), ERROR_NONE);
     for (unsigned round = 0; round < 2; round++) {
-        call_init(&complete, STORE_UPLOAD_COMPLETE, "fault/upload");
+        run_call_init(&complete, STORE_UPLOAD_COMPLETE, "fault/upload");
         complete.request.upload_id = create.request.returned_upload_id;
         complete.request.parts = &part.request.part;
         complete.request.part_count = 1;
@@ -284,7 +284,7 @@ static void damaged_upload(void **state)
 
     (void)state;
     order("op=PutObject key=fault/damaged action=corrupt@1234");
-    call_init(&call, STORE_PUT, "fault/damaged");
+    run_call_init(&call, STORE_PUT, "fault/damaged");
     call.request.body = &body;
     call.request.body_count = 1;
     call.request.has_body_crc32c = true;
@@ -301,7 +301,7 @@ static void replaced_between_ranges(void **state)
     size_t length;
 
     (void)state;
-    call_init(&head, STORE_HEAD, "fault/body");
+    run_call_init(&head, STORE_HEAD, "fault/body");
     assert_class(store_call_do(&head), ERROR_NONE);
     order("op=GetObject key=fault/body nth=2 action=replace");
     error = get_range(run.store, 0, 1000, head.request.object.etag, &length);
@@ -342,7 +342,7 @@ static void deadline_of_a_request(void **state)
 
     (void)state;
     order("op=GetObject action=stall@1000:20000");
-    call_init(&call, STORE_GET, "fault/body");
+    run_call_init(&call, STORE_GET, "fault/body");
     call.request.deadline_ns = clock_deadline_ns(300 * NS_PER_MS);
     assert_class(store_call_do(&call), ERROR_TIMEOUT);
     store_call_fini(&call);
@@ -355,7 +355,7 @@ static void abandoned_while_it_stalls(void **state)
 
     (void)state;
     order("op=GetObject action=stall@1000:20000");
-    call_init(&call, STORE_GET, "fault/body");
+    run_call_init(&call, STORE_GET, "fault/body");
     store_call_begin(&call);
     store_call_wait_bytes(&call, 1000);
     store_call_abandon(&call);
@@ -376,7 +376,8 @@ static void wrong_clock_is_corrected(void **state)
         admin("PUT", shifts[i], NULL);
         assert_class(get_class(other.store), ERROR_NONE);
         admin("PUT", "clock?offset_s=0", NULL);
-        call_init(&call, STORE_HEAD, "fault/body"); /* back again, by a refusal without a body */
+        /* back again, by a refusal without a body */
+        run_call_init(&call, STORE_HEAD, "fault/body");
         call.request.store = other.store;
         assert_class(store_call_do(&call), ERROR_NONE);
         store_call_fini(&call);
@@ -430,7 +431,7 @@ static void renewed_credentials_are_read(void **state)
         write_credentials(path, "stale-token");
         other_open(&other, changes);
         for (unsigned round = 0; round < 2; round++) {
-            call_init(&call, operations[i], "fault/body");
+            run_call_init(&call, operations[i], "fault/body");
             call.request.store = other.store;
             assert_class(store_call_do(&call), round ? ERROR_NONE : ERROR_TOKEN);
             store_call_fini(&call);

@@ -20,7 +20,7 @@ static struct error get_with(const char *const *changes)
     struct store_call call;
 
     other_open(&other, changes);
-    call_init(&call, STORE_GET, "who");
+    run_call_init(&call, STORE_GET, "who");
     call.request.store = other.store;
     store_call_do(&call);
     error = call.request.error;
@@ -36,7 +36,7 @@ static enum error_class head_with(const char *const *changes)
     struct store_call call;
 
     other_open(&other, changes);
-    call_init(&call, STORE_HEAD, "who");
+    run_call_init(&call, STORE_HEAD, "who");
     call.request.store = other.store;
     class = store_call_do(&call);
     store_call_fini(&call);
@@ -134,7 +134,7 @@ static void bucket_in_another_region(void **state)
     snprintf(name, sizeof name, "%s-far", run.bucket);
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
         other_open(&other, i == 0 ? changes : here);
-        call_init(&call, operations[i], "key");
+        run_call_init(&call, operations[i], "key");
         call.request.store = other.store;
         call.request.bucket = name;
         assert_class(store_call_do(&call), i == 1 ? ERROR_NOT_FOUND : ERROR_NONE);

@@ -23,7 +23,7 @@ static void key_is_kept(const char *key)
     assert_class(try_head(key), ERROR_NONE);
     get_text(key, text, sizeof text);
     assert_string_equal(text, key);
-    call_init(&call, STORE_LIST, NULL);
+    run_call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "odd/";
     assert_class(store_call_do(&call), ERROR_NONE);
     for (size_t i = 0; i < call.request.page->count; i++)
@@ -31,13 +31,13 @@ static void key_is_kept(const char *key)
     if (!found)
         fail_msg("the listing lacks %s", key);
     store_call_fini(&call);
-    call_init(&call, STORE_LIST, NULL);
+    run_call_init(&call, STORE_LIST, NULL);
     call.request.prefix = key;
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_true(call.request.page->count >= 1);
     assert_string_equal(call.request.page->entries[0].key, key);
     store_call_fini(&call);
-    call_init(&call, STORE_COPY, "odd/copy");
+    run_call_init(&call, STORE_COPY, "odd/copy");
     call.request.source_bucket = run.bucket;
     call.request.source_key = key;
     assert_class(store_call_do(&call), ERROR_NONE);

@@ -62,7 +62,7 @@ static void one_level(void **state)
     assert_string_equal(names, expected("list/d/ list/d/x/", "list/d/x/"));
     list_names("list/zzz", "/", 0, names, sizeof names);
     assert_string_equal(names, "");
-    call_init(&call, STORE_LIST, NULL);
+    run_call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "list/b";
     call.request.delimiter = "/";
     assert_class(store_call_do(&call), ERROR_NONE);
@@ -99,9 +99,9 @@ static void attributes_agree_with_head(void **state)
 
     (void)state;
     put_pattern("list/a", 1, 12345, NULL);
-    call_init(&head, STORE_HEAD, "list/a");
+    run_call_init(&head, STORE_HEAD, "list/a");
     assert_class(store_call_do(&head), ERROR_NONE);
-    call_init(&list, STORE_LIST, NULL);
+    run_call_init(&list, STORE_LIST, NULL);
     list.request.prefix = "list/a";
     assert_class(store_call_do(&list), ERROR_NONE);
     assert_string_equal(list.request.page->entries[0].key, "list/a");
@@ -134,7 +134,7 @@ static void starting_after(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct store_call call;
 
-        call_init(&call, STORE_LIST, NULL);
+        run_call_init(&call, STORE_LIST, NULL);
         call.request.prefix = "list/";
         call.request.start_after = rows[i].after;
         assert_class(store_call_do(&call), ERROR_NONE);
@@ -163,7 +163,7 @@ static void starting_after_the_prefix(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct store_call call;
 
-        call_init(&call, STORE_LIST, NULL);
+        run_call_init(&call, STORE_LIST, NULL);
         call.request.prefix = call.request.start_after = "list/n/";
         call.request.delimiter = delimiters[i];
         assert_class(store_call_do(&call), ERROR_NONE);
@@ -219,7 +219,7 @@ static void a_thousand_and_one(void **state)
         last = name;
     }
     assert_string_equal(last, "thousand/1000");
-    call_init(&call, STORE_LIST, NULL);
+    run_call_init(&call, STORE_LIST, NULL);
     call.request.prefix = "thousand/0";
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.request.page->count, 1000);

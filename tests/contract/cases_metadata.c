@@ -47,7 +47,7 @@ static void put_described(const char *key, const struct store_metadata *metadata
     struct iovec body = {"x", 1};
     struct store_call call;
 
-    call_init(&call, STORE_PUT, key);
+    run_call_init(&call, STORE_PUT, key);
     call.request.body = &body;
     call.request.body_count = 1;
     call.request.metadata = metadata;
@@ -64,7 +64,7 @@ static void round_trip(void **state)
     (void)state;
     fill(&metadata);
     put_described("described", &metadata, "text/x-test; charset=utf-8");
-    call_init(&call, STORE_HEAD, "described");
+    run_call_init(&call, STORE_HEAD, "described");
     assert_class(store_call_do(&call), ERROR_NONE);
     if (run.traits->has & HAS_METADATA) {
         assert_pairs(&call.request.object.metadata);
@@ -74,7 +74,7 @@ static void round_trip(void **state)
         assert_int_equal(call.request.object.metadata.length, 0);
     }
     store_call_fini(&call);
-    call_init(&call, STORE_GET, "described");
+    run_call_init(&call, STORE_GET, "described");
     assert_class(store_call_do(&call), ERROR_NONE);
     if (run.traits->has & HAS_METADATA)
         assert_pairs(&call.request.object.metadata);
@@ -95,14 +95,14 @@ static void copy_keeps_or_replaces(void **state)
     assert_int_equal(store_metadata_add(&other, "mode", "other"), 0);
     put_described("from", &metadata, "text/plain");
     for (unsigned replace = 0; replace < 2; replace++) {
-        call_init(&call, STORE_COPY, "to");
+        run_call_init(&call, STORE_COPY, "to");
         call.request.source_bucket = run.bucket;
         call.request.source_key = "from";
         call.request.metadata = replace ? &other : NULL;
         call.request.content_type = replace ? "text/other" : NULL;
         assert_class(store_call_do(&call), ERROR_NONE);
         store_call_fini(&call);
-        call_init(&call, STORE_HEAD, "to");
+        run_call_init(&call, STORE_HEAD, "to");
         assert_class(store_call_do(&call), ERROR_NONE);
         if (replace) {
             assert_string_equal(store_metadata_get(&call.request.object.metadata, "mode"), "other");
@@ -126,13 +126,13 @@ static void assert_tags(const char *key, const char *tags)
     struct store_call call;
     bool told;
 
-    call_init(&call, STORE_HEAD, key);
+    run_call_init(&call, STORE_HEAD, key);
     assert_class(store_call_do(&call), ERROR_NONE);
     told = store_metadata_get(&call.request.object.metadata, STORE_TAG_COUNT);
     assert_null(store_metadata_get(&call.request.object.metadata, STORE_TAGS));
     store_call_fini(&call);
     assert_int_equal(told, tags != NULL);
-    call_init(&call, STORE_GET_TAGS, key);
+    run_call_init(&call, STORE_GET_TAGS, key);
     assert_class(store_call_do(&call), ERROR_NONE);
     if (tags)
         assert_string_equal(store_metadata_get(&call.request.object.metadata, STORE_TAGS), tags);
@@ -147,7 +147,7 @@ static void copy_tagged(bool replace, bool drop)
     struct store_call call;
 
     assert_int_equal(store_metadata_add(&metadata, "mode", "other"), 0);
-    call_init(&call, STORE_COPY, "to");
+    run_call_init(&call, STORE_COPY, "to");
     call.request.source_bucket = run.bucket;
     call.request.source_key = "tagged";
     call.request.metadata = replace ? &metadata : NULL;
@@ -166,7 +166,7 @@ static void tags(void **state)
     (void)state;
     if (!(run.traits->has & HAS_TAGS)) {
         put_text("tagged", "x");
-        call_init(&call, STORE_GET_TAGS, "tagged");
+        run_call_init(&call, STORE_GET_TAGS, "tagged");
         assert_class(store_call_do(&call), ERROR_UNSUPPORTED);
         store_call_fini(&call);
         assert_class(try_delete("tagged"), ERROR_NONE);
@@ -199,7 +199,7 @@ static void names_are_checked(void **state)
         struct store_call call;
 
         assert_int_equal(store_metadata_add(&metadata, bad[i], "x"), 0);
-        call_init(&call, STORE_PUT, "bad");
+        run_call_init(&call, STORE_PUT, "bad");
         call.request.metadata = &metadata;
         assert_class(store_call_do(&call), ERROR_INVALID);
         store_call_fini(&call);
@@ -215,7 +215,7 @@ static void header_values_are_checked(void **state)
     (void)state;
     if (!(run.traits->has & IS_SERVER))
         return;
-    call_init(&call, STORE_PUT, "bad");
+    run_call_init(&call, STORE_PUT, "bad");
     call.request.content_type = "text/plain\r\nx-evil: 1";
     assert_class(store_call_do(&call), ERROR_INVALID);
     store_call_fini(&call);

@@ -30,7 +30,7 @@ static void upload_begin(struct upload *upload, const char *key, bool with_crc,
     struct store_call call;
 
     *upload = (struct upload){.key = key, .with_crc = with_crc};
-    call_init(&call, STORE_UPLOAD_CREATE, key);
+    run_call_init(&call, STORE_UPLOAD_CREATE, key);
     call.request.upload_crc32c = with_crc;
     call.request.metadata = metadata;
     assert_class(store_call_do(&call), ERROR_NONE);
@@ -50,7 +50,7 @@ static enum error_class upload_part(struct upload *upload, unsigned number, uint
 
     assert_non_null(data);
     pattern_fill(data, 9, offset, length);
-    call_init(&call, STORE_UPLOAD_PART, upload->key);
+    run_call_init(&call, STORE_UPLOAD_PART, upload->key);
     call.request.upload_id = upload->id;
     call.request.part_number = number;
     call.request.body = &body;
@@ -75,7 +75,7 @@ static enum error_class upload_copy(struct upload *upload, unsigned number, cons
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, STORE_UPLOAD_PART_COPY, upload->key);
+    run_call_init(&call, STORE_UPLOAD_PART_COPY, upload->key);
     call.request.upload_id = upload->id;
     call.request.part_number = number;
     call.request.source_bucket = run.bucket;
@@ -94,7 +94,7 @@ static void complete_init(struct store_call *call, struct upload *upload, unsign
 {
     uint32_t crc = 0;
 
-    call_init(call, STORE_UPLOAD_COMPLETE, upload->key);
+    run_call_init(call, STORE_UPLOAD_COMPLETE, upload->key);
     call->request.upload_id = upload->id;
     call->request.parts = upload->parts;
     call->request.part_count = count;
@@ -120,7 +120,7 @@ static enum error_class upload_abort(struct upload *upload)
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, STORE_UPLOAD_ABORT, upload->key);
+    run_call_init(&call, STORE_UPLOAD_ABORT, upload->key);
     call.request.upload_id = upload->id;
     class = store_call_do(&call);
     store_call_fini(&call);
@@ -131,7 +131,7 @@ static void assert_object(const char *key, size_t length)
 {
     struct store_call call;
 
-    call_init(&call, STORE_GET, key);
+    run_call_init(&call, STORE_GET, key);
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.length, length);
     assert_pattern(call.data, 9, 0, length);
@@ -163,7 +163,7 @@ static void parts_out_of_order(void **state)
     strcpy(etag, call.request.object.etag);
     store_call_fini(&call);
     assert_object("mp/order", 2 * PART + 1);
-    call_init(&call, STORE_HEAD, "mp/order");
+    run_call_init(&call, STORE_HEAD, "mp/order");
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_string_equal(call.request.object.etag, etag);
     store_call_fini(&call);
@@ -291,7 +291,7 @@ static void moved_parts(void **state)
     upload_begin(&upload, "mp/replaced", false, NULL);
     assert_class(upload_copy(&upload, 1, "mp/old", 0, PART, etag), ERROR_NONE);
     assert_class(upload_copy(&upload, 2, "mp/old", PART, PART, etag), ERROR_NONE);
-    call_init(&call, STORE_DELETE, "mp/old");
+    run_call_init(&call, STORE_DELETE, "mp/old");
     call.request.if_match = etag;
     assert_class(store_call_do(&call), ERROR_NONE);
     store_call_fini(&call);
@@ -375,7 +375,7 @@ static bool upload_is_listed(const struct upload *upload, const char *prefix)
     bool found = false;
     struct store_call call;
 
-    call_init(&call, STORE_UPLOAD_LIST, NULL);
+    run_call_init(&call, STORE_UPLOAD_LIST, NULL);
     call.request.prefix = prefix;
     assert_class(store_call_do(&call), ERROR_NONE);
     for (size_t i = 0; i < call.request.page->count; i++)
@@ -417,7 +417,7 @@ static void metadata_of_uploads(void **state)
     upload_begin(&upload, "mp/described", false, &metadata);
     assert_class(upload_part(&upload, 1, 0, 1000), ERROR_NONE);
     assert_class(upload_complete(&upload, 1), ERROR_NONE);
-    call_init(&call, STORE_HEAD, "mp/described");
+    run_call_init(&call, STORE_HEAD, "mp/described");
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_string_equal(store_metadata_get(&call.request.object.metadata, "mode"), "0640");
     store_call_fini(&call);
@@ -432,7 +432,7 @@ static void bad_part_numbers(void **state)
     (void)state;
     upload_begin(&upload, "mp/number", false, NULL);
     for (unsigned number = 0; number <= 10001; number += 10001) {
-        call_init(&call, STORE_UPLOAD_PART, upload.key);
+        run_call_init(&call, STORE_UPLOAD_PART, upload.key);
         call.request.upload_id = upload.id;
         call.request.part_number = number;
         assert_class(store_call_do(&call), ERROR_INVALID);

@@ -24,9 +24,9 @@ static void put_get_head_agree(void **state)
     (void)state;
     put_pattern("agree", 1, 1000, etag);
     assert_true(etag[0] == '"');
-    call_init(&head, STORE_HEAD, "agree");
+    run_call_init(&head, STORE_HEAD, "agree");
     assert_class(store_call_do(&head), ERROR_NONE);
-    call_init(&get, STORE_GET, "agree");
+    run_call_init(&get, STORE_GET, "agree");
     assert_class(store_call_do(&get), ERROR_NONE);
     assert_string_equal(head.request.object.etag, etag);
     assert_string_equal(get.request.object.etag, etag);
@@ -50,13 +50,13 @@ static void empty_object(void **state)
 
     (void)state;
     put_pattern("empty", 0, 0, NULL);
-    call_init(&call, STORE_GET, "empty");
+    run_call_init(&call, STORE_GET, "empty");
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.request.object.size_bytes, 0);
     assert_int_equal(call.length, 0);
     assert_int_equal(call.objects, 1);
     store_call_fini(&call);
-    call_init(&call, STORE_GET, "empty");
+    run_call_init(&call, STORE_GET, "empty");
     call.request.length = 100;
     assert_class(store_call_do(&call), ERROR_RANGE);
     assert_int_equal(call.objects, 0);
@@ -74,14 +74,14 @@ static void round_trip(const char *key, size_t length)
 
     assert_non_null(data);
     pattern_fill(data, 7, 0, length);
-    call_init(&call, STORE_PUT, key);
+    run_call_init(&call, STORE_PUT, key);
     call.request.body = body;
     call.request.body_count = 3;
     call.request.has_body_crc32c = true;
     call.request.body_crc32c = crc32c_update(0, data, length);
     assert_class(store_call_do(&call), ERROR_NONE);
     store_call_fini(&call);
-    call_init(&call, STORE_GET, key);
+    run_call_init(&call, STORE_GET, key);
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.length, length);
     assert_memory_equal(call.data, data, length);
@@ -110,7 +110,7 @@ static void wrong_checksum(void **state)
     struct store_call call;
 
     (void)state;
-    call_init(&call, STORE_PUT, "damaged");
+    run_call_init(&call, STORE_PUT, "damaged");
     call.request.body = &body;
     call.request.body_count = 1;
     call.request.has_body_crc32c = true;
@@ -126,7 +126,7 @@ static void missing_key(void **state)
     struct store_call call;
 
     (void)state;
-    call_init(&call, STORE_GET, "no/such/key");
+    run_call_init(&call, STORE_GET, "no/such/key");
     assert_class(store_call_do(&call), ERROR_NOT_FOUND);
     assert_string_equal(call.request.error.operation, "GetObject");
     assert_non_null(strstr(call.request.error.uri, "/no/such/key"));
@@ -144,12 +144,12 @@ static void missing_bucket(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
-        call_init(&call, operations[i], "key");
+        run_call_init(&call, operations[i], "key");
         call.request.bucket = "contract-no-such-bucket";
         assert_class(store_call_do(&call), ERROR_NO_BUCKET);
         store_call_fini(&call);
     }
-    call_init(&call, STORE_HEAD, "key");
+    run_call_init(&call, STORE_HEAD, "key");
     call.request.bucket = "contract-no-such-bucket";
     class = store_call_do(&call);
     assert_true(class == ERROR_NO_BUCKET ||
@@ -186,7 +186,7 @@ static void deleting_many(void **state)
     put_text(keys[0], "x");
     put_text(keys[1], "x");
     put_text(keys[3], "x");
-    call_init(&call, STORE_DELETE_MANY, NULL);
+    run_call_init(&call, STORE_DELETE_MANY, NULL);
     call.request.keys = keys;
     call.request.key_count = 4;
     assert_class(store_call_do(&call), ERROR_NONE);
@@ -202,18 +202,18 @@ static void copying(void **state)
 
     (void)state;
     put_pattern("copy/from + %41 \xc3\xa9", 3, 5000, NULL);
-    call_init(&call, STORE_COPY, "copy/to");
+    run_call_init(&call, STORE_COPY, "copy/to");
     call.request.source_bucket = run.bucket;
     call.request.source_key = "copy/from + %41 \xc3\xa9";
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_true(call.request.object.etag[0] == '"');
     store_call_fini(&call);
-    call_init(&call, STORE_GET, "copy/to");
+    run_call_init(&call, STORE_GET, "copy/to");
     assert_class(store_call_do(&call), ERROR_NONE);
     assert_int_equal(call.length, 5000);
     assert_pattern(call.data, 3, 0, 5000);
     store_call_fini(&call);
-    call_init(&call, STORE_COPY, "copy/none");
+    run_call_init(&call, STORE_COPY, "copy/none");
     call.request.source_bucket = run.bucket;
     call.request.source_key = "copy/absent";
     assert_class(store_call_do(&call), ERROR_NOT_FOUND);
@@ -229,7 +229,7 @@ static void buckets_are_listed(void **state)
 
     (void)state;
     snprintf(name, sizeof name, "%s/", run.bucket);
-    call_init(&call, STORE_LIST_BUCKETS, NULL);
+    run_call_init(&call, STORE_LIST_BUCKETS, NULL);
     assert_class(store_call_do(&call), ERROR_NONE);
     for (size_t i = 0; i < call.request.page->count; i++) {
         assert_true(call.request.page->entries[i].is_prefix);
@@ -245,12 +245,12 @@ static void bucket_exists_already(void **state)
     struct store_call call;
 
     (void)state;
-    call_init(&call, STORE_CREATE_BUCKET, NULL);
+    run_call_init(&call, STORE_CREATE_BUCKET, NULL);
     class = store_call_do(&call);
     assert_true(class == ERROR_EXISTS || class == ERROR_NONE); /* Amazon's first region: 200 */
     store_call_fini(&call);
     put_text("inside", "x");
-    call_init(&call, STORE_DELETE_BUCKET, NULL);
+    run_call_init(&call, STORE_DELETE_BUCKET, NULL);
     assert_class(store_call_do(&call), ERROR_NOT_EMPTY);
     store_call_fini(&call);
     assert_class(try_delete("inside"), ERROR_NONE);

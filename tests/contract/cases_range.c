@@ -39,7 +39,7 @@ static void ranges(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct store_call call;
 
-        call_init(&call, STORE_GET, "range");
+        run_call_init(&call, STORE_GET, "range");
         call.request.offset = rows[i].offset;
         call.request.length = rows[i].length;
         call.request.if_match = etag;
@@ -63,14 +63,14 @@ static void changed_between_ranges(void **state)
 
     (void)state;
     put_pattern("range", 1, SIZE, first);
-    call_init(&call, STORE_GET, "range");
+    run_call_init(&call, STORE_GET, "range");
     call.request.length = 1000;
     call.request.if_match = first;
     assert_class(store_call_do(&call), ERROR_NONE);
     store_call_fini(&call);
     put_pattern("range", 2, SIZE, second);
     assert_string_not_equal(first, second);
-    call_init(&call, STORE_GET, "range");
+    run_call_init(&call, STORE_GET, "range");
     call.request.offset = 1000;
     call.request.length = 1000;
     call.request.if_match = first;
@@ -78,7 +78,7 @@ static void changed_between_ranges(void **state)
     assert_int_equal(call.length, 0);
     assert_int_equal(error_errno(&call.request.error), 116 /* ESTALE */);
     store_call_fini(&call);
-    call_init(&call, STORE_HEAD, "range");
+    run_call_init(&call, STORE_HEAD, "range");
     call.request.if_match = first;
     assert_class(store_call_do(&call), ERROR_CHANGED);
     store_call_fini(&call);
@@ -90,7 +90,7 @@ static enum error_class get_first(const char *if_match)
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, STORE_GET, "copied");
+    run_call_init(&call, STORE_GET, "copied");
     call.request.length = 1000;
     call.request.if_match = if_match;
     class = store_call_do(&call);
@@ -110,7 +110,7 @@ static void copied_onto_itself(void **state)
         return;
     assert_int_equal(store_metadata_add(&metadata, "mode", "33188"), 0);
     put_pattern("copied", 1, SIZE, etag);
-    call_init(&call, STORE_COPY, "copied");
+    run_call_init(&call, STORE_COPY, "copied");
     call.request.source_bucket = run.bucket;
     call.request.source_key = "copied";
     call.request.if_match = etag;

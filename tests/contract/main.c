@@ -20,7 +20,8 @@
 
 static int (*const groups[])(void) = {
     cases_object, cases_range,     cases_condition, cases_metadata, cases_list,
-    cases_keys,   cases_multipart, cases_body,      cases_identity, cases_fault,
+    cases_keys,   cases_multipart, cases_body,      cases_identity, cases_core,
+    cases_fault,
 };
 
 static void on_problem(void *arg, const char *message)
@@ -55,7 +56,7 @@ static enum error_class bucket_request(enum store_operation operation, struct er
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, operation, NULL);
+    run_call_init(&call, operation, NULL);
     class = store_call_do(&call);
     *ret_error = call.request.error;
     store_call_fini(&call);

@@ -53,7 +53,7 @@ void other_close(struct other *other)
     options_fini(&other->options);
 }
 
-void call_init(struct store_call *call, enum store_operation operation, const char *key)
+void run_call_init(struct store_call *call, enum store_operation operation, const char *key)
 {
     store_call_init(call, operation, run.store, run.shard);
     call->request.bucket = run.bucket;
@@ -95,7 +95,7 @@ void put_pattern(const char *key, unsigned seed, size_t length, char *ret_etag)
 
     assert_non_null(data);
     pattern_fill(data, seed, 0, length);
-    call_init(&call, STORE_PUT, key);
+    run_call_init(&call, STORE_PUT, key);
     call.request.body = &body;
     call.request.body_count = length ? 1 : 0;
     assert_class(store_call_do(&call), ERROR_NONE);
@@ -110,7 +110,7 @@ enum error_class try_put(const char *key, const char *text)
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, STORE_PUT, key);
+    run_call_init(&call, STORE_PUT, key);
     class = store_call_put(&call, text);
     store_call_fini(&call);
     return class;
@@ -126,7 +126,7 @@ static enum error_class try_simple(enum store_operation operation, const char *k
     enum error_class class;
     struct store_call call;
 
-    call_init(&call, operation, key);
+    run_call_init(&call, operation, key);
     class = store_call_do(&call);
     store_call_fini(&call);
     return class;
@@ -146,7 +146,7 @@ void get_text(const char *key, char *text, size_t size)
 {
     struct store_call call;
 
-    call_init(&call, STORE_GET, key);
+    run_call_init(&call, STORE_GET, key);
     assert_class(store_call_do(&call), ERROR_NONE);
     store_call_text(&call, text, size);
     store_call_fini(&call);
@@ -163,7 +163,7 @@ unsigned list_names(const char *prefix, const char *delimiter, unsigned max_keys
 
     names[0] = '\0';
     do {
-        call_init(&call, STORE_LIST, NULL);
+        run_call_init(&call, STORE_LIST, NULL);
         call.request.prefix = prefix;
         call.request.delimiter = delimiter;
         call.request.max_keys = max_keys;
@@ -184,7 +184,7 @@ static unsigned delete_page(const char *prefix)
     unsigned count = 0;
     struct store_call call;
 
-    call_init(&call, STORE_LIST, NULL);
+    run_call_init(&call, STORE_LIST, NULL);
     call.request.prefix = prefix;
     assert_class(store_call_do(&call), ERROR_NONE);
     for (size_t i = call.request.page->count; i-- > 0; count++)

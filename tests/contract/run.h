@@ -28,7 +28,7 @@ void other_open(struct other *other, const char *const *changes);
 void other_close(struct other *other);
 
 /* On the store and in the bucket under test; change what differs before it begins. */
-void call_init(struct store_call *call, enum store_operation operation, const char *key);
+void run_call_init(struct store_call *call, enum store_operation operation, const char *key);
 
 /* ---- one-liners; they assert what their names promise --------------------------------------- */
 
