@@ -3,8 +3,8 @@
 # nothing that hangs.
 #
 # Elsewhere: a writer that is killed (crash.bats), readers whose file their own process removes, renames or
-# replaces (preload/test_keep_open), every request gone wrong in every way (preload/test_faults_*), removed
-# files that other machines' listings bring back (removals.bats).
+# replaces (preload/test_keep_open), or that another machine replaces (machines.bats), every request gone wrong
+# in every way (preload/test_faults_*), removing in bulk (removals.bats).
 
 load lib/shim
 
@@ -172,22 +172,9 @@ PY
     read_while_overwritten
 }
 
-@test "a version that another process replaces is ESTALE for who holds it, and not another's bytes" {
-    python <<'PY'
-import errno, os, subprocess
-path = "/s3/test/replaced"
-open(path, "wb").write(b"o" * 9000000)
-held = os.open(path, os.O_RDONLY)
-assert os.pread(held, 10, 0) == b"o" * 10
-elsewhere = dict(os.environ, XDG_RUNTIME_DIR="/nonexistent")
-subprocess.run(["sh", "-c", "head -c 9000000 /dev/zero | tr '\\0' n >" + path], env=elsewhere, check=True)
-try:
-    got = os.pread(held, 1000000, 8000000)
-    assert got == b"o" * len(got), set(got)
-except OSError as error:
-    assert error.errno == errno.ESTALE, error
-assert open(path, "rb").read() == b"n" * 9000000
-PY
+@test "an object replaced between two requests, whatever is done to it" {
+    shim S3DLIO_GET_PART_SIZE=2M S3DLIO_PUT_PART_SIZE=5M S3DLIO_LOG=off \
+        python3 "$REPO/tests/bats/lib/replaced.py" /s3/test/replaced-between
 }
 
 @test "mv does not believe a copy that was not made" {
