@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "io/gate.h"
 
-#define WAIT_NS (60 * NS_PER_S)
+int64_t store_call_patience_ns = 10 * NS_PER_S;
 
 /* ---- the body -------------------------------------------------------------------------------- */
 
@@ -141,7 +141,7 @@ void store_call_wait_bytes(struct store_call *call, size_t length)
     int r;
 
     enter(call, &scope);
-    r = shard_wait(call->request.shard, &waiter, clock_deadline_ns(WAIT_NS));
+    r = shard_wait(call->request.shard, &waiter, clock_deadline_ns(store_call_patience_ns));
     leave(call, &scope);
     if (r < 0)
         fail_msg("%s did not end within a minute", store_operation_name(call->request.operation));

@@ -22,7 +22,9 @@ struct store_call {
 void store_call_init(struct store_call *call, enum store_operation operation, struct store *store,
                      struct shard *shard);
 void store_call_begin(struct store_call *call);
-/* Until its end, or until so many bytes came; both assert that this is within a minute. */
+/* Until its end, or until so many bytes came; both assert that this is within the patience, which is
+ * ten seconds unless a program says otherwise. */
+extern int64_t store_call_patience_ns;
 void store_call_wait(struct store_call *call);
 void store_call_wait_bytes(struct store_call *call, size_t length);
 void store_call_resume(struct store_call *call);

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/random.h"
 #include "cases.h"
@@ -69,6 +70,7 @@ int main(int argc, char **argv)
     char id[17];
     int failed = 0;
 
+    store_call_patience_ns = 60 * NS_PER_S; /* a server on a busy machine */
     if (argc != 2 || !(run.traits = traits_find(argv[1], getenv("S3DLIO_TEST_SERVER"))))
         return complain("usage: contract mem|fault|file, or contract s3 with S3DLIO_TEST_SERVER="
                         "bundled|versitygw|minio and AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, "
