@@ -393,6 +393,7 @@ void draft_upload_options(struct draft *draft, const struct draft_facts *facts,
         .copy_uri = facts->is_cloned ? &facts->source.uri : NULL,
         .copy_etag = facts->is_cloned ? facts->source.attr.etag : NULL,
         .owner = draft,
+        .appends = facts->appends,
     };
 }
 
