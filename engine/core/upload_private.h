@@ -1,5 +1,6 @@
-/* What the files of an upload share: upload.c (parts and their order), upload_verify.c (what is at
- * the store before, after, and when an answer was lost). */
+/* What the files of an upload share: upload.c (its beginning and end), upload_parts.c (parts and
+ * their order), upload_verify.c (what is at the store before, after, and when an answer was
+ * lost). */
 #ifndef S3DLIO_CORE_UPLOAD_PRIVATE_H
 #define S3DLIO_CORE_UPLOAD_PRIVATE_H
 
@@ -40,6 +41,19 @@ struct upload {
     struct error failure;       /* sticky */
     struct store_object object; /* what is there after a success; no metadata */
 };
+
+/* upload.c */
+
+/* The store is told, unless it was. */
+int upload_create(struct upload *upload, const struct limits *limits, struct error *err);
+/* upload_fail, and r. */
+int upload_fail_with(struct upload *upload, int r, const struct error *error);
+
+/* upload_parts.c */
+
+/* Gives up what is in flight; in a fork child, where the requests are the parent's, forgets it. */
+void upload_drop_parts(struct upload *upload);
+void upload_forget_parts(struct upload *upload);
 
 /* upload_verify.c */
 
