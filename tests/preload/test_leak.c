@@ -10,7 +10,7 @@
 #define GROWTH_BYTES MIB
 
 #define ROUNDS_WRITE 20000u
-#define ROUNDS_OTHER 6000u
+#define ROUNDS_OTHER 4000u
 #define NAMES        64u
 
 static char content[3000];
