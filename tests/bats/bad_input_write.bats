@@ -254,7 +254,7 @@ no_conditions() {
 @test "a store that cannot copy parts: a file of which much was sent keeps its name, and nothing is lost" {
     no_part_copies 501:NotImplemented
     calls S3DLIO_PUT_PART_SIZE=5M <<'PY'
-for name in ("/one", "/two"):
+for name in ("/kept1", "/kept2"):
     fd = do.open(ROOT + name, O_WRONLY | O_CREAT | O_TRUNC)
     fill(fd, 60 << 20)
     do.rename(ROOT + name, ROOT + "/moved")
@@ -265,8 +265,8 @@ PY
     shown "$each $each"
     said | grep -q 'rename the file when it is closed'
     { head -c 62914560 /dev/zero | tr '\0' n && printf tail; } >"$NATIVE/long"
-    whole one long
-    whole two long
+    whole kept1 long
+    whole kept2 long
     absent moved
     unharmed
 }
