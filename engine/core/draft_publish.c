@@ -427,6 +427,12 @@ static bool is_without_part_copies(const struct publication *publication, const 
            !(publication->draft->store->capabilities & STORE_CAP_PART_COPY);
 }
 
+static bool is_of_copy(const struct error *err)
+{
+    return strcmp(err->operation, store_operation_name(STORE_COPY)) == 0 ||
+           strcmp(err->operation, store_operation_name(STORE_UPLOAD_PART_COPY)) == 0;
+}
+
 /* Who may read and write need not be allowed to copy, and not every server that has the request
  * takes it for every object. What was cloned can be read and sent. */
 static bool is_refused_copy(const struct publication *publication, const struct error *err)
@@ -435,7 +441,7 @@ static bool is_refused_copy(const struct publication *publication, const struct 
 
     if (!publication->sends_all && is_without_part_copies(publication, err))
         return true;
-    if (publication->sends_all || !publication->facts.is_cloned ||
+    if (publication->sends_all || !publication->facts.is_cloned || !is_of_copy(err) ||
         (err->class != ERROR_ACCESS && err->class != ERROR_UNSUPPORTED &&
          err->class != ERROR_INVALID && err->class != ERROR_TOO_LARGE))
         return false;

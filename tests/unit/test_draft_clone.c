@@ -443,6 +443,25 @@ static void test_copies_are_refused(void **state)
     core_run_check_released();
 }
 
+/* What is not a copy is not tried in another way: the bytes would be fetched for nothing. */
+static void test_sending_is_refused(void **state)
+{
+    struct s3dlio_draft *draft;
+
+    core_run_put(SOURCE, BASE_BYTES);
+    draft = open_draft(S3DLIO_DRAFT_EMPTY, 0);
+    assert_int_equal(clone_from(draft, SOURCE, 0, UINT64_MAX), BASE_BYTES);
+    core_run_write_at(draft, "changed", 20 * MIB);
+    core_run_reset_counts();
+    core_run_faults("op=CreateMultipartUpload fail=access");
+    assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), -EACCES);
+    assert_int_equal(core_run_count(STORE_UPLOAD_CREATE), 1);
+    core_run_faults(NULL);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+    check_target(BASE_BYTES, 0, "changed", 20 * MIB);
+    core_run_check_released();
+}
+
 static void test_stopped_anywhere(void **state)
 {
     char rule[64];
@@ -490,6 +509,7 @@ int main(void)
         cmocka_unit_test_setup(test_a_source_that_changes, clear),
         cmocka_unit_test_setup(test_a_source_that_is_changed_here, clear),
         cmocka_unit_test_setup(test_copies_are_refused, clear),
+        cmocka_unit_test_setup(test_sending_is_refused, clear),
         cmocka_unit_test_setup(test_stopped_anywhere, clear),
     };
 
