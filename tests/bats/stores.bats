@@ -233,7 +233,7 @@ except OSError as error:
     many=d${long:10}/${long:9}/${long:9}/${long:9}/
     many=$many${long:0:1024-${#many}}
     [[ $(made "$long") == made ]]
-    [[ $(made "k$long") == "$(answer made ENAMETOOLONG ENAMETOOLONG)" ]] || explain "$(<"$BATS_TEST_TMPDIR/said")"
+    [[ $(made "k$long") == ENAMETOOLONG ]] || explain "$(<"$BATS_TEST_TMPDIR/said")"
     [[ $(does "mkdir /s3/test/${long:8}") == $(answer 0 0 '*File name too long 1') ]] || explain "$(does "mkdir /s3/test/${long:8}")"
     shim mkdir -p "/s3/test/${many%/*}"
     [[ $(made "$many") == made ]] || explain "$(<"$BATS_TEST_TMPDIR/said")"

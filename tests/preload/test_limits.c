@@ -41,6 +41,13 @@ static void refused(const char *path)
     assert_int_equal(stat(preload_path("directory"), &st), 0);
 }
 
+/* MinIO keeps the marker of a directory under a name that is longer by nine bytes. */
+static size_t directory_name_max(void)
+{
+    const char *server = getenv("S3DLIO_TEST_SERVER");
+    return server && !strcmp(server, "minio") ? NAME_MAX - 9 : NAME_MAX;
+}
+
 static void test_components(void **state)
 {
     const char *longest = name_of(NAME_MAX), *longer = name_of(NAME_MAX + 1);
@@ -54,8 +61,9 @@ static void test_components(void **state)
 
     assert_int_equal(make(longest, O_WRONLY | O_TRUNC), 0);
     assert_int_equal(unlink(longest), 0);
-    assert_int_equal(mkdir(longest, 0755), 0);
-    assert_int_equal(rmdir(longest), 0);
+    const char *longest_directory = name_of(directory_name_max());
+    assert_int_equal(mkdir(longest_directory, 0755), 0);
+    assert_int_equal(rmdir(longest_directory), 0);
     assert_int_equal(symlink("file", longest), 0);
     assert_int_equal(unlink(longest), 0);
     assert_int_equal(rename(preload_path("file"), longest), 0);
