@@ -427,11 +427,12 @@ S3DLIO_API int s3dlio_rmdir(const char *uri, const struct s3dlio_call *call,
 S3DLIO_API int s3dlio_unlink(const char *uri, const struct s3dlio_call *call,
                              struct s3dlio_error *ret_error);
 /* The same for whoever removes a whole tree: a file that is known to be there, in a directory of
- * which this function has deleted one before, may be deleted after the return, together with up to
- * 999 others, and no later than the next round trip to the store. Every other call of this process
- * waits for that, and so do s3dlio_fork_prepare and s3dlio_settle. A deletion that fails then is
- * printed, and is what the next s3dlio_rmdir of a directory above it, or else s3dlio_settle,
- * returns. A process that is killed may leave the files that were not yet deleted. */
+ * which this function has deleted one before, may be deleted after the return, together with up
+ * to 999 others, and no later than the next round trip to the store. Calls of this process that
+ * name objects, publish, or list anew wait for that, and so do s3dlio_list_close,
+ * s3dlio_fork_prepare and s3dlio_settle. A deletion that fails then is printed, and is what the
+ * next s3dlio_rmdir of a directory above it, or else s3dlio_settle, returns. A process that is
+ * killed may leave the files that were not yet deleted. */
 S3DLIO_API int s3dlio_unlink_soon(const char *uri, const struct s3dlio_call *call,
                                   struct s3dlio_error *ret_error);
 /* Is nothing left that s3dlio_unlink_soon has put off? Takes no lock. */

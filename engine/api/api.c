@@ -13,8 +13,7 @@ static int64_t timeout_of(const struct engine *engine, const struct s3dlio_call 
     return call && call->timeout_ms ? call->timeout_ms * NS_PER_MS : engine->operation_timeout_ns;
 }
 
-int api_enter_at_once(struct api *api, const struct s3dlio_call *call,
-                      struct s3dlio_error *ret_error)
+int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
 {
     memset(&api->error, 0, sizeof api->error);
     api->ret_error = ret_error;
@@ -28,9 +27,10 @@ int api_enter_at_once(struct api *api, const struct s3dlio_call *call,
     return 0;
 }
 
-int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+int api_enter_in_order(struct api *api, const struct s3dlio_call *call,
+                       struct s3dlio_error *ret_error)
 {
-    int result = api_enter_at_once(api, call, ret_error);
+    int result = api_enter(api, call, ret_error);
 
     if (result == 0 && removals_pending(&api->engine->removals))
         removals_wait(api->engine, &api->limits);
@@ -54,7 +54,7 @@ int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri)
 int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
                   struct s3dlio_error *ret_error, struct uri *ret_uri)
 {
-    int result = api_enter(api, call, ret_error);
+    int result = api_enter_in_order(api, call, ret_error);
 
     if (result == 0)
         api->result = result = api_parse_uri(api, text, ret_uri);

@@ -25,13 +25,13 @@ struct api {
     int result;                     /* of api_enter */
 };
 
-/* call and ret_error may be NULL. 0 or -errno. Waits for deletions that were accepted before
- * (core/removals.h), so that the store sees calls in the order of the program. */
+/* call and ret_error may be NULL. 0 or -errno. */
 int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error);
-/* The same, but for that wait. */
-int api_enter_at_once(struct api *api, const struct s3dlio_call *call,
-                      struct s3dlio_error *ret_error);
-/* The same for a call about one name: *ret_uri is it, taken apart. */
+/* The same for calls that look at names or change what is there: waits for deletions that were
+ * accepted before (core/removals.h), so that the store sees them in the order of the program. */
+int api_enter_in_order(struct api *api, const struct s3dlio_call *call,
+                       struct s3dlio_error *ret_error);
+/* The same, too, for a call about one name: *ret_uri is it, taken apart. */
 int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
                   struct s3dlio_error *ret_error, struct uri *ret_uri);
 /* One more name of the same call: 0, or -errno with api->error. */

@@ -252,7 +252,7 @@ int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_attr *ret_att
 {
     struct api api;
     struct attr attr;
-    int result = api_enter(&api, NULL, ret_error);
+    int result = api_enter_in_order(&api, NULL, ret_error);
 
     if (!result)
         result = draft_publish(draft_of(draft), &api.limits, &attr, &api.error);
@@ -264,7 +264,7 @@ int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
 {
     struct api api;
     struct attr attr;
-    int result = api_enter(&api, NULL, ret_error);
+    int result = api_enter_in_order(&api, NULL, ret_error);
 
     if (!result)
         result = draft_publish(draft_of(draft), &api.limits, &attr, &api.error);

@@ -57,7 +57,7 @@ int s3dlio_unlink_soon(const char *uri_text, const struct s3dlio_call *call,
 {
     struct api api;
     struct uri uri;
-    int result = api_enter_at_once(&api, call, ret_error);
+    int result = api_enter(&api, call, ret_error);
     if (!result)
         result = api.result = api_parse_uri(&api, uri_text, &uri);
     if (!result)
@@ -76,7 +76,7 @@ int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error
     struct api api;
     if (!engine_peek())
         return 0;
-    int result = api_enter(&api, call, ret_error);
+    int result = api_enter_in_order(&api, call, ret_error);
     if (!result)
         result = removals_failure(api.engine, NULL, &api.error);
     return (int)api_leave(&api, result);
@@ -122,18 +122,20 @@ int s3dlio_list_next(struct s3dlio_list *list, struct s3dlio_entry *ret_entry,
 int s3dlio_list_rewind(struct s3dlio_list *list, struct s3dlio_error *ret_error)
 {
     struct api api;
-    int result = api_enter(&api, NULL, ret_error);
+    int result = api_enter_in_order(&api, NULL, ret_error);
     if (!result)
         result = listing_rewind(listing_of(list), &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
 
+/* In order, so that what was removed through the directory and could not be is told while the
+ * program has its stderr: many close that when they exit. */
 void s3dlio_list_close(struct s3dlio_list *list)
 {
     struct api api;
     if (!list)
         return;
-    if (!api_enter(&api, NULL, NULL))
+    if (!api_enter_in_order(&api, NULL, NULL))
         listing_close(listing_of(list));
     api_leave(&api, 0);
 }

@@ -163,7 +163,7 @@ int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_at
 {
     struct api api;
     struct attr attr;
-    int result = api_enter(&api, NULL, ret_error);
+    int result = api_enter_in_order(&api, NULL, ret_error);
 
     if (!result)
         result = writer_finish(writer_of(writer), &api.limits, &attr, &api.error);
@@ -176,7 +176,7 @@ int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_
 {
     struct api api;
     struct attr attr;
-    int result = api_enter(&api, NULL, ret_error);
+    int result = api_enter_in_order(&api, NULL, ret_error);
 
     if (!result)
         result = writer_publish(writer_of(writer), &api.limits, &attr, &api.error);

@@ -34,7 +34,7 @@ void s3dlio_fork_prepare(void)
 {
     struct api api;
     if (!s3dlio_is_settled()) { /* the child is to find what the parent was told */
-        api_enter(&api, NULL, NULL);
+        api_enter_in_order(&api, NULL, NULL);
         api_leave(&api, 0);
     }
     gate_fork_prepare();

@@ -30,7 +30,7 @@ int s3dlio_get(const char *uri_text, const struct s3dlio_call *call, void **ret_
 {
     struct api api;
     struct bulk_get item = {.uri = uri_text};
-    int result = api_enter(&api, call, ret_error);
+    int result = api_enter_in_order(&api, call, ret_error);
 
     if (!result)
         result = bulk_get(api.engine, &item, 1, &api.limits, &api.error);
@@ -71,7 +71,7 @@ int s3dlio_get_many(struct s3dlio_get_item *items, size_t count, const struct s3
 {
     struct bulk_get *gets = calloc(count ? count : 1, sizeof *gets);
     struct api api;
-    int result = api_enter(&api, call, ret_error);
+    int result = api_enter_in_order(&api, call, ret_error);
 
     if (!result && !gets)
         result = error_set(&api.error, ERROR_NO_MEMORY, "fetching %zu objects", count);
@@ -116,7 +116,7 @@ int s3dlio_put_many(struct s3dlio_put_item *items, size_t count, const struct s3
 {
     struct bulk_put *puts = calloc(count ? count : 1, sizeof *puts);
     struct api api;
-    int result = api_enter(&api, call, ret_error);
+    int result = api_enter_in_order(&api, call, ret_error);
 
     if (!result && !puts)
         result = error_set(&api.error, ERROR_NO_MEMORY, "storing %zu objects", count);

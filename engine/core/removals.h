@@ -7,13 +7,14 @@
  * until it is back; so no deletion waits for more than one round trip, and none for a timer. What a
  * batch fails to delete is deleted one by one, which also tells why.
  *
- * Order: every public call but another such removal waits first (api/api.c), and so do fork, exec
- * and the end of the process; the names count as gone in the attribute cache, for other processes
- * too. Lost is only what a killed process had not sent. A failure is printed for each name, and
- * told once: by rmdir of a directory that the name was in, else by s3dlio_settle.
+ * Order: every public call about names but another such removal waits first (api/api.h), and so do
+ * publishing, fork, exec and the end of the process; the names count as gone in the attribute
+ * cache, for other processes too. Lost is only what a killed process had not sent. A failure is
+ * printed for each name, and told once: by rmdir of a directory that the name was in, else by
+ * s3dlio_settle.
  *
  * Locking: the lock of one shard guards everything but `pending`, which is read without.
- */
+ * */
 #ifndef S3DLIO_CORE_REMOVALS_H
 #define S3DLIO_CORE_REMOVALS_H
 

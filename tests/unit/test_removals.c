@@ -136,6 +136,29 @@ static void test_the_next_call_finds_them_deleted(void **state)
     check_gone("order", 10);
 }
 
+/* Another thread's reading goes on meanwhile. */
+static void test_open_files_do_not_wait(void **state)
+{
+    struct s3dlio_reader *reader;
+    struct s3dlio_writer *writer;
+    char text[2] = "";
+
+    fill("busy", 5);
+    core_run_put_text(B "beside", "x");
+    assert_int_equal(s3dlio_reader_open(B "beside", NULL, &reader, NULL), 0);
+    assert_int_equal(s3dlio_writer_open(B "written", NULL, NULL, &writer, NULL), 0);
+    core_run_faults("op=DeleteObjects delay=1000");
+    drop_many("busy", 0, 5);
+    assert_int_equal(s3dlio_reader_pread(reader, text, 1, 0, NULL, NULL), 1);
+    assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
+    assert_false(s3dlio_is_settled());
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_true(s3dlio_is_settled());
+    s3dlio_reader_close(reader);
+    core_run_faults(NULL);
+    check_gone("busy", 5);
+}
+
 static void test_what_is_no_file_is_told(void **state)
 {
     struct s3dlio_error error;
@@ -257,6 +280,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_rest_follows_by_itself, core_run_clear),
         cmocka_unit_test_setup(test_more_than_a_request_holds, core_run_clear),
         cmocka_unit_test_setup(test_the_next_call_finds_them_deleted, core_run_clear),
+        cmocka_unit_test_setup(test_open_files_do_not_wait, core_run_clear),
         cmocka_unit_test_setup(test_what_is_no_file_is_told, core_run_clear),
         cmocka_unit_test_setup(test_what_does_not_fit_a_batch, core_run_clear),
         cmocka_unit_test_setup(test_a_batch_that_fails_is_made_one_by_one, core_run_clear),
