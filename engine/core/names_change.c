@@ -215,14 +215,19 @@ int names_unlink(struct engine *engine, const struct uri *uri, const struct limi
     return names_delete(engine, uri, limits, err);
 }
 
-/* Is it known to be a file, so that nothing has to be asked before it is deleted? */
+/* Is it known to be a file, so that nothing has to be asked before it is deleted? Or was it lately: if it
+ * is gone by now, or another one, then that is what was wanted. */
 static bool is_known_file(struct engine *engine, const char *text)
 {
-    struct attr attr;
+    struct attr attr = {0};
     enum attr_cache_answer known = attr_cache_get(engine->attrs, text, &attr);
 
-    return (known == ATTR_CACHE_FOUND || known == ATTR_CACHE_NAMED) &&
-           attr.type != ATTR_DIRECTORY;
+    switch (known) {
+    case ATTR_CACHE_FOUND:
+    case ATTR_CACHE_NAMED:
+    case ATTR_CACHE_PAST: return attr.type == ATTR_FILE || attr.type == ATTR_SYMLINK;
+    default: return false;
+    }
 }
 
 int names_unlink_soon(struct engine *engine, const struct uri *uri, const struct limits *limits,

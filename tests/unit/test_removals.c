@@ -12,7 +12,7 @@
 
 static int set_up(void **state)
 {
-    core_run_set_option("S3DLIO_META_TTL_MS=60000");
+    core_run_set_option("S3DLIO_META_TTL_MS=3000");
     core_run_make_bucket("removed");
     return 0;
 }
@@ -134,6 +134,25 @@ static void test_the_next_call_finds_them_deleted(void **state)
     assert_int_equal(s3dlio_rmdir(B "order", NULL, NULL), 0);
     core_run_faults(NULL);
     check_gone("order", 10);
+}
+
+/* Nothing is asked again: what was a file a moment ago is to go. */
+static void test_slower_than_the_ttl(void **state)
+{
+    struct s3dlio_error error;
+
+    fill("slow", 20);
+    drop_many("slow", 0, 10);
+    assert_int_equal(settle(), 0);
+    core_run_let_ttl_pass();
+    core_run_reset_counts();
+    drop_many("slow", 10, 20);
+    assert_int_equal(settle(), 0);
+    assert_int_equal(core_run_requests(), core_run_count(STORE_DELETE_MANY));
+    assert_int_equal(s3dlio_unlink_soon(B "slow/f0015", NULL, &error), -ENOENT);
+    core_run_let_ttl_pass();
+    assert_int_equal(s3dlio_unlink_soon(B "slow/f0015", NULL, &error), -ENOENT);
+    check_gone("slow", 20);
 }
 
 /* Another thread's reading goes on meanwhile. */
@@ -280,6 +299,7 @@ int main(void)
         cmocka_unit_test_setup(test_the_rest_follows_by_itself, core_run_clear),
         cmocka_unit_test_setup(test_more_than_a_request_holds, core_run_clear),
         cmocka_unit_test_setup(test_the_next_call_finds_them_deleted, core_run_clear),
+        cmocka_unit_test_setup(test_slower_than_the_ttl, core_run_clear),
         cmocka_unit_test_setup(test_open_files_do_not_wait, core_run_clear),
         cmocka_unit_test_setup(test_what_is_no_file_is_told, core_run_clear),
         cmocka_unit_test_setup(test_what_does_not_fit_a_batch, core_run_clear),
