@@ -8,12 +8,13 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "core/engine.h"
+#include "core/part_memory.h"
 #include "core/reader.h"
 #include "core/upload.h"
 
 struct block {
     struct engine *engine;
-    unsigned char *data;
+    void *data;
     uint64_t size_bytes;
 };
 
@@ -29,50 +30,41 @@ static void block_free(void *arg)
 {
     struct block *block = arg;
 
-    pool_put(&block->engine->pool, block->data, block->size_bytes);
-    budget_release(&block->engine->budget, BUDGET_PARTS, block->size_bytes);
+    part_memory_give(block->engine, block->data, block->size_bytes);
     free(block);
 }
 
 /* From the budget when own parts have given theirs back; one part beyond it when there are none. */
-static int wait_for_budget(struct passing *passing, uint64_t bytes, struct error *err)
+static int obtain(struct passing *passing, struct block *block, struct error *err)
 {
-    struct budget *budget = &passing->engine->budget;
-    int r = 0;
+    int r = part_memory_take(block->engine, block->size_bytes, &block->data);
 
-    while (!budget_try(budget, BUDGET_PARTS, bytes)) {
-        if (!upload_busy(passing->upload)) {
-            budget_force(budget, BUDGET_PARTS, bytes);
-            return 0;
-        }
+    while (r == -EAGAIN && upload_busy(passing->upload)) {
         r = upload_wait_part(passing->upload, &passing->limits, err);
         if (r < 0)
             return r;
+        r = part_memory_take(block->engine, block->size_bytes, &block->data);
     }
-    return 0;
+    if (r == -EAGAIN)
+        r = part_memory_force(block->engine, block->size_bytes, &block->data);
+    return r == 0 ? 0 : error_set(err, ERROR_NO_MEMORY, "copying an object");
 }
 
 static int block_new(struct passing *passing, uint64_t bytes, struct block **ret_block,
                      struct error *err)
 {
-    struct engine *engine = passing->engine;
     struct block *block = calloc(1, sizeof *block);
-    int r = block ? wait_for_budget(passing, bytes, err) : 0;
+    int r;
 
-    if (r < 0) {
-        free(block);
-        return r;
-    }
-    if (block)
-        *block = (struct block){engine, pool_get(&engine->pool, bytes), bytes};
-    if (!block || !block->data) {
-        if (block)
-            budget_release(&engine->budget, BUDGET_PARTS, bytes);
-        free(block);
+    if (!block)
         return error_set(err, ERROR_NO_MEMORY, "copying an object");
-    }
-    *ret_block = block;
-    return 0;
+    *block = (struct block){.engine = passing->engine, .size_bytes = bytes};
+    r = obtain(passing, block, err);
+    if (r == 0)
+        *ret_block = block;
+    else
+        free(block);
+    return r;
 }
 
 static int read_block(struct passing *passing, const struct block *block, uint64_t offset,
@@ -81,7 +73,7 @@ static int read_block(struct passing *passing, const struct block *block, uint64
     uint64_t done = 0;
 
     while (done < block->size_bytes) {
-        struct reader_target target = {block->data + done, block->size_bytes - done, offset + done};
+        struct reader_target target = {(unsigned char *)block->data + done, block->size_bytes - done, offset + done};
         ssize_t n = reader_pread(passing->reader, &target, &passing->limits, err);
 
         if (n == 0)
@@ -101,7 +93,7 @@ static int pass_part(struct passing *passing, uint64_t offset, uint64_t bytes, s
 
     if (r == 0)
         r = block_new(passing, bytes, &block, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     r = read_block(passing, block, offset, err);
     if (r < 0) {

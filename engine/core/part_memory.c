@@ -5,15 +5,25 @@
 
 #include "core/engine.h"
 
-int part_memory_take(struct engine *engine, uint64_t bytes, void **ret_memory)
+static int get(struct engine *engine, uint64_t bytes, void **ret_memory)
 {
-    if (!budget_try(&engine->budget, BUDGET_PARTS, bytes))
-        return -EAGAIN;
     *ret_memory = pool_get(&engine->pool, bytes);
     if (*ret_memory)
         return 0;
     budget_release(&engine->budget, BUDGET_PARTS, bytes);
     return -ENOMEM;
+}
+
+int part_memory_take(struct engine *engine, uint64_t bytes, void **ret_memory)
+{
+    return budget_try(&engine->budget, BUDGET_PARTS, bytes) ? get(engine, bytes, ret_memory)
+                                                            : -EAGAIN;
+}
+
+int part_memory_force(struct engine *engine, uint64_t bytes, void **ret_memory)
+{
+    budget_force(&engine->budget, BUDGET_PARTS, bytes);
+    return get(engine, bytes, ret_memory);
 }
 
 void part_memory_give(struct engine *engine, void *memory, uint64_t bytes)

@@ -9,6 +9,8 @@ struct engine;
 
 /* 0, -EAGAIN: the budget is spent, -ENOMEM. Does not wait. */
 int part_memory_take(struct engine *engine, uint64_t bytes, void **ret_memory);
+/* Beyond the budget, where nothing else can go on. 0 or -ENOMEM. */
+int part_memory_force(struct engine *engine, uint64_t bytes, void **ret_memory);
 void part_memory_give(struct engine *engine, void *memory, uint64_t bytes);
 
 #endif

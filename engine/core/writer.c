@@ -123,7 +123,7 @@ static int obtain_memory(struct writer *writer, uint64_t bytes, struct buffer_bl
     }
     if (r == -EAGAIN)
         return block_from_spool(writer->engine, bytes, block, err);
-    return r < 0 ? error_set_errno(err, -r, "memory for a part") : 0;
+    return r == 0 ? 0 : error_set_errno(err, -r, "memory for a part");
 }
 
 int writer_block_new(struct writer *writer, uint64_t bytes, const struct limits *limits,
@@ -137,10 +137,10 @@ int writer_block_new(struct writer *writer, uint64_t bytes, const struct limits 
     block->engine = writer->engine;
     block->capacity_bytes = bytes;
     r = obtain_memory(writer, bytes, block, limits, err);
-    if (r < 0)
-        free(block);
-    else
+    if (r == 0)
         *ret_block = block;
+    else
+        free(block);
     return r;
 }
 
@@ -152,7 +152,7 @@ static int grow(struct writer *writer, const struct limits *limits, struct error
     int r = writer_block_new(writer, next_capacity(writer, old ? old->capacity_bytes : 0), limits,
                              &block, err);
 
-    if (r < 0)
+    if (r != 0)
         return r;
     if (serial != writer->block_serial) { /* a signal handler's call has been here */
         writer_block_free(block);
