@@ -40,6 +40,8 @@ static void finish(struct call *call)
 
     if (request->operation == STORE_UPLOAD_PART_COPY && is_not_understood(&request->error))
         store_lose(request->store, STORE_CAP_PART_COPY);
+    else if (request->operation == STORE_COPY && request->error.class == ERROR_UNSUPPORTED)
+        store_lose(request->store, STORE_CAP_COPY);
     let_go(call);
     call->done = true;
     if (call->on_done)

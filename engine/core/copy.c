@@ -193,7 +193,8 @@ static int put_empty(const struct copying *copying, struct error *err)
         return -error_errno(err);
     call->request.metadata = metadata_of(copying);
     call->request.content_type = copying->source->content_type;
-    r = call_run_exclusive(call, copying->limits, err);
+    r = copying->copy->exclusive ? call_run_exclusive(call, copying->limits, err)
+                                 : call_run(call, copying->limits, err);
     if (r == 0)
         keep_target(copying, call);
     r = settle(copying, call, r);
@@ -396,8 +397,11 @@ static int copy_run(struct copying *copying, struct error *err)
     bool fits = copying->source->size_bytes <= store_copy_max(copying->store);
     int r;
 
-    if (!exclusive && fits)
-        return copy_whole(copying, err);
+    if (!exclusive && fits && has(copying, STORE_CAP_COPY)) {
+        r = copy_whole(copying, err);
+        if (r == 0 || has(copying, STORE_CAP_COPY)) /* which may have been lost just now */
+            return r;
+    }
     r = prepare_metadata(copying, err);
     if (r < 0)
         return r;
@@ -405,10 +409,11 @@ static int copy_run(struct copying *copying, struct error *err)
         return put_empty(copying, err);
     if (has(copying, STORE_CAP_PART_COPY)) {
         r = copy_parts(copying, err);
-        if (r == 0 || has(copying, STORE_CAP_PART_COPY)) /* which may have been lost just now */
+        if (r == 0 || has(copying, STORE_CAP_PART_COPY))
             return r;
     }
-    return fits ? copy_whole(copying, err) : copy_through(copying, err);
+    return fits && has(copying, STORE_CAP_COPY) ? copy_whole(copying, err)
+                                                : copy_through(copying, err);
 }
 
 int copy_version(struct engine *engine, struct copy *copy, const struct limits *limits,
@@ -421,7 +426,7 @@ int copy_version(struct engine *engine, struct copy *copy, const struct limits *
     if (r < 0)
         return r;
     if (strcmp(copy->from->scheme, copy->to->scheme) != 0 ||
-        !(copying.store->capabilities & STORE_CAP_COPY))
+        !(copying.store->capabilities & (STORE_CAP_COPY | STORE_CAP_PART_COPY)))
         return error_set_errno(err, EXDEV, "the copy would not stay within one store");
     r = look_at_source(&copying, err);
     if (r == 0)

@@ -45,7 +45,7 @@ static int take_files(struct draft *draft, const int fds[2], struct error *err)
     if (!is_spool(fds[1]))
         return error_set(err, ERROR_INVALID, "no spool of this user's");
     for (unsigned i = 0; i < 2; i++) {
-        fd_room_begin();
+        fd_room_begin(FD_FOR_FILES);
         *own[i] = fd_adopt(fcntl(fds[i], F_DUPFD_CLOEXEC, 0));
         fd_room_end();
         if (*own[i] < 0)

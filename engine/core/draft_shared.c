@@ -46,7 +46,7 @@ static int make_file(struct draft *draft)
 {
     int fd;
 
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
     fd = memfd_create("s3dlio-draft", MFD_CLOEXEC);
     fd = fd_adopt(fd < 0 ? -errno : fd);
     fd_room_end();

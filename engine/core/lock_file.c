@@ -62,7 +62,7 @@ static int open_used(int place, const char *name, bool keeps_locks, int *ret_fd)
     struct stat st;
     int fd;
 
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
     fd = openat(place, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     fd_room_end();
     if (fd < 0)

@@ -168,7 +168,8 @@ int metadata_change(struct engine *engine, const struct uri *key, const struct m
 
     if (r < 0)
         return r;
-    if (!(store->capabilities & STORE_CAP_METADATA) || !(store->capabilities & STORE_CAP_COPY))
+    if (!(store->capabilities & STORE_CAP_METADATA) ||
+        !(store->capabilities & (STORE_CAP_COPY | STORE_CAP_PART_COPY)))
         return error_set_errno(err, EOPNOTSUPP, "the store keeps no metadata");
     for (unsigned tries = 0; tries < TRIES; tries++) {
         r = change_once(&change, ret_attr, err);

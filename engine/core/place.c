@@ -17,7 +17,7 @@ static int open_place(const char *path)
     int fd;
 
     (void)!mkdir(path, 0700); /* where it fails, opening tells why */
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     fd_room_end();
     if (fd < 0)

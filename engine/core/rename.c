@@ -413,13 +413,17 @@ static int rename_by_copy(struct renaming *renaming, struct error *err)
 
 static int run(struct renaming *renaming, const struct rename *rename, struct error *err)
 {
+    int r;
+
     if (strcmp(rename->from->scheme, rename->to->scheme) != 0)
         return error_set_errno(err, EXDEV, "the names are in different stores");
     if (renaming->store->capabilities & STORE_CAP_RENAME)
         return rename_native(renaming, rename->from, rename->to, err);
-    if (!(renaming->store->capabilities & STORE_CAP_COPY))
-        return error_set_errno(err, EXDEV, "the store cannot copy");
-    return rename_by_copy(renaming, err);
+    r = rename_by_copy(renaming, err);
+    if (r < 0 && err->class == ERROR_UNSUPPORTED &&
+        !(renaming->store->capabilities & STORE_CAP_COPY))
+        r = error_set_errno(err, EXDEV, "the store cannot copy");
+    return r;
 }
 
 static int begin(struct renaming *renaming, const struct rename *rename, struct error *err)

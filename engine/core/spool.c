@@ -136,7 +136,7 @@ static int open_unnamed(const struct options *options, int *ret_fd, struct error
         return error_set(err, ERROR_CANCELLED, "a spool file in a bucket");
     }
     opening = OPEN_BEGUN;
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
     fd = open_in(directory);
     fd_room_end();
     led_back = opening == OPEN_LED_BACK;

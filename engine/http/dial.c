@@ -69,7 +69,7 @@ static curl_socket_t dial_open_socket(void *arg, curlsocktype purpose,
 
     (void)arg;
     (void)purpose;
-    fd_room_begin();
+    fd_room_begin(FD_FOR_REQUESTS);
     fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     fd = fd_adopt(fd < 0 ? -errno : fd);
     fd_room_end();

@@ -51,7 +51,7 @@ static int dialer_open(void)
     if (dialer.epoll_fd < 0) {
         int fd;
 
-        fd_room_begin();
+        fd_room_begin(FD_FOR_REQUESTS);
         fd = epoll_create1(EPOLL_CLOEXEC);
         dialer.epoll_fd = fd_adopt(fd < 0 ? -errno : fd);
         fd_room_end();
@@ -61,7 +61,7 @@ static int dialer_open(void)
     if (dialer.wake_fd < 0) {
         int fd;
 
-        fd_room_begin();
+        fd_room_begin(FD_FOR_REQUESTS);
         fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         dialer.wake_fd = fd_adopt(fd < 0 ? -errno : fd);
         fd_room_end();

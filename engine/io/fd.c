@@ -5,7 +5,10 @@
  * or select()s, never meets ours; low enough that the kernel's table stays small. One bit a number,
  * for 2^20 numbers (the kernel's default ceiling, fs.nr_open); the pages are touched only where
  * numbers are in use. A number beyond cannot be known and is refused.
- */
+ *
+ * Where the hard limit leaves no room and is small, some numbers are kept by descriptors of
+ * nothing.
+ * */
 #include "io/fd.h"
 
 #include <errno.h>
@@ -13,12 +16,17 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #define FD_NUMBERS   (1 << 20)
 #define FD_WORD_BITS 64
 #define FD_BASE_MAX  (1 << 16)
+
+#define SPARES_MAX      12   /* two event loops and the dialer's, two connections while they are made */
+#define SPARE_SHARE     8    /* of the limit */
+#define SPARE_LIMIT_MAX 4096 /* with more, it is not ours that is missing */
 
 static _Atomic uint64_t fd_words[FD_NUMBERS / FD_WORD_BITS];
 
@@ -27,9 +35,61 @@ static struct {
     unsigned users;
     bool is_raised;
     struct rlimit before, raised; /* of the program; while there are users */
+    int spares[SPARES_MAX];
+    unsigned spare_count;
 } room = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-void fd_room_begin(void)
+static void fd_register(int fd)
+{
+    atomic_fetch_or(&fd_words[fd / FD_WORD_BITS], UINT64_C(1) << (fd % FD_WORD_BITS));
+}
+
+static void fd_unregister(int fd)
+{
+    if (fd < FD_NUMBERS)
+        atomic_fetch_and(&fd_words[fd / FD_WORD_BITS], ~(UINT64_C(1) << (fd % FD_WORD_BITS)));
+}
+
+/* The first number we would like: the first that the program cannot have. Where there is none,
+ * or only with a large table, 1024 where the limit is generous, else the upper half. The mutex
+ * is held. */
+static int base_locked(void)
+{
+    if (room.is_raised && room.before.rlim_cur <= FD_BASE_MAX)
+        return (int)room.before.rlim_cur;
+    return room.before.rlim_cur >= 4096 ? 1024 : (int)(room.before.rlim_cur / 2);
+}
+
+/* ---- spares ---------------------------------------------------------------------------------- */
+
+static void give_spares_up(void)
+{
+    while (room.spare_count > 0)
+        fd_close(room.spares[--room.spare_count]);
+}
+
+static void keep_spares(void)
+{
+    unsigned wanted = (unsigned)(room.before.rlim_cur / SPARE_SHARE);
+
+    if (room.is_raised || room.before.rlim_cur > SPARE_LIMIT_MAX)
+        return;
+    while (room.spare_count < wanted && room.spare_count < SPARES_MAX) {
+        int fd = eventfd(0, EFD_CLOEXEC), high = fcntl(fd, F_DUPFD_CLOEXEC, base_locked());
+
+        if (fd < 0)
+            return;
+        if (high >= 0)
+            close(fd);
+        fd = high >= 0 ? high : fd;
+        fd_register(fd);
+        room.spares[room.spare_count++] = fd;
+    }
+}
+
+/* ---- room ------------------------------------------------------------------------------------ */
+
+void fd_room_begin(enum fd_use use)
 {
     pthread_mutex_lock(&room.mutex);
     if (room.users++ == 0) {
@@ -39,6 +99,8 @@ void fd_room_begin(void)
         room.is_raised = room.before.rlim_cur < room.before.rlim_max &&
                          setrlimit(RLIMIT_NOFILE, &room.raised) == 0;
     }
+    if (use == FD_FOR_REQUESTS)
+        give_spares_up();
     pthread_mutex_unlock(&room.mutex);
 }
 
@@ -53,30 +115,24 @@ void fd_room_end(void)
         prlimit(0, RLIMIT_NOFILE, &room.before, &found) == 0 &&
         (found.rlim_cur != room.raised.rlim_cur || found.rlim_max != room.raised.rlim_max))
         setrlimit(RLIMIT_NOFILE, &found);
+    if (room.users == 0)
+        keep_spares();
     pthread_mutex_unlock(&room.mutex);
     errno = saved;
 }
 
-/* The first number we would like: the first that the program cannot have. Where there is none, or
- * only with a large table, 1024 where the limit is generous, else the upper half. There is a
- * user. */
+/* There is a user of the room. */
 static int fd_base(void)
 {
     int base;
 
     pthread_mutex_lock(&room.mutex);
-    if (room.is_raised && room.before.rlim_cur <= FD_BASE_MAX)
-        base = (int)room.before.rlim_cur;
-    else
-        base = room.before.rlim_cur >= 4096 ? 1024 : (int)(room.before.rlim_cur / 2);
+    base = base_locked();
     pthread_mutex_unlock(&room.mutex);
     return base;
 }
 
-static void fd_register(int fd)
-{
-    atomic_fetch_or(&fd_words[fd / FD_WORD_BITS], UINT64_C(1) << (fd % FD_WORD_BITS));
-}
+/* ---- whose they are -------------------------------------------------------------------------- */
 
 int fd_adopt(int fd)
 {
@@ -84,7 +140,7 @@ int fd_adopt(int fd)
 
     if (fd < 0)
         return fd;
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
     high = fcntl(fd, F_DUPFD_CLOEXEC, fd_base());
     fd_room_end();
     if (high < 0)
@@ -108,12 +164,6 @@ int fd_adopt_here(int fd)
     else
         fd_register(fd);
     return result;
-}
-
-static void fd_unregister(int fd)
-{
-    if (fd < FD_NUMBERS)
-        atomic_fetch_and(&fd_words[fd / FD_WORD_BITS], ~(UINT64_C(1) << (fd % FD_WORD_BITS)));
 }
 
 void fd_close(int fd)

@@ -11,10 +11,15 @@
 
 #include <stdbool.h>
 
-/* While one is made: numbers above the program's limit may be given out. Nests, in several threads,
- * too; when the last is out the limit is the program's again, errno as it
- * was. In the gate, for a leaf mutex is taken. */
-void fd_room_begin(void);
+/* What one is for. Where there is no room above the program's limit, some are kept for requests
+ * (event loops, connections), so that what a program that has used all its numbers has written
+ * can still be sent. */
+enum fd_use { FD_FOR_FILES, FD_FOR_REQUESTS };
+
+/* While one is made: numbers above the program's limit may be given out, or the kept ones.
+ * Nests, in several threads, too; when the last is out the limit is the program's again, errno
+ * as it was. In the gate, for a leaf mutex is taken. */
+void fd_room_begin(enum fd_use use);
 void fd_room_end(void);
 
 /* Takes over a new descriptor: moves it to a high number where there is one, sets close-on-exec,

@@ -74,7 +74,7 @@ static void *keeper_main(void *arg)
 
     (void)arg;
     gate_enter(&scope);
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
     fd = fd_adopt(open("/proc/self/stat", O_RDONLY | O_CLOEXEC));
     fd_room_end();
     gate_leave(&scope);

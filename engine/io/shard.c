@@ -216,7 +216,7 @@ int shard_open(struct shard *shard)
         return 0;
     if (shard->slot_count == 0 && shard_slots_grow(shard) < 0)
         return -ENOMEM;
-    fd_room_begin();
+    fd_room_begin(FD_FOR_REQUESTS);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     epoll_fd = fd_adopt(epoll_fd < 0 ? -errno : epoll_fd);
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -490,14 +490,17 @@ static void as_many_as_the_limit(void **state)
     remove_all("limit", count);
 }
 
-/* In a child, for a hard limit is for good: there is no room above. */
-static bool all_of_a_hard_limit(void)
+/* In a child, for a hard limit is for good: there is no room above. What was written is stored all the
+ * same, also by a process that has sent no request before (its parent knows the directory). */
+static bool all_of_a_hard_limit(unsigned taken)
 {
     enum { LIMIT = 128 };
     struct rlimit small = {LIMIT, LIMIT};
     static int fds[LIMIT];
     unsigned count = 0;
     bool is_right_all = !setrlimit(RLIMIT_NOFILE, &small);
+    for (; taken > 0; taken--)
+        is_right_all = dup(0) >= 0 && is_right_all;
     while (is_right_all && count < LIMIT) { /* not O_TRUNC: a draft, with files of its own */
         int fd = open(name_of("hard", count), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
         if (fd < 0)
@@ -515,26 +518,34 @@ static bool all_of_a_hard_limit(void)
     return is_right_all;
 }
 
-static void without_room_above_the_limit(void **state)
+/* What the child said on stderr; it has ended well. */
+static void run_with_taken(unsigned taken, char *said, size_t size)
 {
-    char said[PATH_MAX + 512] = "";
+    size_t filled = 0;
     int ends[2];
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     if (!fork()) {
         dup2(ends[1], 2);
-        _exit(!all_of_a_hard_limit());
+        _exit(!all_of_a_hard_limit(taken));
     }
     close(ends[1]);
-    for (size_t filled = 0; filled < sizeof said - 1;) {
-        ssize_t n = read(ends[0], said + filled, sizeof said - 1 - filled);
-        if (n <= 0)
-            break;
+    for (ssize_t n; filled < size - 1 && (n = read(ends[0], said + filled, size - 1 - filled)) > 0;)
         filled += (size_t)n;
-    }
+    said[filled] = '\0';
     close(ends[0]);
     assert_children_end(1);
-    if (preload_is_virtual() && !strstr(said, "RLIMIT_NOFILE"))
-        fail_msg("it says: %s", said);
+}
+
+/* A draft has three descriptors. The program's own is refused without a word, as on a disk. */
+static void without_room_above_the_limit(void **state)
+{
+    char said[PATH_MAX + 512];
+    unsigned explained = 0;
+    for (unsigned taken = 0; taken < 3; taken++) {
+        run_with_taken(taken, said, sizeof said);
+        explained += strstr(said, "RLIMIT_NOFILE") != NULL;
+    }
+    assert_int_equal(explained, preload_is_virtual() ? 2 : 0);
 }
 
 static int set_up(void **state)

@@ -53,7 +53,7 @@ static void goes_above_the_limit_of_the_program(void **state)
     small = (struct rlimit){.rlim_cur = (rlim_t)low + 1, .rlim_max = before.rlim_max};
     setrlimit(RLIMIT_NOFILE, &small);
     assert_int_equal(dup(low), -1); /* the program has all of its own */
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
     made = dup(low);
     fd = fd_adopt(low);
     fd_room_end();
@@ -79,8 +79,8 @@ static void what_the_program_sets_meanwhile_stays(void **state)
     (void)state;
     getrlimit(RLIMIT_NOFILE, &before);
     set = (struct rlimit){.rlim_cur = before.rlim_max / 2, .rlim_max = before.rlim_max};
-    fd_room_begin();
-    fd_room_begin();
+    fd_room_begin(FD_FOR_FILES);
+    fd_room_begin(FD_FOR_FILES);
     fd_room_end();
     setrlimit(RLIMIT_NOFILE, &set);
     fd_room_end();
@@ -100,16 +100,50 @@ static int adopt_without_room(void)
     return fcntl(low, F_GETFD) != FD_CLOEXEC;
 }
 
-static void stays_where_it_is_without_room(void **state)
+/* Also in a child, when the program has taken all numbers that it can. */
+static int make_one(enum fd_use use)
+{
+    int fd;
+
+    fd_room_begin(use);
+    fd = fd_adopt(dup(0));
+    fd_room_end();
+    return fd;
+}
+
+static int keep_some_for_requests(void)
+{
+    struct rlimit small = {64, 64};
+
+    if (setrlimit(RLIMIT_NOFILE, &small) < 0)
+        return 1;
+    fd_close(make_one(FD_FOR_FILES));
+    while (dup(0) >= 0)
+        ;
+    if (make_one(FD_FOR_FILES) >= 0)
+        return 2;
+    for (unsigned i = 0; i < 5; i++)
+        if (make_one(FD_FOR_REQUESTS) < 0)
+            return 3;
+    return make_one(FD_FOR_FILES) >= 0 ? 4 : 0;
+}
+
+static void assert_child_returns_0(int (*function)(void))
 {
     pid_t pid = fork();
     int status;
 
-    (void)state;
     if (pid == 0)
-        _exit(adopt_without_room());
+        _exit(function());
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
+}
+
+static void without_room(void **state)
+{
+    (void)state;
+    assert_child_returns_0(adopt_without_room);
+    assert_child_returns_0(keep_some_for_requests);
 }
 
 struct aside_look {
@@ -150,7 +184,7 @@ int main(void)
         cmocka_unit_test(passes_errors_on),
         cmocka_unit_test(goes_above_the_limit_of_the_program),
         cmocka_unit_test(what_the_program_sets_meanwhile_stays),
-        cmocka_unit_test(stays_where_it_is_without_room),
+        cmocka_unit_test(without_room),
         cmocka_unit_test(aside_has_its_own_table),
     };
 

@@ -143,6 +143,38 @@ static void test_copy_and_rename(void **state)
 }
 
 /* Exclusive, but small enough for one request. */
+/* Parts are copied instead, or all is read and sent; a directory's files are for the program to move. */
+static void test_no_copies(void **state)
+{
+    static const size_t sizes[] = {0, 100, LARGE};
+    struct s3dlio_error error;
+
+    for (unsigned i = 0; i < 2 * sizeof sizes / sizeof sizes[0]; i++) {
+        size_t size = sizes[i / 2];
+
+        clear(state);
+        core_run_put(URI, size);
+        core_run_put_text(B "other", "old");
+        if (i % 2)
+            core_run_store()->capabilities &= ~STORE_CAP_PART_COPY;
+        core_run_faults("op=CopyObject fail=unsupported");
+        core_run_must(s3dlio_rename(URI, B "other", 0, NULL, &error), &error);
+        assert_false(can(STORE_CAP_COPY));
+        core_run_check_object(B "other", size, NULL, 0);
+        assert_int_equal(core_run_type(URI), -ENOENT);
+        if (i % 2)
+            assert_int_equal(s3dlio_copy(B "other", URI, NULL, &error), -EXDEV);
+        else
+            core_run_must(s3dlio_copy(B "other", URI, NULL, &error), &error);
+    }
+    clear(state);
+    core_run_put_text(B "folder/file", "x");
+    core_run_faults("op=CopyObject fail=unsupported");
+    assert_int_equal(s3dlio_rename(B "folder", B "moved", 0, NULL, &error), -EXDEV);
+    assert_true(core_run_holds(B "folder/file", "x"));
+    check_nothing_left();
+}
+
 static void test_rename_without_replacing(void **state)
 {
     struct s3dlio_error error;
@@ -305,6 +337,7 @@ int main(void)
         cmocka_unit_test_setup(test_append_much, clear),
         cmocka_unit_test_setup(test_change, clear),
         cmocka_unit_test_setup(test_copy_and_rename, clear),
+        cmocka_unit_test_setup(test_no_copies, clear),
         cmocka_unit_test_setup(test_rename_without_replacing, clear),
         cmocka_unit_test_setup(test_metadata, clear),
         cmocka_unit_test_setup(test_failure_of_the_slower_way, clear),
