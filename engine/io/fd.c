@@ -24,7 +24,7 @@
 #define FD_WORD_BITS 64
 #define FD_BASE_MAX  (1 << 16)
 
-#define SPARES_MAX      12   /* two event loops and the dialer's, two connections while they are made */
+#define SPARES_MAX      12 /* two event loops and the dialer's, two connections while they are made */
 #define SPARE_SHARE     8    /* of the limit */
 #define SPARE_LIMIT_MAX 4096 /* with more, it is not ours that is missing */
 
