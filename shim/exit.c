@@ -17,7 +17,9 @@
  *
  * OpenSSL registers an atexit handler that tears down what signing needs. Handlers of that kind
  * (atexit's, which take no argument) are registered through a step of ours, which leaves this one
- * out when the engine uses the same libcrypto. Which one that is need not be known before the end.
+ * out when the engine uses the same libcrypto. Which one that is need not be known before the end: an
+ * engine that nobody has needed until then is loaded before the first handler, if there is a file
+ * to write.
  */
 #include "shim/exit.h"
 
@@ -145,8 +147,23 @@ void exit_leave_out(void *handler)
 /* What glibc calls a handler with: its argument and the status. */
 typedef void handler_fn(void *argument, int status);
 
+/* A program that got a file to write from the one before may have written nothing to it yet, but to a
+ * stream's buffer. The engine is loaded before handlers take away what it needs. */
+static void load_in_time(void)
+{
+    if (!engine_is_loaded() && staged_any_own())
+        engine_require();
+}
+
+/* Libraries are still there: ours goes before those that it needs. */
+__attribute__((destructor)) static void before_libraries_go(void)
+{
+    load_in_time();
+}
+
 static void handler_step(void *handler, int status)
 {
+    load_in_time();
     if (handler != atomic_load(&left_out))
         ((handler_fn *)handler)(NULL, status);
 }
