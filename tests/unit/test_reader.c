@@ -239,13 +239,14 @@ static void test_a_read_again_within_a_call(void **state)
     struct uri uri;
 
     assert_int_equal(uri_parse("fault://reader/large", &uri), 0);
+    /* The first is opening's, the second the first read's. */
+    core_run_faults("op=GetObject nth=3 count=1 delay=50 fail=access");
     core_run_enter(&scope);
     results[0] = reader_open(core_run_engine(), &uri, &scope.limits, &opened, &error);
     if (results[0] == 0)
         results[0] = reader_open_version(core_run_engine(), &uri, reader_attr(opened), NULL,
                                          &reader, &error);
     if (results[0] == 0) {
-        core_run_faults("op=GetObject nth=2 count=1 delay=50 fail=access");
         results[1] = read_at(reader, first, sizeof first, 0, &scope);
         results[2] = read_at(reader, buffer, 6 * MIB, 17, &scope);
         results[3] = read_at(reader, again, sizeof again, 0, &scope);
