@@ -384,6 +384,10 @@ S3DLIO_API int s3dlio_draft_setxattr(struct s3dlio_draft *draft, const char *nam
  * may be NULL. */
 S3DLIO_API int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
                                     struct s3dlio_error *ret_error);
+/* For whoever has just got a lock: unless something was changed in the draft, or is mapped, it
+ * becomes the version that is there now, in all processes that have it. One request. 1 when that
+ * is another version, 0, or -errno; what was removed meanwhile goes on as it is. */
+S3DLIO_API int s3dlio_draft_refresh(struct s3dlio_draft *draft, struct s3dlio_error *ret_error);
 /* Publishes and frees, in this process; frees whatever happens. */
 S3DLIO_API int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
                                   struct s3dlio_error *ret_error);

@@ -18,7 +18,7 @@
     F(writer_is_unsent)                                                                            \
     F(draft_open) F(draft_from_writer) F(draft_to_writer) F(draft_handles) F(draft_adopt)          \
     F(draft_pread) F(draft_pwrite) F(draft_append) F(draft_truncate) F(draft_zero)                 \
-    F(draft_allocate) F(draft_length) F(draft_seek) F(draft_map_fd) F(draft_set_attr)              \
+    F(draft_allocate) F(draft_length) F(draft_seek) F(draft_refresh) F(draft_map_fd) F(draft_set_attr)              \
     F(draft_publish) F(draft_rename) F(draft_clone) F(draft_abort) F(draft_forget)                 \
     F(list_open) F(list_next) F(list_rewind) F(list_close)                                         \
     F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(rename) F(set_attr)       \

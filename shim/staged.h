@@ -106,6 +106,9 @@ int staged_make_draft(struct staged *staged);
 int staged_empty(struct staged *staged);
 /* Makes what is written so far the object; nothing is sent when nothing has changed. */
 int staged_publish(struct staged *staged);
+/* For whoever has got a lock: what others have published meanwhile, unless something has been
+ * changed here. 0 or -errno. */
+int staged_refresh(struct staged *staged);
 /* The last file of a stream goes: ends the upload, if it is this process's. Nothing for a draft. */
 int staged_end_stream(struct staged *staged);
 

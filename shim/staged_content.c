@@ -203,6 +203,20 @@ int staged_publish(struct staged *staged)
     return result;
 }
 
+int staged_refresh(struct staged *staged)
+{
+    struct s3dlio_error error = {0};
+    int locked = staged_order(staged), result = staged->sleeps ? adopt(staged, false) : 0;
+    if (!result && staged->draft && !staged->node->is_discarded && !staged->node->error)
+        result = engine_call(draft_refresh)(staged->draft, &error);
+    if (result > 0)
+        look_at_length(staged);
+    else if (result < 0)
+        report_error(&error);
+    staged_unorder(staged, locked);
+    return result < 0 ? result : 0;
+}
+
 int staged_end_stream(struct staged *staged)
 {
     struct s3dlio_error error = {0};

@@ -259,6 +259,16 @@ int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_attr *ret_att
     return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
+int s3dlio_draft_refresh(struct s3dlio_draft *draft, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter_in_order(&api, NULL, ret_error);
+
+    if (!result)
+        result = draft_refresh(draft_of(draft), &api.limits, &api.error);
+    return (int)api_leave(&api, result);
+}
+
 int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
                        struct s3dlio_error *ret_error)
 {

@@ -82,6 +82,9 @@ int draft_map_fd(struct draft *draft, uint64_t offset, uint64_t length_bytes, st
 /* What `has` says travels with the next publish. Data written later takes the time away again. */
 int draft_set_attr(struct draft *draft, const struct attr *attr, const struct limits *limits,
                    struct error *err);
+/* Unless something was changed in it: becomes the version that is there now. 1 when that is another
+ * one, 0, or -errno. */
+int draft_refresh(struct draft *draft, struct limits *limits, struct error *err);
 /* Makes what is written so far the object. On failure nothing has changed; it may be tried
  * again. */
 int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_attr,

@@ -1,7 +1,7 @@
 /* What the files of a draft share: draft.c (life, the public calls), draft_shared.c (what processes
  * have in common), draft_spool.c (the private file), draft_data.c (where bytes are), draft_map.c
  * (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c, draft_publish.c,
- * draft_ahead.c (parts that go up before that), draft_append.c (behind another version),
+ * draft_ahead.c (parts that go up before that), draft_refresh.c, draft_append.c (behind another version),
  * draft_convert.c, draft_adopt.c.
  *
  * All of it is touched by whoever has the turn, of this process and then of all that have the

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "config/options.h"
 #include "shim/calls/io.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -21,6 +22,10 @@
 #include "shim/memory.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/staged.h"
+#include "shim/start.h"
+
+#define LOCK_FSYNC_PUBLISH 0 /* the index of the word in options.def */
 
 /* This process has taken fcntl locks; until then closing needs no look at them. */
 static _Atomic bool has_process_locks;
@@ -119,6 +124,29 @@ bool lock_adopt(struct file *file, int fd)
     return true;
 }
 
+/* ---- what a lock is for ---- */
+
+/* Who has a lock sees what was stored under it before, as on a network's file system: what is
+ * open for reading and writing becomes the version that is there, and is stored before the lock
+ * goes. */
+static int see_others(struct file *file)
+{
+    return file->staged && file->staged->draft ? staged_refresh(file->staged) : 0;
+}
+
+static int show_others(struct file *file)
+{
+    bool publishes = option_int(start_options(), FSYNC) == LOCK_FSYNC_PUBLISH;
+    return publishes && file->staged && file->staged->draft ? staged_publish(file->staged) : 0;
+}
+
+bool lock_is_anothers(struct file *file)
+{
+    int fd = atomic_load(&file->lock_fd) - 1;
+    struct flock any = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 1};
+    return fd >= 0 && !REAL(fcntl)(fd, F_GETLK, &any) && any.l_type != F_UNLCK && any.l_pid > 0;
+}
+
 /* ---- fcntl ---- */
 
 static int check(const struct file *file, const struct flock *lock, bool asks)
@@ -172,8 +200,22 @@ int lock_fcntl(struct file *file, int command, struct flock *lock)
         return fd;
     if (command == F_SETLK || command == F_SETLKW)
         atomic_store(&has_process_locks, true);
+    if (!asks && real.l_type != F_WRLCK)
+        result = show_others(file);
     if (REAL(fcntl)(fd, command, &real) < 0)
         return -errno;
+    if (!asks && real.l_type != F_UNLCK && !result)
+        result = see_others(file);
+    if (result < 0) { /* then it is not had */
+        real.l_type = F_UNLCK;
+        REAL(fcntl)
+        (fd,
+         command == F_SETLKW       ? F_SETLK
+         : command == F_OFD_SETLKW ? F_OFD_SETLK
+                                   : command,
+         &real);
+        return result;
+    }
     if (asks && real.l_type == F_UNLCK) {
         lock->l_type = F_UNLCK;
     } else if (asks) {
@@ -193,8 +235,10 @@ void lock_descriptor_closed(struct file *file)
     if (fd < 0)
         fd = lock_fd_of_object(file);
     struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = 1};
-    if (fd >= 0)
+    if (fd >= 0) {
+        show_others(file); /* closing says what went wrong */
         REAL(fcntl)(fd, F_SETLK, &all);
+    }
     errno = saved;
 }
 
@@ -249,8 +293,14 @@ int flock(int fd, int operation)
     int lock = result < 0 ? result : lock_fd_of(file);
     if (lock < 0)
         result = lock;
-    else if (REAL(flock)(lock, operation) < 0)
+    else if (kind != LOCK_EX)
+        result = show_others(file);
+    if (lock >= 0 && REAL(flock)(lock, operation) < 0)
         result = -errno;
+    else if (lock >= 0 && kind != LOCK_UN && !result)
+        result = see_others(file);
+    if (lock >= 0 && result < 0 && result != -EWOULDBLOCK && result != -EINTR)
+        REAL(flock)(lock, LOCK_UN); /* then it is not had */
     file_put(file);
     return (int)entry_return(saved, result);
 }

@@ -10,6 +10,9 @@
 /* fcntl(2) with F_GETLK, F_SETLK, F_SETLKW or one of their F_OFD_ forms. */
 int lock_fcntl(struct file *file, int command, struct flock *lock);
 
+/* Has another process a lock of fcntl on it? As far as this description has asked for one
+ * itself. */
+bool lock_is_anothers(struct file *file);
 /* A descriptor of the file was closed: with any of them go this process's fcntl locks on the object
  * (fcntl(2)). */
 void lock_descriptor_closed(struct file *file);

@@ -15,6 +15,7 @@
 
 #include "config/options.h"
 #include "shim/calls/content.h"
+#include "shim/calls/lock.h"
 #include "shim/calls/map.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -163,6 +164,30 @@ static int spool_fd(struct staged *staged, uint64_t offset, uint64_t length)
     return result < 0 ? result : fd;
 }
 
+/* ---- memory that programs mean to share ---- */
+
+#define REFUSED_MAX 16u
+
+static struct {
+    _Atomic uint64_t inodes[REFUSED_MAX]; /* 0: none */
+    _Atomic unsigned count;
+} refused;
+
+/* Has a program that is no relative of this one a lock on it (the index of an SQLite log)? Each
+ * would have a map of its own, and take it for the other's. Once that was so it stays so for
+ * this process: what it knows of the files around this one is too old to be written by. */
+static bool is_shared_apart(struct file *file)
+{
+    uint64_t inode = file->staged->node->inode;
+    for (unsigned i = 0; i < REFUSED_MAX; i++)
+        if (atomic_load(&refused.inodes[i]) == inode)
+            return true;
+    if (!lock_is_anothers(file) || !arena_node_is_alone(file->staged->node))
+        return false;
+    atomic_store(&refused.inodes[atomic_fetch_add(&refused.count, 1) % REFUSED_MAX], inode);
+    return true;
+}
+
 int map_staged(struct file *file, const struct map_request *request, void **ret_memory)
 {
     uint64_t offset = (uint64_t)request->offset;
@@ -171,6 +196,8 @@ int map_staged(struct file *file, const struct map_request *request, void **ret_
         return result;
     bool writes =
         (request->flags & MAP_TYPE) != MAP_PRIVATE && (file->slot->flags & O_ACCMODE) == O_RDWR;
+    if (writes && is_shared_apart(file))
+        return report_refusal("a shared map of a file that another program works on", file->path);
     struct range *range = writes ? malloc(sizeof *range) : NULL;
     int fd = writes && !range ? -ENOMEM : spool_fd(file->staged, offset, request->length);
     if (fd < 0) {
@@ -183,8 +210,8 @@ int map_staged(struct file *file, const struct map_request *request, void **ret_
     result = memory == MAP_FAILED ? -errno : 0;
     if (!result && writes) {
         uintptr_t start = (uintptr_t)memory;
-        *range = (struct range){NULL, start, page_end(start, request->length), offset,
-                                file->staged};
+        *range =
+            (struct range){NULL, start, page_end(start, request->length), offset, file->staged};
         staged_map(file->staged);
         list_add(range);
         range = NULL;

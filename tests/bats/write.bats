@@ -205,10 +205,10 @@ os.unlink(name)
 PY
 }
 
-@test "sqlite3: create, insert, update, with each rollback journal" {
+@test "sqlite3: create, insert, update, with each journal" {
     same_script python3 <<'PY'
 import sqlite3, sys
-for mode in ("DELETE", "TRUNCATE", "MEMORY", "PERSIST", "OFF"):
+for mode in ("DELETE", "TRUNCATE", "MEMORY", "PERSIST", "OFF", "WAL"):
     path = sys.argv[1] + "/" + mode + ".db"
     db = sqlite3.connect(path)
     print(db.execute("PRAGMA journal_mode=" + mode).fetchone())
@@ -227,4 +227,69 @@ for mode in ("DELETE", "TRUNCATE", "MEMORY", "PERSIST", "OFF"):
     print(db.execute("PRAGMA integrity_check").fetchone())
     db.close()
 PY
+}
+
+# Programs that are no relatives of each other, which only locks keep apart.
+together() {
+    local pids=() name
+    for name in a b; do
+        shim python3 "$BATS_TEST_TMPDIR/program.py" "$1" "$name" >"$BATS_TEST_TMPDIR/$name.out" 2>&1 &
+        pids+=($!)
+    done
+    for name in "${pids[@]}"; do wait "$name" || :; done
+    cat "$BATS_TEST_TMPDIR"/[ab].out
+}
+
+@test "a counter under flock, and under a lock of fcntl: two programs count on" {
+    cat >"$BATS_TEST_TMPDIR/program.py" <<'PY'
+import fcntl, os, sys
+take = {"flock": fcntl.flock, "fcntl": fcntl.lockf}[os.path.basename(sys.argv[1])]
+fd = os.open(sys.argv[1], os.O_RDWR)
+for _ in range(30):
+    take(fd, fcntl.LOCK_EX)
+    count = int(os.pread(fd, 100, 0) or b"0") + 1
+    os.pwrite(fd, b"%d" % count, 0)
+    take(fd, fcntl.LOCK_UN)
+print("done")
+PY
+    local kind
+    for kind in flock fcntl; do
+        shim sh -c "printf 0 >/s3/test/$kind"
+        equal "$(together /s3/test/$kind)" $'done\ndone'
+        equal "$(shim cat /s3/test/$kind)" 60
+    done
+}
+
+@test "sqlite3: two programs at once; what one of them was told is committed stays so" {
+    cat >"$BATS_TEST_TMPDIR/program.py" <<'PY'
+import sqlite3, sys
+committed = 0
+try:
+    db = sqlite3.connect(sys.argv[1], timeout=60)
+    for n in range(20):
+        db.execute("INSERT INTO t VALUES (?, ?)", (sys.argv[2], n))
+        db.commit()
+        committed += 1
+    db.close()
+except sqlite3.OperationalError as error:
+    print(error, file=sys.stderr)
+print(sys.argv[2], committed)
+PY
+    local mode expected
+    for mode in DELETE TRUNCATE PERSIST; do
+        shim python3 -c 'import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("PRAGMA journal_mode=" + sys.argv[2])
+db.execute("CREATE TABLE t (program, n)")
+db.commit()
+db.close()' "/s3/test/$mode.db" $mode
+        expected=$(together "/s3/test/$mode.db" | grep -E '^[ab] [1-9]' | sort)
+        [[ -n $expected ]] || explain "neither could commit anything"
+        equal "$(shim python3 -c 'import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+for row in db.execute("SELECT program, count(*) FROM t GROUP BY program ORDER BY program"):
+    print(*row)
+if db.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+    print("damaged")' "/s3/test/$mode.db")" "$expected"
+    done
 }

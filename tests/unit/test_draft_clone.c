@@ -437,7 +437,10 @@ static void test_copies_are_refused(void **state)
         before = moved();
         assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
         core_run_faults(NULL);
-        assert_true(moved() - before >= 2 * BASE_BYTES - 10 * MIB);
+        if (i == 2) /* then parts are copied */
+            assert_true(moved() - before < MIB);
+        else
+            assert_true(moved() - before >= 2 * BASE_BYTES - 10 * MIB);
         check_target(BASE_BYTES, 0, is_partial ? "changed" : NULL, 20 * MIB);
     }
     core_run_check_released();

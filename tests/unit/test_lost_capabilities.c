@@ -143,7 +143,8 @@ static void test_copy_and_rename(void **state)
 }
 
 /* Exclusive, but small enough for one request. */
-/* Parts are copied instead, or all is read and sent; a directory's files are for the program to move. */
+/* Parts are copied instead, or all is read and sent; a directory's files are for the program to
+ * move. */
 static void test_no_copies(void **state)
 {
     static const size_t sizes[] = {0, 100, LARGE};
