@@ -46,6 +46,7 @@ s3() {
     s3_as test testsecret us-east-1 "$@"
 }
 
+# (Some answers are meant to break off: curl's own status is not the test's, what it printed is.)
 s3_as() {
     local key=$1 secret=$2 region=$3
     shift 3
