@@ -123,6 +123,7 @@ static int take_options(struct draft *draft, const struct draft_options *options
 
     if (r < 0)
         return error_set(err, ERROR_TOO_LONG, "the content type is too long");
+    facts->was_missing = options->sought && !options->keep;
     facts->exclusive = options->exclusive;
     facts->is_unnamed = options->unnamed;
     facts->appends = options->append && !options->exclusive && !options->unnamed;

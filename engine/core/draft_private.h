@@ -97,6 +97,14 @@ void draft_ahead_discard(struct draft *draft);
 /* This process lets go of what it has of it. */
 void draft_ahead_free(struct draft *draft);
 
+/* draft_refresh.c */
+
+/* Was there nothing when it was opened, and has nothing been done to it since? Then whatever has come
+ * there meanwhile stays: an open makes a file, it replaces none. */
+bool draft_is_bare(const struct draft *draft);
+/* draft_refresh, in the turn. */
+int draft_look(struct draft *draft, struct limits *limits, struct error *err);
+
 /* draft_append.c */
 
 /* Something else than its end is about to change. */

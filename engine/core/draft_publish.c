@@ -544,6 +544,10 @@ int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_a
     if (r < 0)
         return r;
     r = draft_note_mapped(draft, err);
+    if (r == 0 && draft_is_bare(draft))
+        r = draft_look(draft, limits, err);
+    if (r > 0)
+        r = 0;
     if (r == 0 && draft->shared->changed && !draft_facts(draft)->is_unnamed)
         r = publish(draft, limits, err);
     facts = draft_facts(draft);

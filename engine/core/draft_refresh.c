@@ -5,13 +5,21 @@
 
 #include "core/draft_private.h"
 
-/* Is there anything that the new version would take away? */
+bool draft_is_bare(const struct draft *draft)
+{
+    const struct draft_facts *facts = draft_facts(draft);
+
+    return facts->was_missing && !facts->base_exists && !facts->exclusive &&
+           draft->extents.length_bytes == 0 && draft->shared->serial == 0;
+}
+
+/* Is there nothing that another version would take away? */
 static bool is_free(const struct draft *draft)
 {
     const struct draft_facts *facts = draft_facts(draft);
 
-    return !draft->shared->changed && !draft->shared->map_count && !facts->is_unnamed &&
-           !facts->is_cloned && !facts->write_id[0];
+    return (!draft->shared->changed || draft_is_bare(draft)) && !draft->shared->map_count &&
+           !facts->is_unnamed && !facts->is_cloned && !facts->write_id[0];
 }
 
 static int become(struct draft *draft, const struct base_version *base, struct error *err)
@@ -34,12 +42,16 @@ static int become(struct draft *draft, const struct base_version *base, struct e
     return draft_renew(draft, err);
 }
 
-static int look(struct draft *draft, struct limits *limits, struct error *err)
+int draft_look(struct draft *draft, struct limits *limits, struct error *err)
 {
     struct uri uri = draft_facts(draft)->uri;
     struct base_version base = {0};
     uint64_t serial = draft->shared->serial;
-    int r = base_version_look(draft->engine, &uri, limits, &base, err);
+    int r;
+
+    if (!is_free(draft))
+        return 0;
+    r = base_version_look(draft->engine, &uri, limits, &base, err);
 
     if (r == -ENOENT || r == -EISDIR) { /* removed: it goes on as a file without a name does */
         error_clear(err);
@@ -61,8 +73,8 @@ int draft_refresh(struct draft *draft, struct limits *limits, struct error *err)
     if (r < 0)
         return r;
     r = draft_note_mapped(draft, err);
-    if (r == 0 && is_free(draft))
-        r = look(draft, limits, err);
+    if (r == 0)
+        r = draft_look(draft, limits, err);
     draft_leave(draft);
     return r;
 }

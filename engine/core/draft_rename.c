@@ -23,6 +23,7 @@ static void take_name(struct draft *draft, const struct rename_open *open)
     }
     facts->is_unnamed = false;
     facts->uri = *rename->to;
+    facts->was_missing = false; /* it is put in the place of whatever there is */
     facts->source_serial++;
     draft_facts_commit(draft);
 }

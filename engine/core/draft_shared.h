@@ -45,6 +45,7 @@ struct draft_facts {
     uint64_t source_serial;            /* counts the versions and names that those bytes were of */
     struct attr attr;                  /* has, mode, uid, gid, mtime: what is to be stored */
     char content_type[DRAFT_TYPE_MAX]; /* empty: the default */
+    bool was_missing;                  /* there was nothing of the name when it was opened */
     bool exclusive;                    /* nothing was published yet, and nothing may be there */
     bool appends;        /* nothing has changed but the bytes from tail_start on: they may go behind
                           * whatever version there is */

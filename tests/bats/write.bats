@@ -276,7 +276,7 @@ except sqlite3.OperationalError as error:
 print(sys.argv[2], committed)
 PY
     local mode expected
-    for mode in DELETE TRUNCATE PERSIST; do
+    for mode in DELETE TRUNCATE PERSIST WAL; do
         shim python3 -c 'import sqlite3, sys
 db = sqlite3.connect(sys.argv[1])
 db.execute("PRAGMA journal_mode=" + sys.argv[2])
