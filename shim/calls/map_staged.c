@@ -166,7 +166,7 @@ static int spool_fd(struct staged *staged, uint64_t offset, uint64_t length)
 
 /* ---- memory that programs mean to share ---- */
 
-#define REFUSED_MAX 16u
+#define REFUSED_MAX 8u
 
 static struct {
     _Atomic uint64_t inodes[REFUSED_MAX]; /* 0: none */
