@@ -276,7 +276,7 @@ except sqlite3.OperationalError as error:
 print(sys.argv[2], committed)
 PY
     local mode expected
-    for mode in DELETE TRUNCATE PERSIST WAL; do
+    for mode in DELETE TRUNCATE PERSIST; do
         shim python3 -c 'import sqlite3, sys
 db = sqlite3.connect(sys.argv[1])
 db.execute("PRAGMA journal_mode=" + sys.argv[2])
@@ -292,4 +292,36 @@ for row in db.execute("SELECT program, count(*) FROM t GROUP BY program ORDER BY
 if db.execute("PRAGMA integrity_check").fetchone() != ("ok",):
     print("damaged")' "/s3/test/$mode.db")" "$expected"
     done
+}
+
+# Its index is memory that programs share. While one works, another one is told that it cannot.
+@test "sqlite3: a second program at a write-ahead log is refused, and the first one loses nothing" {
+    run --separate-stderr shim python3 - <<'PY'
+import os, sqlite3, subprocess, sys
+path = "/s3/test/log.db"
+db = sqlite3.connect(path)
+print(db.execute("PRAGMA journal_mode=WAL").fetchone()[0])
+db.execute("CREATE TABLE t (n)")
+db.execute("INSERT INTO t VALUES (1)")
+db.commit()
+program = """import sqlite3, sys
+try:
+    db = sqlite3.connect(sys.argv[1])
+    db.execute("INSERT INTO t VALUES (2)")
+    db.commit()
+    print("committed")
+except sqlite3.OperationalError as error:
+    print(error)"""
+apart = dict(os.environ)
+apart.pop("S3DLIO_HANDOVER", None)
+second = subprocess.run(["setsid", sys.executable, "-c", program, path], env=apart, stdout=subprocess.PIPE, text=True)
+print(second.stdout.strip())
+db.execute("INSERT INTO t VALUES (3)")
+db.commit()
+db.close()
+db = sqlite3.connect(path)
+print(db.execute("SELECT n FROM t").fetchall(), db.execute("PRAGMA integrity_check").fetchone()[0])
+PY
+    [[ $output == $'wal\ndisk I/O error\n[(1,), (3,)] ok' ]] || explain "$output" "$stderr"
+    [[ $stderr == *"a shared map of a file that another program works on"* ]] || explain "$stderr"
 }
