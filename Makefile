@@ -18,15 +18,24 @@ else
 Q := @
 endif
 
+# clang's sanitizers live in libraries of the compiler, one for the program and for what it loads.
+SAN_CC    := $(lastword $(CC))
+SAN_CLANG := $(and $(SAN),$(findstring clang,$(SAN_CC)))
+# It does not say by gcc's macros which they are; and its check of function types is not for a library that
+# passes on what others have registered.
+SAN_MACROS := $(if $(findstring address,$(SAN)),-D__SANITIZE_ADDRESS__) $(if $(findstring thread,$(SAN)),-D__SANITIZE_THREAD__)
+SAN_FLAGS  := $(if $(SAN),-fsanitize=$(SAN) $(if $(SAN_CLANG),-fno-sanitize=function -shared-libsan $(SAN_MACROS)))
+SAN_LINK  := $(SAN_FLAGS) $(if $(SAN_CLANG),-Wl$(comma)-rpath$(comma)$(dir $(shell $(SAN_CC) -print-file-name=libclang_rt.asan-x86_64.so)))
+
 OPT     ?= -O2
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
            -Wno-unused-parameter
 CPPFLAGS_ALL := -D_GNU_SOURCE -I. -Iengine -I$(B)/gen -DS3DLIO_VERSION='"$(VERSION)"' $(CPPFLAGS)
 CFLAGS_ALL   := -std=c11 $(OPT) -g -fPIC -fvisibility=hidden -fno-omit-frame-pointer $(WARN) \
-                -pthread -MMD -MP $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all) $(CFLAGS)
-LDFLAGS_ALL  := -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
+                -pthread -MMD -MP $(if $(SAN),$(SAN_FLAGS) -fno-sanitize-recover=all) $(CFLAGS)
+LDFLAGS_ALL  := -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(SAN_LINK) $(LDFLAGS)
 
-ENGINE_LIBS := -lcurl -lssl -lcrypto -lexpat -lisal -luring
+ENGINE_LIBS := -lcurl -lssl -lcrypto -lexpat -lisal -luring -lzstd
 SERVER_LIBS := -lmicrohttpd -lcrypto -lexpat -lisal -lm
 
 CONFIG_SRC := $(wildcard config/*.c)
@@ -82,9 +91,11 @@ $(B)/libengine.a: $(ENGINE_OBJ)
 $(SHIM_OBJ): CFLAGS_ALL += -Os -fno-plt -ffunction-sections -fdata-sections
 
 # initfirst: our constructor runs before those of other libraries, which may already open files.
+# Bsymbolic: what we call of our own is ours, also where a library before us wraps it (fakeroot).
 $(SHIM): $(SHIM_OBJ) $(B)/gen/interpose.map
 	$(Q)$(CC) -shared -o $@ $(SHIM_OBJ) $(LDFLAGS_ALL) -Wl,-soname,libs3dlio_shim.so \
-	    -Wl,-z,initfirst,-z,noseparate-code,--gc-sections -Wl,--version-script=$(B)/gen/interpose.map
+	    -Wl,-z,initfirst,-z,noseparate-code,--gc-sections,-Bsymbolic-functions \
+	    -Wl,--version-script=$(B)/gen/interpose.map
 
 $(CLI): $(call obj,$(CLI_SRC) $(CONFIG_SRC)) $(ENGINE)
 	$(Q)$(CC) -o $@ $(call obj,$(CLI_SRC) $(CONFIG_SRC)) $(LDFLAGS_ALL) -L$(B) -ls3dlio '-Wl,-rpath,$$ORIGIN:$$ORIGIN/../lib'

@@ -21,6 +21,7 @@ int run_command(int argc, char **argv);
 int doctor_command(int argc, char **argv);
 int config_command(int argc, char **argv);
 int uploads_command(int argc, char **argv);
+int top_command(int argc, char **argv);
 
 /* One line on stderr, behind "s3dlio: ". */
 void cli_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -26,7 +26,7 @@ static void print_all(const struct options *options)
         options_format(options, (enum option_id)id, value, sizeof value);
         printf("%s = %s  (%s%s)\n", info->name, value,
                option->origin == ORIGIN_ENVIRONMENT ? "environment " : "", option->source);
-        printf("    %s\n", info->help);
+        printf("    %s\n", options_help((enum option_id)id));
         if (*info->aliases)
             printf("    Also read from: %s\n", info->aliases);
         if (*info->words)

@@ -22,6 +22,8 @@ static const struct command {
      "check endpoint, credentials, clock, this machine, and whether PROGRAM can be served"},
     {"uploads", uploads_command, "list|abort [--older-than AGE] URI",
      "show or end multipart uploads that were never completed"},
+    {"top", top_command, "[--once] [--json] [--interval SECONDS]",
+     "follow what running processes ask of their stores"},
     {"config", config_command, "[--all]", "show every option, its value and where it came from"},
 };
 

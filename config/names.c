@@ -17,7 +17,8 @@ static const struct option_info names_table[OPTION_COUNT] = {
 #define TIB    (1024 * GIB)
 #define DAY_MS INT64_C(86400000)
 #define SECTION(title)
-#define OPTION(id, ...) [OPTION_ID_##id] = {__VA_ARGS__},
+#define OPTION(id, name, aliases, type, unit, min, max, default_text, words, help)                 \
+    [OPTION_ID_##id] = {name, aliases, type, min, max, default_text, words},
 #include "config/options.def"
 #undef OPTION
 #undef SECTION

@@ -71,6 +71,15 @@ loader_problem(struct loader *loader, const char *format, ...)
     loader->problem(loader->problem_arg, message);
 }
 
+/* The search is long: only for somebody who is told. */
+static void loader_nearest(const struct loader *loader, const char *name,
+                           char ret_name[OPTION_NAME_MAX + 1])
+{
+    ret_name[0] = '\0';
+    if (loader->problem)
+        options_nearest(name, ret_name);
+}
+
 /* A copy that lives as long as the options; "" without memory. */
 static const char *loader_copy(struct loader *loader, const char *text)
 {
@@ -176,7 +185,7 @@ static void loader_environment_entry(struct loader *loader, const char *entry)
     }
     if (strncmp(name, OPTION_PREFIX, strlen(OPTION_PREFIX)) != 0 || is_foreign(name))
         return;
-    options_nearest(name, nearest);
+    loader_nearest(loader, name, nearest);
     if (*nearest)
         loader_problem(loader, "%s is no option: did you mean %s?", name, nearest);
     else
@@ -220,7 +229,7 @@ static void loader_line(void *arg, unsigned number, const char *name, const char
     } else if (id != OPTION_COUNT) {
         loader_assign(text->loader, id, rank, text->layer, source, value);
     } else {
-        options_nearest(name, nearest);
+        loader_nearest(text->loader, name, nearest);
         loader_problem(text->loader, "%s: '%.*s' is no option%s%s%s", source, SHOWN_VALUE_BYTES,
                        name, *nearest ? ": did you mean " : "", nearest, *nearest ? "?" : "");
     }
@@ -326,7 +335,7 @@ static void loader_profile(struct loader *loader, char *const *environment)
         if (rc < 0 && rc != -ENOENT && rc != -ENOTDIR)
             loader_problem(loader, "%s cannot be read: %s", path, strerror(-rc));
     }
-    if (rc == 0 || loader_builtin_profile(loader, name))
+    if (rc == 0 || loader_builtin_profile(loader, name) || !loader->problem)
         return;
     nearest = profiles_nearest(name);
     profiles_list(has_directory ? directory : NULL, names, sizeof names);

@@ -27,7 +27,8 @@ enum option_type {
     OPTION_ENUM, /* one of the words in `words`; the value is its index */
     OPTION_STRING,
     OPTION_SECRET, /* a string that is never printed */
-    OPTION_DECIMAL /* thousandths: "2.5" is 2500 */
+    OPTION_DECIMAL, /* thousandths: "2.5" is 2500 */
+    OPTION_PRICE    /* millionths: "0.0004" is 400 */
 };
 
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_PROFILE, ORIGIN_FILE, ORIGIN_ENVIRONMENT };
@@ -45,11 +46,9 @@ struct option_info {
     const char *name;    /* S3DLIO_… */
     const char *aliases; /* other accepted names, separated by |, first wins; "" for none */
     enum option_type type;
-    const char *unit;
     int64_t min, max;
     const char *default_text;
     const char *words; /* for OPTION_ENUM: "a|b|c" */
-    const char *help;  /* one sentence */
 };
 
 struct option_value {
@@ -75,12 +74,16 @@ int options_load(char *const *environment, options_problem_fn *problem, void *ar
                  struct options *ret_options);
 void options_fini(struct options *options);
 const struct option_info *options_info(enum option_id id);
+/* One sentence on what it is for. Apart from the rest, which is in every process under the shim. */
+const char *options_help(enum option_id id);
 /* The id of a name as environments and files write it (any case, aliases, with or without
  * S3DLIO_), or OPTION_COUNT. */
 enum option_id options_find(const char *name);
 /* The accepted name nearest to a misspelt one, or "" when none is near. */
 #define OPTION_NAME_MAX 63 /* bytes without NUL of any name or alias */
 void options_nearest(const char *name, char ret_name[OPTION_NAME_MAX + 1]);
+/* What a word that may be the value of an OPTION_BOOL means: 0, 1, or -EINVAL for any other. */
+int options_truth(const char *word);
 /* The value as a user would write it, "-" when unset; secrets and passwords in URLs are hidden. */
 void options_format(const struct options *options, enum option_id id, char *buffer, size_t size);
 /* The table of effective values and where each came from, one row an option. */

@@ -6,6 +6,20 @@
 
 #define VALUE_BYTES 256
 
+const char *options_help(enum option_id id)
+{
+    static const char *const sentences[OPTION_COUNT] = {
+#define SECTION(title)
+#define OPTION(id, name, aliases, type, unit, min, max, default_text, words, help)                 \
+    [OPTION_ID_##id] = help,
+#include "config/options.def"
+#undef OPTION
+#undef SECTION
+    };
+
+    return sentences[id];
+}
+
 /* Copies text; what stands before the @ of a URL becomes three stars. */
 static void format_text(const char *text, char *buffer, size_t size)
 {

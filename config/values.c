@@ -40,6 +40,7 @@ static const struct value_unit units_s[] = {
 };
 static const struct value_unit units_plain[] = {{"", 1}, {NULL, 0}};
 static const struct value_unit units_thousandths[] = {{"", 1000}, {NULL, 0}};
+static const struct value_unit units_millionths[] = {{"", 1000000}, {NULL, 0}};
 
 /* One row a type. */
 static const struct value_type {
@@ -57,11 +58,12 @@ static const struct value_type {
     [OPTION_STRING] = {"text", NULL, 1, {NULL}},
     [OPTION_SECRET] = {"text", NULL, 1, {NULL}},
     [OPTION_DECIMAL] = {"a number", units_thousandths, 1, {""}},
+    [OPTION_PRICE] = {"a number", units_millionths, 1, {""}},
 };
 
 static const struct value_word {
     const char *word;
-    int64_t number;
+    int number;
 } bool_words[] = {
     {"1", 1}, {"true", 1}, {"yes", 1}, {"on", 1}, {"0", 0}, {"false", 0}, {"no", 0}, {"off", 0},
 };
@@ -112,14 +114,12 @@ static bool parse_scaled(const char *text, const struct value_unit *units, int64
     return true;
 }
 
-static bool parse_bool(const char *text, int64_t *ret_number)
+int options_truth(const char *word)
 {
     for (size_t i = 0; i < sizeof bool_words / sizeof bool_words[0]; i++)
-        if (strcasecmp(bool_words[i].word, text) == 0) {
-            *ret_number = bool_words[i].number;
-            return true;
-        }
-    return false;
+        if (strcasecmp(bool_words[i].word, word) == 0)
+            return bool_words[i].number;
+    return -EINVAL;
 }
 
 /* The start of word number `index` in "a|b|c", or NULL. */
@@ -160,7 +160,8 @@ int values_parse(const struct option_info *info, const char *text, int64_t *ret_
         number /= type->divisor;
         ok = ok && number >= info->min && number <= info->max;
     } else if (info->type == OPTION_BOOL) {
-        ok = parse_bool(text, &number);
+        number = options_truth(text);
+        ok = number >= 0;
     } else if (info->type == OPTION_ENUM) {
         ok = parse_enum(info->words, text, &number);
     }
@@ -172,12 +173,13 @@ int values_parse(const struct option_info *info, const char *text, int64_t *ret_
 
 /* ---- printing -------------------------------------------------------------------------------- */
 
-/* 2500 → "2.5". */
-static void format_thousandths(int64_t number, char *buffer, size_t size)
+/* 2500 thousandths → "2.5"; or else millionths. */
+static void format_fraction(int64_t number, bool thousandths, char *buffer, size_t size)
 {
+    const int64_t factor = thousandths ? 1000 : 1000000;
     char text[32];
-    size_t length = (size_t)snprintf(text, sizeof text, "%lld.%03d", (long long)(number / 1000),
-                                     (int)(number % 1000));
+    size_t length = (size_t)snprintf(text, sizeof text, "%lld.%0*lld", (long long)(number / factor),
+                                     thousandths ? 3 : 6, (long long)(number % factor));
 
     while (text[length - 1] == '0')
         text[--length] = '\0';
@@ -195,7 +197,7 @@ static void format_scaled(const struct value_type *type, int64_t number, char *b
             return;
         }
     }
-    format_thousandths(number, buffer, size);
+    format_fraction(number, type->units == units_thousandths, buffer, size);
 }
 
 void values_format_number(const struct option_info *info, int64_t number, char *buffer, size_t size)

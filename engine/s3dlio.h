@@ -66,6 +66,15 @@ S3DLIO_API void s3dlio_fork_prepare(void);
 S3DLIO_API void s3dlio_fork_parent(void);
 S3DLIO_API void s3dlio_fork_child(void);
 
+/* A child that was not made by fork executes another program, which opens again
+ * (s3dlio_reader_reopen) what this process has open for reading: other processes keep it for that
+ * one, too. */
+S3DLIO_API void s3dlio_give_readers(int pid);
+
+/* The process ends: other processes keep nothing for the readers that it has open, which need not
+ * be closed. */
+S3DLIO_API void s3dlio_end(void);
+
 /* The calling thread is the main one and about to end by pthread_exit; to be called from a
  * destructor of its thread-specific data (pthread_key_create). From then on the process ends when
  * the program's other threads have, by exit(0), whatever the engine's do; without it engine threads
@@ -85,6 +94,43 @@ struct s3dlio_stats {
     uint64_t memory_budget_bytes;
 };
 S3DLIO_API void s3dlio_get_stats(struct s3dlio_stats *ret_stats);
+
+/* These and all else that is counted, as docs/STATISTICS.md describes: lines for people, one
+ * line of JSON, or Prometheus' text format. Free it with s3dlio_free. 0, -ENOMEM, or -ENODATA
+ * when no request was made. */
+enum s3dlio_stats_format { S3DLIO_STATS_TEXT, S3DLIO_STATS_JSON, S3DLIO_STATS_PROMETHEUS };
+S3DLIO_API int s3dlio_format_stats(enum s3dlio_stats_format format, char **ret_text,
+                                   size_t *ret_length_bytes);
+
+/* What the other processes of this user on this machine have counted, those that have made a
+ * request and live. One piece of memory: free it with s3dlio_free. 0 or -errno: -EPERM, -ENOENT
+ * where there is no directory for processes to meet in. No engine is set up for it. */
+#define S3DLIO_TIME_BUCKETS 120
+struct s3dlio_process {
+    pid_t pid;
+    char command[32];
+    struct s3dlio_stats stats;       /* connections_opened is not known; memory as of its last request */
+    uint64_t in_flight;
+    uint64_t cache_hits, cache_misses; /* attributes and blocks */
+    int64_t elapsed_ns;                /* since its first request */
+    uint64_t first_byte[S3DLIO_TIME_BUCKETS]; /* how many requests took how long to it */
+};
+S3DLIO_API int s3dlio_processes(struct s3dlio_process **ret_processes, size_t *ret_count);
+/* The time in ns that so many of a thousand requests did not exceed, within a fourth; also of the
+ * differences between two calls. 0: there were none. */
+S3DLIO_API uint64_t s3dlio_percentile_ns(const uint64_t buckets[S3DLIO_TIME_BUCKETS],
+                                         unsigned permille);
+
+/* Writes the rows of the op-log (S3DLIO_OPLOG) that are not in its file yet: to be called before
+ * the process ends by _exit or exec; exit does so by itself. Otherwise they are written within a
+ * second. */
+S3DLIO_API void s3dlio_flush_log(void);
+
+/* `tell` is called on a thread of the engine after each s3dlio_wake_teller, which signal handlers
+ * may call (it is async-signal-safe); calls that come together count as one. The thread exists from
+ * the first request on, in fork children, too. To be set before that, once. */
+S3DLIO_API void s3dlio_set_teller(void (*tell)(void));
+S3DLIO_API void s3dlio_wake_teller(void);
 
 /* One check of the endpoint behind `uri` (may be just "s3://"): reaches it, signs a request.
  * 0 when an answer came that is not a refusal of the credentials. */
@@ -116,14 +162,17 @@ S3DLIO_API void s3dlio_cancel_free(struct s3dlio_cancel *cancel); /* no call may
 
 enum s3dlio_type { S3DLIO_FILE = 1, S3DLIO_DIRECTORY, S3DLIO_SYMLINK };
 
-enum { S3DLIO_HAS_MODE = 1, S3DLIO_HAS_UID = 2, S3DLIO_HAS_GID = 4, S3DLIO_HAS_MTIME = 8 };
+enum { S3DLIO_HAS_MODE = 1, S3DLIO_HAS_UID = 2, S3DLIO_HAS_GID = 4, S3DLIO_HAS_MTIME = 8,
+       S3DLIO_HAS_ATIME = 16 };
 
 struct s3dlio_attr {
     enum s3dlio_type type;
     unsigned has;            /* S3DLIO_HAS_…: which of these are stored with the object */
     uint32_t mode, uid, gid; /* permission bits only */
+    bool has_xattr;          /* extended attributes are stored with it */
     uint64_t size_bytes;     /* of a symbolic link: the length of its target */
     struct timespec mtime;
+    struct timespec atime;   /* without S3DLIO_HAS_ATIME: mtime. Reading changes none */
     uint64_t inode;          /* from the URI: the same in every process */
     char etag[136];          /* with its quotes; empty where the store has none */
 };
@@ -134,6 +183,12 @@ struct s3dlio_attr {
  * S3DLIO_SYMLINK, one in the middle gives -ENOTDIR; s3dlio_find_link says where it leads. */
 S3DLIO_API int s3dlio_stat(const char *uri, const struct s3dlio_call *call,
                            struct s3dlio_attr *ret_attr, struct s3dlio_error *ret_error);
+
+/* As statfs(2), of the file system that the name is in, whether it exists or not. Sends nothing.
+ * -EOPNOTSUPP where the store is none: a bucket has no size. */
+struct statfs;
+S3DLIO_API int s3dlio_statfs(const char *uri, struct statfs *ret_statfs,
+                             struct s3dlio_error *ret_error);
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
@@ -160,6 +215,12 @@ S3DLIO_API ssize_t s3dlio_reader_pread(struct s3dlio_reader *reader, void *buffe
                                        size_t length_bytes, uint64_t offset_bytes,
                                        const struct s3dlio_call *call,
                                        struct s3dlio_error *ret_error);
+/* For whoever has got a lock on the object: 1 with a reader of what another has put in the place of
+ * the version that is open, *ret_newer; 0 when it is the same, or when nothing is there any more.
+ * One request. */
+S3DLIO_API int s3dlio_reader_newer(const struct s3dlio_reader *reader,
+                                   struct s3dlio_reader **ret_newer,
+                                   struct s3dlio_error *ret_error);
 enum s3dlio_advice {
     S3DLIO_ADVICE_NORMAL,
     S3DLIO_ADVICE_SEQUENTIAL,
@@ -170,6 +231,11 @@ enum s3dlio_advice {
 /* As posix_fadvise(2); length 0 means to the end. Never blocks, never fails. */
 S3DLIO_API void s3dlio_reader_advise(struct s3dlio_reader *reader, uint64_t offset_bytes,
                                      uint64_t length_bytes, enum s3dlio_advice advice);
+/* The program is likely to open these for reading, in this order: what it was given on its
+ * command line, say. Those that come next are fetched ahead once it begins (S3DLIO_PREFETCH).
+ * What was told before counts no more; names that are none are left out. Never blocks, never
+ * fails. */
+S3DLIO_API void s3dlio_expect(const char *const *uris, size_t count);
 /* Can s3dlio_draft_clone make bytes of this version bytes of a new draft of `to_uri`? 0; -EXDEV:
  * another store, one that cannot copy (said once on stderr), a version that the store does not have
  * any more. */
@@ -194,13 +260,17 @@ enum {
     S3DLIO_WRITE_SOUGHT = 8,    /* the caller has just found nothing of the name: with EXCLUSIVE,
                                  * and for writers with APPEND, it is not looked for at open, only
                                  * at close */
+    S3DLIO_WRITE_EMPTIES = 16,  /* what is there is emptied, not replaced: from nothing, but with
+                                 * its content type, headers and extended attributes (a look at
+                                 * it), as O_TRUNC has it */
 };
 
 struct s3dlio_write_options {
     unsigned flags;
     uint64_t size_hint_bytes;  /* 0: unknown */
     unsigned has;              /* S3DLIO_HAS_… */
-    uint32_t mode, uid, gid;   /* stored as metadata where `has` says so */
+    uint32_t mode, uid, gid;   /* stored as metadata where `has` says so; the file store gives a
+                                * new file its mode also without, 0: by the umask */
     const char *content_type;  /* NULL: application/octet-stream */
 };
 
@@ -242,10 +312,6 @@ S3DLIO_API int s3dlio_writer_setxattr(struct s3dlio_writer *writer, const char *
                                       const void *value, size_t size_bytes, int flags,
                                       struct s3dlio_error *ret_error);
 S3DLIO_API uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer);
-/* Has nothing of it been sent yet, or since the last publish? Then s3dlio_draft_from_writer costs a
- * copy of one part at most: before fork(), which shares drafts and not writers. Asks nobody, waits
- * for nobody. */
-S3DLIO_API bool s3dlio_writer_is_unsent(const struct s3dlio_writer *writer);
 /* Gives what is being written another name: as s3dlio_draft_rename. Parts that were sent already
  * move with it, as far as they are in memory by being sent once more, else by copies of the
  * store. */
@@ -292,8 +358,10 @@ S3DLIO_API int s3dlio_draft_open(const char *uri, const struct s3dlio_write_opti
                                  enum s3dlio_draft_base base, const struct s3dlio_call *call,
                                  struct s3dlio_draft **ret_draft, struct s3dlio_error *ret_error);
 /* A stream that turns random: the draft has everything that was written, and the writer is gone. On
- * failure the writer is as it was: -EOPNOTSUPP when bytes that it has sent are not kept
- * (S3DLIO_KEEP_PARTS=spool keeps them all), -ENOSPC. */
+ * failure the writer is as it was: -ENOSPC; -EOPNOTSUPP when it appends to an object and bytes that
+ * it has sent are not kept (S3DLIO_KEEP_PARTS=spool keeps them all). Bytes of a new object that are
+ * not kept are in the upload, which goes on: to read or change them is -EOPNOTSUPP before the next
+ * publish. */
 S3DLIO_API int s3dlio_draft_from_writer(struct s3dlio_writer *writer,
                                         struct s3dlio_draft **ret_draft,
                                         struct s3dlio_error *ret_error);
@@ -388,7 +456,7 @@ S3DLIO_API int s3dlio_draft_publish(struct s3dlio_draft *draft, struct s3dlio_at
  * becomes the version that is there now, in all processes that have it. One request. 1 when that
  * is another version, 0, or -errno; what was removed meanwhile goes on as it is. */
 S3DLIO_API int s3dlio_draft_refresh(struct s3dlio_draft *draft, struct s3dlio_error *ret_error);
-/* Publishes and frees, in this process; frees whatever happens. */
+/* Publishes and frees; after a failure as s3dlio_draft_abort. */
 S3DLIO_API int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
                                   struct s3dlio_error *ret_error);
 /* Frees without publishing; NULL is fine. What was published stays. Other processes that have the

@@ -7,7 +7,7 @@ SHELL_FILES  = $(shell grep -lE '^\#!.*\<(bash|sh)$$' scripts/* .ci/run) $(wildc
 
 # Left out of cppcheck: uninitialised variables (it does not see through uthash's loops; the others
 # look), alloca (used where malloc must not be), and leaks of tests that end at once.
-CPPCHECK_OFF := missingIncludeSystem uninitvar ctuuninitvar uninitStructMember allocaCalled \
+CPPCHECK_OFF := missingIncludeSystem uninitvar legacyUninitvar ctuuninitvar uninitStructMember allocaCalled \
                 resourceLeak:tests/* leakReturnValNotUsed:tests/*
 
 .PHONY: lint lint-tools lint-layers lint-shell lint-cppcheck lint-clang tidy-stamps
@@ -22,6 +22,7 @@ lint-layers:
 
 lint-shell:
 	$(Q)shellcheck --severity=warning $(SHELL_FILES)
+	$(Q)shellcheck --severity=error $(wildcard tests/bats/*.bats tests/server/test/*.bats)
 
 lint-cppcheck:
 	$(Q)mkdir -p $(B)/lint/cppcheck

@@ -2,19 +2,22 @@
 #
 # Each `check-…` target installs what its suites need, builds it and runs scripts/run-suites.
 # Variables besides those of the Makefile: JOBS (parallel compiles), ONLY (programs to run, an
-# expression), BOOTSTRAP=no (install nothing), TOTALS (file to append the counts to).
+# expression), BOOTSTRAP=no (install nothing), TOTALS (file to append the counts to), SOAK_MINUTES,
+# SOAK_SEED (as a soak printed it).
 
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 ONLY ?=
 TOTALS ?=
+SOAK_MINUTES ?= 10
+SOAK_SEED    ?=
 
 CONTRACT := $(if $(CONTRACT_SRC),$(B)/contract)
-SUITES   := unit server contract preload preload-real bats bats-real $(if $(wildcard tests/python/test_*.py),python)
+SUITES   := unit server contract preload preload-real bats bats-real differential cpython $(if $(wildcard tests/python/test_*.py),python)
 PROGRAMS := $(SHIM) $(ENGINE) $(CLI) $(SERVER) $(UNITS) $(CONTRACT) $(PRELOADS)
 
 # Inside a parallel make the sub-make shares its jobs, otherwise it gets JOBS of its own.
 SUBMAKE    = $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
-RUN_SUITES = scripts/run-suites --build $(B) --san '$(SAN)' --only '$(ONLY)' \
+RUN_SUITES = scripts/run-suites --build $(B) --san '$(SAN)' --cc '$(SAN_CC)' --only '$(ONLY)' \
              $(if $(TOTALS),--totals '$(TOTALS)')
 # A server that cannot be had here (status 3) is reported by the suite that wanted it.
 GET_SERVERS = scripts/servers install versitygw minio || [ $$? -eq 3 ]
@@ -23,7 +26,8 @@ GET_SERVERS = scripts/servers install versitygw minio || [ $$? -eq 3 ]
 $(call obj,$(PRELOAD_SRC)): CFLAGS_ALL += $(if $(findstring undefined,$(SAN)),-fno-sanitize=nonnull-attribute)
 
 .PHONY: quickstart bootstrap check check-unit check-server check-contract check-preload check-preload-real check-bats \
-        check-bats-real check-python check-fresh format install clean
+        check-bats-real check-differential check-cpython check-cpython-all check-python check-fresh soak format \
+        install clean
 
 quickstart: ## everything from nothing: install, build, serve a bucket, train from it
 	$(Q)scripts/bootstrap build quickstart
@@ -34,7 +38,7 @@ bootstrap: ## install by apt what building, testing and the quickstart need
 	$(Q)scripts/bootstrap
 
 check: ## install what tests need, build, run every test
-	$(Q)scripts/bootstrap build test servers
+	$(Q)scripts/bootstrap build test servers differential cpython
 	$(Q)$(SUBMAKE) $(PROGRAMS)
 	$(Q)$(GET_SERVERS)
 	$(Q)$(RUN_SUITES) $(SUITES)
@@ -77,10 +81,30 @@ check-bats-real: ## those of them that fit any server, against servers that are 
 	$(Q)$(GET_SERVERS)
 	$(Q)$(RUN_SUITES) bats-real
 
+check-differential: ## run unmodified programs on a disk and in a bucket, and compare
+	$(Q)scripts/bootstrap build test differential
+	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)$(RUN_SUITES) differential
+
+check-cpython: ## run CPython's own tests on a disk and in a bucket, and compare
+	$(Q)scripts/bootstrap build test cpython
+	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)$(RUN_SUITES) cpython
+
+check-cpython-all: ## the same with the modules that take long
+	$(Q)scripts/bootstrap build test cpython
+	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)$(RUN_SUITES) cpython-all
+
 check-python: ## test the Python package
 	$(Q)scripts/bootstrap build test
 	$(Q)$(SUBMAKE) all $(SERVER)
 	$(Q)$(RUN_SUITES) python
+
+soak: ## run random programs and kill some of them, for SOAK_MINUTES (10)
+	$(Q)scripts/bootstrap build test
+	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)tests/soak/run --build $(B) --minutes $(SOAK_MINUTES) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 check-fresh: ## run quickstart and check inside a new minimal Debian 12 (needs root)
 	$(Q)scripts/bootstrap fresh

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,10 +16,12 @@
 
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define FD_MINIMUM 512
+#define LOOKS      1000
 
 static _Atomic(struct arena *) mapped;
-/* Of its memory, for exec; -1 where it has no file. */
-static _Atomic int arena_fd = -1;
+/* Of its memory, for exec and messages; -1 where it has no file, COMING between it and `mapped`. */
+#define COMING (-2)
+static _Atomic int arena_fd = COMING;
 static uint64_t arena_device, arena_inode;
 
 struct arena *arena_mapped(void)
@@ -64,11 +67,12 @@ static bool file_use(struct arena *arena, int fd)
     struct stat st;
     if (!atomic_compare_exchange_strong(&mapped, &none, arena))
         return false;
-    if (fd >= 0 && !REAL(fstat)(fd, &st)) {
+    bool has_file = fd >= 0 && !REAL(fstat)(fd, &st);
+    if (has_file) {
         arena_device = st.st_dev;
         arena_inode = st.st_ino;
-        atomic_store(&arena_fd, fd);
     }
+    atomic_store(&arena_fd, has_file ? fd : -1);
     return true;
 }
 
@@ -92,20 +96,45 @@ static int arena_map(void)
 
 /* ---- exec ---- */
 
+/* *ret_st as fstat(2) says, -1 where the program has closed it. */
+static int file_look(struct stat *ret_st)
+{
+    int fd = atomic_load(&arena_fd);
+    bool is_it = fd >= 0 && !REAL(fstat)(fd, ret_st) && ret_st->st_dev == arena_device &&
+                 ret_st->st_ino == arena_inode;
+    return is_it ? fd : -1;
+}
+
+bool arena_is_file(int fd)
+{
+    struct stat st;
+    return !REAL(fstat)(fd, &st) && st.st_dev == arena_device && st.st_ino == arena_inode;
+}
+
+int arena_file(void)
+{
+    struct stat st;
+    return file_look(&st);
+}
+
 int arena_key(struct arena_key *ret_key)
 {
     struct stat st;
-    int fd = atomic_load(&arena_fd);
-    if (fd < 0 || REAL(fstat)(fd, &st) < 0 || st.st_dev != arena_device ||
-        st.st_ino != arena_inode)
+    int fd = file_look(&st);
+    if (fd < 0)
         return -EOPNOTSUPP;
     if (!is_arena(&st))
         return -EPERM;
-    *ret_key = (struct arena_key){fd, arena_record(), arena_device, arena_inode};
+    *ret_key = (struct arena_key){.fd = fd,
+                                  .record = arena_record(),
+                                  .parent = arena_parent(),
+                                  .device = arena_device,
+                                  .inode = arena_inode};
     return 0;
 }
 
-int arena_adopt(const struct arena_key *key)
+/* 0, -EINVAL, -ENOMEM. */
+static int key_map(const struct arena_key *key, struct arena **ret_arena)
 {
     struct stat st;
     if (REAL(fstat)(key->fd, &st) < 0 || !is_arena(&st) || st.st_dev != key->device ||
@@ -114,17 +143,65 @@ int arena_adopt(const struct arena_key *key)
     struct arena *arena = file_map(key->fd);
     if (!arena)
         return -ENOMEM;
-    int result = arena->magic == ARENA_MAGIC && file_use(arena, key->fd) ? 0 : -EINVAL;
-    if (!result)
-        result = arena_join_again(key->record);
+    if (arena->magic != ARENA_MAGIC) {
+        REAL(munmap)(arena, sizeof *arena);
+        return -EINVAL;
+    }
+    *ret_arena = arena;
+    return 0;
+}
+
+int arena_adopt(const struct arena_key *key)
+{
+    struct arena *arena;
+    int result = key_map(key, &arena);
+    if (result < 0)
+        return result;
+    result = file_use(arena, key->fd) ? arena_join_again(key) : -EINVAL;
     if (result < 0) {
-        atomic_store(&arena_fd, -1);
+        atomic_store(&arena_fd, COMING);
         atomic_store(&mapped, NULL);
         REAL(munmap)(arena, sizeof *arena);
         return result;
     }
     REAL(fcntl)(key->fd, F_SETFD, FD_CLOEXEC);
     return 0;
+}
+
+static int key_use(const struct arena_key *key)
+{
+    struct arena *arena;
+    int result = key_map(key, &arena);
+    if (result < 0)
+        return result;
+    int fd = REAL(fcntl)(key->fd, F_DUPFD_CLOEXEC, FD_MINIMUM);
+    if (fd < 0)
+        fd = REAL(fcntl)(key->fd, F_DUPFD_CLOEXEC, 0);
+    result = fd < 0 ? -errno : 0;
+    if (!result && file_use(arena, fd))
+        return 0;
+    REAL(munmap)(arena, sizeof *arena); /* another thread was quicker */
+    if (fd >= 0)
+        REAL(close)(fd);
+    return result;
+}
+
+/* Not for ever: the thread that makes one may be this one, under a signal handler. */
+static bool is_known(void)
+{
+    for (unsigned i = 0; i < LOOKS && atomic_load(&arena_fd) == COMING; i++)
+        sched_yield();
+    return atomic_load(&arena_fd) >= 0;
+}
+
+int arena_meet(const struct arena_key *key)
+{
+    int result = arena_mapped() ? 0 : key_use(key);
+    if (result < 0)
+        return result;
+    if (!is_known() || arena_device != key->device || arena_inode != key->inode)
+        return -EXDEV;
+    return arena_need();
 }
 
 bool arena_owns_fd(int fd)
@@ -319,13 +396,19 @@ void arena_forget(uint32_t index)
 struct arena_node *arena_node_next(uint32_t index, const char *path)
 {
     struct arena *arena = arena_mapped();
-    uint32_t hash = path ? path_hash(path) : 0, end = arena->node_end;
+    uint32_t hash = path ? path_hash(path) : 0, end = arena_end(arena->node_end, ARENA_NODES);
     for (; index < end; index++) {
         uint32_t seen = atomic_load_explicit(&arena->node_hashes[index], memory_order_relaxed);
         if (seen && (!path || (seen == hash && !strcmp(arena->nodes[index].path, path))))
             return &arena->nodes[index];
     }
     return NULL;
+}
+
+void arena_node_path(const struct arena_node *node, char ret_path[PATH_VIRTUAL_MAX])
+{
+    memcpy(ret_path, node->path, PATH_VIRTUAL_MAX);
+    ret_path[PATH_VIRTUAL_MAX - 1] = '\0';
 }
 
 void arena_node_rename(struct arena_node *node, const char *path)
@@ -345,6 +428,11 @@ void arena_node_discard(struct arena_node *node)
     node->is_discarded = true;
     arena_mapped()->node_hashes[arena_node_index(node)] = 0;
     arena_table_unlock(locked);
+}
+
+bool arena_is_there(void)
+{
+    return arena_mapped() != NULL;
 }
 
 bool arena_any_node(void)

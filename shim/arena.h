@@ -41,8 +41,9 @@ struct arena_node {
     _Atomic bool is_discarded; /* unlinked, or never to be: nothing is published any more */
     _Atomic bool is_nameless;  /* discarded so far, but linkat(2) may give it its first name */
     _Atomic bool is_due;       /* has what was not published yet */
+    _Atomic bool is_stored;    /* the content is what the store has, and so is its time */
     _Atomic uint32_t has, mode, uid, gid; /* as of struct s3dlio_attr */
-    _Atomic int64_t mtime_ns;             /* since the epoch */
+    _Atomic int64_t mtime_ns, atime_ns;   /* since the epoch */
     _Atomic uint64_t length_bytes;
     uint64_t inode;
     _Atomic uint32_t renames;    /* changes of the path so far */
@@ -78,6 +79,8 @@ bool arena_node_lives(struct arena_node *node);
 bool arena_node_is_alone(struct arena_node *node);
 /* Gives the node another name; the table's lock is taken. */
 void arena_node_rename(struct arena_node *node, const char *path);
+/* Under the table's lock: its name. */
+void arena_node_path(const struct arena_node *node, char ret_path[PATH_VIRTUAL_MAX]);
 /* It is found by its name no more. */
 void arena_node_discard(struct arena_node *node);
 
@@ -96,31 +99,80 @@ void arena_table_unlock(int locked);
 struct arena_key {
     int fd;
     uint32_t record;
+    uint32_t parent; /* the record of the process that made this one; none: ARENA_PROCESSES */
+    int64_t coming; /* the record waits for this child (arena_child); 0: it does not */
     uint64_t device, inode; /* of the descriptor */
 };
 int arena_key(struct arena_key *ret_key);
 /* Maps it in the new program: the descriptor is not believed to be one before it was looked at. 0,
  * -EINVAL. */
 int arena_adopt(const struct arena_key *key);
+/* In a program that runs: this process is in that arena from now on, or was already. -EXDEV: it has
+ * another one. -EINVAL, -ENOMEM, -EAGAIN. `key->fd` stays the caller's. */
+int arena_meet(const struct arena_key *key);
 /* A slot or node that this process holds still, from before; NULL: no. */
 struct arena_slot *arena_held_slot(uint32_t index);
 struct arena_node *arena_held_node(uint32_t index);
+bool arena_holds_slot(const struct arena_slot *slot);
 uint32_t arena_slot_index(const struct arena_slot *slot);
 /* Of the slots and nodes that this process holds, it keeps those that `keeps` says, called with the
  * table's lock held. The others went with the program before: that was no close, nothing is
  * published. */
 void arena_keep(bool (*keeps)(bool is_node, uint32_t index, const void *arg), const void *arg);
+/* Is it open on the arena's file? */
+bool arena_is_file(int fd);
 /* Is it the arena's? Closing ranges go around it. */
 bool arena_owns_fd(int fd);
-/* Is there an arena, and this process in it? Is another one? */
+/* Is there an arena, mapped? And this process in it? Is another one? */
+bool arena_is_there(void);
 bool arena_is_used(void);
 bool arena_is_shared(void);
+
+/* ---- in messages (parcel.h) ---- */
+
+/* A slot, and the node where it has one, on their way to another process. A flight holds them like
+ * a process, in a record that lives as long as an open file description of the arena's file, whose
+ * descriptors travel: the kernel says when the last of them is gone. */
+struct arena_flight {
+    uint32_t record;
+    int64_t since_ns; /* which flight of that record it is */
+};
+/* `node` may be NULL. *ret_token: a descriptor, the caller's, close-on-exec; the flight ends with
+ * its last duplicate. 0, -EAGAIN (too many), -EOPNOTSUPP (no /proc, or no file), -EMFILE … */
+int arena_flight_begin(const struct arena_slot *slot, const struct arena_node *node,
+                       struct arena_flight *ret_flight, int *ret_token);
+/* If it has ended, what only it held is free. Nobody has to call this: so is it when that matters
+ * to somebody. */
+void arena_flight_look(const struct arena_flight *flight);
+/* Does a flight hold it? */
+bool arena_is_in_flight(const struct arena_slot *slot);
+/* For whoever has a token, under the table's lock: what the flight holds at that index, or NULL. */
+struct arena_slot *arena_flight_slot(const struct arena_flight *flight, uint32_t index);
+struct arena_node *arena_flight_node(const struct arena_flight *flight, uint32_t index);
+/* Under the table's lock: this process holds the slot, too. False: it did before. */
+bool arena_slot_hold(struct arena_slot *slot);
+
+/* A child that is about to be: its record, with all holds of this process, from before it is there.
+ * Parent or child say its number, whoever is first; the record lives until then as long as the
+ * token, a descriptor that both have. */
+struct arena_child {
+    uint32_t record;
+    int64_t coming; /* which child of that record; 0: there was no descriptor for a token */
+    int token_fd;   /* -1 */
+};
+/* The arena must be there. 0, -EAGAIN (too many). */
+int arena_child_begin(struct arena_child *ret_child);
+/* `pid` as fork returns it: below 0, there is no child. */
+void arena_child_end(struct arena_child *child, pid_t pid);
 
 /* Around fork: the child gets a record with all holds of this process, if it has any, or -EAGAIN
  * and no fork is to be. After prepare the table's lock is held. `pid` as fork returns it. */
 int arena_fork_prepare(void);
 void arena_fork_parent(pid_t pid);
 void arena_fork_child(void);
+/* Between the two, who was found alive once counts as alive, so that a process which gives up all
+ * that it has asks for each of the others once. */
+void arena_ask_once(bool begins);
 /* At the end of a process that has given everything up: its record is free. */
 void arena_leave(void);
 

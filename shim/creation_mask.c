@@ -10,7 +10,8 @@
 #include "shim/real.h"
 #include "shim/start.h"
 
-#define LABEL "\nUmask:"
+#define LABEL      "\nUmask:"
+#define USUAL_MASK 022
 
 mode_t creation_mask(void)
 {
@@ -25,4 +26,13 @@ mode_t creation_mask(void)
     }
     errno = saved;
     return line ? (mode_t)strtoul(line + strlen(LABEL), NULL, 8) & 0777 : start_umask();
+}
+
+bool creation_mode(mode_t asked, mode_t all, mode_t *ret_mode)
+{
+    mode_t assumed = all & ~start_umask();
+
+    *ret_mode = start_ignores_metadata() ? assumed : asked & ~creation_mask();
+    return *ret_mode != assumed ||
+           (start_umask() & ~(mode_t)USUAL_MASK && !start_ignores_metadata());
 }

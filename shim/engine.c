@@ -8,10 +8,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/options.h"
+#include "shim/calls/link.h"
 #include "shim/calls/stdio.h"
+#include "shim/command_line.h"
 #include "shim/exit.h"
 #include "shim/report.h"
 #include "shim/stack.h"
@@ -23,6 +26,7 @@ struct engine_calls engine_calls;
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int state; /* 0 not tried, 1 loaded, negative errno */
 static bool main_left;
+static _Atomic pthread_t loader; /* who is in engine_load, which opens files: HOME may be virtual */
 
 static void library_path(char *path, size_t size)
 {
@@ -48,7 +52,7 @@ static int symbols_load(void *library)
         ENGINE_FUNCTIONS(F)
 #undef F
     };
-    _Static_assert(sizeof names / sizeof *names < STACK_CALLS_MAX, "an entry for each");
+    _Static_assert(sizeof names / sizeof *names < STACK_LINK, "an entry for each");
     void **slots = (void **)&engine_calls;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         void *function = dlsym(library, names[i]);
@@ -76,9 +80,15 @@ static int engine_load(void)
     struct s3dlio_error error = {0};
     exit_leave_out(dlsym(library, "OPENSSL_cleanup"));
     stdio_prepare();
-    stats_prepare();
     if (!result)
-        result = engine_calls.init(start_environment(), &error);
+        stats_prepare();
+    link_prepare();
+    char **now = start_environment_now();
+    if (!result)
+        result = engine_calls.init(now ? now : start_environment(), &error);
+    free(now);
+    if (!result)
+        command_line_expect();
     if (result < 0 && error.errnum)
         report_line("%s", error.message);
     return result;
@@ -89,11 +99,15 @@ int engine_require(void)
     int now = atomic_load_explicit(&state, memory_order_acquire);
     if (now)
         return now < 0 ? now : 0;
+    if (pthread_equal(atomic_load_explicit(&loader, memory_order_relaxed), pthread_self()))
+        return -ENOENT; /* what the engine needs to begin with is not in a bucket */
     pthread_mutex_lock(&loading);
     now = state;
     if (!now) {
         int (*load)(void) = (int (*)(void))stack_wrap(0, (void *)engine_load);
+        atomic_store_explicit(&loader, pthread_self(), memory_order_relaxed);
         int result = load();
+        atomic_store_explicit(&loader, (pthread_t)0, memory_order_relaxed);
         now = result < 0 ? result : 1;
         atomic_store_explicit(&state, now, memory_order_release);
         if (now == 1 && main_left)
@@ -117,6 +131,12 @@ int engine_settle(void)
 {
     struct s3dlio_error error = {0};
     return engine_is_loaded() ? engine_call(settle)(NULL, &error) : 0;
+}
+
+void engine_flush_log(void)
+{
+    if (engine_is_loaded())
+        engine_call(flush_log)();
 }
 
 void engine_main_left(void)

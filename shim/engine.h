@@ -9,13 +9,13 @@
 #include "s3dlio.h"
 
 #define ENGINE_FUNCTIONS(F)                                                                        \
-    F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(main_thread_left) F(owns_fd)            \
-    F(get_stats) F(report) F(stat)                                                                 \
-    F(reader_open) F(reader_reopen) F(reader_attr) F(reader_pread) F(reader_advise)                \
-    F(reader_can_clone) F(reader_close)                                                            \
+    F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(give_readers) F(end)                    \
+    F(main_thread_left) F(owns_fd) F(get_stats) F(flush_log) F(format_stats) F(set_teller)         \
+    F(wake_teller) F(report) F(expect) F(stat) F(statfs)                                           \
+    F(reader_open) F(reader_reopen) F(reader_attr) F(reader_pread) F(reader_newer)                 \
+    F(reader_advise) F(reader_can_clone) F(reader_close)                                           \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
     F(writer_rename) F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget)            \
-    F(writer_is_unsent)                                                                            \
     F(draft_open) F(draft_from_writer) F(draft_to_writer) F(draft_handles) F(draft_adopt)          \
     F(draft_pread) F(draft_pwrite) F(draft_append) F(draft_truncate) F(draft_zero)                 \
     F(draft_allocate) F(draft_length) F(draft_seek) F(draft_refresh) F(draft_map_fd) F(draft_set_attr)              \
@@ -44,6 +44,9 @@ bool engine_is_loaded(void);
 bool engine_is_settled(void);
 /* Makes them, and returns the first failure that no call has told: 0 or -errno, printed already. */
 int engine_settle(void);
+
+/* The op-log's rows go to its file. */
+void engine_flush_log(void);
 
 /* The main thread is about to end by pthread_exit (s3dlio_main_thread_left). On that thread. */
 void engine_main_left(void);

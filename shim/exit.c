@@ -53,7 +53,9 @@ static pthread_key_t main_key; /* its destructor runs when the main thread leave
 static int close_one(int fd)
 {
     struct file *file = file_detach(fd);
-    if (!file)
+    if (file && !file->staged)
+        file_leave(file);
+    if (!file || !file->staged)
         return 0;
     char path[PATH_VIRTUAL_MAX];
     file_path(file, path);
@@ -66,12 +68,16 @@ static int close_one(int fd)
 static int close_all(void)
 {
     int first = 0;
+    arena_ask_once(true);
     for (int fd = fdtab_next(0); fd >= 0; fd = fdtab_next(fd + 1)) {
         int result = close_one(fd);
         first = first ? first : result;
     }
     int result = staged_publish_rest();
+    arena_ask_once(false);
     arena_leave();
+    if (engine_is_loaded())
+        engine_call(end)();
     return first ? first : result;
 }
 
@@ -80,6 +86,7 @@ static int end_all(void)
 {
     int result = file_any() || staged_any_own() ? close_all() : 0;
     int settled = engine_settle();
+    engine_flush_log();
     return result ? result : settled;
 }
 

@@ -7,6 +7,10 @@
 
 _Atomic(fdtab_entry *) fdtab_leaves[FDTAB_LEAVES];
 __thread bool fdtab_is_aside;
+atomic_uint fdtab_change_count;
+
+/* No number from here on was ever virtual: searches leave the rest of the memory untouched. */
+static _Atomic int table_end;
 
 static fdtab_entry *leaf_make(unsigned leaf)
 {
@@ -35,22 +39,25 @@ uint64_t fdtab_exchange(int fd, uint64_t entry)
         if (!entries)
             return UINT64_MAX;
     }
-    return atomic_exchange(&entries[(unsigned)fd & (FDTAB_LEAF_SIZE - 1)], entry);
+    int end = atomic_load(&table_end);
+    while (entry && fd >= end && !atomic_compare_exchange_weak(&table_end, &end, fd + 1))
+        ;
+    uint64_t old = atomic_exchange(&entries[(unsigned)fd & (FDTAB_LEAF_SIZE - 1)], entry);
+    atomic_fetch_add(&fdtab_change_count, 1); /* who sees this sees the entry */
+    return old;
 }
 
 int fdtab_next(int fd)
 {
-    unsigned start = fd < 0 ? 0 : (unsigned)fd;
     if (fdtab_is_aside)
         return -1;
-    for (unsigned leaf = start >> FDTAB_LEAF_BITS; leaf < FDTAB_LEAVES; leaf++) {
-        fdtab_entry *entries = atomic_load(&fdtab_leaves[leaf]);
+    for (int at = fd < 0 ? 0 : fd, end = atomic_load(&table_end); at < end; at++) {
+        fdtab_entry *entries = atomic_load(&fdtab_leaves[(unsigned)at >> FDTAB_LEAF_BITS]);
         if (!entries)
-            continue;
-        unsigned first = leaf == start >> FDTAB_LEAF_BITS ? start & (FDTAB_LEAF_SIZE - 1) : 0;
-        for (unsigned i = first; i < FDTAB_LEAF_SIZE; i++)
-            if (atomic_load_explicit(&entries[i], memory_order_relaxed))
-                return (int)(leaf << FDTAB_LEAF_BITS | i);
+            at |= (int)FDTAB_LEAF_SIZE - 1;
+        else if (atomic_load_explicit(&entries[(unsigned)at & (FDTAB_LEAF_SIZE - 1)],
+                                      memory_order_relaxed))
+            return at;
     }
     return -1;
 }

@@ -18,6 +18,9 @@
 #define FDTAB_LEAF_SIZE (1u << FDTAB_LEAF_BITS)
 #define FDTAB_LEAVES 256u /* 2^20 descriptors */
 
+/* Inline though the shim is built for size: every call on any descriptor comes through here. */
+#define FDTAB_INLINE static inline __attribute__((always_inline))
+
 typedef _Atomic uint64_t fdtab_entry; /* 0: not ours */
 
 extern _Atomic(fdtab_entry *) fdtab_leaves[FDTAB_LEAVES];
@@ -26,7 +29,7 @@ extern _Atomic(fdtab_entry *) fdtab_leaves[FDTAB_LEAVES];
 extern __thread bool fdtab_is_aside __attribute__((tls_model("initial-exec")));
 
 /* 0 when the descriptor is not ours, or no descriptor. */
-static inline uint64_t fdtab_load(int fd)
+FDTAB_INLINE uint64_t fdtab_load(int fd)
 {
     unsigned leaf = (unsigned)fd >> FDTAB_LEAF_BITS;
     if (__builtin_expect(leaf >= FDTAB_LEAVES, 0))
@@ -39,9 +42,19 @@ static inline uint64_t fdtab_load(int fd)
     return __builtin_expect(entry && fdtab_is_aside, 0) ? 0 : entry;
 }
 
-static inline bool fdtab_is_virtual(int fd)
+FDTAB_INLINE bool fdtab_is_virtual(int fd)
 {
     return fdtab_load(fd) != 0;
+}
+
+/* How many changes there were. The table is changed before a placeholder gets to a number that was
+ * in use, and after it has left: a call that found a number real and met a placeholder all the same
+ * finds this changed. */
+extern atomic_uint fdtab_change_count;
+
+FDTAB_INLINE unsigned fdtab_changes(void)
+{
+    return atomic_load_explicit(&fdtab_change_count, memory_order_acquire);
 }
 
 /* Stores the entry; returns the one that was there. -1 (as UINT64_MAX) when no leaf could be

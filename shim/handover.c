@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include "shim/arena.h"
-#include "shim/calls/lock.h"
+#include "shim/calls/process.h"
 #include "shim/calls/stdio.h"
 #include "shim/fdtab.h"
+#include "shim/handover_entry.h"
 #include "shim/path.h"
+#include "shim/private_fd.h"
 #include "shim/real.h"
 #include "shim/staged.h"
 
@@ -22,12 +24,14 @@
 #define SEALS       (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 #define ENTRIES_MAX 4096u
 #define KEPT_MAX    64u
+#define FD_MINIMUM  512
 /* Other layouts have other sizes, or another number. */
-#define MAGIC (UINT64_C(0x73330000000001) ^ sizeof(struct entry) << 16 ^ sizeof(struct head) << 32)
+#define MAGIC (UINT64_C(0x73330000000001) ^ sizeof(struct handover_entry) << 16 ^ sizeof(struct head) << 32)
 
 struct head {
     uint64_t magic;
-    int32_t pid; /* exec keeps it */
+    int32_t pid;   /* exec keeps it; 0: the record says whom it is for, who closes the token */
+    int32_t token_fd;
     uint32_t count;
     bool has_arena;
     struct arena_key arena;
@@ -35,24 +39,9 @@ struct head {
     char cwd[PATH_VIRTUAL_MAX];     /* "": it is the real one */
 };
 
-/* One descriptor. */
-struct entry {
-    int32_t fd;
-    uint32_t file; /* several of the same one have this in common */
-    uint64_t device, inode;
-    uint32_t kind, slot, node;
-    int32_t draft_fds[2];
-    int32_t lock_fd; /* -1: none */
-    int32_t opener;
-    bool publishes;
-    struct s3dlio_attr attr;
-    char path[PATH_VIRTUAL_MAX];
-    char uri[PATH_URI_MAX];
-};
-
-/* Descriptors of files that nobody has used yet. */
+/* Descriptors of files that nobody has used yet, plus one; 0: free. */
 static _Atomic int kept[KEPT_MAX];
-static _Atomic unsigned kept_count;
+static _Atomic unsigned kept_end; /* none was ever used from here on */
 
 /* ---- before exec ---- */
 
@@ -75,73 +64,69 @@ static int all_write(int fd, const void *data, size_t size)
     return done == (ssize_t)size ? 0 : done < 0 ? -errno : -ENOSPC;
 }
 
-static int entry_fill(int fd, struct file *file, struct entry *ret_entry)
-{
-    struct entry *entry = ret_entry;
-    struct stat st;
-    if (REAL(fstat)(fd, &st) < 0)
-        return -errno;
-    memset(entry, 0, sizeof *entry);
-    entry->fd = fd;
-    entry->file = file->index;
-    entry->device = st.st_dev;
-    entry->inode = st.st_ino;
-    entry->kind = file->kind;
-    entry->slot = arena_slot_index(file->slot);
-    entry->lock_fd = atomic_load(&file->lock_fd) - 1;
-    entry->opener = file->opener;
-    entry->publishes = file->publishes;
-    entry->attr = file->attr;
-    snprintf(entry->path, sizeof entry->path, "%s", file->path);
-    snprintf(entry->uri, sizeof entry->uri, "%s", file->uri);
-    if (!file->staged)
-        return 0;
-    entry->node = arena_node_index(file->staged->node);
-    return staged_handles(file->staged, entry->draft_fds);
-}
-
 struct writing {
     int fd;
     struct head head;
 };
 
-static int entry_write(int fd, struct file *file, void *arg)
+static int entry_write(struct writing *writing, const struct handed *handed)
 {
-    struct writing *writing = arg;
-    struct entry entry;
+    struct handover_entry entry;
     if (++writing->head.count > ENTRIES_MAX)
         return -EMFILE;
-    int result = entry_fill(fd, file, &entry);
+    int result = handover_entry_fill(handed->placeholder, handed->file, &entry);
+    entry.fd = handed->fd;
     return result < 0 ? result : all_write(writing->fd, &entry, sizeof entry);
 }
 
-static int flags_set(int fd, struct file *file, void *arg)
+static int open_write(int fd, struct file *file, void *writing)
 {
-    int flags = *(const int *)arg, draft_fds[2];
-    int lock_fd = atomic_load(&file->lock_fd) - 1;
-    if (lock_fd >= 0)
-        REAL(fcntl)(lock_fd, F_SETFD, flags);
-    if (file->staged && !staged_handles(file->staged, draft_fds)) {
-        REAL(fcntl)(draft_fds[0], F_SETFD, flags);
-        REAL(fcntl)(draft_fds[1], F_SETFD, flags);
-    }
+    return entry_write(writing, &(struct handed){fd, fd, file});
+}
+
+/* Of what goes with the file. */
+static int each_fd_of(struct file *file, int (*visit)(int fd, void *arg), void *arg)
+{
+    int draft_fds[2], lock_fd = atomic_load(&file->lock_fd) - 1;
+    int result = lock_fd >= 0 ? visit(lock_fd, arg) : 0;
+    if (file->staged && !staged_handles(file->staged, draft_fds))
+        for (unsigned i = 0; i < 2 && !result; i++)
+            result = visit(draft_fds[i], arg);
+    return result;
+}
+
+static int flags_set(int fd, void *flags)
+{
+    REAL(fcntl)(fd, F_SETFD, *(const int *)flags);
     return 0;
+}
+
+static int open_flags_set(int fd, struct file *file, void *flags)
+{
+    return each_fd_of(file, flags_set, flags);
 }
 
 static void all_flags_set(int handover_fd, int flags)
 {
     struct arena_key key;
-    handover_each(flags_set, &flags);
+    handover_each(open_flags_set, &flags);
     if (!arena_key(&key))
-        REAL(fcntl)(key.fd, F_SETFD, flags);
-    REAL(fcntl)(handover_fd, F_SETFD, flags);
+        flags_set(key.fd, &flags);
+    flags_set(handover_fd, &flags);
+}
+
+/* A process that holds nothing is of the tree as well: what it executes will know what the others
+ * write, and can be sent what they have. */
+static bool arena_is_common(struct arena_key *ret_key)
+{
+    return !process_is_vfork_child() && arena_is_there() && !arena_need() && !arena_key(ret_key);
 }
 
 static int head_fill(struct head *head)
 {
     struct stat st;
     int result = 0;
-    *head = (struct head){.magic = MAGIC, .pid = getpid()};
+    *head = (struct head){.magic = MAGIC, .pid = getpid(), .token_fd = -1};
     strcpy(head->cwd, path_cwd());
     if (head->cwd[0] && !REAL(fstatat)(AT_FDCWD, ".", &st, 0)) {
         head->cwd_device = st.st_dev;
@@ -150,38 +135,78 @@ static int head_fill(struct head *head)
     head->has_arena = arena_is_used();
     if (head->has_arena)
         result = arena_key(&head->arena);
+    else
+        head->has_arena = arena_is_common(&head->arena);
     return result;
 }
 
-static int all_fill(int fd)
+static int letter_begin(struct writing *writing)
 {
-    struct writing writing = {.fd = fd};
-    int result = head_fill(&writing.head);
-    if (!result)
-        result = all_write(fd, &writing.head, sizeof writing.head);
-    if (!result)
-        result = handover_each(entry_write, &writing);
-    if (!result && REAL(pwrite)(fd, &writing.head, sizeof writing.head, 0) !=
-                       (ssize_t)sizeof writing.head)
+    writing->fd = memfd_create("s3dlio-handover", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return writing->fd < 0 ? -errno : all_write(writing->fd, &writing->head, sizeof writing->head);
+}
+
+/* `result` of what was done so far. */
+static int letter_end(struct writing *writing, int result, struct handover *ret_handover)
+{
+    ssize_t size = sizeof writing->head;
+    if (!result && REAL(pwrite)(writing->fd, &writing->head, (size_t)size, 0) != size)
         result = -EIO;
-    if (!result && REAL(fcntl)(fd, F_ADD_SEALS, SEALS) < 0)
+    if (!result && REAL(fcntl)(writing->fd, F_ADD_SEALS, SEALS) < 0)
         result = -errno;
-    return result;
+    if (result < 0) {
+        if (writing->fd >= 0)
+            REAL(close)(writing->fd);
+        return result;
+    }
+    ret_handover->fd = writing->fd;
+    snprintf(ret_handover->variable, sizeof ret_handover->variable, VARIABLE "%d", writing->fd);
+    return 0;
 }
 
 int handover_begin(struct handover *ret_handover)
 {
-    int fd = memfd_create("s3dlio-handover", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    int result = fd < 0 ? -errno : all_fill(fd);
-    if (result < 0) {
-        if (fd >= 0)
-            REAL(close)(fd);
-        return result;
-    }
-    all_flags_set(fd, 0);
-    ret_handover->fd = fd;
-    snprintf(ret_handover->variable, sizeof ret_handover->variable, VARIABLE "%d", fd);
-    return 0;
+    struct writing writing = {.fd = -1};
+    int result = head_fill(&writing.head);
+    if (!result)
+        result = letter_begin(&writing);
+    if (!result)
+        result = handover_each(open_write, &writing);
+    result = letter_end(&writing, result, ret_handover);
+    if (!result)
+        all_flags_set(ret_handover->fd, 0);
+    return result;
+}
+
+int handover_write(const struct handed *handed, unsigned count, const struct arena_child *child,
+                   struct handover *ret_handover)
+{
+    struct writing writing = {
+        .fd = -1, .head = {.magic = MAGIC, .token_fd = child->token_fd, .has_arena = true}};
+    int result = child->coming ? arena_key(&writing.head.arena) : -EOPNOTSUPP;
+    writing.head.arena.parent = writing.head.arena.record;
+    writing.head.arena.record = child->record;
+    writing.head.arena.coming = child->coming;
+    if (!result)
+        result = letter_begin(&writing);
+    writing.fd = private_fd_raise(writing.fd, FD_MINIMUM);
+    for (unsigned i = 0; i < count && !result; i++)
+        result = entry_write(&writing, &handed[i]);
+    return letter_end(&writing, result, ret_handover);
+}
+
+int handover_each_fd(const struct handed *handed, unsigned count,
+                     const struct arena_child *child, int (*visit)(int fd, void *arg), void *arg)
+{
+    struct arena_key key;
+    int result = arena_key(&key);
+    if (!result)
+        result = visit(key.fd, arg);
+    if (!result)
+        result = visit(child->token_fd, arg);
+    for (unsigned i = 0; i < count && !result; i++)
+        result = each_fd_of(handed[i].file, visit, arg);
+    return result;
 }
 
 void handover_undo(const struct handover *handover)
@@ -213,7 +238,7 @@ static const struct head *letter_map(int fd, size_t *ret_size)
     struct stat st;
     if (REAL(fstat)(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
         st.st_size < (off_t)sizeof(struct head) ||
-        st.st_size > (off_t)(sizeof(struct head) + ENTRIES_MAX * sizeof(struct entry)) ||
+        st.st_size > (off_t)(sizeof(struct head) + ENTRIES_MAX * sizeof(struct handover_entry)) ||
         REAL(fcntl)(fd, F_GET_SEALS) != SEALS)
         return NULL;
     void *memory = REAL(mmap)(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -223,82 +248,65 @@ static const struct head *letter_map(int fd, size_t *ret_size)
 
 static bool is_for_us(const struct head *head, size_t size)
 {
-    return head->magic == MAGIC && head->pid == getpid() &&
-           size == sizeof *head + head->count * sizeof(struct entry) &&
+    bool is_ours = head->pid ? head->pid == getpid() : head->has_arena && head->arena.coming;
+    return head->magic == MAGIC && is_ours &&
+           size == sizeof *head + head->count * sizeof(struct handover_entry) &&
            memchr(head->cwd, '\0', sizeof head->cwd);
 }
 
-static bool is_placeholder(const struct entry *entry)
+static bool is_placeholder(const struct handover_entry *entry)
 {
     struct stat st;
-    int flags = REAL(fcntl)(entry->fd, F_GETFL);
-    return flags >= 0 && flags & O_PATH && !REAL(fstat)(entry->fd, &st) && S_ISSOCK(st.st_mode) &&
+    return placeholder_is(entry->fd) && !REAL(fstat)(entry->fd, &st) &&
            st.st_dev == entry->device && st.st_ino == entry->inode;
 }
 
-static bool is_whole(const struct entry *entry)
+void handover_keep(int fd)
 {
-    return entry->kind >= FILE_READER && entry->kind <= FILE_PATH &&
-           memchr(entry->path, '\0', sizeof entry->path) &&
-           memchr(entry->uri, '\0', sizeof entry->uri) &&
-           memchr(entry->attr.etag, '\0', sizeof entry->attr.etag);
-}
-
-static void keep(int fd)
-{
-    unsigned count = kept_count;
     REAL(fcntl)(fd, F_SETFD, FD_CLOEXEC);
-    if (count < KEPT_MAX && !handover_keeps(fd)) {
-        kept[count] = fd;
-        kept_count = count + 1;
+    for (unsigned i = 0; i < KEPT_MAX; i++) {
+        int none = 0;
+        if (!atomic_compare_exchange_strong(&kept[i], &none, fd + 1))
+            continue;
+        unsigned end = kept_end;
+        while (end <= i && !atomic_compare_exchange_weak(&kept_end, &end, i + 1))
+            ;
+        return;
     }
 }
 
 bool handover_keeps(int fd)
 {
-    for (unsigned i = 0; i < kept_count; i++)
-        if (kept[i] == fd)
+    for (unsigned i = 0, end = kept_end; fd >= 0 && i < end; i++)
+        if (atomic_load_explicit(&kept[i], memory_order_relaxed) == fd + 1)
             return true;
     return false;
 }
 
 void handover_release(const int fds[2])
 {
-    for (unsigned i = 0; i < kept_count; i++)
-        if (kept[i] == fds[0] || kept[i] == fds[1])
-            kept[i] = -1;
+    for (unsigned i = 0, end = kept_end; i < end; i++)
+        if (kept[i] && (kept[i] == fds[0] + 1 || kept[i] == fds[1] + 1))
+            kept[i] = 0;
 }
 
 /* A file for the entry, with one reference; NULL when it is not to be believed. */
-static struct file *entry_adopt(const struct entry *entry)
+static struct file *entry_adopt(const struct handover_entry *entry)
 {
+    struct handover_entry copy = *entry;
     struct arena_slot *slot = arena_held_slot(entry->slot);
     struct arena_node *node =
         entry->kind == FILE_STAGED ? arena_held_node(entry->node) : NULL;
-    struct file *file;
-    if (!slot || (entry->kind == FILE_STAGED && !node) ||
-        file_new_again(entry->kind, slot, entry->path, entry->uri, &file) < 0)
+    if (!slot || (entry->kind == FILE_STAGED && !node))
         return NULL;
-    file->attr = entry->attr;
-    file->opener = entry->opener;
-    file->publishes = entry->publishes;
-    if (node && staged_adopt(node, entry->draft_fds, &file->staged) < 0) {
-        file_put(file);
-        return NULL;
-    }
-    for (unsigned i = 0; node && i < 2; i++)
-        keep(entry->draft_fds[i]);
-    if (entry->lock_fd >= 0 && lock_adopt(file, entry->lock_fd))
-        keep(entry->lock_fd);
-    atomic_store(&file->sleeps, true);
-    return file;
+    return handover_entry_adopt(&copy, slot, node);
 }
 
 /* Which file each entry became: NULL, none. */
 struct adopted {
-    const struct entry *entries;
+    const struct handover_entry *entries;
     uint32_t count;
-    struct file *files[ENTRIES_MAX];
+    struct file *files[];
 };
 
 static struct file *find_same(const struct adopted *adopted, uint32_t end)
@@ -313,7 +321,7 @@ static bool is_adopted(bool is_node, uint32_t index, const void *arg)
 {
     const struct adopted *adopted = arg;
     for (uint32_t i = 0; i < adopted->count; i++) {
-        const struct entry *entry = &adopted->entries[i];
+        const struct handover_entry *entry = &adopted->entries[i];
         bool is_it = is_node ? entry->kind == FILE_STAGED && entry->node == index
                              : entry->slot == index;
         if (is_it && adopted->files[i])
@@ -325,9 +333,9 @@ static bool is_adopted(bool is_node, uint32_t index, const void *arg)
 static void entries_adopt(struct adopted *adopted)
 {
     for (uint32_t i = 0; i < adopted->count; i++) {
-        const struct entry *entry = &adopted->entries[i];
+        const struct handover_entry *entry = &adopted->entries[i];
         struct file *file = NULL;
-        if (is_whole(entry) && is_placeholder(entry)) {
+        if (handover_entry_is_whole(entry) && is_placeholder(entry)) {
             file = find_same(adopted, i);
             if (file)
                 file_ref(file);
@@ -358,10 +366,12 @@ static void adopt(const struct head *head)
     cwd_adopt(head);
     if (!head->has_arena || arena_adopt(&head->arena) < 0)
         return;
-    struct adopted *adopted = calloc(1, sizeof *adopted);
+    if (head->token_fd >= 0 && arena_is_file(head->token_fd))
+        REAL(close)(head->token_fd);
+    struct adopted *adopted = calloc(1, sizeof *adopted + head->count * sizeof(struct file *));
     if (!adopted)
         return;
-    adopted->entries = (const struct entry *)(head + 1);
+    adopted->entries = (const struct handover_entry *)(head + 1);
     adopted->count = head->count;
     entries_adopt(adopted);
     free(adopted);

@@ -20,6 +20,13 @@ struct handover {
     char variable[48]; /* "NAME=value", for the new program's environment */
 };
 
+/* A descriptor that the next program gets. */
+struct handed {
+    int fd;          /* its number there */
+    int placeholder; /* a descriptor here that it is a duplicate of */
+    struct file *file;
+};
+
 /* Calls back for each virtual descriptor that exec leaves open, a reference held, until one call
  * returns other than 0, which is returned. Wakes nothing. */
 int handover_each(int (*visit)(int fd, struct file *file, void *arg), void *arg);
@@ -31,11 +38,21 @@ int handover_begin(struct handover *ret_handover);
 /* The exec failed: as it was before. */
 void handover_undo(const struct handover *handover);
 
+/* The same for a child that somebody else makes, and which executes the program: with `count`
+ * descriptors, and `child` for its record. All stay close-on-exec here; `visit` is called for those
+ * that the child has to leave open besides the letter: the arena, the token, locks and drafts. */
+int handover_write(const struct handed *handed, unsigned count, const struct arena_child *child,
+                   struct handover *ret_handover);
+int handover_each_fd(const struct handed *handed, unsigned count,
+                     const struct arena_child *child, int (*visit)(int fd, void *arg), void *arg);
+
 /* In the constructor. */
 void handover_adopt(char **environment);
 
-/* Is it one of those that came with files which have not been used yet? Closing ranges go around
- * it. */
+/* Of a file that came and has not been used yet: `fd` is close-on-exec from now on, and closing
+ * ranges go around it. */
+void handover_keep(int fd);
+/* Is it one of those? */
 bool handover_keeps(int fd);
 /* They are somebody else's now, or closed. */
 void handover_release(const int fds[2]);

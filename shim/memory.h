@@ -7,5 +7,8 @@
 #include <stddef.h>
 
 bool memory_is_readable(const void *address, size_t length);
+/* The same for small things that callers have on their stack, as a rule: what lies just above this
+ * frame is there, and asked for is only the rest. */
+bool memory_is_given(const void *address, size_t length);
 
 #endif

@@ -171,6 +171,14 @@ static int walk_along(struct walk *walk, const char *path)
     return 0;
 }
 
+/* Would the local store come back here? Then the name is none of ours: to programs that look for
+ * "file:///s3/bucket" as for any name (git clone) it is not there, as it is to the kernel. */
+static bool leads_back(const char *uri)
+{
+    bool is_local = !strncmp(uri, "file:///", 8) || !strncmp(uri, "direct:///", 10);
+    return is_local && mount_find(strchr(uri, '/') + 2);
+}
+
 int path_from_virtual(const char *virtual_path, struct vpath *ret_path)
 {
     const struct mount *mount = mount_find(virtual_path);
@@ -183,7 +191,9 @@ int path_from_virtual(const char *virtual_path, struct vpath *ret_path)
         snprintf(ret_path->path, sizeof ret_path->path, "%s", virtual_path);
     int length = snprintf(ret_path->uri, sizeof ret_path->uri, "%s%s%s", mount->uri, rest,
                           ret_path->wants_directory && *rest ? "/" : "");
-    return length < (int)sizeof ret_path->uri ? 1 : -ENAMETOOLONG;
+    if (length >= (int)sizeof ret_path->uri)
+        return -ENAMETOOLONG;
+    return !leads_back(ret_path->uri);
 }
 
 /* "s3://b/k", "s3:/b/k": the rest behind scheme and slashes; NULL when it is no URI of ours. */

@@ -80,6 +80,13 @@ static int original_make(void)
     return fd;
 }
 
+bool placeholder_is(int fd)
+{
+    struct stat st;
+    int flags = REAL(fcntl)(fd, F_GETFL);
+    return flags >= 0 && flags & O_PATH && !REAL(fstat)(fd, &st) && S_ISSOCK(st.st_mode);
+}
+
 int placeholder_open(int minimum, bool cloexec)
 {
     int fd = original_is_whole(original) ? original : original_make();

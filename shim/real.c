@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
+#include "shim/calls/syscall.h"
+
 /* What early code calls, straight to the kernel. */
 static int raw_open(const char *path, int flags, ...)
 {
@@ -94,6 +96,12 @@ static ssize_t raw_readlink(const char *path, char *buffer, size_t size)
     return syscall(SYS_readlinkat, AT_FDCWD, path, buffer, size);
 }
 
+/* Not `syscall`, which would come back to us. Libc has had the function since 2.36. */
+static int raw_pidfd_getfd(int pidfd, int target, unsigned flags)
+{
+    return (int)syscall_answer(syscall_kernel(SYS_pidfd_getfd, pidfd, target, flags, 0, 0, 0));
+}
+
 struct real_calls real_calls = {
     .open = raw_open,
     .openat = raw_openat,
@@ -109,6 +117,7 @@ struct real_calls real_calls = {
     .munmap = raw_munmap,
     .mremap = raw_mremap,
     .readlink = raw_readlink,
+    .pidfd_getfd = raw_pidfd_getfd,
 };
 
 void real_resolve(void)

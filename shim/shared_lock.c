@@ -49,7 +49,7 @@ bool shared_lock_process_ended(pid_t pid)
 /* Threads vanish when they end, but for a process's first one. */
 static bool owner_is_dead(pid_t owner)
 {
-    if (syscall(SYS_tkill, owner, 0) < 0 && errno == ESRCH)
+    if (!owner || (syscall(SYS_tkill, owner, 0) < 0 && errno == ESRCH)) /* 0: never by us */
         return true;
     return shared_lock_process_ended(owner);
 }

@@ -10,6 +10,7 @@
 
 #include "shim/engine.h"
 #include "shim/handover.h"
+#include "shim/in_call.h"
 #include "shim/real.h"
 
 #define TAKE_TRIES 1000
@@ -48,9 +49,23 @@ static uint64_t inode_of(const char *uri)
 
 /* ---- attributes ---- */
 
+static struct timespec time_of(int64_t ns)
+{
+    struct timespec time = {ns / 1000000000, ns % 1000000000};
+    if (time.tv_nsec < 0) {
+        time.tv_nsec += 1000000000;
+        time.tv_sec--;
+    }
+    return time;
+}
+
+static int64_t ns_of(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
 static void node_attr(const struct arena_node *node, struct s3dlio_attr *ret_attr)
 {
-    int64_t mtime_ns = node->mtime_ns;
     *ret_attr = (struct s3dlio_attr){
         .type = S3DLIO_FILE,
         .has = node->has,
@@ -58,18 +73,15 @@ static void node_attr(const struct arena_node *node, struct s3dlio_attr *ret_att
         .uid = node->uid,
         .gid = node->gid,
         .size_bytes = node->length_bytes,
-        .mtime = {mtime_ns / 1000000000, mtime_ns % 1000000000},
+        .mtime = time_of(node->mtime_ns),
+        .atime = time_of(node->has & S3DLIO_HAS_ATIME ? node->atime_ns : node->mtime_ns),
         .inode = node->inode,
     };
-    if (ret_attr->mtime.tv_nsec < 0) {
-        ret_attr->mtime.tv_nsec += 1000000000;
-        ret_attr->mtime.tv_sec--;
-    }
 }
 
 static void node_set_time(struct arena_node *node, const struct timespec *time)
 {
-    node->mtime_ns = (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+    node->mtime_ns = ns_of(time);
 }
 
 static void node_set_attr(struct arena_node *node, const struct s3dlio_attr *attr)
@@ -80,6 +92,8 @@ static void node_set_attr(struct arena_node *node, const struct s3dlio_attr *att
         node->uid = attr->uid;
     if (attr->has & S3DLIO_HAS_GID)
         node->gid = attr->gid;
+    if (attr->has & S3DLIO_HAS_ATIME)
+        node->atime_ns = ns_of(&attr->atime);
     node->has |= attr->has;
 }
 
@@ -92,7 +106,7 @@ void staged_attr(const struct staged *staged, struct s3dlio_attr *ret_attr)
 void staged_path(const struct staged *staged, char ret_path[PATH_VIRTUAL_MAX])
 {
     int locked = arena_table_lock();
-    strcpy(ret_path, staged->node->path);
+    arena_node_path(staged->node, ret_path);
     arena_table_unlock(locked);
 }
 
@@ -110,10 +124,21 @@ void staged_changed(struct staged *staged, uint64_t length_bytes)
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
     node_set_time(staged->node, &now);
     staged->node->length_bytes = length_bytes;
+    staged->node->is_stored = false;
     staged->node->is_due = true;
 }
 
 /* ---- finding ---- */
+
+/* Under the table's lock. */
+static struct staged *ref(struct staged *staged)
+{
+    if (staged) {
+        in_call_begin();
+        staged->refs++;
+    }
+    return staged;
+}
 
 /* Under the table's lock. One without a handle is at its end, or a stream of the parent's. */
 static struct staged *own_find(const char *path)
@@ -132,9 +157,7 @@ struct staged *staged_find(const char *path)
     if (!staged_any_own())
         return NULL;
     int locked = arena_table_lock();
-    struct staged *staged = own_find(path);
-    if (staged)
-        staged->refs++;
+    struct staged *staged = ref(own_find(path));
     arena_table_unlock(locked);
     if (staged && staged->sleeps && staged_wake(staged, false) < 0) {
         staged_put(staged, true);
@@ -174,9 +197,11 @@ void staged_each(bool (*visit)(const struct staged_view *view, void *arg), void 
     int locked = arena_table_lock();
     for (struct arena_node *node = arena_node_next(0, NULL); node && goes_on;
          node = arena_node_next(arena_node_index(node) + 1, NULL)) {
-        struct staged_view view = {.path = node->path};
+        char path[PATH_VIRTUAL_MAX];
+        struct staged_view view = {.path = path};
         if (!shows(node))
             continue;
+        arena_node_path(node, path);
         node_attr(node, &view.attr);
         goes_on = visit(&view, arg);
     }
@@ -196,6 +221,7 @@ static void staged_init(struct staged *staged, const char *uri, const struct s3d
     node_set_time(node, &attr->mtime);
     node->length_bytes = staged->draft ? engine_call(draft_length)(staged->draft)
                                        : engine_call(writer_length)(staged->writer);
+    node->is_stored = false;
     node->is_due = true;
 }
 
@@ -223,10 +249,12 @@ int staged_new(const char *path, const char *uri, const struct s3dlio_attr *attr
         atomic_fetch_add(&staged_count, 1);
     }
     arena_table_unlock(locked);
-    if (result < 0)
+    if (result < 0) {
         free(staged);
-    else
+    } else {
+        in_call_begin();
         *ret_staged = staged;
+    }
     return result;
 }
 
@@ -249,7 +277,7 @@ int staged_new_nameless(const struct vpath *path, const struct s3dlio_attr *attr
 void staged_ref(struct staged *staged)
 {
     int locked = arena_table_lock();
-    staged->refs++;
+    ref(staged);
     arena_table_unlock(locked);
 }
 
@@ -306,6 +334,7 @@ int staged_put(struct staged *staged, bool publishes)
     arena_table_unlock(locked);
     if (ends)
         end(staged, is_last);
+    in_call_end();
     return result;
 }
 
@@ -329,8 +358,7 @@ static struct staged *own_take(const char *path)
     struct arena_node *node = arena_node_next(0, path);
     for (; node && !found; node = arena_node_next(arena_node_index(node) + 1, path))
         found = own_of(node);
-    if (found)
-        found->refs++;
+    ref(found);
     arena_table_unlock(locked);
     return found;
 }
@@ -406,8 +434,7 @@ static struct staged *next_own(uint32_t index)
     int locked = arena_table_lock();
     for (; own && index < ARENA_NODES && !found; index++)
         found = own[index];
-    if (found)
-        found->refs++;
+    ref(found);
     arena_table_unlock(locked);
     return found;
 }
@@ -452,26 +479,36 @@ int staged_settle(bool (*is_handed)(const struct staged *staged, void *arg), voi
     return result;
 }
 
+/* Under the table's lock. NULL: no memory. */
+static struct staged *own_make(struct arena_node *node)
+{
+    struct staged *staged = own_need() < 0 ? NULL : calloc(1, sizeof *staged);
+    if (!staged)
+        return NULL;
+    staged->node = node;
+    arena_node_hold(node);
+    atomic_fetch_add(&staged_count, 1);
+    own[arena_node_index(node)] = staged;
+    return staged;
+}
+
 int staged_adopt(struct arena_node *node, const int fds[2], struct staged **ret_staged)
 {
+    int locked = arena_table_lock();
     struct staged *staged = own_of(node);
-    if (!staged) {
-        if (own_need() < 0)
-            return -ENOMEM;
-        staged = calloc(1, sizeof *staged);
-        if (!staged)
-            return -ENOMEM;
-        staged->node = node;
+    bool sleeps = !staged || !staged_is_ours(staged);
+    if (!staged)
+        staged = own_make(node);
+    if (staged && sleeps) {
         staged->pid = getpid();
-        staged->sleeps = true;
         staged->files[0] = fds[0];
         staged->files[1] = fds[1];
-        atomic_fetch_add(&staged_count, 1);
-        own[arena_node_index(node)] = staged;
+        staged->sleeps = true;
     }
-    staged->refs++;
-    *ret_staged = staged;
-    return 0;
+    if (staged)
+        *ret_staged = ref(staged);
+    arena_table_unlock(locked);
+    return staged ? sleeps : -ENOMEM;
 }
 
 /* ---- fork ---- */
@@ -482,4 +519,24 @@ void staged_fork_child(void)
     for (uint32_t i = 0; staged_any_own() && i < ARENA_NODES; i++)
         if (own[i] && (own[i]->draft || own[i]->sleeps))
             own[i]->pid = pid;
+}
+
+void staged_found_none(void)
+{
+    for (uint32_t i = 0; staged_any_own() && i < ARENA_NODES; i++)
+        if (own[i])
+            own[i]->refs = 0;
+}
+
+void staged_found(struct staged *staged)
+{
+    if (staged)
+        staged->refs++;
+}
+
+void staged_found_end(void)
+{
+    for (uint32_t i = 0; staged_any_own() && i < ARENA_NODES; i++)
+        if (own[i] && !own[i]->refs)
+            staged_put(ref(own[i]), true);
 }

@@ -54,6 +54,9 @@ static inline bool staged_any(void)
 
 /* ---- life ---- */
 
+/* References are counted for the thread that gets or gives them, but for those of files and of maps
+ * in their list: in_call.h. */
+
 /* A staged file with one reference, the caller's; of draft and writer one is NULL. `uri` gives the
  * file number if attr has none. -EAGAIN: another thread opened this path meanwhile, look again;
  * -ENOMEM, -ENFILE. Takes draft or writer over when it succeeds. */
@@ -147,8 +150,9 @@ int staged_settle(bool (*is_handed)(const struct staged *staged, void *arg), voi
 /* The two descriptors that the next program takes a draft over from. -EOPNOTSUPP: it is a stream,
  * or has none. */
 int staged_handles(const struct staged *staged, int ret_fds[2]);
-/* In the next program: a part in the node, which this process holds, with a reference. It
- * sleeps. */
+/* In a program that is told of it: a part in the node, which somebody holds who stays until this is
+ * done, with a reference. 1: it sleeps, and the descriptors are its own now. 0: this process had
+ * such a part already, and they are the caller's. -ENOMEM. */
 int staged_adopt(struct arena_node *node, const int fds[2], struct staged **ret_staged);
 /* The engine takes it over. One that nobody else has and in which nothing is becomes a stream
  * again, if it `streams`. Order is held or taken. Done by file_get, staged_find, staged_take and
@@ -157,10 +161,15 @@ int staged_wake(struct staged *staged, bool streams);
 
 /* ---- fork ---- */
 
-/* Before it: children are to have a part in this. A stream of which nothing was sent becomes a
- * draft; any other stays this process's. */
+/* Before it: children are to have a part in this, a stream becomes a draft. What appends to an
+ * object, and has sent parts that are not kept, stays this process's. */
 void staged_share(struct staged *staged);
 /* In the child, which the arena knows. */
 void staged_fork_child(void);
+/* In the child no reference is known, then one more for each call (NULL is fine); and, where it may
+ * wait, those end that have none. */
+void staged_found_none(void);
+void staged_found(struct staged *staged);
+void staged_found_end(void);
 
 #endif

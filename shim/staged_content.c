@@ -73,21 +73,18 @@ int staged_handles(const struct staged *staged, int ret_fds[2])
 
 /* ---- from stream to draft ---- */
 
-static int convert(struct staged *staged)
+static int convert(struct staged *staged, struct s3dlio_error *ret_error)
 {
     struct s3dlio_draft *draft = NULL;
-    struct s3dlio_error error = {0};
     if (staged->draft)
         return staged->node->error;
     if (!staged->writer || !staged_is_ours(staged))
         return -EOPNOTSUPP;
     if (staged->node->error)
         return staged->node->error;
-    int result = engine_call(draft_from_writer)(staged->writer, &draft, &error);
-    if (result < 0) {
-        report_error(&error);
+    int result = engine_call(draft_from_writer)(staged->writer, &draft, ret_error);
+    if (result < 0)
         return result;
-    }
     staged->draft = draft;
     staged->writer = NULL;
     return 0;
@@ -95,9 +92,12 @@ static int convert(struct staged *staged)
 
 int staged_make_draft(struct staged *staged)
 {
+    struct s3dlio_error error = {0};
     int locked = staged_order(staged);
-    int result = convert(staged);
+    int result = convert(staged, &error);
     staged_unorder(staged, locked);
+    if (error.errnum)
+        report_error(&error);
     return result;
 }
 
@@ -105,9 +105,10 @@ void staged_share(struct staged *staged)
 {
     if (staged->draft || !staged_is_ours(staged))
         return;
+    struct s3dlio_error ignored;
     int locked = staged_order(staged);
-    if (staged->writer && engine_call(writer_is_unsent)(staged->writer))
-        convert(staged);
+    if (staged->writer)
+        convert(staged, &ignored);
     staged_unorder(staged, locked);
 }
 
@@ -124,8 +125,8 @@ static int begin_anew(struct staged *staged)
     struct s3dlio_write_options options = {
         .has = attr.has, .mode = attr.mode, .uid = attr.uid, .gid = attr.gid};
     if (result > 0)
-        result = engine_call(draft_open)(path.uri, &options, S3DLIO_DRAFT_EMPTY, NULL, &draft,
-                                         &error);
+        result =
+            engine_call(draft_open)(path.uri, &options, S3DLIO_DRAFT_EMPTY, NULL, &draft, &error);
     if (result < 0) {
         report_error(&error);
         return result;
@@ -139,9 +140,11 @@ static int begin_anew(struct staged *staged)
 static int empty(struct staged *staged)
 {
     struct s3dlio_error error = {0};
-    int result = convert(staged);
-    if (result == -EOPNOTSUPP && staged_is_ours(staged))
+    int result = convert(staged, &error);
+    if (result == -EOPNOTSUPP && staged_is_ours(staged)) {
+        error.errnum = 0;
         result = begin_anew(staged);
+    }
     if (!result)
         result = engine_call(draft_truncate)(staged->draft, 0, &error);
     if (!result)
@@ -189,6 +192,7 @@ static int publish_ordered(struct staged *staged)
         report_error(&error);
     else {
         look_at_length(staged);
+        node->is_stored = true;
         node->is_due = staged->maps != 0;
     }
     return result;

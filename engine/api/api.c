@@ -2,10 +2,13 @@
 #include "api/api.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/own_files.h"
+#include "core/attr_cache_shared.h"
 #include "core/rename.h"
 
 static int64_t timeout_of(const struct engine *engine, const struct s3dlio_call *call)
@@ -15,11 +18,15 @@ static int64_t timeout_of(const struct engine *engine, const struct s3dlio_call 
 
 int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
 {
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &api->cancel_state);
     memset(&api->error, 0, sizeof api->error);
     api->ret_error = ret_error;
     api->engine = NULL;
     gate_enter(&api->scope);
-    api->result = engine_get(NULL, &api->engine, &api->error);
+    api->result =
+        own_files()
+            ? error_set(&api->error, ERROR_NOT_FOUND, "a file that reaching the store itself needs")
+            : engine_get(NULL, &api->engine, &api->error);
     if (api->result < 0)
         return api->result;
     limits_begin(&api->limits, timeout_of(api->engine, call),
@@ -79,6 +86,7 @@ long api_leave(struct api *api, long result)
             error_report_once(&api->error);
     }
     gate_leave(&api->scope);
+    pthread_setcancelstate(api->cancel_state, NULL);
     return result;
 }
 
@@ -107,11 +115,21 @@ void api_export_error(const struct error *error, struct s3dlio_error *ret_error)
     error_format(error, ret_error->message, sizeof ret_error->message);
 }
 
+static struct timespec time_of_directory(const struct attr *attr)
+{
+    struct timespec time = {.tv_sec = ATTR_DIRECTORY_TIME_S};
+
+    attr_shared_get_time(attr_cache_shared(engine_peek()->attrs), attr->inode, &time);
+    return time;
+}
+
 void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr)
 {
     _Static_assert(
         (int)ATTR_FILE == (int)S3DLIO_FILE && (int)ATTR_DIRECTORY == (int)S3DLIO_DIRECTORY &&
-            (int)ATTR_SYMLINK == (int)S3DLIO_SYMLINK && (int)ATTR_HAS_MTIME == (int)S3DLIO_HAS_MTIME,
+            (int)ATTR_SYMLINK == (int)S3DLIO_SYMLINK &&
+            (int)ATTR_HAS_MTIME == (int)S3DLIO_HAS_MTIME &&
+            (int)ATTR_HAS_ATIME == (int)S3DLIO_HAS_ATIME,
         "both sides number types and flags alike");
     *ret_attr = (struct s3dlio_attr){
         .type = (enum s3dlio_type)attr->type,
@@ -119,12 +137,16 @@ void api_export_attr(const struct attr *attr, struct s3dlio_attr *ret_attr)
         .mode = attr->mode,
         .uid = attr->uid,
         .gid = attr->gid,
+        .has_xattr = attr->has_xattr,
         .size_bytes = attr->size_bytes,
         .mtime = attr->mtime,
+        .atime = attr->atime,
         .inode = attr->inode,
     };
     if (attr->type == ATTR_DIRECTORY && !(attr->has & ATTR_HAS_MTIME))
-        ret_attr->mtime = (struct timespec){.tv_sec = ATTR_DIRECTORY_TIME_S};
+        ret_attr->mtime = time_of_directory(attr);
+    if (!(attr->has & ATTR_HAS_ATIME))
+        ret_attr->atime = ret_attr->mtime;
     snprintf(ret_attr->etag, sizeof ret_attr->etag, "%s", attr->etag);
 }
 
@@ -144,11 +166,13 @@ struct attr api_import_changes(const struct s3dlio_attr *attr)
 {
     return (struct attr){
         .type = ATTR_FILE,
-        .has = attr->has & (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME),
+        .has = attr->has & (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME |
+                            ATTR_HAS_ATIME),
         .mode = attr->mode & 07777,
         .uid = attr->uid,
         .gid = attr->gid,
         .mtime = attr->mtime,
+        .atime = attr->atime,
     };
 }
 

@@ -1,5 +1,6 @@
 /* What every public function does besides its own work: enter the gate, begin the call's limits,
- * find the engine, and on the way out turn the inner error into the public one.
+ * find the engine, keep pthread_cancel out, also while the call sleeps, and on the way out turn the
+ * inner error into the public one.
  *
  * Usage: `struct api api; if (!api_enter(&api, …)) result = work; return api_leave(&api, result)`.
  * api_leave must follow api_enter whatever that returned, on the same thread.
@@ -23,6 +24,7 @@ struct api {
     struct error error;
     struct s3dlio_error *ret_error; /* the caller's; NULL: what goes wrong is printed once */
     int result;                     /* of api_enter */
+    int cancel_state;               /* the caller's: nobody cancels a thread in here */
 };
 
 /* call and ret_error may be NULL. 0 or -errno. */

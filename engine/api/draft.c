@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "core/draft.h"
+#include "core/metadata_change.h"
 
 static struct draft *draft_of(const struct s3dlio_draft *draft)
 {
@@ -22,6 +23,7 @@ int s3dlio_draft_open(const char *uri_text, const struct s3dlio_write_options *o
         .exclusive = options && options->flags & S3DLIO_WRITE_EXCLUSIVE,
         .sought = options && options->flags & S3DLIO_WRITE_SOUGHT,
         .append = options && options->flags & S3DLIO_WRITE_APPEND,
+        .empties = options && options->flags & S3DLIO_WRITE_EMPTIES,
         .unnamed = options && options->flags & S3DLIO_WRITE_UNNAMED,
         .content_type = options ? options->content_type : NULL,
         .attr = &attr,
@@ -198,6 +200,8 @@ int s3dlio_draft_set_attr(struct s3dlio_draft *draft, const struct s3dlio_attr *
     int result = api_enter(&api, NULL, ret_error);
 
     if (!result)
+        result = metadata_permitted(api.engine, &api.error);
+    if (result > 0)
         result = draft_set_attr(draft_of(draft), &inner, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
@@ -278,7 +282,9 @@ int s3dlio_draft_close(struct s3dlio_draft *draft, struct s3dlio_attr *ret_attr,
 
     if (!result)
         result = draft_publish(draft_of(draft), &api.limits, &attr, &api.error);
-    if (api.engine)
+    if (api.engine && result < 0)
+        draft_abort(draft_of(draft), &api.limits);
+    else if (api.engine)
         draft_free(draft_of(draft));
     return api_leave_attr(&api, result, &attr, ret_attr);
 }

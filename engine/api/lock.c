@@ -26,12 +26,15 @@ void s3dlio_lock_close(int fd, const char *uri_text)
 {
     struct api api;
     struct uri uri;
-    struct store *store = NULL;
-    int result = uri_text ? api_enter_uri(&api, uri_text, NULL, NULL, &uri)
-                          : api_enter(&api, NULL, NULL);
-    if (!result && uri_text)
+    struct store *store;
+    if (!uri_text) { /* others have this description: the file stays */
+        fd_close(fd);
+        return;
+    }
+    int result = api_enter_uri(&api, uri_text, NULL, NULL, &uri);
+    if (!result)
         result = engine_store(api.engine, uri.scheme, &store, &api.error);
     if (!result)
-        lock_file_close(store, fd, uri_text ? &uri : NULL);
+        lock_file_close(store, fd, &uri);
     api_leave(&api, result);
 }

@@ -17,6 +17,23 @@ int s3dlio_stat(const char *uri_text, const struct s3dlio_call *call, struct s3d
     return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
+int s3dlio_statfs(const char *uri_text, struct statfs *ret_statfs, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct uri uri;
+    struct store *store;
+    int result = api_enter(&api, NULL, ret_error);
+    if (!result)
+        result = api_parse_uri(&api, uri_text, &uri);
+    if (!result)
+        result = engine_store(api.engine, uri.scheme, &store, &api.error);
+    if (!result && !store->ops->statfs)
+        result = error_set(&api.error, ERROR_UNSUPPORTED, "the store is no file system");
+    else if (!result)
+        result = store->ops->statfs(store, uri.bucket, uri.key, ret_statfs, &api.error);
+    return (int)api_leave(&api, result);
+}
+
 int s3dlio_mkdir(const char *uri_text, const struct s3dlio_write_options *options,
                  const struct s3dlio_call *call, struct s3dlio_error *ret_error)
 {
@@ -67,14 +84,14 @@ int s3dlio_unlink_soon(const char *uri_text, const struct s3dlio_call *call,
 
 bool s3dlio_is_settled(void)
 {
-    struct engine *engine = engine_peek();
+    struct engine *engine = engine_used();
     return !engine || !removals_pending(&engine->removals);
 }
 
 int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error)
 {
     struct api api;
-    if (!engine_peek())
+    if (!engine_used())
         return 0;
     int result = api_enter_in_order(&api, call, ret_error);
     if (!result)

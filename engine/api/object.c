@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/api.h"
+#include "core/metadata_change.h"
 #include "core/reader.h"
 #include "core/writer.h"
 
@@ -46,6 +47,14 @@ int s3dlio_reader_reopen(const char *uri_text, const struct s3dlio_attr *version
     return (int)api_leave(&api, result);
 }
 
+void s3dlio_expect(const char *const *uris, size_t count)
+{
+    struct api api;
+    if (!api_enter(&api, NULL, NULL))
+        prefetch_tell(api.engine, uris, count);
+    api_leave(&api, 0);
+}
+
 void s3dlio_reader_attr(const struct s3dlio_reader *reader, struct s3dlio_attr *ret_attr)
 {
     api_export_attr(reader_attr(reader_of(reader)), ret_attr);
@@ -61,6 +70,19 @@ ssize_t s3dlio_reader_pread(struct s3dlio_reader *reader, void *buffer, size_t l
     if (!result)
         result = reader_pread(reader_of(reader), &target, &api.limits, &api.error);
     return api_leave(&api, result);
+}
+
+int s3dlio_reader_newer(const struct s3dlio_reader *reader, struct s3dlio_reader **ret_newer,
+                        struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct reader *newer = NULL;
+    int result = api_enter_in_order(&api, NULL, ret_error);
+    if (!result)
+        result = reader_open_newer(reader_of(reader), &api.limits, &newer, &api.error);
+    if (result > 0)
+        *ret_newer = (struct s3dlio_reader *)newer;
+    return (int)api_leave(&api, result);
 }
 
 void s3dlio_reader_advise(struct s3dlio_reader *reader, uint64_t offset_bytes,
@@ -101,6 +123,7 @@ int s3dlio_writer_open(const char *uri_text, const struct s3dlio_write_options *
                    .content_type = options ? options->content_type : NULL,
                    .attr = &attr},
         .append = options && options->flags & S3DLIO_WRITE_APPEND,
+        .empties = options && options->flags & S3DLIO_WRITE_EMPTIES,
         .sought = options && options->flags & S3DLIO_WRITE_SOUGHT,
         .size_hint_bytes = options ? options->size_hint_bytes : 0,
     };
@@ -144,6 +167,8 @@ int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_att
     struct attr inner = api_import_changes(attr);
     int result = api_enter(&api, NULL, ret_error);
     if (!result)
+        result = metadata_permitted(api.engine, &api.error);
+    if (result > 0)
         result = writer_set_attr(writer_of(writer), &inner, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
@@ -151,11 +176,6 @@ int s3dlio_writer_set_attr(struct s3dlio_writer *writer, const struct s3dlio_att
 uint64_t s3dlio_writer_length(const struct s3dlio_writer *writer)
 {
     return writer_length(writer_of(writer));
-}
-
-bool s3dlio_writer_is_unsent(const struct s3dlio_writer *writer)
-{
-    return writer_is_unsent(writer_of(writer));
 }
 
 int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,

@@ -1,4 +1,4 @@
-/* The public functions about the engine as a whole: start, fork, statistics, cancel, probe. */
+/* The public functions about the engine as a whole: start, fork, cancel, probe. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,9 +48,26 @@ void s3dlio_fork_parent(void)
 void s3dlio_fork_child(void)
 {
     gate_fork_child();
+    fd_reset_child();
     thread_reset_child();
     keeper_reset_child();
     engine_reset_child();
+}
+
+void s3dlio_give_readers(int pid)
+{
+    struct gate_scope scope;
+    gate_enter(&scope);
+    engine_give_readers(pid);
+    gate_leave(&scope);
+}
+
+void s3dlio_end(void)
+{
+    struct gate_scope scope;
+    gate_enter(&scope);
+    engine_end();
+    gate_leave(&scope);
 }
 
 void s3dlio_main_thread_left(void)
@@ -82,44 +99,6 @@ void s3dlio_report(const struct s3dlio_error *error)
         if (known == hash)
             return;
     }
-}
-
-void s3dlio_get_stats(struct s3dlio_stats *ret_stats)
-{
-    struct api api;
-    memset(ret_stats, 0, sizeof *ret_stats);
-    if (!api_enter(&api, NULL, NULL)) {
-        const struct stats *stats = &api.engine->stats;
-        struct store_stats stores = {0};
-        for (unsigned i = 0; i < ENGINE_STORES_MAX; i++) {
-            struct store *store = atomic_load(&api.engine->stores[i]);
-            if (store && store->ops->get_stats)
-                store->ops->get_stats(store, &stores);
-        }
-        *ret_stats = (struct s3dlio_stats){
-            .requests = stats_requests(stats),
-            .retries = stats_read(&stats->retries),
-            .errors = stats_read(&stats->errors),
-            .requests_get = stats_read(&stats->requests[STORE_GET]),
-            .requests_head = stats_read(&stats->requests[STORE_HEAD]),
-            .requests_put = stats_read(&stats->requests[STORE_PUT]) +
-                            stats_read(&stats->requests[STORE_UPLOAD_PART]),
-            .requests_list = stats_read(&stats->requests[STORE_LIST]) +
-                             stats_read(&stats->requests[STORE_LIST_BUCKETS]),
-            .requests_delete = stats_read(&stats->requests[STORE_DELETE]) +
-                               stats_read(&stats->requests[STORE_DELETE_MANY]),
-            .bytes_received = stats_read(&stats->bytes_received),
-            .bytes_sent = stats_read(&stats->bytes_sent),
-            .connections_opened = stores.connections_opened,
-            .memory_bytes = budget_used(&api.engine->budget),
-            .memory_peak_bytes = budget_peak(&api.engine->budget),
-            .memory_budget_bytes = api.engine->budget.limit_bytes,
-        };
-        ret_stats->requests_other = ret_stats->requests - ret_stats->requests_get -
-                                    ret_stats->requests_head - ret_stats->requests_put -
-                                    ret_stats->requests_list - ret_stats->requests_delete;
-    }
-    api_leave(&api, 0);
 }
 
 /* ---- cancel ---- */

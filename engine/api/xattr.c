@@ -47,7 +47,7 @@ static int change_xattr(const char *uri_text, const struct xattr_value *value,
 int s3dlio_setxattr(const char *uri_text, const char *name, const void *value, size_t size,
                     int flags, const struct s3dlio_call *call, struct s3dlio_error *ret_error)
 {
-    struct xattr_value xattr = {name, size ? value : "", size, (unsigned)flags};
+    struct xattr_value xattr = {name, size ? value : "", size, (unsigned)flags, false};
 
     return change_xattr(uri_text, &xattr, call, ret_error);
 }
@@ -106,7 +106,7 @@ ssize_t s3dlio_writer_listxattr(struct s3dlio_writer *writer, char *names, size_
 int s3dlio_writer_setxattr(struct s3dlio_writer *writer, const char *name, const void *value,
                            size_t size, int flags, struct s3dlio_error *ret_error)
 {
-    struct xattr_value xattr = {name, value, size, (unsigned)flags};
+    struct xattr_value xattr = {name, value, size, (unsigned)flags, false};
 
     return change_written((struct writer *)writer, NULL, &xattr, ret_error);
 }
@@ -128,7 +128,7 @@ ssize_t s3dlio_draft_listxattr(struct s3dlio_draft *draft, char *names, size_t s
 int s3dlio_draft_setxattr(struct s3dlio_draft *draft, const char *name, const void *value,
                            size_t size, int flags, struct s3dlio_error *ret_error)
 {
-    struct xattr_value xattr = {name, value, size, (unsigned)flags};
+    struct xattr_value xattr = {name, value, size, (unsigned)flags, false};
 
     return change_written(NULL, (struct draft *)draft, &xattr, ret_error);
 }

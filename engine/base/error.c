@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 
 #define ERROR_LINE_BYTES 1280
@@ -76,6 +77,7 @@ static const struct error_class_row error_classes[ERROR_CLASS_COUNT] = {
     [ERROR_BUSY] = {"busy", "being changed by another request", EBUSY, true, REPORT_LINE,
                     "try again"},
     [ERROR_UNSUPPORTED] = {"unsupported", "not supported", EOPNOTSUPP, false, REPORT_LINE, ""},
+    [ERROR_REFUSED] = {"refused", "not permitted", EPERM, false, REPORT_LINE, ""},
     [ERROR_NO_SPACE] = {"no-space", "no space", ENOSPC, false, REPORT_LINE,
                         "free space at the store, or delete something"},
     [ERROR_SPOOL] = {"spool", "no place for staged files", ENOSPC, false, REPORT_LINE,
@@ -85,6 +87,9 @@ static const struct error_class_row error_classes[ERROR_CLASS_COUNT] = {
     [ERROR_DESCRIPTORS] = {"descriptors", "too many open files", EMFILE, false, REPORT_LINE,
                            "open fewer at once, or set RLIMIT_NOFILE higher, at least the hard one "
                            "(ulimit -Hn)"},
+    [ERROR_THREADS] = {"threads", "no thread can be started", ENOMEM, false, REPORT_LINE,
+                       "raise the limit of processes and threads (ulimit -u, the container's "
+                       "pids) or of memory (ulimit -v)"},
     [ERROR_CANCELLED] = {"cancelled", "cancelled", ECANCELED, false, REPORT_DEBUG, ""},
     [ERROR_IS_DIRECTORY] = {"is-directory", "is a directory", EISDIR, false, REPORT_DEBUG, ""},
     [ERROR_NOT_DIRECTORY] = {"not-directory", "not a directory", ENOTDIR, false, REPORT_DEBUG, ""},
@@ -321,13 +326,6 @@ static struct {
     _Atomic uint64_t count;
 } error_reported[REPORTED_SLOTS];
 
-static uint64_t hash_bytes(uint64_t hash, const char *data, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)data[i]) * UINT64_C(0x100000001b3); /* FNV-1a */
-    return hash;
-}
-
 /* The length of "scheme://bucket". */
 static size_t uri_root_length(const char *uri)
 {
@@ -339,7 +337,7 @@ static size_t uri_root_length(const char *uri)
 
 static uint64_t error_kind(const struct error *err)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = HASH_BASIS;
     char class = (char)err->class;
 
     hash = hash_bytes(hash, &class, 1);

@@ -35,10 +35,12 @@ enum error_class {
     ERROR_TOKEN,            /* ExpiredToken and kin: refresh, then repeat */
     ERROR_BUSY,             /* 409 OperationAborted, concurrent change */
     ERROR_UNSUPPORTED,      /* the store or this version cannot do it */
+    ERROR_REFUSED,          /* not permitted here, whoever asks */
     ERROR_NO_SPACE,         /* 507, QuotaExceeded */
     ERROR_SPOOL,            /* the directory of staged files is full, or cannot be used */
     ERROR_NO_MEMORY,
     ERROR_DESCRIPTORS,      /* RLIMIT_NOFILE, or the machine's own limit */
+    ERROR_THREADS,          /* RLIMIT_NPROC, or the limit of a container or of memory */
     ERROR_CANCELLED,
     ERROR_IS_DIRECTORY,
     ERROR_NOT_DIRECTORY,

@@ -55,6 +55,12 @@ int uri_parse(const char *text, struct uri *ret_uri)
     return 0;
 }
 
+bool uri_is_same(const struct uri *a, const struct uri *b)
+{
+    return strcmp(a->scheme, b->scheme) == 0 && strcmp(a->bucket, b->bucket) == 0 &&
+           strcmp(a->key, b->key) == 0;
+}
+
 int uri_format(const struct uri *uri, char *buffer, size_t size)
 {
     return snprintf(buffer, size, "%s://%s%s%s", uri->scheme, uri->bucket, uri->key[0] ? "/" : "",

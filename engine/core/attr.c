@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "core/xattr.h"
 
 void attr_uri_text(const struct uri *uri, char ret_text[ATTR_URI_BYTES])
 {
@@ -19,13 +21,8 @@ void attr_uri_text(const struct uri *uri, char ret_text[ATTR_URI_BYTES])
 
 uint64_t attr_inode(const char *uri_text)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a, then mixed so that all bits count */
+    uint64_t hash = hash_mix(hash_text(HASH_BASIS, uri_text));
 
-    for (; *uri_text; uri_text++)
-        hash = (hash ^ (unsigned char)*uri_text) * UINT64_C(0x100000001b3);
-    hash ^= hash >> 33;
-    hash *= UINT64_C(0xff51afd7ed558ccd);
-    hash ^= hash >> 33;
     return hash > 1 ? hash : hash + 2;
 }
 
@@ -45,7 +42,7 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
 }
 
 /* "1700000000", "1700000000.25" or "2023-11-14T22:13:20.25Z". */
-static bool parse_mtime(const char *text, struct timespec *ret_time)
+static bool parse_time(const char *text, struct timespec *ret_time)
 {
     long nanoseconds = 0, unit = 100000000;
     const char *dot;
@@ -83,7 +80,7 @@ static void apply_mode(const struct store_metadata *metadata, struct attr *attr)
 
 static void apply_metadata(const struct store_metadata *metadata, struct attr *attr)
 {
-    struct timespec mtime;
+    struct timespec time;
     const char *marked;
     uint64_t value;
 
@@ -98,10 +95,15 @@ static void apply_metadata(const struct store_metadata *metadata, struct attr *a
         attr->has |= ATTR_HAS_GID;
         attr->gid = (uint32_t)value;
     }
-    if (parse_mtime(store_metadata_get(metadata, "mtime"), &mtime)) {
+    if (parse_time(store_metadata_get(metadata, "mtime"), &time)) {
         attr->has |= ATTR_HAS_MTIME;
-        attr->mtime = mtime;
+        attr->mtime = time;
     }
+    if (parse_time(store_metadata_get(metadata, "atime"), &time)) {
+        attr->has |= ATTR_HAS_ATIME;
+        attr->atime = time;
+    }
+    attr->has_xattr = store_metadata_get(metadata, XATTR_METADATA);
     marked = store_metadata_get(metadata, ATTR_MARKED);
     if (attr->type == ATTR_DIRECTORY)
         attr->marked = marked ? strcmp(marked, "1") == 0 : (attr->has & ATTR_HAS_MODE) != 0;
@@ -128,6 +130,30 @@ void attr_from_object(const struct store_object *object, const struct uri *uri,
     ret_attr->mtime = object->mtime;
     memcpy(ret_attr->etag, object->etag, sizeof ret_attr->etag);
     apply_metadata(&object->metadata, ret_attr);
+    attr_take_own(ret_attr, &object->attributes, &object->mtime);
+}
+
+void attr_take_own(struct attr *attr, const struct store_attributes *own,
+                   const struct timespec *mtime)
+{
+    if (!own->known)
+        return;
+    attr->is_own = true;
+    attr->has = ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME | ATTR_HAS_ATIME;
+    attr->mode = own->mode;
+    attr->uid = own->uid;
+    attr->gid = own->gid;
+    attr->mtime = *mtime;
+    attr->atime = own->atime;
+}
+
+struct attr attr_of_new(const struct store *store, const struct attr *attr)
+{
+    struct attr made = *attr;
+
+    if (store->capabilities & STORE_CAP_ATTRIBUTES && attr->mode)
+        made.has |= ATTR_HAS_MODE;
+    return made;
 }
 
 void attr_directory(const struct uri *uri, struct attr *ret_attr)
@@ -137,7 +163,7 @@ void attr_directory(const struct uri *uri, struct attr *ret_attr)
 
 void attr_merge(struct attr *to, const struct attr *from)
 {
-    if (from->has & ATTR_HAS_MODE)
+    if (from->has & ATTR_HAS_MODE || !(to->has & ATTR_HAS_MODE))
         to->mode = from->mode;
     if (from->has & ATTR_HAS_UID)
         to->uid = from->uid;
@@ -145,6 +171,8 @@ void attr_merge(struct attr *to, const struct attr *from)
         to->gid = from->gid;
     if (from->has & ATTR_HAS_MTIME)
         to->mtime = from->mtime;
+    if (from->has & ATTR_HAS_ATIME)
+        to->atime = from->atime;
     to->has |= from->has;
 }
 
@@ -175,6 +203,7 @@ void attr_take_stored(struct attr *attr, const struct attr *stored)
     attr->mode = stored->mode;
     attr->uid = stored->uid;
     attr->gid = stored->gid;
+    attr->atime = stored->atime;
     if (stored->has & ATTR_HAS_MTIME)
         attr->mtime = stored->mtime;
     else if (attr->mtime.tv_sec == 0)
@@ -195,6 +224,8 @@ int attr_to_metadata(const struct attr *attr, struct store_metadata *metadata)
         r = add_number(metadata, "gid", attr->gid);
     if (r == 0 && (attr->has & ATTR_HAS_MTIME))
         r = add_time(metadata, "mtime", &attr->mtime);
+    if (r == 0 && (attr->has & ATTR_HAS_ATIME))
+        r = add_time(metadata, "atime", &attr->atime);
     if (r == 0 && attr->type == ATTR_DIRECTORY && (attr->has || attr->marked))
         r = store_metadata_add(metadata, ATTR_MARKED, attr->marked ? "1" : "0");
     return r;

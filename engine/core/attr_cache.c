@@ -182,12 +182,15 @@ static void put_parents(struct attr_cache *cache, const char *name, size_t lengt
         obtain(cache, name, length);
 }
 
-/* The process changes or removes something: what was said of the directories above has passed. */
-static void note_change(struct attr_cache *cache, const char *name, size_t length, bool removed)
+/* Something has changed or gone: what was said of the directories above has passed. */
+static void note_change(struct attr_cache *cache, const char *name, size_t length, bool removed,
+                        bool is_own)
 {
     int64_t now_ns = clock_now_ns();
 
     attr_shared_note_name(cache->shared, name, length);
+    if (is_own)
+        attr_shared_note_time(cache->shared, name, parent_length(name, length));
     while ((length = parent_length(name, length)) > 0) {
         struct entry *above = find(cache, name, length);
 
@@ -360,37 +363,41 @@ enum attr_cache_answer attr_cache_get(struct attr_cache *cache, const char *uri,
     return answer;
 }
 
-/* The entry stays, so that a complete directory does not seem to lack it. */
-void attr_cache_forget(struct attr_cache *cache, const char *uri)
+/* What is there stays an entry, so that a complete directory does not seem to lack it. */
+static void change(struct attr_cache *cache, const char *uri, bool is_there, bool is_own)
 {
     size_t length = strlen(uri);
-    struct entry *entry = NULL;
+    bool stays = is_there && cache->ttl_ns > 0;
+    struct entry *entry;
 
     pthread_mutex_lock(&cache->mutex);
-    if (cache->ttl_ns > 0) {
+    if (stays)
         put_parents(cache, uri, length);
-        entry = obtain(cache, uri, length);
-    }
-    if (entry) {
+    entry = stays ? obtain(cache, uri, length) : find(cache, uri, length);
+    if (entry && stays) {
         entry->expires_ns = 0;
         entry->attr.type = ATTR_FILE;
         entry->changed_ns = clock_now_ns();
+    } else if (entry && !is_there) {
+        drop(cache, entry);
     }
-    note_change(cache, uri, length, false);
+    note_change(cache, uri, length, !is_there, is_own);
     pthread_mutex_unlock(&cache->mutex);
+}
+
+void attr_cache_forget(struct attr_cache *cache, const char *uri)
+{
+    change(cache, uri, true, true);
 }
 
 void attr_cache_remove(struct attr_cache *cache, const char *uri)
 {
-    size_t length = strlen(uri);
-    struct entry *entry;
+    change(cache, uri, false, true);
+}
 
-    pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, uri, length);
-    if (entry)
-        drop(cache, entry);
-    note_change(cache, uri, length, true);
-    pthread_mutex_unlock(&cache->mutex);
+void attr_cache_doubt(struct attr_cache *cache, const char *uri, bool is_there)
+{
+    change(cache, uri, is_there, false);
 }
 
 void attr_cache_drop_below(struct attr_cache *cache, const char *directory)
@@ -412,7 +419,7 @@ void attr_cache_drop_below(struct attr_cache *cache, const char *directory)
         entry->changed_ns = entry->removed_ns = cache->broken_ns;
     }
     attr_shared_note_below(cache->shared, directory, length);
-    note_change(cache, directory, length, true);
+    note_change(cache, directory, length, true, true);
     pthread_mutex_unlock(&cache->mutex);
 }
 

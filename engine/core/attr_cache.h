@@ -49,10 +49,13 @@ void attr_cache_put_listed(struct attr_cache *cache, const char *uri, const stru
 /* The same, where only the type counts: a look-up of it has to ask for its metadata. */
 void attr_cache_put_named(struct attr_cache *cache, const char *uri, enum attr_type type,
                           int64_t asked_ns);
-/* Something may be there, a file most likely. */
+/* This process has changed it, or tried to: something may be there, a file most likely. */
 void attr_cache_forget(struct attr_cache *cache, const char *uri);
-/* Nothing is there any more. */
+/* It has removed it: nothing is there any more. */
 void attr_cache_remove(struct attr_cache *cache, const char *uri);
+/* What is known of it is not so any more, as if it were there or not, but the time of its directory
+ * is as it was: others have changed it, or this process has changed what is stored with it. */
+void attr_cache_doubt(struct attr_cache *cache, const char *uri, bool is_there);
 /* The same for everything below the directory, which is then not known completely, but is what it
  * was: something else may be there now. Looks at every entry. */
 void attr_cache_drop_below(struct attr_cache *cache, const char *directory);

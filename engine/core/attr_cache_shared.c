@@ -9,30 +9,38 @@
  */
 #include "core/attr_cache_shared.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "core/place.h"
 
 #define DIRECTORIES 16384u
 #define NAMES       65536u
 #define HINTS       16384u
+#define TIMES       16384u
 
 struct directory {
     _Atomic int64_t at_ns;
     _Atomic uint64_t count;
 };
 
+/* Without a lock: who comes between two writers takes the time of the one for that of the other,
+ * who changes something at the same moment. */
+struct time_of {
+    _Atomic int64_t at_ns;  /* of the real-time clock; stored first */
+    _Atomic uint64_t inode; /* of the directory; 0: none */
+};
+
 struct tables {
     struct directory directories[DIRECTORIES];
     _Atomic int64_t names[NAMES];
     _Atomic uint64_t hints[HINTS]; /* upper half of the hash, seconds of the clock; 0: none */
+    struct time_of times[TIMES];
 };
 
 struct attr_shared {
@@ -43,26 +51,6 @@ struct attr_shared {
     } seen[DIRECTORIES];
 };
 
-static void *map_file(size_t size_bytes)
-{
-    int place = place_open();
-    void *memory = MAP_FAILED;
-    struct stat st;
-    int fd;
-
-    if (place < 0)
-        return MAP_FAILED;
-    fd = openat(place, "changes-3", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    close(place);
-    if (fd < 0)
-        return MAP_FAILED;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-        posix_fallocate(fd, 0, (off_t)size_bytes) == 0)
-        memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    return memory;
-}
-
 struct attr_shared *attr_shared_new(void)
 {
     size_t size_bytes = sizeof(struct tables);
@@ -71,8 +59,8 @@ struct attr_shared *attr_shared_new(void)
 
     if (!shared)
         return NULL;
-    memory = map_file(size_bytes);
-    if (memory == MAP_FAILED)
+    memory = place_map("changes-4", size_bytes);
+    if (!memory)
         memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         free(shared);
@@ -94,13 +82,7 @@ void attr_shared_free(struct attr_shared *shared)
 
 static uint64_t hash_of(const char *name, size_t length)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a, then mixed so that all bits count */
-
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
-    hash ^= hash >> 33;
-    hash *= UINT64_C(0xff51afd7ed558ccd);
-    return hash ^ hash >> 33;
+    return hash_mix(hash_bytes(HASH_BASIS, name, length));
 }
 
 /* A time of another boot may lie ahead. */
@@ -196,4 +178,41 @@ bool attr_shared_has_hint(struct attr_shared *shared, uint64_t hash)
         return false;
     hint = atomic_load_explicit(&shared->tables->hints[hash % HINTS], memory_order_relaxed);
     return hint && hint >> 32 == hash >> 32 && now_s() - (uint32_t)hint < ATTR_HINT_S;
+}
+
+/* ---- times of directories --------------------------------------------------------------------- */
+
+/* 0: none is known. */
+static int64_t time_known(struct time_of *slot, uint64_t inode)
+{
+    if (atomic_load_explicit(&slot->inode, memory_order_acquire) != inode)
+        return 0;
+    return atomic_load_explicit(&slot->at_ns, memory_order_relaxed);
+}
+
+void attr_shared_note_time(struct attr_shared *shared, const char *name, size_t length)
+{
+    uint64_t inode = hash_of(name, length); /* as attr_inode has it */
+    struct time_of *slot;
+    struct timespec now;
+    int64_t at_ns, before_ns;
+
+    if (!shared || length == 0)
+        return;
+    slot = &shared->tables->times[inode % TIMES];
+    clock_gettime(CLOCK_REALTIME, &now);
+    at_ns = (int64_t)now.tv_sec * NS_PER_S + now.tv_nsec;
+    before_ns = time_known(slot, inode);
+    if (at_ns <= before_ns && before_ns < INT64_MAX)
+        at_ns = before_ns + 1;
+    atomic_store_explicit(&slot->at_ns, at_ns, memory_order_relaxed);
+    atomic_store_explicit(&slot->inode, inode, memory_order_release);
+}
+
+void attr_shared_get_time(struct attr_shared *shared, uint64_t inode, struct timespec *ret_time)
+{
+    int64_t at_ns = shared ? time_known(&shared->tables->times[inode % TIMES], inode) : 0;
+
+    if (at_ns > 0)
+        *ret_time = (struct timespec){.tv_sec = at_ns / NS_PER_S, .tv_nsec = at_ns % NS_PER_S};
 }

@@ -11,7 +11,12 @@
  * Beside them hints: directories that had a marker object lately (core/names_hint.c). Whoever takes
  * one asks the store, so that hints which are wrong, lost or another name's cost requests only.
  *
- * Part of attr_cache.c, under its mutex; hints need no lock.
+ * And the times of directories: when something directly in one was made, written or removed last,
+ * as far as these processes did it. Stores keep none; programs tell by it that they have to look
+ * again. It goes by the name alone, so that the same name at another endpoint shares it; where two
+ * names share a slot the older time is lost.
+ *
+ * Part of attr_cache.c, under its mutex; hints and times need no lock.
  */
 #ifndef S3DLIO_CORE_ATTR_CACHE_SHARED_H
 #define S3DLIO_CORE_ATTR_CACHE_SHARED_H
@@ -19,6 +24,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 struct attr_shared;
 
@@ -44,5 +50,10 @@ void attr_shared_set_hint(struct attr_shared *shared, uint64_t hash, bool has_ma
 bool attr_shared_has_hint(struct attr_shared *shared, uint64_t hash);
 
 #define ATTR_HINT_S 600u
+
+/* The directory of that name (none without length) changes now: its time is later than before. */
+void attr_shared_note_time(struct attr_shared *shared, const char *name, size_t length);
+/* By its inode (attr_inode). Leaves *ret_time alone when none is known. */
+void attr_shared_get_time(struct attr_shared *shared, uint64_t inode, struct timespec *ret_time);
 
 #endif

@@ -1,6 +1,7 @@
 /* One HEAD, and its metadata sorted into what attr knows and the rest. See base_version.h. */
 #include "core/base_version.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,8 +12,8 @@
 
 static bool is_carried_on(const char *name)
 {
-    static const char *const others[] = {"mode",         "uid", "gid", "mtime", "s3dlio-write-id",
-                                         STORE_TAG_COUNT};
+    static const char *const others[] = {
+        "mode", "uid", "gid", "mtime", "atime", "s3dlio-write-id", STORE_TAG_COUNT};
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(name, others[i]) == 0)
@@ -77,6 +78,21 @@ int base_version_look(struct engine *engine, const struct uri *uri, const struct
         r = names_explain_missing(engine, uri, limits, err);
     }
     call_delete(head);
+    return r;
+}
+
+int base_version_look_to_empty(struct engine *engine, const struct uri *uri,
+                               const struct limits *limits, struct base_version *ret_base,
+                               struct error *err)
+{
+    int r = base_version_look(engine, uri, limits, ret_base, err);
+
+    if (r == -ENOENT) {
+        *ret_base = (struct base_version){0};
+        return 0;
+    }
+    ret_base->exists = false;
+    ret_base->attr = (struct attr){0};
     return r;
 }
 

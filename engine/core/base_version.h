@@ -21,6 +21,11 @@ struct base_version {
 /* What is there now. -ENOENT, -EISDIR, -ENOTDIR and the others of a look-up. */
 int base_version_look(struct engine *engine, const struct uri *uri, const struct limits *limits,
                       struct base_version *ret_base, struct error *err);
+/* The same for what is to replace it: without a base, with what is stored with it, if something is
+ * there. */
+int base_version_look_to_empty(struct engine *engine, const struct uri *uri,
+                               const struct limits *limits, struct base_version *ret_base,
+                               struct error *err);
 /* What of `attr`, which began as the base's (NULL: there was none), was set since. */
 void base_version_changes(const struct attr *base, const struct attr *attr,
                           struct attr *ret_changes);

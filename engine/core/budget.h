@@ -1,4 +1,4 @@
-/* One memory budget for the buffers of a process: read-ahead, blocks, parts.
+/* One memory budget for the buffers of a process: guesses, read-ahead, blocks, parts.
  *
  * A reservation never waits: it is granted or refused at once, and whoever is refused does with
  * less (a window of one range, a part sent early, a tail in the spool). So no call ever waits for
@@ -16,7 +16,13 @@
 #include <stdint.h>
 
 /* In the order in which they are asked to shrink. */
-enum budget_class { BUDGET_BLOCKS, BUDGET_READ_AHEAD, BUDGET_PARTS, BUDGET_CLASS_COUNT };
+enum budget_class {
+    BUDGET_PREFETCH,
+    BUDGET_BLOCKS,
+    BUDGET_READ_AHEAD,
+    BUDGET_PARTS,
+    BUDGET_CLASS_COUNT
+};
 
 struct budget {
     uint64_t limit_bytes;

@@ -7,10 +7,17 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/account.h"
 #include "core/engine.h"
 #include "io/gate.h"
 
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+struct call_rival {
+    struct store_request request;
+    struct call *call;
+    struct account account;
+};
 
 static void call_send(struct call *call);
 
@@ -21,7 +28,7 @@ static void let_go(struct call *call)
     call->held = false;
 }
 
-/* "Not implemented", or one of the codes that are said of a header which is not understood. */
+/* HTTP status 501, or one of the codes that are said of a header which is not understood. */
 static bool is_not_understood(const struct error *error)
 {
     static const char *const codes[] = {"", "InvalidRequest", "InvalidArgument"};
@@ -55,27 +62,6 @@ static bool may_have_worked(enum error_class class)
            class == ERROR_PROTOCOL;
 }
 
-static uint64_t body_bytes(const struct store_request *request)
-{
-    uint64_t bytes = 0;
-
-    for (unsigned i = 0; i < request->body_count; i++)
-        bytes += request->body[i].iov_len;
-    return bytes;
-}
-
-static void count_end(struct call *call)
-{
-    struct stats *stats = &call->engine->stats;
-    struct store_request *request = &call->request;
-
-    stats_add(&stats->bytes_received, request->bytes_received);
-    if (request->error.class != ERROR_NONE)
-        stats_add(&stats->errors, 1);
-    else
-        stats_add(&stats->bytes_sent, body_bytes(request));
-}
-
 /* EFAULT comes from the caller's own buffer; damaged bytes that were handed on cannot be called
  * back. */
 static bool is_final(const struct call *call)
@@ -86,11 +72,38 @@ static bool is_final(const struct call *call)
            (error->class == ERROR_INTEGRITY && call->request.bytes_received > 0);
 }
 
+/* What a leading one was answered is the call's. */
+static void free_rival(struct call_rival *rival, bool leads)
+{
+    if (leads)
+        memset(&rival->request.object.metadata, 0, sizeof rival->request.object.metadata);
+    store_request_fini(&rival->request);
+    free(rival);
+}
+
+static void forget_rival(struct call *call)
+{
+    if (call->rival)
+        free_rival(call->rival, call->rival_leads);
+    call->rival = NULL;
+    call->rival_leads = false;
+}
+
+static void drop_rival(struct call *call)
+{
+    if (call->rival) {
+        store_abandon(&call->rival->request);
+        account_abandoned(call->engine, &call->rival->request, &call->rival->account);
+    }
+    forget_rival(call);
+}
+
 static void on_request_done(struct store_request *request)
 {
     struct call *call = CONTAINER(request, struct call, request);
     int64_t at_ns;
 
+    drop_rival(call);
     call->in_flight = false;
     call->ambiguous = call->ambiguous || request->sent_twice;
     if (call->refused) {
@@ -99,7 +112,7 @@ static void on_request_done(struct store_request *request)
     } else if (call->on_answer) {
         call->on_answer(call);
     }
-    count_end(call);
+    account_end(call->engine, request, &call->account);
     if (call->progressed && call->progressed(call))
         call->attempt = 0;
     if (request->error.class == ERROR_NONE || call->refused || is_final(call) ||
@@ -113,6 +126,99 @@ static void on_request_done(struct store_request *request)
     shard_timer_set(request->shard, &call->timer, at_ns);
 }
 
+/* ---- a second one of the same ---------------------------------------------------------------- */
+
+static void abandon_first(struct call *call)
+{
+    store_abandon(&call->request);
+    account_abandoned(call->engine, &call->request, &call->account);
+}
+
+/* Leaves whatever is in flight. */
+static void abandon(struct call *call)
+{
+    if (call->in_flight && !call->rival_leads)
+        abandon_first(call);
+    drop_rival(call);
+}
+
+/* What came first with the second one is the answer. */
+static void on_rival_object(struct store_request *request)
+{
+    struct call *call = CONTAINER(request, struct call_rival, request)->call;
+
+    abandon_first(call);
+    store_request_fini(&call->request);
+    stats_add(engine_stats(call->engine), STATS_HEDGES_WON, 1);
+    call->rival_leads = true;
+    call->request.object = request->object;
+    call->request.object_is_range = request->object_is_range;
+    call->request.sent_ns = request->sent_ns;
+    call->request.on_object(&call->request);
+}
+
+/* One that fails before it has anything to tell leaves the word to the first. */
+static void on_rival_done(struct store_request *request)
+{
+    struct call_rival *rival = CONTAINER(request, struct call_rival, request);
+    struct call *call = rival->call;
+    bool leads = call->rival_leads;
+
+    account_end(call->engine, request, &rival->account);
+    call->rival = NULL;
+    call->rival_leads = false;
+    if (leads) {
+        call->request.error = request->error;
+        call->request.bytes_received = request->bytes_received;
+    }
+    free_rival(rival, leads);
+    if (leads)
+        on_request_done(&call->request);
+}
+
+void call_hedge(struct call *call)
+{
+    const struct store_request *first = &call->request;
+    struct call_rival *rival;
+
+    if (!call->in_flight || call->rival || call->refused || first->operation != STORE_GET)
+        return;
+    rival = malloc(sizeof *rival);
+    if (!rival)
+        return;
+    store_request_init(&rival->request, STORE_GET, first->store, first->shard, on_rival_done);
+    rival->request.on_object = on_rival_object;
+    rival->request.deadline_ns = first->deadline_ns;
+    rival->request.bucket = first->bucket;
+    rival->request.key = first->key;
+    rival->request.offset = first->offset;
+    rival->request.length = first->length;
+    rival->request.if_match = first->if_match;
+    rival->request.sink = first->sink;
+    rival->call = call;
+    call->rival = rival;
+    stats_add(engine_stats(call->engine), STATS_HEDGES_SENT, 1);
+    account_begin(call->engine, &rival->request, &rival->account);
+    store_submit(&rival->request);
+}
+
+void call_answered(struct call *call)
+{
+    if (!call->rival_leads)
+        drop_rival(call);
+}
+
+void call_resume(struct call *call)
+{
+    store_request_resume(call->rival_leads ? &call->rival->request : &call->request);
+}
+
+bool call_advance(struct call *call)
+{
+    return call->in_flight &&
+           store_advance(call->rival_leads ? &call->rival->request : &call->request);
+}
+
 /* Makes the request as it was before its first submission. */
 static void clean_answer(struct store_request *request)
 {
@@ -124,7 +230,7 @@ static void clean_answer(struct store_request *request)
     request->returned_upload_id[0] = '\0';
     request->bytes_received = 0;
     request->sent_twice = false;
-    request->sent_ns = 0;
+    request->sent_ns = request->first_byte_ns = 0;
     request->private = NULL;
 }
 
@@ -133,13 +239,12 @@ static void on_timer(struct shard_timer *timer)
     struct call *call = CONTAINER(timer, struct call, timer);
 
     if (call->refused) {
-        if (call->in_flight)
-            store_abandon(&call->request);
+        abandon(call);
         on_request_done(&call->request);
         return;
     }
     clean_answer(&call->request);
-    stats_add(&call->engine->stats.retries, 1);
+    stats_add(engine_stats(call->engine), STATS_RETRIES, 1);
     if (call->on_repeat)
         call->on_repeat(call);
     call_send(call);
@@ -147,7 +252,7 @@ static void on_timer(struct shard_timer *timer)
 
 static void call_send(struct call *call)
 {
-    stats_add(&call->engine->stats.requests[call->request.operation], 1);
+    account_begin(call->engine, &call->request, &call->account);
     call->in_flight = true;
     store_submit(&call->request);
 }
@@ -196,9 +301,7 @@ static bool is_done(const void *arg, uint64_t value)
 
 static bool advance(void *arg)
 {
-    struct call *call = arg;
-
-    return call->in_flight && store_advance(&call->request);
+    return call_advance(arg);
 }
 
 void call_name_error(const struct call *call, struct error *err)
@@ -229,10 +332,10 @@ void call_fini(struct call *call)
 {
     if (call->generation == gate_generation()) {
         shard_timer_clear(call->request.shard, &call->timer);
-        if (call->in_flight)
-            store_abandon(&call->request);
+        abandon(call);
         let_go(call);
     }
+    forget_rival(call);
     call->in_flight = false;
     store_request_fini(&call->request);
 }

@@ -20,9 +20,11 @@
 #include <stdint.h>
 
 #include "base/uri.h"
+#include "core/account.h"
 #include "core/limits.h"
 #include "store/store.h"
 
+struct call_rival;
 struct engine;
 
 struct call {
@@ -30,6 +32,7 @@ struct call {
     struct engine *engine;
     struct uri uri;
     int64_t deadline_ns;
+    struct account account;
     void (*on_done)(struct call *call); /* may be NULL; may free the call */
     /* Before a repeat, may be NULL: adapt the request (a range goes on where it stopped). */
     void (*on_repeat)(struct call *call);
@@ -39,6 +42,9 @@ struct call {
     void (*on_answer)(struct call *call); /* may be NULL */
     bool no_retry;
     void *arg;
+
+    struct call_rival *rival; /* the same request, sent again because the answer is late; NULL */
+    bool rival_leads; /* it was answered first: `request` is abandoned, and holds its answer */
 
     bool held, in_flight, done; /* done: request.error and the answer are final */
     bool refused;               /* `refusal` says why */
@@ -54,6 +60,14 @@ struct call {
 void call_init(struct call *call, struct engine *engine, enum store_operation operation,
                const struct uri *uri, struct store *store, const struct limits *limits);
 void call_start(struct call *call);
+/* Sends a GET that is in flight and not answered once more: whichever is answered first goes on,
+ * the other is abandoned. Nothing without memory, or when there are two already. */
+void call_hedge(struct call *call);
+/* From on_object: no second one is needed. */
+void call_answered(struct call *call);
+/* As store_request_resume and store_advance, on the one that goes on. */
+void call_resume(struct call *call);
+bool call_advance(struct call *call);
 /* From a callback of the request: what came is not what we want. The call ends with request.error =
  * *reason soon after, outside the callback. */
 void call_refuse(struct call *call, const struct error *reason);

@@ -78,8 +78,7 @@ static void keep_target(const struct copying *copying, const struct call *call)
 
 static bool is_in_place(const struct copy *copy)
 {
-    return strcmp(copy->from->bucket, copy->to->bucket) == 0 &&
-           strcmp(copy->from->key, copy->to->key) == 0;
+    return uri_is_same(copy->from, copy->to);
 }
 
 /* With its condition, if it has one and the store takes it. */
@@ -434,7 +433,10 @@ int copy_version(struct engine *engine, struct copy *copy, const struct limits *
     call_delete(copying.head);
     store_metadata_fini(&copying.metadata);
     attr_uri_text(copy->to, text);
-    attr_cache_forget(engine->attrs, text);
+    if (uri_is_same(copy->from, copy->to)) /* its directory is as it was */
+        attr_cache_doubt(engine->attrs, text, true);
+    else
+        attr_cache_forget(engine->attrs, text);
     return r;
 }
 

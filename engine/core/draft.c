@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 #include "core/names.h"
 #include "core/spool.h"
@@ -52,8 +53,10 @@ int draft_enter(struct draft *draft, bool nested, const struct limits *limits, s
 
     if (r < 0)
         return r;
-    if (draft->turn.depth == 1)
+    if (draft->turn.depth == 1) {
         draft->inside = 0;
+        draft->is_publishing = false;
+    }
     if (draft->inside == 0) {
         r = enter_shared(draft, limits, err);
         draft->held.left = shared_left;
@@ -80,22 +83,11 @@ void draft_leave(struct draft *draft)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static int refuse_existing(const struct uri *uri, struct error *err)
-{
-    char text[ATTR_URI_BYTES];
-    int r = error_set(err, ERROR_EXISTS, "something of that name exists");
-
-    attr_uri_text(uri, text);
-    error_set_context(err, NULL, text);
-    return r;
-}
-
 /* What there is to start from; -EEXIST where nothing may be. */
 static int find_base(struct engine *engine, const struct uri *uri,
                      const struct draft_options *options, const struct limits *limits,
                      struct base_version *base, struct error *err)
 {
-    struct attr attr;
     int r = 0;
 
     if (options->unnamed)
@@ -103,13 +95,13 @@ static int find_base(struct engine *engine, const struct uri *uri,
     if (options->exclusive && options->sought && !options->keep)
         return 0;
     if (options->exclusive) {
-        r = names_lookup(engine, uri, limits, &attr, err);
-        if (r == 0)
-            return refuse_existing(uri, err);
-        return r == -ENOENT && !options->keep ? 0 : r;
+        r = names_require_absent(engine, uri, limits, err);
+        return r == 0 && options->keep ? error_set(err, ERROR_NOT_FOUND, "nothing to keep") : r;
     }
     if (options->keep)
         r = base_version_look(engine, uri, limits, base, err);
+    else if (options->empties)
+        r = base_version_look_to_empty(engine, uri, limits, base, err);
     return r;
 }
 
@@ -249,21 +241,33 @@ void draft_abort(struct draft *draft, const struct limits *limits)
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
+static ssize_t get(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
+                   struct limits *limits, struct error *err)
+{
+    uint64_t length = draft->extents.length_bytes;
+
+    if (offset >= length)
+        return 0;
+    if (length_bytes > length - offset)
+        length_bytes = (size_t)(length - offset);
+    if (writable_check(buffer, length_bytes) < 0)
+        return error_set_errno(err, EFAULT, "the buffer cannot be written to");
+    return draft_data_read(draft, buffer, offset, offset + length_bytes, limits, err);
+}
+
 ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
                     struct limits *limits, struct error *err)
 {
     ssize_t r = draft_enter(draft, true, limits, err);
-    uint64_t length;
+    struct error ignored;
 
     if (r < 0)
         return r;
-    length = draft->extents.length_bytes;
-    if (offset < length && length_bytes > length - offset)
-        length_bytes = (size_t)(length - offset);
-    if (offset < length && writable_check(buffer, length_bytes) < 0)
-        r = error_set_errno(err, EFAULT, "the buffer cannot be written to");
-    else if (offset < length)
-        r = draft_data_read(draft, buffer, offset, offset + length_bytes, limits, err);
+    r = get(draft, buffer, length_bytes, offset, limits, err);
+    if (r == -ESTALE && !draft->shared->was_read && draft_look(draft, limits, &ignored) > 0)
+        r = get(draft, buffer, length_bytes, offset, limits, err);
+    if (r > 0)
+        draft->shared->was_read = true;
     draft_leave(draft);
     return r;
 }
@@ -273,6 +277,24 @@ static int check_range(uint64_t offset, uint64_t length_bytes, struct error *err
     if (offset <= DRAFT_LENGTH_MAX && length_bytes <= DRAFT_LENGTH_MAX - offset)
         return 0;
     return error_set(err, ERROR_TOO_LARGE, "no object can be that long");
+}
+
+/* At the end, or what was not given up. */
+static ssize_t put(struct draft *draft, const void *buffer, size_t length_bytes, uint64_t offset,
+                   const struct limits *limits, struct error *err)
+{
+    ssize_t n = draft_data_write(draft, buffer, length_bytes, offset, err);
+
+    while (n == -ENOSPC) {
+        int r = draft_ahead_make_room(draft, limits, err);
+
+        if (r <= 0)
+            return r < 0 ? r : n;
+        n = draft_data_write(draft, buffer, length_bytes, offset, err);
+    }
+    if (n > 0)
+        draft_ahead_go_on(draft, limits);
+    return n;
 }
 
 ssize_t draft_pwrite(struct draft *draft, const void *buffer, size_t length_bytes, uint64_t offset,
@@ -286,11 +308,9 @@ ssize_t draft_pwrite(struct draft *draft, const void *buffer, size_t length_byte
         return r;
     if (length_bytes > 0) {
         draft_stop_appending(draft);
-        if (offset != draft->extents.length_bytes)
-            draft_ahead_stop(draft);
-        r = draft_data_write(draft, buffer, length_bytes, offset, err);
-        if (r > 0)
-            draft_ahead_go_on(draft, limits);
+        r = draft_ahead_change(draft, offset, offset + length_bytes, err);
+        if (r == 0)
+            r = put(draft, buffer, length_bytes, offset, limits, err);
     }
     draft_leave(draft);
     return r;
@@ -307,9 +327,7 @@ ssize_t draft_append(struct draft *draft, const void *buffer, size_t length_byte
     offset = draft->extents.length_bytes;
     r = check_range(offset, length_bytes, err);
     if (r == 0 && length_bytes > 0)
-        r = draft_data_write(draft, buffer, length_bytes, offset, err);
-    if (r > 0)
-        draft_ahead_go_on(draft, limits);
+        r = put(draft, buffer, length_bytes, offset, limits, err);
     draft_leave(draft);
     if (r >= 0)
         *ret_offset = offset;
@@ -319,18 +337,20 @@ ssize_t draft_append(struct draft *draft, const void *buffer, size_t length_byte
 int draft_truncate(struct draft *draft, uint64_t length_bytes, const struct limits *limits,
                    struct error *err)
 {
-    int r;
+    int r = check_range(length_bytes, 0, err);
 
-    if (length_bytes > DRAFT_LENGTH_MAX)
-        return error_set(err, ERROR_TOO_LARGE, "no object can be that long");
-    r = draft_enter(draft, true, limits, err);
+    if (r == 0)
+        r = draft_enter(draft, true, limits, err);
     if (r < 0)
         return r;
-    if (length_bytes != draft->extents.length_bytes) {
+    if (length_bytes != draft->extents.length_bytes)
         draft_stop_appending(draft);
+    if (length_bytes < draft->extents.length_bytes)
+        r = draft_ahead_cut(draft, length_bytes, limits, err);
+    else if (length_bytes > draft->extents.length_bytes)
         draft_ahead_stop(draft);
-    }
-    r = draft_data_resize(draft, length_bytes, err);
+    if (r == 0)
+        r = draft_data_resize(draft, length_bytes, err);
     draft_leave(draft);
     return r;
 }
@@ -345,8 +365,9 @@ int draft_zero(struct draft *draft, uint64_t offset, uint64_t length_bytes,
     if (r < 0)
         return r;
     draft_stop_appending(draft);
-    draft_ahead_stop(draft);
-    r = draft_data_zero(draft, offset, end, err);
+    r = draft_ahead_change(draft, offset, end, err);
+    if (r == 0)
+        r = draft_data_zero(draft, offset, end, err);
     draft_leave(draft);
     return r;
 }
@@ -398,6 +419,17 @@ int draft_seek(struct draft *draft, uint64_t offset, bool hole, const struct lim
 
 /* ---- attributes ------------------------------------------------------------------------------ */
 
+void draft_commit_attributes(struct draft *draft, struct draft_facts *facts)
+{
+    if (!draft->shared->changed && !(facts->attr.has & ATTR_HAS_MTIME)) {
+        facts->attr.mtime = facts->base.mtime;
+        facts->attr.has |= ATTR_HAS_MTIME;
+    }
+    draft->shared->changed = true;
+    draft->shared->serial++;
+    draft_facts_commit(draft);
+}
+
 int draft_set_attr(struct draft *draft, const struct attr *attr, const struct limits *limits,
                    struct error *err)
 {
@@ -407,15 +439,8 @@ int draft_set_attr(struct draft *draft, const struct attr *attr, const struct li
     if (r < 0)
         return r;
     facts = draft_facts_begin(draft);
-    if (!draft->shared->changed &&
-        !(facts->attr.has & ATTR_HAS_MTIME)) { /* the data stays as old as it is */
-        facts->attr.mtime = facts->base.mtime;
-        facts->attr.has |= ATTR_HAS_MTIME;
-    }
     attr_merge(&facts->attr, attr);
-    draft->shared->changed = true;
-    draft->shared->serial++;
-    draft_facts_commit(draft);
+    draft_commit_attributes(draft, facts);
     draft_leave(draft);
     return 0;
 }

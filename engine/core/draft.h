@@ -29,6 +29,7 @@ struct writer;
 
 struct draft_options {
     bool keep;                /* from the version that is there; false: from nothing */
+    bool empties;             /* from nothing, with the metadata of what it replaces */
     bool exclusive;           /* must not exist; the store decides at the first publish */
     bool sought;              /* the caller has looked: not looked for at open */
     bool append;              /* see above */
@@ -39,8 +40,9 @@ struct draft_options {
 
 int draft_open(struct engine *engine, const struct uri *uri, const struct draft_options *options,
                const struct limits *limits, struct draft **ret_draft, struct error *err);
-/* Takes everything over from a writer, which is gone then, as is what it had uploaded. On failure
- * the writer is as it was: -EOPNOTSUPP when bytes that it had sent are not kept. */
+/* Takes everything over from a writer, which is gone then; its upload goes on where it makes a new
+ * object, and is given up elsewhere. On failure the writer is as it was: -EOPNOTSUPP when bytes of
+ * an upload that cannot go on are not kept. */
 int draft_from_writer(struct writer *writer, const struct limits *limits, struct draft **ret_draft,
                       struct error *err);
 /* What another process, or an earlier program of this one, has as draft_handles told there. The
@@ -54,6 +56,8 @@ int draft_handles(struct draft *draft, const struct limits *limits, int ret_fds[
  * like that. */
 int draft_to_writer(struct draft *draft, const struct limits *limits, struct writer **ret_writer,
                     struct error *err);
+/* As long as nothing was read nor changed, another version that has come in the base's place is
+ * taken instead of it. */
 ssize_t draft_pread(struct draft *draft, void *buffer, size_t length_bytes, uint64_t offset,
                     struct limits *limits, struct error *err);
 /* May write less when the spool has no room for all of it, as write(2). */
@@ -100,8 +104,8 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
 /* As rename(2) of a file that is open: what stands under the old name is renamed at once, and the
  * draft goes on from that; otherwise nothing is sent, the next publish replaces what is at `to`, or
  * with RENAME_NO_REPLACE says ERROR_EXISTS. On failure the draft has its old name. */
-int draft_rename(struct draft *draft, const struct uri *to, unsigned flags,
-                 const struct limits *limits, struct error *err);
+int draft_rename(struct draft *draft, const struct uri *to, unsigned flags, struct limits *limits,
+                 struct error *err);
 /* This process lets go of it: others have it still, or (abort) nobody has, and what was not
  * published is gone. */
 typedef void draft_end_fn(struct draft *draft, const struct limits *limits);

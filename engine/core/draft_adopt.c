@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 #include "io/fd.h"
 

@@ -17,10 +17,10 @@
 
 #include "base/log.h"
 #include "core/copy.h"
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 #include "core/marked.h"
 #include "core/names.h"
-#include "core/rename.h"
 
 /* The version that bytes come from, and what else is known of it. */
 struct source {
@@ -44,7 +44,7 @@ static bool is_source(const struct draft_facts *facts, const struct uri *uri,
     const struct attr *mine = facts->is_cloned ? &facts->source.attr : &facts->base;
 
     return draft_facts_have_source(facts) && strcmp(mine->etag, attr->etag) == 0 &&
-           rename_is_same(facts->is_cloned ? &facts->source.uri : &facts->uri, uri);
+           uri_is_same(facts->is_cloned ? &facts->source.uri : &facts->uri, uri);
 }
 
 static bool has_base_outside(const struct draft *draft, uint64_t start, uint64_t end)
@@ -191,9 +191,10 @@ ssize_t draft_clone(struct draft *draft, const struct reader *from, uint64_t off
         end = offset + length_bytes;
     if (offset < end) {
         draft_stop_appending(draft);
-        draft_ahead_stop(draft);
+        if (draft_ahead_cast_off(draft, err) < 0)
+            r = refuse(err, "bytes of it are on their way already");
     }
-    if (offset < end)
+    if (offset < end && r == 0)
         r = take(draft, &source, offset, end, err);
     if (offset < end && r == 0)
         r = draft_reader(draft, &reader, err); /* this process leaves it what it needs */
@@ -273,16 +274,17 @@ static int store_attr(const struct draft *draft, const struct draft_facts *facts
                       struct error *err)
 {
     const struct store_metadata kept = draft_facts_metadata(facts);
+    const struct attr attr = attr_of_new(draft->store, &facts->attr);
     int r = 0;
 
-    if (!(draft->store->capabilities & STORE_CAP_METADATA))
+    if (!attr_is_kept(draft->store))
         return 0;
     if (kept.length)
         r = store_metadata_copy(&kept, metadata);
-    if (r == 0 && !facts->attr.has)
+    if (r == 0 && !attr.has)
         return 0;
     if (r == 0)
-        r = attr_to_metadata(&facts->attr, metadata);
+        r = attr_to_metadata(&attr, metadata);
     if (r < 0)
         return error_set_errno(err, -r, "storing attributes");
     return marked_require(draft->engine, &facts->uri, limits, err);
@@ -291,21 +293,6 @@ static int store_attr(const struct draft *draft, const struct draft_facts *facts
 /* No store is known to heed a condition on the target of a plain copy, and parts under one would be
  * three requests for each file of `cp -r`. So this looks once more, which costs nothing where the
  * open has just looked. */
-static int check_absent(const struct draft *draft, const struct uri *uri,
-                        const struct limits *limits, struct error *err)
-{
-    char text[ATTR_URI_BYTES];
-    struct attr attr;
-    int r = names_lookup(draft->engine, uri, limits, &attr, err);
-
-    if (r < 0)
-        return err->class == ERROR_NOT_FOUND ? 0 : r;
-    r = error_set(err, ERROR_EXISTS, "something of that name exists");
-    attr_uri_text(uri, text);
-    error_set_context(err, NULL, text);
-    return r;
-}
-
 int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
                      const struct limits *limits, struct attr *ret_attr, struct error *err)
 {
@@ -318,7 +305,7 @@ int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
         .metadata = &metadata,
         .drops_tags = facts->source.is_tagged,
     };
-    int r = facts->exclusive ? check_absent(draft, &facts->uri, limits, err) : 0;
+    int r = facts->exclusive ? names_require_absent(draft->engine, &facts->uri, limits, err) : 0;
 
     if (r == 0)
         r = store_attr(draft, facts, &metadata, limits, err);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 #include "core/spool.h"
 
@@ -118,6 +119,8 @@ int draft_fetch(struct draft *draft, uint64_t start, uint64_t end, struct limits
 
         if (extent.kind == EXTENT_BASE)
             r = base_read(draft, chunk.data, at, stop, limits, err);
+        if (extent.kind == EXTENT_SENT)
+            r = draft_sent_off(err);
         if (r == 0 && extent.kind == EXTENT_BASE)
             r = keep(draft, chunk.data, at, stop, err);
         if (r == -EAGAIN)
@@ -176,6 +179,8 @@ ssize_t draft_data_read(struct draft *draft, unsigned char *buffer, uint64_t sta
             memset(to, 0, stop - at);
         else if (extent.kind == EXTENT_BASE)
             n = read_block(draft, to, at, stop, limits, err);
+        else if (extent.kind == EXTENT_SENT)
+            n = draft_sent_off(err);
         else if (draft_spool_read(draft, to, at, stop, err) < 0)
             n = -error_errno(err);
         if (n < 0)
@@ -198,6 +203,8 @@ int draft_copy_out(struct draft *draft, unsigned char *to, uint64_t start, uint6
             memset(to, 0, stop - start);
         else if (extent.kind == EXTENT_BASE)
             r = base_read(draft, to, start, stop, limits, err);
+        else if (extent.kind == EXTENT_SENT)
+            r = draft_sent_off(err);
         else
             r = draft_spool_read(draft, to, start, stop, err);
         to += stop - start;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 #include "core/spool.h"
 
@@ -281,7 +282,9 @@ int draft_map_fd(struct draft *draft, uint64_t offset, uint64_t length_bytes, st
         return r;
     draft_stop_appending(draft);
     draft_ahead_stop(draft);
-    r = make_present(draft, start, end, limits, err);
+    r = draft_ahead_change(draft, start, end, err);
+    if (r == 0)
+        r = make_present(draft, start, end, limits, err);
     if (r == 0) {
         fd = fcntl(draft->spool_fd, F_DUPFD_CLOEXEC, 0);
         if (fd < 0)

@@ -1,8 +1,8 @@
 /* What the files of a draft share: draft.c (life, the public calls), draft_shared.c (what processes
  * have in common), draft_spool.c (the private file), draft_data.c (where bytes are), draft_map.c
  * (mapped ranges), draft_clone.c (bytes of other objects), draft_rename.c, draft_publish.c,
- * draft_ahead.c (parts that go up before that), draft_refresh.c, draft_append.c (behind another version),
- * draft_convert.c, draft_adopt.c.
+ * draft_body.c (the bytes of a part), draft_ahead.c and draft_ahead_kept.c (parts that go up before
+ * that), draft_refresh.c, draft_append.c (behind another version), draft_convert.c, draft_adopt.c.
  *
  * All of it is touched by whoever has the turn, of this process and then of all that have the
  * draft. A signal handler's call may change anything while a thread sleeps in a request: `serial`
@@ -42,7 +42,10 @@ struct draft {
     uint64_t reader_serial;  /* draft_facts.source_serial, then */
     struct upload *ahead;    /* of shared->ahead, where this process has sent parts; NULL */
     uint64_t ahead_generation;
-    struct draft_sums *sums; /* one for each mapped range; NULL: none */
+    uint32_t ahead_sender;      /* shared->ahead.sender, then */
+    struct error ahead_failure; /* why parts of this process's were refused the last time */
+    bool is_publishing;         /* by a call that this one, a signal handler's, interrupts */
+    struct draft_sums *sums;    /* one for each mapped range; NULL: none */
 };
 
 /* draft.c */
@@ -67,8 +70,23 @@ bool draft_is_whole_clone(const struct draft *draft, const struct draft_facts *f
 int draft_copy_whole(struct draft *draft, const struct draft_facts *facts,
                      const struct limits *limits, struct attr *ret_attr, struct error *err);
 
+/* draft_body.c */
+
+/* Memory for the bytes of a part, to be sent with `upload`, for whose parts it may wait; released
+ * as its `release` says. -EBUSY: written to meanwhile. */
+struct draft_part;
+struct draft_body_source {
+    struct draft *draft;
+    struct upload *upload;
+    const struct draft_part *part;
+};
+int draft_body(const struct draft_body_source *source, struct limits *limits,
+               struct upload_memory *ret_body, struct error *err);
+
 /* draft_publish.c */
 
+/* draft_publish, in the turn, of what may be unchanged. */
+int draft_publish_now(struct draft *draft, struct limits *limits, struct error *err);
 /* Is what is there what this draft has published, though nobody was told so: the answer was lost,
  * or the process died? Then that is the base: 1. 0 otherwise, also where it cannot be known. */
 int draft_settle(struct draft *draft, const struct limits *limits);
@@ -77,30 +95,10 @@ int draft_settle(struct draft *draft, const struct limits *limits);
 void draft_upload_options(struct draft *draft, const struct draft_facts *facts,
                           struct store_metadata *metadata, struct upload_options *ret_options);
 
-/* draft_ahead.c */
-
-/* A stream has become a draft: its parts may go up while it is written. */
-void draft_ahead_begin(struct draft *draft);
-/* Bytes have been written at the end: sends parts, if they are due. Does not wait for them, nor
- * fail. */
-void draft_ahead_go_on(struct draft *draft, const struct limits *limits);
-/* Something else is about to change: no more parts are sent, and those that were are not used. */
-void draft_ahead_stop(struct draft *draft);
-/* Waits for what this process has on its way: others may go on then. */
-void draft_ahead_settle(struct draft *draft, const struct limits *limits);
-/* The upload, with the parts that the store has, if it is good for `facts`: the caller's then, and
- * *ret_bytes is how far it goes. NULL, and what there was is aborted, where it is not. */
-struct upload *draft_ahead_take(struct draft *draft, const struct draft_facts *facts,
-                                const struct limits *limits, uint64_t *ret_bytes);
-/* Nothing is published: aborts it. */
-void draft_ahead_discard(struct draft *draft);
-/* This process lets go of what it has of it. */
-void draft_ahead_free(struct draft *draft);
-
 /* draft_refresh.c */
 
-/* Was there nothing when it was opened, and has nothing been done to it since? Then whatever has come
- * there meanwhile stays: an open makes a file, it replaces none. */
+/* Was there nothing when it was opened, and has nothing been done to it since? Then whatever has
+ * come there meanwhile stays: an open makes a file, it replaces none. */
 bool draft_is_bare(const struct draft *draft);
 /* draft_refresh, in the turn. */
 int draft_look(struct draft *draft, struct limits *limits, struct error *err);
@@ -138,6 +136,8 @@ int draft_spool_read(const struct draft *draft, unsigned char *to, uint64_t star
  * more than this range that has to be looked at. */
 void draft_touch(struct draft *draft, uint64_t start, uint64_t end);
 void draft_untouch(struct draft *draft);
+/* Whatever is in the range, nobody reads it. False: the file system cannot do that. */
+bool draft_give_blocks_back(const struct draft *draft, uint64_t start, uint64_t end);
 /* Zeros in the spool from start to end, taking their blocks back. */
 int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error *err);
 /* Counts room for what of [start, end) is not local yet. */
@@ -157,6 +157,9 @@ void draft_give_room_back(struct draft *draft, uint64_t start, uint64_t end);
 void draft_set_kind(struct draft *draft, uint64_t start, uint64_t end, enum extent_kind kind);
 /* Cuts off behind this length. */
 int draft_shorten(struct draft *draft, uint64_t length_bytes, struct error *err);
+/* Of facts begun, attributes have changed: they count from here on, and the data stays as old as it
+ * is, unless that has changed as well. */
+void draft_commit_attributes(struct draft *draft, struct draft_facts *facts);
 /* The data is about to differ from what was published. */
 void draft_note_change(struct draft *draft);
 

@@ -1,9 +1,5 @@
 /* Making a draft the object: one request, or an upload of copied and of sent parts. See draft.h.
  *
- * A sent part is read from where it lies: from the spool itself while nobody can write to that
- * behind our back, else from memory into which it was collected. That memory is from the budget,
- * or, when nothing of our own is on the wire that would free some, from the spool.
- *
  * The draft changes only after the store has said yes: then what was published is the base, and
  * what is in the spool is clean. A signal handler's call that changes the draft meanwhile makes the
  * publication start over.
@@ -13,35 +9,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
-#include "base/crc32c.h"
 #include "base/log.h"
 #include "core/append_turn.h"
+#include "core/draft_ahead.h"
 #include "core/draft_plan.h"
 #include "core/draft_private.h"
-#include "core/part_memory.h"
-#include "core/spool.h"
 #include "core/upload.h"
 
 #define TRIES            3
 #define SINGLE_MAX_BYTES ((uint64_t)8 << 20)
-#define PAGE_BYTES       ((uint64_t)4096)
-
-enum memory_kind { MEMORY_POOL, MEMORY_SPOOL, MEMORY_MAPPED };
-
-struct memory {
-    struct engine *engine;
-    enum memory_kind kind;
-    void *base;
-    size_t size_bytes;
-};
 
 struct publication {
     struct draft *draft;
     struct draft_facts facts; /* as they were when it began */
     struct upload *upload;
+    struct draft_ahead_taken ahead; /* or of a new one, where there is none */
     struct draft_plan plan;
     struct limits *limits;
     uint64_t serial;
@@ -49,133 +33,6 @@ struct publication {
     struct append_turn turn;
     bool is_doubtful; /* see upload_is_doubtful */
 };
-
-/* ---- the bytes of a part --------------------------------------------------------------------- */
-
-static void memory_drop(const struct memory *memory)
-{
-    if (memory->kind == MEMORY_MAPPED) {
-        munmap(memory->base, memory->size_bytes);
-    } else if (memory->kind == MEMORY_SPOOL) {
-        spool_unmap(memory->base, memory->size_bytes);
-    } else {
-        part_memory_give(memory->engine, memory->base, memory->size_bytes);
-    }
-}
-
-static void memory_free(void *arg)
-{
-    struct memory *memory = arg;
-
-    memory_drop(memory);
-    free(memory);
-}
-
-/* From the budget, after waiting for own parts, from the spool. */
-static int obtain(struct publication *publication, struct memory *memory, struct error *err)
-{
-    int r = part_memory_take(memory->engine, memory->size_bytes, &memory->base);
-
-    while (r == -EAGAIN && upload_busy(publication->upload)) {
-        r = upload_wait_part(publication->upload, publication->limits, err);
-        if (r < 0)
-            return r;
-        r = part_memory_take(memory->engine, memory->size_bytes, &memory->base);
-    }
-    if (r == -EAGAIN) {
-        memory->kind = MEMORY_SPOOL;
-        return spool_map(&memory->engine->options, memory->size_bytes, &memory->base, err);
-    }
-    return r < 0 ? error_set_errno(err, -r, "memory for a part") : 0;
-}
-
-static int collect(struct publication *publication, const struct draft_part *part,
-                   struct memory *memory, struct upload_memory *ret_body, struct error *err)
-{
-    struct draft *draft = publication->draft;
-    int r;
-
-    memory->size_bytes = part->length;
-    r = obtain(publication, memory, err);
-    if (r < 0)
-        return r;
-    r = draft_copy_out(draft, memory->base, part->offset, part->offset + part->length,
-                       publication->limits, err);
-    if (r == -EAGAIN)
-        error_set(err, ERROR_BUSY, "written to while being published");
-    if (r < 0) {
-        memory_drop(memory);
-        return r;
-    }
-    ret_body->data = memory->base;
-    return 0;
-}
-
-/* A part that is a hole: pages that cost nothing, however many. */
-static int map_zeros(const struct draft_part *part, struct memory *memory,
-                     struct upload_memory *ret_body, struct error *err)
-{
-    memory->kind = MEMORY_MAPPED;
-    memory->size_bytes = part->length;
-    memory->base =
-        mmap(NULL, memory->size_bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory->base == MAP_FAILED)
-        return error_set_errno(err, errno, "memory for a part");
-    ret_body->data = memory->base;
-    return 0;
-}
-
-/* The part where it lies in the spool. It has no hole: a page of one, read through a mapping, takes
- * room on a tmpfs, and where there is none that is a SIGBUS. */
-static int map_part(struct draft *draft, const struct draft_part *part, struct memory *memory,
-                    struct upload_memory *ret_body, struct error *err)
-{
-    uint64_t start = part->offset - part->offset % PAGE_BYTES;
-    uint64_t end = part->offset + part->length;
-    int r = draft_need_file(draft, end, err);
-
-    if (r < 0)
-        return r;
-    memory->kind = MEMORY_MAPPED;
-    memory->size_bytes = end - start;
-    memory->base =
-        mmap(NULL, memory->size_bytes, PROT_READ, MAP_SHARED, draft->spool_fd, (off_t)start);
-    if (memory->base == MAP_FAILED)
-        return spool_error(err, errno, "mapping a part of one");
-    ret_body->data = (const char *)memory->base + (part->offset - start);
-    return 0;
-}
-
-static int make_body(struct publication *publication, const struct draft_part *part,
-                     struct upload_memory *ret_body, struct error *err)
-{
-    struct draft *draft = publication->draft;
-    struct memory *memory = calloc(1, sizeof *memory);
-    uint64_t end = part->offset + part->length;
-    bool is_hole =
-        extents_sum(&draft->extents, part->offset, end, 1u << EXTENT_ZERO) == part->length;
-    bool is_here =
-        !extents_sum(&draft->extents, part->offset, end, 1u << EXTENT_BASE | 1u << EXTENT_ZERO);
-    struct upload_memory body = {.size_bytes = part->length, .release = memory_free, .arg = memory};
-    int r;
-
-    if (!memory)
-        return error_set(err, ERROR_NO_MEMORY, "sending a part");
-    memory->engine = draft->engine;
-    if (is_hole && part->length)
-        r = map_zeros(part, memory, &body, err);
-    else if (is_here && !draft->shared->map_count)
-        r = map_part(draft, part, memory, &body, err);
-    else
-        r = collect(publication, part, memory, &body, err);
-    if (r < 0) {
-        free(memory);
-        return r;
-    }
-    body.crc32c = crc32c_update(0, body.data, body.size_bytes);
-    *ret_body = body;
-    return 0;
-}
 
 /* ---- one attempt ----------------------------------------------------------------------------- */
 
@@ -188,7 +45,7 @@ static int make_plan(struct publication *publication, struct error *err)
     struct draft_plan_limits limits = {
         .part_min_bytes = STORE_PART_MIN,
         .part_max_bytes = STORE_PART_MAX,
-        .parts_max = STORE_PARTS_MAX,
+        .parts_max = sizes->parts_max,
         .upload_bytes = range_plan_part_bytes(sizes, 1, length, true),
         .copy_bytes = range_plan_copy_part_bytes(length),
         .single_max_bytes = SINGLE_MAX_BYTES,
@@ -201,7 +58,7 @@ static int make_plan(struct publication *publication, struct error *err)
     if (has_source && !limits.can_copy && !publication->sends_all && length > SINGLE_MAX_BYTES)
         store_tell_lack(STORE_CAP_PART_COPY);
     if (r == -EFBIG)
-        return error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
+        return error_set(err, ERROR_TOO_LARGE, "more than %u parts", limits.parts_max);
     return r < 0 ? error_set_errno(err, -r, "planning an upload") : 0;
 }
 
@@ -231,6 +88,14 @@ static int check_serial(const struct publication *publication, struct error *err
     if (publication->serial == publication->draft->shared->serial)
         return 0;
     return error_set(err, ERROR_BUSY, "written to while being published");
+}
+
+static int make_body(const struct publication *publication, const struct draft_part *part,
+                     struct upload_memory *ret_body, struct error *err)
+{
+    struct draft_body_source source = {publication->draft, publication->upload, part};
+
+    return draft_body(&source, publication->limits, ret_body, err);
 }
 
 static int send_whole(struct publication *publication, struct error *err)
@@ -263,9 +128,30 @@ static int send_part(struct publication *publication, const struct draft_part *p
     return r < 0 ? r : upload_part(publication->upload, &body, err);
 }
 
+/* What went up ahead and was changed since. */
+static int send_again(struct publication *publication, struct error *err)
+{
+    struct upload_memory body;
+    struct draft_part part;
+    uint32_t number = 0;
+    int r = 0;
+
+    while (r == 0 && publication->ahead.upload &&
+           (number = draft_ahead_stale(publication->draft, number + 1, &part)) > 0) {
+        r = upload_wait_place(publication->upload, publication->limits, err);
+        if (r == 0)
+            r = make_body(publication, &part, &body, err);
+        if (r == 0)
+            r = upload_part_again(publication->upload, number, &body, err);
+        if (r == 0)
+            r = check_serial(publication, err);
+    }
+    return r;
+}
+
 static int send_parts(struct publication *publication, struct error *err)
 {
-    int r = 0;
+    int r = send_again(publication, err);
 
     for (size_t i = 0; r == 0 && i < publication->plan.count; i++) {
         r = send_part(publication, &publication->plan.parts[i], err);
@@ -311,6 +197,7 @@ static void adopt(const struct publication *publication, const struct attr *attr
     facts->write_id[0] = '\0';
     facts->source_serial++;
     draft_facts_commit(draft);
+    draft_ahead_publish(draft);
     if (publication->serial != draft->shared->serial)
         return;
     draft_rebase_extents(draft);
@@ -351,32 +238,64 @@ int draft_settle(struct draft *draft, const struct limits *limits)
     facts->write_id[0] = '\0';
     facts->source_serial++;
     draft_facts_commit(draft);
+    draft_ahead_publish(draft);
     return 1;
+}
+
+/* Is it the base with something behind it? */
+static bool begins_as_base(const struct draft *draft, const struct draft_facts *facts)
+{
+    uint64_t base_bytes = facts->base.size_bytes;
+    unsigned same = 1u << EXTENT_BASE | 1u << EXTENT_CLEAN;
+
+    return facts->base_exists && !facts->is_cloned && facts->base.etag[0] && base_bytes > 0 &&
+           draft->extents.length_bytes >= base_bytes &&
+           extents_sum(&draft->extents, 0, base_bytes, same) == base_bytes;
+}
+
+/* What went up ahead goes on, or all of it is sent. */
+static int begin(struct publication *publication, const struct upload_options *options,
+                 struct error *err)
+{
+    struct draft *draft = publication->draft;
+    int r =
+        draft_ahead_take(draft, &publication->facts, publication->limits, &publication->ahead, err);
+
+    publication->upload = publication->ahead.upload;
+    if (r == 0 && publication->upload)
+        r = plan_rest(publication, publication->ahead.bytes, err);
+    else if (r == 0)
+        r = upload_new(draft->engine, &publication->facts.uri, options, &publication->upload, err);
+    if (r == 0)
+        upload_set_begins_as_base(publication->upload, begins_as_base(draft, &publication->facts));
+    return r;
+}
+
+/* Of an upload that went up ahead the parts are the draft's still. */
+static void give_up(struct publication *publication)
+{
+    if (publication->ahead.upload)
+        draft_ahead_leave(publication->draft);
+    else
+        upload_abort(publication->upload);
 }
 
 static int send(struct publication *publication, const struct upload_options *options,
                 struct attr *ret_attr, struct error *err)
 {
-    struct engine *engine = publication->draft->engine;
-    uint64_t ahead_bytes = 0;
-    int r = 0;
+    int r = begin(publication, options, err);
 
-    publication->upload = draft_ahead_take(publication->draft, &publication->facts,
-                                           publication->limits, &ahead_bytes);
-    if (publication->upload)
-        r = plan_rest(publication, ahead_bytes, err);
-    else
-        r = upload_new(engine, &publication->facts.uri, options, &publication->upload, err);
     if (r < 0)
         return r;
     note_write(publication->draft, upload_write_id(publication->upload));
     r = publication->plan.is_single ? send_whole(publication, err) : send_parts(publication, err);
     publication->is_doubtful = upload_is_doubtful(publication->upload);
-    if (r < 0)
-        upload_abort(publication->upload);
-    else
+    if (r == 0)
         upload_tell_attr(publication->upload, ret_attr);
-    upload_free(publication->upload);
+    else
+        give_up(publication);
+    if (!publication->ahead.upload)
+        upload_free(publication->upload);
     return r;
 }
 
@@ -401,7 +320,7 @@ static int upload(struct publication *publication, struct attr *ret_attr, struct
 {
     struct store_metadata metadata;
     struct upload_options options;
-    int r = make_plan(publication, err);
+    int r = make_plan(publication, err); /* as if nothing had gone up ahead */
 
     if (r < 0)
         return r;
@@ -467,7 +386,29 @@ static int append_behind(struct publication *publication, struct error *err)
     int r = append_turn_take(&publication->turn, draft->store, &publication->facts.uri,
                              publication->limits, err);
 
+    if (r == 0 && !draft_has_sent_off(draft)) /* an upload cannot be moved behind another version */
+        draft_ahead_discard(draft);
     return r < 0 ? r : draft_append_behind(draft, publication->limits, err);
+}
+
+/* What came too late to travel with what went up ahead. Unless it is stored the next publication
+ * does it. */
+static int follow(const struct publication *publication, struct attr *attr, struct error *err)
+{
+    struct draft *draft = publication->draft;
+    struct draft_facts *facts;
+    int r = draft_ahead_follow(draft, &publication->facts, &publication->ahead, publication->limits,
+                               attr, err);
+
+    if (r < 0) {
+        draft->shared->changed = true;
+        return r;
+    }
+    facts = draft_facts_begin(draft);
+    facts->base = *attr;
+    facts->source_serial++;
+    draft_facts_commit(draft);
+    return 0;
 }
 
 static int attempt(struct publication *publication, struct error *err)
@@ -482,6 +423,7 @@ static int attempt(struct publication *publication, struct error *err)
         return r;
     publication->serial = draft->shared->serial;
     publication->facts = *draft_facts(draft);
+    publication->ahead.upload = NULL;
     if (draft_facts(draft)->appends &&
         draft_facts(draft)->tail_start != draft_base_bytes(draft_facts(draft)))
         return append_behind(publication, err);
@@ -497,7 +439,7 @@ static int attempt(struct publication *publication, struct error *err)
     if (r < 0)
         return is_overtaken(publication, err) ? append_behind(publication, err) : r;
     adopt(publication, &attr);
-    return 0;
+    return publication->ahead.upload ? follow(publication, &attr, err) : 0;
 }
 
 /* After r, with time left for one try more? */
@@ -508,7 +450,7 @@ static bool goes_on(const struct publication *publication, unsigned tries, int r
     return r == -EBUSY || (r == -ESTALE && draft_source_moved(publication->draft));
 }
 
-static int publish(struct draft *draft, struct limits *limits, struct error *err)
+int draft_publish_now(struct draft *draft, struct limits *limits, struct error *err)
 {
     struct publication *publication = calloc(1, sizeof *publication);
     char text[ATTR_URI_BYTES];
@@ -526,8 +468,10 @@ static int publish(struct draft *draft, struct limits *limits, struct error *err
         free(publication);
         return taken;
     }
+    draft->is_publishing = true;
     for (unsigned tries = 0; tries < TRIES && goes_on(publication, tries, r); tries++)
         r = attempt(publication, err);
+    draft->is_publishing = false;
     append_turn_give(&publication->turn);
     attr_uri_text(&publication->facts.uri, text);
     attr_cache_forget(draft->engine->attrs, text);
@@ -549,7 +493,7 @@ int draft_publish(struct draft *draft, struct limits *limits, struct attr *ret_a
     if (r > 0)
         r = 0;
     if (r == 0 && draft->shared->changed && !draft_facts(draft)->is_unnamed)
-        r = publish(draft, limits, err);
+        r = draft_publish_now(draft, limits, err);
     facts = draft_facts(draft);
     if (r == 0 && ret_attr) {
         *ret_attr = facts->is_unnamed ? facts->attr : facts->base;

@@ -1,8 +1,9 @@
 /* A draft that nothing was changed in becomes the version that is there now: what a program sees
- * of a file when it gets a lock on it. See draft.h. */
+ * of a file when it gets a lock on it, or reads it for the first time. See draft.h. */
 #include <errno.h>
 #include <string.h>
 
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 
 bool draft_is_bare(const struct draft *draft)
@@ -34,6 +35,7 @@ static int become(struct draft *draft, const struct base_version *base, struct e
     facts->tail_start = base->attr.size_bytes;
     facts->is_renewing = true;
     draft_facts_commit(draft);
+    draft->shared->was_read = false;
     draft_ahead_stop(draft);
     if (draft->reader) {
         reader_close(draft->reader);
@@ -52,7 +54,6 @@ int draft_look(struct draft *draft, struct limits *limits, struct error *err)
     if (!is_free(draft))
         return 0;
     r = base_version_look(draft->engine, &uri, limits, &base, err);
-
     if (r == -ENOENT || r == -EISDIR) { /* removed: it goes on as a file without a name does */
         error_clear(err);
         r = 0;

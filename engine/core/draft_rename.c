@@ -1,12 +1,14 @@
 /* A draft takes another name. See draft.h.
  *
  * The version that it starts from moves with it: then it is the same draft of that version under
- * the new name. When somebody else had put another version in its place, that one is renamed, as
- * rename(2) would, and publishing says ERROR_CHANGED as it would have before.
- */
+ * the new name. What only an upload has is published under the old one for that. When somebody else
+ * had put another version in its place, that one is renamed, as rename(2) would, and publishing
+ * says ERROR_CHANGED as it would have before.
+ * */
 #include <errno.h>
 #include <string.h>
 
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 #include "core/rename.h"
 
@@ -49,18 +51,24 @@ static int take_other_name(struct draft *draft, const struct uri *to, unsigned f
     return r;
 }
 
-int draft_rename(struct draft *draft, const struct uri *to, unsigned flags,
-                 const struct limits *limits, struct error *err)
+int draft_rename(struct draft *draft, const struct uri *to, unsigned flags, struct limits *limits,
+                 struct error *err)
 {
     int r = draft_enter(draft, false, limits, err);
 
     if (r < 0)
         return r;
     draft_settle(draft, limits);
-    if (!rename_is_same(&draft_facts(draft)->uri, to))
+    if (uri_is_same(&draft_facts(draft)->uri, to)) {
+        if (draft_facts(draft)->is_unnamed)
+            r = error_set(err, ERROR_INVALID, "the name that stands for none");
+        draft_leave(draft);
+        return r;
+    }
+    if (draft_has_sent_off(draft))
+        r = draft_publish_now(draft, limits, err);
+    if (r == 0)
         r = take_other_name(draft, to, flags, limits, err);
-    else if (draft_facts(draft)->is_unnamed)
-        r = error_set(err, ERROR_INVALID, "the name that stands for none");
     draft_leave(draft);
     return r;
 }

@@ -1,7 +1,7 @@
 /* See draft_shared.h. The file is of a fixed size, which costs nothing: blocks come with the marks,
  * by fallocate, so that a machine without memory is met by the call that wants some and not by a
- * signal. Where the limit on file sizes is below that the memory has no file, and only fork hands
- * it on. */
+ * signal. Where the limit on file sizes is below that, or such files are not permitted (seccomp), the
+ * memory has no file, and only fork hands it on. */
 #include "core/draft_shared.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@
 #define SHARED_BYTES (SENT_AT + STORE_PARTS_MAX * sizeof(struct draft_sent))
 #define CAPACITY_MIN (PAGE_BYTES / sizeof(uint64_t))
 /* Other versions of this have another size, or another number. */
-#define DRAFT_MAGIC (UINT64_C(0x7333646c696f4401) ^ sizeof(struct draft_shared) << 8)
+#define DRAFT_MAGIC (UINT64_C(0x7333646c696f4402) ^ sizeof(struct draft_shared) << 8)
 
 /* ---- the memory ------------------------------------------------------------------------------ */
 
@@ -50,6 +50,8 @@ static int make_file(struct draft *draft)
     fd = memfd_create("s3dlio-draft", MFD_CLOEXEC);
     fd = fd_adopt(fd < 0 ? -errno : fd);
     fd_room_end();
+    if (fd == -EPERM || fd == -ENOSYS || fd == -EACCES)
+        return 0;
     if (fd < 0)
         return fd;
     draft->shared_fd = fd;
@@ -139,7 +141,8 @@ int draft_shared_look(struct draft *draft, struct error *err)
 
     if (view.count > shared->capacity || shared->capacity > DRAFT_MARKS_MAX ||
         view.length_bytes > DRAFT_LENGTH_MAX || (view.length_bytes > 0) != (view.count > 0) ||
-        (view.count > 0 && view.marks[0] >> 2 != 0) || shared->map_count > DRAFT_MAPS_MAX)
+        (view.count > 0 && view.marks[0] >> EXTENT_KIND_BITS != 0) ||
+        shared->map_count > DRAFT_MAPS_MAX)
         return error_set_errno(err, EIO, "the shared state of a draft makes no sense");
     draft->extents = view;
     return 0;

@@ -66,15 +66,21 @@ struct draft_side {
 
 /* Parts of a file that is written from its beginning on, uploaded meanwhile: draft_ahead.c. */
 struct draft_ahead {
-    bool is_stream;        /* nothing but the end has been written to */
+    bool is_stream;        /* more parts may be sent */
+    bool is_void;          /* those that were sent are not used; the spool has all bytes */
+    bool goes_back;        /* what was written before has been changed: parts are kept */
     _Atomic uint32_t sent; /* parts that were handed over, in the table draft_sent */
     _Atomic uint32_t done; /* of them, from the first on, acknowledged: the table has them whole */
+    _Atomic uint32_t sender; /* counts the processes that took over the sending of parts */
+    uint32_t trimmed;        /* of the acknowledged ones, behind the first, that need not be kept */
     char upload_id[STORE_UPLOAD_ID_MAX]; /* "": none was begun */
     char write_id[DRAFT_WRITE_ID_MAX];
+    bool lacks_metadata;      /* it was begun before some that is to be stored with it was known */
     struct draft_facts facts; /* that it was begun with */
 };
 struct draft_sent {
     uint64_t end_bytes; /* of the part; it begins where the one before ends */
+    bool is_stale;      /* bytes of it were, or may have been, changed since it was sent */
     struct store_part part;
 };
 
@@ -89,6 +95,7 @@ struct draft_shared {
     struct draft_facts facts[2];
 
     bool changed;               /* differs from the base */
+    bool was_read;              /* bytes of this version were given to a program */
     uint64_t serial;            /* counts changes */
     uint64_t reserved_bytes;    /* bytes of local extents, counted against the limit of the spool */
     struct draft_range touched; /* of the spool, what is being changed; empty: nothing */

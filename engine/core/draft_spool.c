@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/draft_ahead.h"
 #include "core/draft_private.h"
 #include "core/spool.h"
 #include "io/gate.h"
@@ -101,7 +102,7 @@ static int write_zeros(struct draft *draft, uint64_t start, uint64_t end, struct
     return 0;
 }
 
-static bool punch_hole(const struct draft *draft, uint64_t start, uint64_t end)
+bool draft_give_blocks_back(const struct draft *draft, uint64_t start, uint64_t end)
 {
     return fallocate(draft->spool_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)start,
                      (off_t)(end - start)) == 0;
@@ -115,7 +116,8 @@ int draft_punch(struct draft *draft, uint64_t start, uint64_t end, struct error 
     if (start >= end || r < 0)
         return r;
     end = smaller(end, size);
-    if (start >= end || (!draft_is_mapped(draft, start, end) && punch_hole(draft, start, end)))
+    if (start >= end ||
+        (!draft_is_mapped(draft, start, end) && draft_give_blocks_back(draft, start, end)))
         return 0; /* blocks under a mapping stay, so that it never meets a full disk */
     return write_zeros(draft, start, end, err);
 }
@@ -181,6 +183,8 @@ int draft_mend(struct draft *draft, struct error *err)
         r = mend_touched(draft, err);
     if (r < 0)
         return r;
+    if (draft_facts(draft)->base_exists && draft_has_sent_off(draft))
+        draft_ahead_publish(draft);
     shared->reserved_bytes = extents_sum(&draft->extents, 0, draft->extents.length_bytes, LOCAL);
     atomic_store(&shared->turn.owner_died, false);
     return 0;
@@ -237,7 +241,7 @@ bool draft_drop_clean(struct draft *draft)
         if (extent.kind != EXTENT_CLEAN)
             continue;
         draft_set_kind(draft, extent.start, extent.end, EXTENT_BASE);
-        if (!punch_hole(draft, extent.start, extent.end)) {
+        if (!draft_give_blocks_back(draft, extent.start, extent.end)) {
             draft->shared->reserved_bytes += extent.end - extent.start;
             draft_count_room(draft);
             draft_set_kind(draft, extent.start, extent.end, EXTENT_CLEAN);

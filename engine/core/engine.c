@@ -9,8 +9,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/own_files.h"
 #include "core/limits.h"
+#include "core/reader_shared.h"
 #include "core/symlink_cache.h"
+#include "io/gate.h"
 
 static _Atomic(struct engine *) the_engine;
 static pthread_mutex_t making_mutex = PTHREAD_MUTEX_INITIALIZER; /* before every other leaf lock */
@@ -37,6 +40,15 @@ static int make_shards(struct engine *engine, struct error *err)
     return 0;
 }
 
+/* Guesses are not to take the last connections from what is waited for. */
+static unsigned guesses_max(const struct options *options)
+{
+    int64_t connections = option_int(options, MAX_HTTP_CONNECTIONS) / 2;
+    int64_t wanted = option_int(options, PREFETCH);
+
+    return (unsigned)(wanted < connections ? wanted : connections);
+}
+
 static int engine_fill(struct engine *engine, char *const *environment, struct error *err)
 {
     const struct options *options = &engine->options;
@@ -54,8 +66,11 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     pool_init(&engine->pool, &engine->budget);
     retry_policy_init(&engine->retry, (unsigned)option_int(options, RETRY_MAX),
                       (uint32_t)option_int(options, RETRY_BASE_MS));
-    limiter_init(&engine->gets, engine->plan.get_inflight);
-    limiter_init(&engine->puts, (unsigned)option_int(options, PUT_INFLIGHT));
+    limiter_init(&engine->gets, engine->plan.get_inflight,
+                 (unsigned)option_int(options, HEDGE_PERCENT));
+    limiter_init(&engine->puts, (unsigned)option_int(options, PUT_INFLIGHT), 0);
+    atomic_init(&engine->generation, gate_generation());
+    pthread_mutex_init(&engine->renewing, NULL);
     pthread_mutex_init(&engine->stores_mutex, NULL);
     rename_moves_init(&engine->moves);
     reader_registry_init(&engine->readers);
@@ -65,13 +80,25 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     engine->links = symlink_cache_new();
     if (!engine->attrs || !engine->links)
         return error_set(err, ERROR_NO_MEMORY, "making the attribute cache");
-    return make_shards(engine, err);
+    if (option_text(options, OPLOG)) {
+        engine->oplog = oplog_new(option_text(options, OPLOG));
+        if (!engine->oplog)
+            return error_set(err, ERROR_NO_MEMORY, "making the op-log");
+    }
+    prefetch_init(&engine->prefetch, guesses_max(options),
+                  option_int(options, META_TTL_MS) * NS_PER_MS);
+    r = make_shards(engine, err);
+    if (r == 0)
+        removals_init(&engine->removals, engine->shards[0]);
+    return r;
 }
 
 static void engine_free(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->shard_count; i++)
         shard_free(engine->shards[i]);
+    oplog_free(engine->oplog);
+    prefetch_fini(&engine->prefetch);
     symlink_cache_free(engine->links);
     attr_cache_free(engine->attrs);
     rename_moves_fini(&engine->moves);
@@ -95,6 +122,39 @@ static int engine_make(char *const *environment, struct engine **ret_engine, str
     return 0;
 }
 
+/* Shards, stores and counters forget what is the parent's. */
+static void forget_parent(struct engine *engine)
+{
+    for (unsigned i = 0; i < engine->shard_count; i++)
+        shard_reset_child(engine->shards[i]);
+    for (unsigned i = 0; i < ENGINE_STORES_MAX; i++) {
+        struct store *store = atomic_load(&engine->stores[i]);
+
+        if (store && store->ops->reset_child)
+            store->ops->reset_child(store);
+    }
+    removals_reset_child(&engine->removals, engine->shards[0]);
+    engine_reset_stats(engine);
+    if (engine->oplog)
+        oplog_reset_child(engine->oplog);
+}
+
+static bool is_renewed(const struct engine *engine)
+{
+    return atomic_load_explicit(&engine->generation, memory_order_acquire) == gate_generation();
+}
+
+/* No fork comes in between: the caller is inside the gate. */
+static void renew(struct engine *engine)
+{
+    pthread_mutex_lock(&engine->renewing);
+    if (!is_renewed(engine)) {
+        forget_parent(engine);
+        atomic_store_explicit(&engine->generation, gate_generation(), memory_order_release);
+    }
+    pthread_mutex_unlock(&engine->renewing);
+}
+
 int engine_get(char *const *environment, struct engine **ret_engine, struct error *err)
 {
     static char *const empty[] = {NULL};
@@ -113,14 +173,24 @@ int engine_get(char *const *environment, struct engine **ret_engine, struct erro
         }
         pthread_mutex_unlock(&making_mutex);
     }
-    if (r == 0)
-        *ret_engine = engine;
-    return r;
+    if (r < 0)
+        return r;
+    if (!is_renewed(engine))
+        renew(engine);
+    *ret_engine = engine;
+    return 0;
 }
 
 struct engine *engine_peek(void)
 {
     return atomic_load_explicit(&the_engine, memory_order_acquire);
+}
+
+struct engine *engine_used(void)
+{
+    struct engine *engine = engine_peek();
+
+    return engine && is_renewed(engine) ? engine : NULL;
 }
 
 /* ---- stores ---------------------------------------------------------------------------------- */
@@ -165,9 +235,11 @@ int engine_store(struct engine *engine, const char *scheme, struct store **ret_s
 
     if (!store) {
         pthread_mutex_lock(&engine->stores_mutex);
+        own_files_begin();
         store = find_store(engine, scheme);
         if (!store)
             r = open_store(engine, scheme, &store, err);
+        own_files_end();
         pthread_mutex_unlock(&engine->stores_mutex);
     }
     if (r == 0)
@@ -193,18 +265,24 @@ void engine_reset_child(void)
 {
     struct engine *engine = engine_peek();
 
-    if (!engine)
-        return;
-    for (unsigned i = 0; i < engine->shard_count; i++)
-        shard_reset_child(engine->shards[i]);
-    for (unsigned i = 0; i < ENGINE_STORES_MAX; i++) {
-        struct store *store = atomic_load(&engine->stores[i]);
+    if (engine)
+        reader_registry_reset_child(&engine->readers);
+}
 
-        if (store && store->ops->reset_child)
-            store->ops->reset_child(store);
-    }
-    removals_reset_child(&engine->removals);
-    stats_reset_child(&engine->stats);
+void engine_give_readers(int pid)
+{
+    struct engine *engine = engine_peek();
+
+    if (engine)
+        shared_give_all(engine->readers.shared, pid);
+}
+
+void engine_end(void)
+{
+    struct engine *engine = engine_peek();
+
+    if (engine)
+        shared_leave_all(engine->readers.shared);
 }
 
 static void on_kick(struct shard_timer *timer)

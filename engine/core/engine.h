@@ -14,9 +14,11 @@
 
 #include "base/uri.h"
 #include "config/options.h"
+#include "core/prefetch.h"
 #include "core/attr_cache.h"
 #include "core/budget.h"
 #include "core/limiter.h"
+#include "core/oplog.h"
 #include "core/pool.h"
 #include "core/range_plan.h"
 #include "core/reader_registry.h"
@@ -31,6 +33,8 @@
 #define ENGINE_STORES_MAX 8u
 
 struct engine {
+    _Atomic uint64_t generation; /* of the gate: whose shards, stores and counters these are */
+    pthread_mutex_t renewing;    /* in a fork child, by the first that enters */
     struct options options;
     struct range_plan plan;
     int64_t operation_timeout_ns;
@@ -43,11 +47,13 @@ struct engine {
     struct limiter gets, puts;
     struct attr_cache *attrs;
     struct symlink_cache *links;
+    struct prefetch prefetch;
     struct rename_moves moves;
     struct reader_registry readers;
     struct removals removals;
     struct uploads_swept swept;
-    struct stats stats;
+    _Atomic(struct stats *) stats; /* NULL until there is something to count: engine_stats */
+    struct oplog *oplog; /* NULL: none is wanted */
     pthread_mutex_t stores_mutex;
     _Atomic(struct store *) stores[ENGINE_STORES_MAX]; /* filled from the front, never emptied */
 };
@@ -57,6 +63,8 @@ struct engine {
 int engine_get(char *const *environment, struct engine **ret_engine, struct error *err);
 /* NULL when there is none. */
 struct engine *engine_peek(void);
+/* NULL also in a fork child that has not used its copy yet: nothing was done there. */
+struct engine *engine_used(void);
 
 /* The opened store of a scheme; opens it the first time. */
 int engine_store(struct engine *engine, const char *scheme, struct store **ret_store,
@@ -65,8 +73,28 @@ int engine_store(struct engine *engine, const char *scheme, struct store **ret_s
 struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
                            uint64_t offset);
 
-/* In a fork child, inside no gate: shards, stores and counters forget what is the parent's. */
+/* Where requests are counted; never NULL. Made by the first that is (core/engine_stats.c), so what
+ * only holds a reader or a name costs nothing. Inside the gate. */
+struct stats *engine_make_stats(struct engine *engine);
+static inline struct stats *engine_stats(struct engine *engine)
+{
+    struct stats *stats = atomic_load_explicit(&engine->stats, memory_order_acquire);
+
+    return stats ? stats : engine_make_stats(engine);
+}
+/* What was counted so far, connections included; all 0 when nothing was. Inside the gate. */
+void engine_copy_stats(struct engine *engine, struct stats_copy *ret_copy);
+/* In a fork child: what was counted is the parent's. */
+void engine_reset_stats(struct engine *engine);
+
+/* In a fork child, inside no gate: what others have to know of it. All else that is the parent's,
+ * engine_get forgets there, when it is first called: a child that executes another program, or
+ * ends, has no use for it. */
 void engine_reset_child(void);
+/* Others know of its readers as that process's, too. Inside the gate. */
+void engine_give_readers(int pid);
+/* The process ends: others forget its readers. Inside the gate. */
+void engine_end(void);
 
 /* Wakes every waiter so that it looks at its cancel flag. Inside the gate, no lock held. */
 void engine_kick(struct engine *engine);

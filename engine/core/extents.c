@@ -5,17 +5,17 @@
 
 static uint64_t mark_of(uint64_t start, enum extent_kind kind)
 {
-    return start << 2 | (uint64_t)kind;
+    return start << EXTENT_KIND_BITS | (uint64_t)kind;
 }
 
 static uint64_t start_of(uint64_t mark)
 {
-    return mark >> 2;
+    return mark >> EXTENT_KIND_BITS;
 }
 
 static enum extent_kind kind_of(uint64_t mark)
 {
-    return (enum extent_kind)(mark & 3);
+    return (enum extent_kind)(mark & ((1u << EXTENT_KIND_BITS) - 1));
 }
 
 /* The number of marks that start at or before `offset`. */

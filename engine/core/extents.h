@@ -19,7 +19,10 @@ enum extent_kind {
     EXTENT_CLEAN, /* as there, and in the spool */
     EXTENT_DIRTY, /* in the spool, and different */
     EXTENT_ZERO,  /* zeros that are not at the store */
+    EXTENT_SENT,  /* only in an upload that is not complete: neither read nor changed before that */
 };
+
+#define EXTENT_KIND_BITS 3u /* of a mark; above them is where the extent starts */
 
 struct extent {
     uint64_t start, end;
@@ -40,7 +43,7 @@ struct extent extents_at(const struct extents *extents, uint64_t offset);
 void extents_set(struct extents *extents, uint64_t start, uint64_t end, enum extent_kind kind);
 /* Cuts off, or appends an extent of this kind. */
 void extents_resize(struct extents *extents, uint64_t length_bytes, enum extent_kind kind);
-/* What is there is the base from now on: what is in the spool is clean, and zeros are the
+/* What is there is the base from now on: what is in the spool is clean, and all else is the
  * base's. */
 void extents_rebase(struct extents *extents);
 /* Bytes of [start, end) that are of one of the kinds, given as a mask of 1 << kind. */

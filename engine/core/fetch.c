@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "core/engine.h"
+#include "io/gate.h"
 
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
@@ -29,14 +30,66 @@ static bool is_other_version(const struct fetch *fetch, const struct store_reque
     return fetch->size_known && fetch->object_size_bytes != request->object.size_bytes;
 }
 
+/* ---- answers that are late ------------------------------------------------------------------- */
+
+/* What it took of the request that was answered, and of the one that was sent first. */
+static void note_first_byte(struct fetch *fetch, const struct store_request *request)
+{
+    int64_t now_ns = clock_now_ns();
+    int64_t sent_ns = request->sent_ns ? request->sent_ns : fetch->sent_ns;
+
+    fetch->answered = true;
+    shard_timer_clear(request->shard, &fetch->hedge_timer);
+    limiter_on_first_byte(&fetch->call.engine->gets, now_ns - sent_ns,
+                          now_ns - (fetch->first_sent_ns ? fetch->first_sent_ns : sent_ns));
+}
+
+static void arm_hedge(struct fetch *fetch)
+{
+    const struct store_request *request = &fetch->call.request;
+    int64_t late_ns = limiter_late_ns(&fetch->call.engine->gets);
+    int64_t now_ns, sent_ns = request->sent_ns;
+
+    if (!fetch->wanted || fetch->answered || !fetch->call.in_flight || fetch->call.rival ||
+        late_ns == 0)
+        return;
+    now_ns = clock_now_ns();
+    shard_timer_set(request->shard, &fetch->hedge_timer, (sent_ns ? sent_ns : now_ns) + late_ns);
+}
+
+/* One that has not been sent yet waits for a connection: so would another. */
+static void on_late(struct shard_timer *timer)
+{
+    struct fetch *fetch = CONTAINER(timer, struct fetch, hedge_timer);
+    const struct store_request *request = &fetch->call.request;
+
+    if (fetch->answered || !fetch->call.in_flight)
+        return;
+    if (!request->sent_ns) {
+        arm_hedge(fetch);
+    } else if (limiter_may_hedge(&fetch->call.engine->gets)) {
+        fetch->first_sent_ns = request->sent_ns;
+        call_hedge(&fetch->call);
+    }
+}
+
+void fetch_want(struct fetch *fetch)
+{
+    fetch->wanted = true;
+    if (fetch->hedge_timer.at_ns == CLOCK_NEVER)
+        arm_hedge(fetch);
+}
+
+/* ---- what the request tells ------------------------------------------------------------------ */
+
 static void on_object(struct store_request *request)
 {
     struct fetch *fetch = of_request(request);
     uint64_t size_bytes = request->object.size_bytes;
     struct error reason;
 
-    limiter_on_first_byte(&fetch->call.engine->gets,
-                          clock_now_ns() - (request->sent_ns ? request->sent_ns : fetch->sent_ns));
+    call_answered(&fetch->call);
+    note_first_byte(fetch, request);
     if (is_other_version(fetch, request)) {
         error_set(&reason, ERROR_CHANGED, "another version of the object is there now");
         call_name_error(&fetch->call, &reason);
@@ -109,7 +162,8 @@ static void aim(struct fetch *fetch)
     request->offset = fetch->offset + fetch->received;
     request->length = fetch->length ? fetch->length - fetch->received : 0;
     request->if_match = fetch->etag[0] ? fetch->etag : NULL;
-    fetch->paused = false;
+    fetch->paused = fetch->answered = false;
+    fetch->first_sent_ns = 0;
     fetch->sent_ns = clock_now_ns();
 }
 
@@ -122,6 +176,7 @@ static void on_done(struct call *call)
 {
     struct fetch *fetch = of_call(call);
 
+    shard_timer_clear(call->request.shard, &fetch->hedge_timer);
     if (fetch->ops->on_done)
         fetch->ops->on_done(fetch);
 }
@@ -132,6 +187,7 @@ void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *ur
     call_init(&fetch->call, engine, STORE_GET, uri, store, limits);
     memset((char *)fetch + sizeof fetch->call, 0, sizeof *fetch - sizeof fetch->call);
     fetch->sink = (struct store_sink){.space = sink_space, .commit = sink_commit};
+    shard_timer_init(&fetch->hedge_timer, on_late);
     fetch->call.on_done = on_done;
     fetch->call.on_answer = on_answer;
     fetch->call.on_repeat = on_repeat;
@@ -154,15 +210,17 @@ void fetch_resume(struct fetch *fetch)
     if (!fetch->paused || !fetch->call.in_flight)
         return;
     fetch->paused = false;
-    store_request_resume(&fetch->call.request);
+    call_resume(&fetch->call);
 }
 
 bool fetch_advance(struct fetch *fetch)
 {
-    return fetch->call.in_flight && store_advance(&fetch->call.request);
+    return call_advance(&fetch->call);
 }
 
 void fetch_fini(struct fetch *fetch)
 {
+    if (fetch->call.generation == gate_generation())
+        shard_timer_clear(fetch->call.request.shard, &fetch->hedge_timer);
     call_fini(&fetch->call);
 }

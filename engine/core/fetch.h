@@ -29,13 +29,20 @@ struct fetch {
     uint64_t object_size_bytes;        /* valid when size_known: the owner may know it before */
     char etag[STORE_ETAG_MAX];         /* "": take what comes */
     bool object_known, size_known, progressed, paused;
-    int64_t sent_ns;
+    bool wanted;           /* somebody waits for it, or did */
+    bool answered;         /* the request that is under way */
+    int64_t sent_ns;       /* when it was handed to the store */
+    int64_t first_sent_ns; /* hedged: when the first of the two was sent */
+    struct shard_timer hedge_timer;
 };
 
 /* etag: the version wanted, or "" for whatever is there. */
 void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *uri,
                 struct store *store, const struct limits *limits);
 void fetch_start(struct fetch *fetch, uint64_t offset, uint64_t length, const char *etag);
+/* Somebody waits for its bytes: an answer that is late is hedged (core/limiter.h), that is the
+ * same is asked for once more, and whichever answer begins first is taken. */
+void fetch_want(struct fetch *fetch);
 void fetch_resume(struct fetch *fetch);  /* space() has room again */
 bool fetch_advance(struct fetch *fetch); /* receive now, on this thread */
 void fetch_fini(struct fetch *fetch);

@@ -19,8 +19,8 @@
 #include "io/shard.h"
 
 /* What a call holds and others wait for. It is given back by its holder, or by left() when the
- * holder's thread is cancelled or leaves by pthread_exit in the middle of a wait: on that thread,
- * inside the gate, no lock held. After a longjmp nobody calls it. The memory is the holder's. */
+ * holder's thread leaves by pthread_exit in the middle of a wait (it is not cancelled there: api.h):
+ * on that thread, inside the gate, no lock held. After a longjmp nobody calls it. The memory is the holder's. */
 struct limits_held {
     void (*left)(struct limits_held *held);
     struct limits_held *next; /* held before it by the same call */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/prefetch.h"
 #include "core/call.h"
 #include "core/engine.h"
 #include "core/listing_ahead.h"
@@ -208,7 +209,8 @@ static void entry_attr(const struct store_entry *entry, const char *text, struct
     ret_attr->type = entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE;
     ret_attr->inode = attr_inode(text);
     ret_attr->mtime = entry->mtime;
-    ret_attr->mark_unknown = entry->is_prefix;
+    ret_attr->mark_unknown = entry->is_prefix && !entry->attributes.known;
+    attr_take_own(ret_attr, &entry->attributes, &entry->mtime);
     if (!entry->is_prefix) {
         ret_attr->size_bytes = entry->size_bytes;
         memcpy(ret_attr->etag, entry->etag, sizeof ret_attr->etag);
@@ -255,7 +257,7 @@ static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
 {
     struct attr_cache *cache = listing->engine->attrs;
     char text[ATTR_URI_BYTES];
-    struct attr attr;
+    struct attr attr, known;
 
     for (size_t i = 0; i < listing->page->count; i++) {
         const struct store_entry *entry = &listing->page->entries[i];
@@ -264,15 +266,17 @@ static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
             listing->saw_marker = true;
         if (!entry_name(listing, entry) || !entry_text(listing, text))
             continue;
+        entry_attr(entry, text, &attr);
+        if (!entry->is_prefix)
+            prefetch_note_listed(listing->engine, listing->base, listing->name, &attr);
         if (listing->exact || (listing->recursive && listing->saw_marker)) {
             attr_cache_put_named(cache, text, entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE,
                                  asked_ns);
             continue;
         }
         if (!listing->recursive && entry->is_prefix && i > 0 &&
-            attr_cache_get(cache, text, &attr) == ATTR_CACHE_FOUND && attr.type != ATTR_DIRECTORY)
+            attr_cache_get(cache, text, &known) == ATTR_CACHE_FOUND && known.type != ATTR_DIRECTORY)
             continue; /* a file of the same name, seen before it */
-        entry_attr(entry, text, &attr);
         attr_cache_put_listed(cache, text, &attr, asked_ns, seen_ns);
     }
 }
@@ -287,7 +291,7 @@ static int explain_empty(struct listing *listing, const struct limits *limits, s
 
     if (!listing->uri.key[0] || attr_cache_is_kept(listing->engine->attrs, listing->base))
         return 0;
-    attr_cache_remove(listing->engine->attrs, listing->base);
+    attr_cache_doubt(listing->engine->attrs, listing->base, false);
     r = names_lookup(listing->engine, &listing->uri, limits, &attr, err);
     if (r == 0 && attr.type != ATTR_DIRECTORY) {
         r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
@@ -324,6 +328,7 @@ static void restart(struct listing *listing)
     listing->asked = listing->exact = listing->saw_marker = false;
     listing_ahead_reset(listing->ahead);
     listing->since_ns = clock_now_ns();
+    prefetch_begin_listing(listing->engine, listing->base);
 }
 
 static int listing_begin(struct listing *listing, const struct limits *limits, struct error *err)

@@ -17,7 +17,7 @@ struct store;
  * (fcntl(2)): none is, and the number stays as low as it comes. */
 int lock_file_open(struct store *store, const struct uri *uri, bool keeps_locks, int *ret_fd,
                    struct error *err);
-/* `uri` NULL: the file stays, other processes have this description. */
+/* The last of its description: no other process has it. */
 void lock_file_close(struct store *store, int fd, const struct uri *uri);
 
 #endif

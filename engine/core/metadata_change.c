@@ -54,7 +54,8 @@ static int keep_time(struct change *change)
 {
     struct attr attr;
 
-    if (!change->object || change->is_marker || store_metadata_get(&change->metadata, "mtime"))
+    if (!change->object || change->object->attributes.known || change->is_marker ||
+        store_metadata_get(&change->metadata, "mtime"))
         return 0;
     attr_from_object(change->object, change->key, &attr);
     attr.has = ATTR_HAS_MTIME;
@@ -168,7 +169,7 @@ int metadata_change(struct engine *engine, const struct uri *key, const struct m
 
     if (r < 0)
         return r;
-    if (!(store->capabilities & STORE_CAP_METADATA) ||
+    if (!attr_is_kept(store) ||
         !(store->capabilities & (STORE_CAP_COPY | STORE_CAP_PART_COPY)))
         return error_set_errno(err, EOPNOTSUPP, "the store keeps no metadata");
     for (unsigned tries = 0; tries < TRIES; tries++) {
@@ -189,7 +190,7 @@ int metadata_permitted(struct engine *engine, struct error *err)
     switch (option_int(&engine->options, METADATA)) {
     case IGNORE: return 0;
     case REFUSE:
-        return error_set_errno(err, EPERM, "S3DLIO_METADATA=refuse does not let metadata change");
+        return error_set(err, ERROR_REFUSED, "S3DLIO_METADATA=refuse lets no metadata change");
     default: return 1;
     }
 }
@@ -203,9 +204,9 @@ int metadata_key(const struct uri *uri, const struct attr *attr, struct uri *ret
     length = strlen(ret_key->key);
     if (length > 0 && ret_key->key[length - 1] == '/')
         ret_key->key[--length] = '\0';
-    if (length == 0)
-        return error_set_errno(err, EPERM, "a bucket has no attributes of its own");
-    if (attr->type != ATTR_DIRECTORY)
+    if (length == 0 && !attr->is_own)
+        return error_set(err, ERROR_REFUSED, "a bucket has no attributes of its own");
+    if (attr->type != ATTR_DIRECTORY || length == 0)
         return 0;
     if (length == URI_KEY_MAX)
         return error_set(err, ERROR_TOO_LONG, "the key of the directory is too long");
@@ -213,16 +214,22 @@ int metadata_key(const struct uri *uri, const struct attr *attr, struct uri *ret
     return 0;
 }
 
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
 /* Is all of `wanted` known to be so? */
 static bool has_all(const struct attr *attr, const struct attr *wanted)
 {
     if (wanted->has & ~attr->has & ~(unsigned)ATTR_HAS_MTIME)
         return false;
+    if (wanted->has & ATTR_HAS_ATIME && !is_same_time(&attr->atime, &wanted->atime))
+        return false;
     return (!(wanted->has & ATTR_HAS_MODE) || attr->mode == (wanted->mode & 07777)) &&
            (!(wanted->has & ATTR_HAS_UID) || attr->uid == wanted->uid) &&
            (!(wanted->has & ATTR_HAS_GID) || attr->gid == wanted->gid) &&
-           (!(wanted->has & ATTR_HAS_MTIME) || (attr->mtime.tv_sec == wanted->mtime.tv_sec &&
-                                                attr->mtime.tv_nsec == wanted->mtime.tv_nsec));
+           (!(wanted->has & ATTR_HAS_MTIME) || is_same_time(&attr->mtime, &wanted->mtime));
 }
 
 struct set_attr {
@@ -240,7 +247,8 @@ static int edit_attr(void *arg, const struct store_object *object, struct store_
     } names[] = {{ATTR_HAS_MODE, "mode"},
                  {ATTR_HAS_UID, "uid"},
                  {ATTR_HAS_GID, "gid"},
-                 {ATTR_HAS_MTIME, "mtime"}};
+                 {ATTR_HAS_MTIME, "mtime"},
+                 {ATTR_HAS_ATIME, "atime"}};
     const struct set_attr *set = arg;
     struct attr attr = *set->wanted, there;
     int r = 0;

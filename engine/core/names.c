@@ -7,6 +7,7 @@
  * a file, and where it fits a page, the name and its neighbours are answered by it too.
  */
 #include "core/names_private.h"
+#include "core/prefetch.h"
 
 #include <errno.h>
 #include <string.h>
@@ -93,6 +94,10 @@ static int recall(const struct names_question *question, const struct uri *uri,
     attr_uri_text(uri, text);
     known = attr_cache_get(question->engine->attrs, text, &attr);
     *ret_past = known == ATTR_CACHE_UNKNOWN ? 0 : attr.type;
+    stats_add(engine_stats(question->engine),
+              known == ATTR_CACHE_UNKNOWN || known == ATTR_CACHE_PAST ? STATS_ATTRIBUTES_ASKED
+                                                                      : STATS_ATTRIBUTES_FOUND,
+              1);
     if (known == ATTR_CACHE_ABSENT)
         return is_absent(err);
     if (known != ATTR_CACHE_FOUND && known != ATTR_CACHE_NAMED)
@@ -226,6 +231,19 @@ static int ask(const struct names_question *question, const struct uri *uri, boo
     return r;
 }
 
+/* Programs look at a file before they open it. */
+static bool was_prefetched(const struct names_question *question, const struct uri *uri,
+                           struct names_answer *ret_answer)
+{
+    char text[ATTR_URI_BYTES];
+
+    attr_uri_text(uri, text);
+    if (!prefetch_look(question->engine, text, question->limits, &ret_answer->attr))
+        return false;
+    ret_answer->named = false;
+    return true;
+}
+
 /* From the cache or the store, parents apart. */
 static int look_up(const struct names_question *question, const struct uri *uri,
                    bool wants_directory, struct names_answer *ret_answer, struct error *err)
@@ -234,12 +252,17 @@ static int look_up(const struct names_question *question, const struct uri *uri,
     enum attr_type past;
     int r;
 
+    if (names_ask_is_own(question, uri))
+        return names_ask_in_turn(question, uri, ret_answer, err);
     if (!uri->bucket[0]) {
         ret_answer->named = false;
         attr_directory(uri, &ret_answer->attr);
         return 0;
     }
     r = recall(question, uri, ret_answer, &past, err);
+    if ((r == 0 || (r == 1 && ret_answer->named && !question->type_only)) &&
+        was_prefetched(question, uri, ret_answer))
+        return 0;
     /* A listing says what exists, so it is no help where metadata of a known file is asked for. */
     if (r == 0 && (!past || (past == ATTR_FILE && question->type_only)) &&
         renew_parent(question, uri, past == ATTR_FILE))
@@ -326,6 +349,19 @@ int names_require_directory(const struct names_question *question, const struct 
         r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
         names_error(uri, err);
     }
+    return r;
+}
+
+int names_require_absent(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                         struct error *err)
+{
+    struct attr attr;
+    int r = names_lookup(engine, uri, limits, &attr, err);
+
+    if (r < 0)
+        return err->class == ERROR_NOT_FOUND ? 0 : r;
+    r = error_set(err, ERROR_EXISTS, "something of that name exists");
+    names_error(uri, err);
     return r;
 }
 

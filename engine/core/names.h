@@ -25,6 +25,9 @@ struct engine;
 
 int names_lookup(struct engine *engine, const struct uri *uri, const struct limits *limits,
                  struct attr *ret_attr, struct error *err);
+/* 0 when there is nothing of that name; -EEXIST, or why that cannot be known. */
+int names_require_absent(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                         struct error *err);
 /* Before a directory is listed: the page that its look-up left out. */
 void names_list_owed(struct engine *engine, const struct uri *uri, const struct limits *limits);
 /* After a 404 on the key: -EISDIR, -ENOTDIR or -ENOENT, with *err saying so; another error when the

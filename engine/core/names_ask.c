@@ -31,6 +31,11 @@ bool names_ask_is_plain(const struct names_question *question, const struct uri 
     return has & STORE_CAP_INLINE || !(has & STORE_CAP_LIST_ORDERED);
 }
 
+bool names_ask_is_own(const struct names_question *question, const struct uri *uri)
+{
+    return capabilities(question, uri) & STORE_CAP_ATTRIBUTES;
+}
+
 /* ---- objects --------------------------------------------------------------------------------- */
 
 int names_ask_object(const struct names_question *question, const struct uri *uri,
@@ -261,12 +266,30 @@ int names_ask_directory(const struct names_question *question, const struct uri 
     return 0;
 }
 
+/* Directories are there by themselves: a file, or else one of them. */
+static int ask_own(const struct names_question *question, const struct uri *uri,
+                   struct names_answer *ret_answer, struct error *err)
+{
+    struct uri directory;
+    int r = uri->key[0] ? names_ask_object(question, uri, ret_answer, err)
+                        : error_set(err, ERROR_NOT_FOUND, "a bucket is no file");
+
+    if (r == 0 || err->class != ERROR_NOT_FOUND || strlen(uri->key) == URI_KEY_MAX)
+        return r;
+    r = names_marker_of(uri, &directory, err);
+    return r < 0 ? r : names_ask_object(question, &directory, ret_answer, err);
+}
+
 int names_ask_in_turn(const struct names_question *question, const struct uri *uri,
                       struct names_answer *ret_answer, struct error *err)
 {
     struct store_page *page = NULL;
-    int r = uri->key[0] ? names_ask_object(question, uri, ret_answer, err)
-                        : error_set(err, ERROR_NOT_FOUND, "a bucket is no object");
+    int r;
+
+    if (names_ask_is_own(question, uri))
+        return ask_own(question, uri, ret_answer, err);
+    r = uri->key[0] ? names_ask_object(question, uri, ret_answer, err)
+                    : error_set(err, ERROR_NOT_FOUND, "a bucket is no object");
 
     if (r == 0 || err->class != ERROR_NOT_FOUND || strlen(uri->key) == URI_KEY_MAX)
         return r;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "core/attr_cache_shared.h"
 #include "core/call.h"
 #include "core/engine.h"
 #include "core/marked.h"
@@ -23,13 +24,17 @@ static int put_marker(struct engine *engine, const struct uri *marker, const str
                       const struct limits *limits, struct error *err)
 {
     struct store_metadata metadata = {0};
+    struct attr made;
     struct call *call = call_new(engine, STORE_PUT, marker, limits, err);
     int r = 0;
 
     if (!call)
         return -error_errno(err);
-    if (attr && (call->request.store->capabilities & STORE_CAP_METADATA))
-        r = attr_to_metadata(attr, &metadata);
+    if (attr && attr_is_kept(call->request.store)) {
+        made = attr_of_new(call->request.store, attr);
+        made.type = ATTR_DIRECTORY;
+        r = attr_to_metadata(&made, &metadata);
+    }
     if (r < 0) {
         error_set_errno(err, -r, "storing the directory's attributes");
     } else {
@@ -52,6 +57,8 @@ static int make_directory(const struct names_question *question, const struct ur
     struct uri at;
     int r;
 
+    if (!uri->key[0] && names_ask_is_own(question, uri)) /* a directory like any other */
+        return put_marker(question->engine, uri, attr, limits, err);
     if (!uri->key[0])
         return simple_call(question->engine, STORE_CREATE_BUCKET, uri, limits, err);
     names_parent(uri, &at);
@@ -83,9 +90,12 @@ int names_mkdir(struct engine *engine, const struct uri *uri, const struct attr 
     }
     if (err->class != ERROR_NOT_FOUND && (err->class != ERROR_NO_BUCKET || name.key[0]))
         return r;
+    attr_uri_text(&name, text);
     r = make_directory(&question, &name, attr, err);
-    if (r < 0)
+    if (r < 0) {
+        attr_cache_forget(engine->attrs, text); /* somebody else may have made it */
         return r;
+    }
     attr_directory(&name, &made);
     if (attr) {
         made.has = attr->has;
@@ -95,10 +105,10 @@ int names_mkdir(struct engine *engine, const struct uri *uri, const struct attr 
     }
     if (name.key[0])
         names_set_hint(engine, &name, true);
-    attr_uri_text(&name, text);
     attr_cache_forget(engine->attrs, text);
     attr_cache_put(engine->attrs, text, &made);
     attr_cache_complete(engine->attrs, text, made_ns);
+    attr_shared_note_time(attr_cache_shared(engine->attrs), text, strlen(text));
     return 0;
 }
 

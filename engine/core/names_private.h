@@ -35,6 +35,8 @@ int names_ask_listing(const struct names_question *question, const struct uri *u
 /* A directory that was one lately, or a bucket: by the listing that shows its contents. */
 int names_ask_directory(const struct names_question *question, const struct uri *uri,
                         struct names_answer *ret_answer, struct error *err);
+/* A store that is asked each time, and answers by what the thing itself says? */
+bool names_ask_is_own(const struct names_question *question, const struct uri *uri);
 /* Stores that answer on the spot, and those whose listings have no order. */
 int names_ask_in_turn(const struct names_question *question, const struct uri *uri,
                       struct names_answer *ret_answer, struct error *err);

@@ -70,6 +70,15 @@ bool range_reserve(struct range *range, enum budget_class class, uint64_t bytes)
     return true;
 }
 
+void range_become(struct range *range, enum budget_class class)
+{
+    struct budget *budget = &engine_of(range)->budget;
+
+    budget_release(budget, range->budget_class, range->reserved_bytes);
+    budget_force(budget, class, range->reserved_bytes);
+    range->budget_class = class;
+}
+
 /* Somebody waits for these bytes and cannot take them itself: then the budget has no say. */
 static bool obtain_buffer(struct range *range)
 {
@@ -303,6 +312,7 @@ static int wait_for(struct range *range, uint64_t position, const struct limits 
     int r;
 
     range->users++;
+    fetch_want(&range->fetch);
     fetch_resume(&range->fetch);
     r = limits_wait(range->fetch.call.request.shard, limits, &wait, err);
     range->users--;

@@ -65,6 +65,8 @@ void range_start(struct range *range, uint64_t offset, uint64_t end, uint64_t si
                  const char *etag);
 /* Takes the memory for the whole range from the budget; false when refused. */
 bool range_reserve(struct range *range, enum budget_class class, uint64_t bytes);
+/* What it has reserved belongs to that class from now on. */
+void range_become(struct range *range, enum budget_class class);
 
 static inline bool range_done(const struct range *range)
 {

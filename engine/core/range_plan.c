@@ -3,8 +3,8 @@
  * Sizes of parts by network speed, for lengths that are known:
  *   at least 50 Gb/s and more than 1 GB: 64 MiB; at least 25 Gb/s and more than 500 MB: 32 MiB;
  *   otherwise 16 MiB; below that length of one part a single put does.
- * Without a length: 8 MiB a thousand times, 16 MiB a thousand times, then doubling every thousand;
- * when the speed was set, no part is smaller than what the speed says for the length so far.
+ * Without a length: 8 MiB for a tenth of the parts that may be, a thousand, 16 MiB for another, and so
+ * on, doubling; when the speed was set, no part is smaller than what the speed says for the length so far.
  */
 #include "core/range_plan.h"
 
@@ -13,7 +13,6 @@
 
 #define MIB              (UINT64_C(1) << 20)
 #define GIB              (UINT64_C(1) << 30)
-#define GROWTH_PARTS     1000u
 #define LARGE_OBJECT     GIB
 #define SPEED_PART_BYTES (16 * MIB) /* the least that the network speed asks for */
 
@@ -35,6 +34,7 @@ void range_plan_init(struct range_plan *plan, const struct options *options)
         .block_bytes = (uint64_t)option_int(options, BLOCK_SIZE),
         .put_part_bytes = (uint64_t)option_int(options, PUT_PART_SIZE),
         .min_part_bytes = (uint64_t)option_int(options, MIN_PART_SIZE),
+        .parts_max = STORE_PARTS_MAX,
         .network_mbps = option_int(options, NETWORK_SPEED_GBPS),
         .network_is_set = is_set(options, OPTION_ID_NETWORK_SPEED_GBPS),
     };
@@ -87,9 +87,10 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 }
 
 /* `bytes`, doubled until `size_bytes` fit into the number of parts that a store takes. */
-static uint64_t whole_parts_bytes(uint64_t bytes, uint64_t size_bytes)
+static uint64_t whole_parts_bytes(const struct range_plan *plan, uint64_t bytes,
+                                  uint64_t size_bytes)
 {
-    while (bytes < STORE_PART_MAX && size_bytes / bytes >= STORE_PARTS_MAX)
+    while (bytes < STORE_PART_MAX && size_bytes / bytes >= plan->parts_max)
         bytes *= 2;
     return bytes;
 }
@@ -107,7 +108,8 @@ static uint64_t speed_part_bytes(const struct range_plan *plan, uint64_t size_by
 static uint64_t growing_part_bytes(const struct range_plan *plan, unsigned number)
 {
     unsigned before = number > 0 ? number - 1 : 0;
-    uint64_t bytes = (8 * MIB) << before / GROWTH_PARTS, least = plan->min_part_bytes;
+    uint64_t bytes = (8 * MIB) << before / larger(plan->parts_max / 10, 1);
+    uint64_t least = plan->min_part_bytes;
 
     if (plan->network_is_set) /* at least so much has been sent */
         least = larger(least, speed_part_bytes(plan, before * SPEED_PART_BYTES));
@@ -117,20 +119,22 @@ static uint64_t growing_part_bytes(const struct range_plan *plan, unsigned numbe
 uint64_t range_plan_part_bytes(const struct range_plan *plan, unsigned number,
                                uint64_t size_hint_bytes, bool equal_parts)
 {
+    unsigned half = plan->parts_max / 2;
     uint64_t bytes;
 
     if (!plan->put_part_bytes && !size_hint_bytes && !equal_parts)
         return clamp(growing_part_bytes(plan, number), STORE_PART_MIN, STORE_PART_MAX);
     if (plan->put_part_bytes)
-        bytes = whole_parts_bytes(plan->put_part_bytes, size_hint_bytes);
+        bytes = whole_parts_bytes(plan, plan->put_part_bytes, size_hint_bytes);
     else if (size_hint_bytes)
         bytes = whole_parts_bytes(
-            larger(speed_part_bytes(plan, size_hint_bytes), plan->min_part_bytes), size_hint_bytes);
+            plan, larger(speed_part_bytes(plan, size_hint_bytes), plan->min_part_bytes),
+            size_hint_bytes);
     else
         bytes = larger(SPEED_PART_BYTES, plan->min_part_bytes);
     /* One size holds until the limit on the number of parts comes near. */
-    if (!equal_parts && number > STORE_PARTS_MAX / 2)
-        bytes <<= (number - STORE_PARTS_MAX / 2) / (STORE_PARTS_MAX / 20) + 1;
+    if (!equal_parts && number > half)
+        bytes <<= (number - half) / larger(plan->parts_max / 20, 1) + 1;
     return clamp(bytes, STORE_PART_MIN, STORE_PART_MAX);
 }
 

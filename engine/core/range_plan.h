@@ -28,6 +28,7 @@ struct range_plan {
     uint64_t block_bytes;
     uint64_t put_part_bytes; /* 0: chosen */
     uint64_t min_part_bytes;
+    unsigned parts_max;   /* of an upload: STORE_PARTS_MAX; tests make it less */
     int64_t network_mbps; /* thousandths of a Gb/s */
     bool network_is_set;
 };

@@ -13,6 +13,8 @@
 #include <utlist.h>
 
 #include "core/names.h"
+#include "core/prefetch.h"
+#include "core/reader_foreign.h"
 #include "core/reader_private.h"
 #include "io/gate.h"
 
@@ -44,11 +46,11 @@ struct reader *reader_new(struct engine *engine, const struct uri *uri, struct e
     return reader;
 }
 
-/* What the answer to the opening request tells of the version. */
-static void learn(struct reader *reader, const struct store_object *object)
+void reader_learn(struct reader *reader, const struct store_object *object)
 {
     attr_from_object(object, &reader->uri, &reader->attr);
     memcpy(reader->etag, reader->attr.etag, sizeof reader->etag);
+    reader->stored_bytes = reader->attr.size_bytes;
     memcpy(reader->content_type, object->content_type, sizeof reader->content_type);
     reader->is_tagged = store_metadata_get(&object->metadata, STORE_TAG_COUNT);
 }
@@ -57,7 +59,7 @@ static void on_first_object(struct range *range)
 {
     struct reader *reader = (struct reader *)range->owner;
 
-    learn(reader, &range->fetch.call.request.object);
+    reader_learn(reader, &range->fetch.call.request.object);
     if (range->fetch.length > 0 &&
         !range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset))
         range->buffered_only = false;
@@ -92,6 +94,7 @@ int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
     wait.arg = range;
     shard_lock(reader->shard);
     range_start(range, offset, end, 0, NULL);
+    fetch_want(&range->fetch);
     r = limits_wait(reader->shard, limits, &wait, err);
     if (r < 0)
         call_name_error(&range->fetch.call, err);
@@ -99,10 +102,12 @@ int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
         r = -error_errno(&range->fetch.call.request.error);
         *err = range->fetch.call.request.error;
     }
-    if (r < 0 || range->end == range->offset)
+    if (r < 0 || range->end == range->offset) {
         range_drop(range);
-    else
+    } else {
+        stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, range->end - range->offset);
         DL_APPEND(reader->window, range);
+    }
     stream_arm_drain(reader);
     shard_unlock(reader->shard);
     return r;
@@ -117,7 +122,7 @@ int reader_get_attributes(struct reader *reader, const struct limits *limits, st
         return -ENOMEM;
     r = call_run(call, limits, err);
     if (r == 0)
-        learn(reader, &call->request.object);
+        reader_learn(reader, &call->request.object);
     call_delete(call);
     return r;
 }
@@ -142,14 +147,64 @@ static int begin_once(struct reader *reader, const struct limits *limits, struct
     return error_set(err, ERROR_CHANGED, "the object changes all the time");
 }
 
+/* Is the version that was asked for ahead the one to open now? By the rule for what listings
+ * show. */
+static bool is_present(const struct reader *reader)
+{
+    struct attr_cache *cache = reader->engine->attrs;
+    char text[ATTR_URI_BYTES];
+    struct attr known;
+
+    attr_uri_text(&reader->uri, text);
+    attr_cache_put_listed(cache, text, &reader->attr, reader->asked_ns, reader->asked_ns);
+    return attr_cache_get(cache, text, &known) == ATTR_CACHE_FOUND &&
+           known.size_bytes == reader->attr.size_bytes && strcmp(known.etag, reader->etag) == 0;
+}
+
+int reader_wait_prefetched(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    struct limits_wait wait = {.done = object_is_known, .advance = advance_first};
+    struct range *range;
+    int r;
+
+    reader_adopt(reader);
+    range = wait.arg = reader->window;
+    if (!range)
+        return 0;
+    range->users++;
+    fetch_want(&range->fetch);
+    r = limits_wait(reader->shard, limits, &wait, err);
+    range->users--;
+    return r < 0 ? r : !range_failed(range) && is_present(reader);
+}
+
+/* What was sent for ahead, if it is good for it; else as any other. */
+static int begin_prefetched(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    int r;
+
+    shard_lock(reader->shard);
+    r = reader_wait_prefetched(reader, limits, err);
+    if (r < 1)
+        stream_drop(reader);
+    stream_arm_drain(reader);
+    shard_unlock(reader->shard);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    reader->asked_ns = 0;
+    return begin_once(reader, limits, err);
+}
+
 /* A version that this process was changing meanwhile is not the one to stay with. */
-static int reader_begin(struct reader *reader, const struct limits *limits, struct error *err)
+int reader_begin(struct reader *reader,
+                 int (*ask)(struct reader *, const struct limits *, struct error *),
+                 const struct limits *limits, struct error *err)
 {
     for (;;) {
         int r = reader_registry_add(reader, limits, err);
 
         if (r == 0)
-            r = begin_once(reader, limits, err);
+            r = ask(reader, limits, err);
         if (r < 0 || reader_registry_settle(reader))
             return r;
         shard_lock(reader->shard);
@@ -158,13 +213,16 @@ static int reader_begin(struct reader *reader, const struct limits *limits, stru
     }
 }
 
-static int refuse_known(struct engine *engine, const struct uri *uri, struct error *err)
+static int refuse_known(const struct reader *reader, const struct uri *uri, struct error *err)
 {
+    struct engine *engine = reader->engine;
     char text[ATTR_URI_BYTES];
     enum attr_cache_answer answer;
     struct attr attr;
     int r = 0;
 
+    if (reader->store->capabilities & STORE_CAP_ATTRIBUTES)
+        return 0;
     attr_uri_text(uri, text);
     answer = attr_cache_get(engine->attrs, text, &attr);
     if (answer == ATTR_CACHE_ABSENT)
@@ -176,7 +234,7 @@ static int refuse_known(struct engine *engine, const struct uri *uri, struct err
     return r;
 }
 
-static void remember(struct reader *reader)
+void reader_remember(struct reader *reader)
 {
     char text[ATTR_URI_BYTES];
 
@@ -184,29 +242,43 @@ static void remember(struct reader *reader)
     attr_cache_put(reader->engine->attrs, text, &reader->attr);
 }
 
+static int open_object(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    struct uri uri = reader->uri;
+    int r = refuse_known(reader, &uri, err);
+
+    if (r == 0)
+        r = reader_begin(reader, reader->asked_ns ? begin_prefetched : begin_once, limits, err);
+    if (r < 0 && err->class == ERROR_NOT_FOUND)
+        r = names_explain_missing(reader->engine, &uri, limits, err);
+    return r;
+}
+
 int reader_open(struct engine *engine, const struct uri *uri, const struct limits *limits,
                 struct reader **ret_reader, struct error *err)
 {
     size_t key_length = strlen(uri->key);
+    char text[ATTR_URI_BYTES];
     struct reader *reader;
     int r;
 
     if (key_length == 0 || uri->key[key_length - 1] == '/')
         return names_explain_missing(engine, uri, limits, err);
-    r = refuse_known(engine, uri, err);
-    if (r < 0)
-        return r;
-    reader = reader_new(engine, uri, err);
+    attr_uri_text(uri, text);
+    reader = prefetch_take(engine, text);
+    if (!reader)
+        reader = reader_new(engine, uri, err);
     if (!reader)
         return err->class == ERROR_NO_MEMORY ? -ENOMEM : -error_errno(err);
-    r = reader_begin(reader, limits, err);
-    if (r < 0 && err->class == ERROR_NOT_FOUND)
-        r = names_explain_missing(engine, uri, limits, err);
+    r = open_object(reader, limits, err);
     if (r < 0) {
         reader_close(reader);
         return r;
     }
-    remember(reader);
+    if (!reader->asked_ns)
+        reader_remember(reader);
+    if (!reader->is_inline)
+        prefetch_go_on(engine, text, reader->attr.size_bytes);
     *ret_reader = reader;
     return 0;
 }
@@ -251,6 +323,8 @@ int reader_outlive(struct reader *reader, uint64_t epoch, const struct limits *l
     if (reader->epoch == epoch) {
         shard_unlock(reader->shard);
         r = reader_registry_wait(reader, limits, &reason);
+        if (r == 0)
+            r = foreign_ask(reader, limits, &reason);
         shard_lock(reader->shard);
     }
     if (r < 0)
@@ -270,7 +344,7 @@ static int note_gone(struct reader *reader, struct error *err)
     reader->stale = *err;
     reader_registry_remove(reader);
     attr_uri_text(&reader->uri, text);
-    attr_cache_forget(reader->engine->attrs, text);
+    attr_cache_doubt(reader->engine->attrs, text, true);
     return -error_errno(err);
 }
 
@@ -475,11 +549,16 @@ void reader_free(struct reader *reader)
 
 void reader_close(struct reader *reader)
 {
+    uint64_t read_bytes;
+
     if (!reader)
         return;
     reader_registry_remove(reader);
     shard_lock(reader->shard);
     reader->closed = true;
+    read_bytes = reader->next_offset;
     shard_unlock(reader->shard);
+    if (read_bytes > 0)
+        prefetch_note_read(reader->engine, read_bytes, reader->attr.size_bytes);
     reader_registry_release(reader);
 }

@@ -41,12 +41,16 @@ int reader_open(struct engine *engine, const struct uri *uri, const struct limit
  * NULL) is who reads it in order to replace it: that replacement does not mind this reader. */
 int reader_open_version(struct engine *engine, const struct uri *uri, const struct attr *attr,
                         const void *owner, struct reader **ret_reader, struct error *err);
+/* Of what stands now where the reader's version is, or was: 1 with a reader of that if it is another
+ * version, or this one gave ESTALE; 0: it is the same, or nothing is there. One request. */
+int reader_open_newer(const struct reader *reader, const struct limits *limits,
+                      struct reader **ret_reader, struct error *err);
 /* Opens, reads once and closes, in as few requests: what exists of the target's bytes. */
 ssize_t reader_get(struct engine *engine, const struct uri *uri, const struct reader_target *target,
                    struct limits *limits, struct error *err);
 const struct attr *reader_attr(const struct reader *reader);
-/* Under which name and ETag the store has the version that is open. False: it has it no more, for
- * this process has removed or replaced it. */
+/* Under which name and ETag the store has the version that is open. False: it has it no more, or
+ * as a part of another one only, for this process has removed, replaced or added to it. */
 bool reader_locate(const struct reader *reader, struct uri *ret_uri, struct attr *ret_attr);
 /* Of the version that is open: "" when unknown, and whether tags belong to it. */
 const char *reader_content_type(const struct reader *reader);

@@ -84,6 +84,7 @@ static struct range *obtain_block(struct reader *reader, uint64_t offset, bool m
 
     HASH_FIND(hh, reader->blocks, &offset, sizeof offset, block);
     if (block && !range_failed(block)) {
+        stats_add(engine_stats(reader->engine), STATS_BLOCKS_FOUND, 1);
         HASH_DEL(reader->blocks, block); /* to the end: most recently used */
         HASH_ADD(hh, reader->blocks, offset, sizeof block->offset, block);
         return block;
@@ -106,8 +107,9 @@ static struct range *obtain_block(struct reader *reader, uint64_t offset, bool m
         return NULL;
     }
     block->offset = offset;
+    stats_add(engine_stats(reader->engine), STATS_BLOCKS_FETCHED, 1);
     insert_block(reader, block);
-    range_start(block, offset, end, reader->attr.size_bytes, reader->etag);
+    range_start(block, offset, end, reader->stored_bytes, reader->etag);
     return block;
 }
 
@@ -156,6 +158,7 @@ int exact_take(struct reader *reader, struct range_read *read, const struct limi
 {
     struct shard *shard = own_shard(reader, read->position);
     struct range *range = range_new(reader->engine, &reader->uri, reader->store, shard);
+    uint64_t stored_bytes = reader->stored_bytes;
     char etag[STORE_ETAG_MAX];
     int r;
 
@@ -167,7 +170,7 @@ int exact_take(struct reader *reader, struct range_read *read, const struct limi
     range->owner = reader;
     range->only_read = read->id;
     range->fetch.call.deadline_ns = limits->deadline_ns;
-    range_start(range, read->position, read->end, reader->attr.size_bytes, etag);
+    range_start(range, read->position, read->end, stored_bytes, etag);
     r = range_take(range, read, limits, err);
     range_drop(range);
     shard_unlock(shard);

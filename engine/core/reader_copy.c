@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/engine.h"
@@ -20,6 +22,7 @@ struct reader_copy {
     uint64_t size_bytes;
     unsigned char *memory; /* NULL: in the file */
     int fd;
+    bool is_shared; /* the file is no spool file of this process */
 };
 
 static bool take_memory(struct reader_copy *copy)
@@ -117,6 +120,79 @@ int reader_copy_take(const struct reader_copy *copy, struct range_read *read, st
     return r;
 }
 
+static bool write_all(int fd, const unsigned char *data, size_t length_bytes)
+{
+    while (length_bytes > 0) {
+        ssize_t n = write(fd, data, length_bytes);
+
+        if (n <= 0 && errno != EINTR)
+            return false;
+        data += n > 0 ? n : 0;
+        length_bytes -= n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+static bool copy_file(int to, int from, uint64_t size_bytes)
+{
+    off_t at = 0;
+
+    while ((uint64_t)at < size_bytes)
+        if (sendfile(to, from, &at, size_bytes - (uint64_t)at) <= 0)
+            return false;
+    return true;
+}
+
+bool reader_copy_leave(const struct reader_copy *copy, char *ret_path, size_t size)
+{
+    struct error ignored;
+    bool done;
+    int fd;
+
+    if (spool_open_named(&copy->engine->options, ret_path, size, &fd, &ignored) < 0) {
+        ret_path[0] = '\0';
+        return false;
+    }
+    done = copy->memory ? write_all(fd, copy->memory, copy->size_bytes)
+                        : copy_file(fd, copy->fd, copy->size_bytes);
+    close(fd);
+    if (!done) {
+        unlink(ret_path);
+        ret_path[0] = '\0';
+    }
+    return done;
+}
+
+struct reader_copy *reader_copy_take_over(struct engine *engine, const char *path,
+                                          uint64_t size_bytes)
+{
+    struct reader_copy *copy = calloc(1, sizeof *copy);
+    struct stat st;
+    int fd;
+
+    if (!copy)
+        return NULL;
+    fd_room_begin(FD_FOR_FILES);
+    fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    fd_room_end();
+    if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+                    (uint64_t)st.st_size != size_bytes)) {
+        close(fd);
+        fd = -1;
+    }
+    fd = fd_adopt(fd);
+    if (fd < 0) {
+        free(copy);
+        return NULL;
+    }
+    copy->engine = engine;
+    copy->size_bytes = size_bytes;
+    copy->fd = fd;
+    copy->is_shared = true;
+    atomic_init(&copy->references, 1);
+    return copy;
+}
+
 struct reader_copy *reader_copy_ref(struct reader_copy *copy)
 {
     atomic_fetch_add(&copy->references, 1);
@@ -132,7 +208,8 @@ void reader_copy_unref(struct reader_copy *copy)
         pool_put(&copy->engine->pool, copy->memory, copy->size_bytes);
     } else {
         fd_close(copy->fd);
-        spool_release(copy->size_bytes);
+        if (!copy->is_shared)
+            spool_release(copy->size_bytes);
     }
     free(copy);
 }

@@ -18,6 +18,12 @@ int reader_copy_put(struct reader_copy *copy, const void *data, size_t length_by
                     uint64_t offset_bytes, struct error *err);
 /* All that the read still lacks. 0, -EFAULT, -EIO. */
 int reader_copy_take(const struct reader_copy *copy, struct range_read *read, struct error *err);
+/* A file with the same bytes, for other processes of this user: its path, whose owner removes it.
+ * False: there is no room, or no path that short. */
+bool reader_copy_leave(const struct reader_copy *copy, char *ret_path, size_t size);
+/* Of such a file, which stays where it is. NULL: it is not there, or not one of this size and user. */
+struct reader_copy *reader_copy_take_over(struct engine *engine, const char *path,
+                                          uint64_t size_bytes);
 struct reader_copy *reader_copy_ref(struct reader_copy *copy);
 void reader_copy_unref(struct reader_copy *copy); /* NULL is fine */
 

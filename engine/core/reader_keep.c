@@ -20,7 +20,7 @@ struct keeping {
     const struct limits *limits;
     struct uri uri; /* the version, as it was at the beginning */
     char etag[STORE_ETAG_MAX];
-    uint64_t epoch, size_bytes;
+    uint64_t epoch, size_bytes, stored_bytes;
 };
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -62,7 +62,7 @@ static int begin_range(struct fetching *fetching, struct error *err)
         return 0;
     }
     shard_lock(shard);
-    range_start(range, fetching->at, end, keeping->size_bytes, keeping->etag);
+    range_start(range, fetching->at, end, keeping->stored_bytes, keeping->etag);
     shard_unlock(shard);
     fetching->ranges[fetching->begun++ % FETCHES_MAX] = range;
     fetching->at = end;
@@ -223,6 +223,7 @@ static bool look(struct keeping *keeping)
     memcpy(keeping->etag, reader->etag, sizeof keeping->etag);
     keeping->epoch = reader->epoch;
     keeping->size_bytes = reader->attr.size_bytes;
+    keeping->stored_bytes = reader->stored_bytes;
     shard_unlock(reader->shard);
     return needs;
 }

@@ -11,18 +11,13 @@
 struct version {
     const struct uri *uri;
     const char *etag;
+    uint64_t stored_bytes; /* of the object; 0: as before */
 };
-
-static bool same_name(const struct uri *a, const struct uri *b)
-{
-    return strcmp(a->scheme, b->scheme) == 0 && strcmp(a->bucket, b->bucket) == 0 &&
-           strcmp(a->key, b->key) == 0;
-}
 
 /* Does the reader still ask the store for that version? Its shard is locked. */
 static bool is_at(const struct reader *reader, const struct version *version)
 {
-    return !reader->copy && !reader->closed && same_name(&reader->uri, version->uri) &&
+    return !reader->copy && !reader->closed && uri_is_same(&reader->uri, version->uri) &&
            strcmp(reader->etag, version->etag) == 0;
 }
 
@@ -61,11 +56,12 @@ void reader_registry_serve(struct reader *reader, struct reader_copy *copy)
     readers = registry_readers_of(&reader->engine->readers, &name);
     serve(reader, NULL, copy);
     for (size_t i = 0; i < readers.count && etag[0]; i++)
-        serve(readers.list[i], &(struct version){&uri, etag}, copy);
+        serve(readers.list[i], &(struct version){&uri, etag, 0}, copy);
     registry_readers_fini(&readers);
 }
 
-/* Without memory for the new place it is a reader that nobody knows: it reads on all the same. */
+/* `from` NULL: from wherever it is. Without memory for the new place it is a reader that nobody knows:
+ * it reads on all the same. */
 static void move(struct reader *reader, const struct version *from, const struct version *to)
 {
     struct reader_registry *registry = &reader->engine->readers;
@@ -73,32 +69,52 @@ static void move(struct reader *reader, const struct version *from, const struct
 
     shard_lock(reader->shard);
     reader_adopt(reader);
-    if (is_at(reader, from)) {
+    if (from ? is_at(reader, from) : !reader->copy && !is_at(reader, to)) {
         reader->uri = *to->uri;
         snprintf(reader->etag, sizeof reader->etag, "%s", to->etag);
+        if (to->stored_bytes)
+            reader->stored_bytes = to->stored_bytes;
         reader->epoch++;
         attr_uri_text(to->uri, text);
         pthread_mutex_lock(&registry->mutex);
         registry_replace(reader, text);
+        shared_move(registry->shared, &reader->entry.seat, to->uri, to->etag, reader->stored_bytes);
         pthread_mutex_unlock(&registry->mutex);
     }
     shard_unlock(reader->shard);
 }
 
-void reader_change_moved(struct reader_change *change, const struct uri *from,
-                         const char *from_etag, const struct uri *to, const char *to_etag)
+void reader_registry_move(struct reader *reader, const struct uri *uri, const char *etag,
+                          uint64_t stored_bytes)
 {
-    struct version before = {from, from_etag}, after = {to, to_etag};
+    move(reader, NULL, &(struct version){uri, etag, stored_bytes});
+}
+
+static void all_moved(struct reader_change *change, const struct version *from,
+                      const struct version *to)
+{
     struct registry_readers readers;
     struct registry_name name;
 
-    if (!from_etag[0] || !to_etag[0])
+    if (!from->etag[0] || !to->etag[0])
         return;
-    registry_set_name(&name, &(struct reader_change_name){.uri = from});
+    registry_set_name(&name, &(struct reader_change_name){.uri = from->uri});
     readers = registry_readers_of(&change->engine->readers, &name);
     for (size_t i = 0; i < readers.count; i++)
-        move(readers.list[i], &before, &after);
+        move(readers.list[i], from, to);
     registry_readers_fini(&readers);
+}
+
+void reader_change_moved(struct reader_change *change, const struct uri *from,
+                         const char *from_etag, const struct uri *to, const char *to_etag)
+{
+    all_moved(change, &(struct version){from, from_etag, 0}, &(struct version){to, to_etag, 0});
+}
+
+void reader_change_added(struct reader_change *change, const struct uri *uri, const char *etag,
+                         const char *new_etag, uint64_t new_bytes)
+{
+    all_moved(change, &(struct version){uri, etag, 0}, &(struct version){uri, new_etag, new_bytes});
 }
 
 /* Where the reader's object is now, if it was at the first name or below it. */

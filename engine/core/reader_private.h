@@ -1,6 +1,7 @@
 /* What the files of the reader share: reader.c (life, the read call), reader_stream.c (the window
  * of a sequential reader), reader_block.c (blocks and exact reads), reader_registry.c,
- * reader_move.c and reader_keep.c (what this process's own changes mean for it). */
+ * reader_move.c and reader_keep.c (what this process's own changes mean for it), reader_foreign.c
+ * (what those of others do). */
 #ifndef S3DLIO_CORE_READER_PRIVATE_H
 #define S3DLIO_CORE_READER_PRIVATE_H
 
@@ -8,6 +9,7 @@
 #include "core/range.h"
 #include "core/reader.h"
 #include "core/reader_copy.h"
+#include "core/reader_shared.h"
 
 /* Guarded by the registry's mutex. */
 struct reader_entry {
@@ -16,6 +18,8 @@ struct reader_entry {
     unsigned references;        /* of the owner, and of threads that change its object */
     bool opening;               /* its version is not known yet */
     bool disturbed;             /* and a change has begun since */
+    bool is_stand_in;           /* of another process's reader, while a change goes on */
+    struct shared_seat seat;    /* among those of all processes */
 };
 
 /* Everything from `generation` on is guarded by the shard's lock; what is before `entry` never
@@ -33,11 +37,13 @@ struct reader {
 
     struct reader_entry entry;
 
+    int64_t asked_ns; /* opened ahead: when the request was sent that tells its version; else 0 */
     uint64_t generation;
     struct uri
         uri; /* where the version is now, and what it is called: see core/reader_registry.h */
     char etag[STORE_ETAG_MAX];
-    uint64_t epoch;           /* counts the changes of these and of `copy` */
+    uint64_t stored_bytes; /* of the object there: more than the version's when it was added to */
+    uint64_t epoch;        /* counts the changes of these and of `copy` */
     struct reader_copy *copy; /* the whole of it; NULL: at the store */
     bool closed;              /* a thread that changes its object still looks at it */
     struct error stale;       /* sticky once the version is gone */
@@ -93,11 +99,23 @@ void block_adopt(struct reader *reader);
 /* reader.c */
 
 struct reader *reader_new(struct engine *engine, const struct uri *uri, struct error *err);
+/* What an answer tells of the version. */
+void reader_learn(struct reader *reader, const struct store_object *object);
 /* The request that opens a reader: [offset, end) goes into the window, the attributes become
  * known. */
 int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
                      const struct limits *limits, struct error *err);
 int reader_get_attributes(struct reader *reader, const struct limits *limits, struct error *err);
+/* Makes `ask` the request by which a new reader, or the same again, learns its version, and puts it
+ * into the registry. */
+int reader_begin(struct reader *reader,
+                 int (*ask)(struct reader *, const struct limits *, struct error *),
+                 const struct limits *limits, struct error *err);
+/* Of a reader that was opened ahead (asked_ns): waits until its version is known. 1 if that is
+ * the one to open now, by the rule for what listings show; 0; -errno. The lock is held. */
+int reader_wait_prefetched(struct reader *reader, const struct limits *limits, struct error *err);
+/* The version is what look-ups find from now on. */
+void reader_remember(struct reader *reader);
 /* In a fork child: drops what was in flight. The lock is held. */
 void reader_adopt(struct reader *reader);
 /* The version was not where it was at `epoch`: has it moved? Waits, with the lock released, for a

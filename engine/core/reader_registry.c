@@ -8,6 +8,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/reader_foreign.h"
 #include "core/reader_keep.h"
 #include "core/reader_registry_private.h"
 #include "io/gate.h"
@@ -20,6 +21,12 @@ static struct reader_registry *registry_of(const struct reader *reader)
 void reader_registry_init(struct reader_registry *registry)
 {
     *registry = (struct reader_registry){.mutex = PTHREAD_MUTEX_INITIALIZER};
+    registry->shared = shared_table_open();
+}
+
+void reader_registry_reset_child(struct reader_registry *registry)
+{
+    foreign_reset_child(registry);
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -192,6 +199,7 @@ void reader_registry_remove(struct reader *reader)
 
     pthread_mutex_lock(&registry->mutex);
     unplace(reader);
+    shared_leave(registry->shared, &reader->entry.seat);
     pthread_mutex_unlock(&registry->mutex);
 }
 
@@ -216,7 +224,7 @@ bool reader_registry_has(struct engine *engine, const struct uri *uri)
     pthread_mutex_lock(&engine->readers.mutex);
     HASH_FIND_STR(engine->readers.places, text, place);
     pthread_mutex_unlock(&engine->readers.mutex);
-    return place != NULL;
+    return place || foreign_has(engine, uri);
 }
 
 int reader_registry_add(struct reader *reader, const struct limits *limits, struct error *err)
@@ -248,28 +256,39 @@ int reader_registry_add(struct reader *reader, const struct limits *limits, stru
 bool reader_registry_settle(struct reader *reader)
 {
     struct reader_registry *registry = registry_of(reader);
-    bool disturbed;
+    struct shared_version version;
+    bool described = foreign_describe(reader, &version), disturbed;
 
     pthread_mutex_lock(&registry->mutex);
     reader->entry.opening = false;
     disturbed = reader->entry.disturbed;
     if (disturbed)
         unplace(reader);
+    else if (described)
+        foreign_enter(reader, false, &version);
     pthread_mutex_unlock(&registry->mutex);
     return !disturbed;
 }
 
-int reader_registry_add_settled(struct reader *reader, struct error *err)
+int reader_registry_add_settled(struct reader *reader, bool handed_over, struct error *err)
 {
     struct reader_registry *registry = registry_of(reader);
+    struct shared_version version;
+    bool described = foreign_describe(reader, &version);
     char text[ATTR_URI_BYTES];
     int r;
 
     attr_uri_text(&reader->uri, text);
     pthread_mutex_lock(&registry->mutex);
     r = place(reader, text);
+    if (r == 0 && described)
+        foreign_enter(reader, handed_over, &version);
     pthread_mutex_unlock(&registry->mutex);
-    return r < 0 ? error_set(err, ERROR_NO_MEMORY, "opening a reader") : 0;
+    if (r < 0)
+        return error_set(err, ERROR_NO_MEMORY, "opening a reader");
+    if (described && handed_over)
+        foreign_follow(reader, &version);
+    return 0;
 }
 
 int reader_registry_wait(struct reader *reader, const struct limits *limits, struct error *err)
@@ -401,6 +420,17 @@ static void begin_now(struct reader_registry *registry, struct reader_change *ch
     DL_APPEND(registry->changes, change);
 }
 
+/* For another process's reader only what can be had. */
+static int keep(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    int r = reader_keep(reader, limits, err);
+
+    if (r == 0 || !reader->entry.is_stand_in || err->class == ERROR_CANCELLED)
+        return r;
+    reader_registry_remove(reader);
+    return 0;
+}
+
 /* 1: it has begun; 0: look again; -errno. */
 static int try_to_begin(struct reader_change *change, const struct limits *limits,
                         struct error *err)
@@ -422,7 +452,7 @@ static int try_to_begin(struct reader_change *change, const struct limits *limit
     if (obstacle)
         r = wait_for_end(obstacle, limits, err);
     if (lacking) {
-        r = reader_keep(lacking, limits, err);
+        r = keep(lacking, limits, err);
         reader_registry_release(lacking);
     }
     return r;
@@ -450,12 +480,16 @@ int reader_change_begin(struct engine *engine, const struct reader_change_option
     change->thread = pthread_self();
     change->generation = gate_generation();
     change->frame = __builtin_frame_address(0);
+    for (unsigned i = 0; i < 2; i++)
+        foreign_meet(change, &options->names[i]);
     while (r == 0)
         r = try_to_begin(change, limits, err);
     if (r < 0) {
+        foreign_part(change, false);
         free(change);
         return r;
     }
+    foreign_tell_kept(change);
     change->held.left = change_left;
     limits_hold(&change->held);
     *ret_change = change;
@@ -469,6 +503,7 @@ void reader_change_end(struct reader_change *change)
     if (!change)
         return;
     limits_let_go(&change->held);
+    foreign_part(change, true);
     registry = &change->engine->readers;
     pthread_mutex_lock(&registry->mutex);
     unlink_change(change);

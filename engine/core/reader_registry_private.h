@@ -1,5 +1,6 @@
 /* What the files of the registry share: reader_registry.c (names, readers, changes and who waits
- * for them), reader_move.c (readers that go on elsewhere). */
+ * for them), reader_move.c (readers that go on elsewhere), reader_foreign.c (those of other
+ * processes). */
 #ifndef S3DLIO_CORE_READER_REGISTRY_PRIVATE_H
 #define S3DLIO_CORE_READER_REGISTRY_PRIVATE_H
 
@@ -27,6 +28,7 @@ struct reader_change {
     atomic_bool ended;
     struct registry_name names[2];
     const void *owner;
+    struct foreign *foreign; /* reader_foreign.h */
 
     /* under the mutex */
     unsigned references;
@@ -48,6 +50,9 @@ void registry_set_name(struct registry_name *name, const struct reader_change_na
 struct registry_readers registry_readers_of(struct reader_registry *registry,
                                             const struct registry_name *name);
 void registry_readers_fini(struct registry_readers *readers);
+/* The reader's version is there from now on. */
+void reader_registry_move(struct reader *reader, const struct uri *uri, const char *etag,
+                          uint64_t stored_bytes);
 /* With the mutex held: puts a reader there, if it is anywhere, in place of where it was. */
 void registry_replace(struct reader *reader, const char *text);
 

@@ -102,6 +102,10 @@ bool stream_note_read(struct reader *reader, uint64_t start, uint64_t end)
 
 void stream_remove(struct reader *reader, struct range *range)
 {
+    struct stats *stats = engine_stats(reader->engine);
+
+    stats_add(stats, STATS_AHEAD_USED, range->taken - range->offset);
+    stats_add(stats, STATS_AHEAD_WASTED, range->arrived - range->taken);
     DL_DELETE(reader->window, range);
     range_drop(range);
 }
@@ -193,8 +197,9 @@ static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end
         range_drop(range);
         return NULL;
     }
+    stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, end - offset);
     DL_APPEND(reader->window, range);
-    range_start(range, offset, end, reader->attr.size_bytes, reader->etag);
+    range_start(range, offset, end, reader->stored_bytes, reader->etag);
     return range;
 }
 

@@ -15,7 +15,8 @@ int reader_open_version(struct engine *engine, const struct uri *uri, const stru
     reader->attr = *attr;
     reader->owner = owner;
     memcpy(reader->etag, attr->etag, sizeof reader->etag);
-    if (reader_registry_add_settled(reader, err) < 0) {
+    reader->stored_bytes = attr->size_bytes;
+    if (reader_registry_add_settled(reader, !owner, err) < 0) {
         reader_close(reader);
         return -ENOMEM;
     }
@@ -23,12 +24,58 @@ int reader_open_version(struct engine *engine, const struct uri *uri, const stru
     return 0;
 }
 
+static bool is_missing(const struct error *err)
+{
+    return err->class == ERROR_NOT_FOUND || err->class == ERROR_IS_DIRECTORY ||
+           err->class == ERROR_NOT_DIRECTORY;
+}
+
+/* Says `stale` every read of it? */
+static bool is_stale(const struct reader *reader)
+{
+    bool stale;
+
+    shard_lock(reader->shard);
+    stale = reader->stale.class != ERROR_NONE;
+    shard_unlock(reader->shard);
+    return stale;
+}
+
+int reader_open_newer(const struct reader *reader, const struct limits *limits,
+                      struct reader **ret_reader, struct error *err)
+{
+    struct uri uri;
+    struct attr known;
+    struct reader *newer;
+    int r;
+
+    reader_locate(reader, &uri, &known);
+    newer = reader_new(reader->engine, &uri, err);
+    if (!newer)
+        return -error_errno(err);
+    r = reader_begin(newer, reader_get_attributes, limits, err);
+    if (r == 0) {
+        reader_remember(newer);
+        r = newer->attr.type == ATTR_FILE &&
+            (strcmp(newer->attr.etag, known.etag) != 0 ||
+             newer->attr.size_bytes != known.size_bytes || is_stale(reader));
+    } else if (is_missing(err)) {
+        error_clear(err);
+        r = 0;
+    }
+    if (r == 1)
+        *ret_reader = newer;
+    else
+        reader_close(newer);
+    return r;
+}
+
 bool reader_locate(const struct reader *reader, struct uri *ret_uri, struct attr *ret_attr)
 {
     bool is_there;
 
     shard_lock(reader->shard);
-    is_there = !reader->copy;
+    is_there = !reader->copy && reader->stored_bytes == reader->attr.size_bytes;
     *ret_uri = reader->uri;
     *ret_attr = reader->attr;
     memcpy(ret_attr->etag, reader->etag, sizeof ret_attr->etag);

@@ -230,29 +230,55 @@ static void delete_each(struct engine *engine, const struct removal_batch *batch
     }
 }
 
+/* The first of those that were not deleted in a batch; `done` is one that is through with. */
+static struct removal_batch *next_again(struct engine *engine, struct removal_batch *done)
+{
+    struct removals *removals = &engine->removals;
+    struct removal_batch **at = &removals->again, *first;
+
+    shard_lock(shard_of(engine));
+    while (done && *at != done)
+        at = &(*at)->next;
+    if (done)
+        *at = done->next;
+    first = removals->again;
+    update_pending(removals);
+    shard_unlock(shard_of(engine));
+    if (done)
+        batch_free(done);
+    return first;
+}
+
+/* One thread's work; others wait for it. Not from a signal handler's call in the middle of it. */
+static void mend(struct engine *engine, const struct limits *limits)
+{
+    struct removals *removals = &engine->removals;
+    struct removal_batch *batch;
+    struct error ignored;
+
+    if (turn_take(&removals->mending, false, limits, &ignored) < 0)
+        return;
+    for (batch = next_again(engine, NULL); batch; batch = next_again(engine, batch))
+        delete_each(engine, batch, limits);
+    turn_give(&removals->mending);
+}
+
 void removals_wait(struct engine *engine, const struct limits *limits)
 {
     struct removals *removals = &engine->removals;
     struct limits_wait wait = {.done = is_idle, .arg = removals};
-    struct removal_batch *batch;
     struct shard *shard = shard_of(engine);
-    int r = 0;
+    bool are_left;
+    int r;
 
     if (!removals_pending(removals))
         return;
-    do {
-        shard_lock(shard);
-        r = limits_wait(shard, limits, &wait, NULL);
-        batch = r < 0 ? NULL : removals->again;
-        if (batch)
-            removals->again = batch->next;
-        update_pending(removals);
-        shard_unlock(shard);
-        if (batch) {
-            delete_each(engine, batch, limits);
-            batch_free(batch);
-        }
-    } while (batch);
+    shard_lock(shard);
+    r = limits_wait(shard, limits, &wait, NULL);
+    are_left = r == 0 && removals->again;
+    shard_unlock(shard);
+    if (are_left)
+        mend(engine, limits);
 }
 
 static bool is_below(const struct uri *uri, const struct uri *directory)
@@ -280,7 +306,13 @@ int removals_failure(struct engine *engine, const struct uri *directory, struct 
     return r;
 }
 
-void removals_reset_child(struct removals *removals)
+void removals_init(struct removals *removals, struct shard *shard)
 {
-    memset(removals, 0, sizeof *removals);
+    *removals = (struct removals){0};
+    turn_init(&removals->mending, shard);
+}
+
+void removals_reset_child(struct removals *removals, struct shard *shard)
+{
+    removals_init(removals, shard);
 }

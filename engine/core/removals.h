@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/uri.h"
 #include "core/limits.h"
+#include "core/turn.h"
 
 struct engine;
 struct removal_batch;
@@ -33,12 +34,16 @@ struct removals {
     atomic_bool pending;           /* there is a batch in one of the three places */
     struct removal_batch *filling; /* waits for the one that is flying */
     struct removal_batch *flying;
-    struct removal_batch *again; /* a list: were not deleted in a batch */
-    uint64_t directory;          /* in which one was deleted by itself: its inode; 0: none */
-    bool has_failed;             /* nobody was told yet */
+    struct removal_batch
+        *again;          /* a list: were not deleted in a batch; until they are one by one */
+    struct turn mending; /* of whoever does that */
+    uint64_t directory;  /* in which one was deleted by itself: its inode; 0: none */
+    bool has_failed;     /* nobody was told yet */
     struct uri failed;
     struct error failure;
 };
+
+void removals_init(struct removals *removals, struct shard *shard);
 
 /* Accepts the deletion of an object that is there, or (false) leaves it to the caller. May wait
  * while a batch is full. */
@@ -58,6 +63,6 @@ static inline bool removals_pending(const struct removals *removals)
 int removals_failure(struct engine *engine, const struct uri *directory, struct error *err);
 
 /* In a fork child: they are the parent's. */
-void removals_reset_child(struct removals *removals);
+void removals_reset_child(struct removals *removals, struct shard *shard);
 
 #endif

@@ -42,12 +42,6 @@ static bool strip_slash(struct uri *uri)
     return true;
 }
 
-bool rename_is_same(const struct uri *a, const struct uri *b)
-{
-    return strcmp(a->scheme, b->scheme) == 0 && strcmp(a->bucket, b->bucket) == 0 &&
-           strcmp(a->key, b->key) == 0;
-}
-
 /* Is `inner` somewhere below the directory `outer`? */
 static bool is_below(const struct uri *inner, const struct uri *outer)
 {
@@ -341,7 +335,7 @@ static int run_native(const struct renaming *renaming, struct call *call, struct
 {
     struct reader_change_options options = {
         .names = {{.uri = &renaming->from, .below = true},
-                  {.uri = &renaming->to, .keeps = !rename_is_same(&renaming->from, &renaming->to)}},
+                  {.uri = &renaming->to, .keeps = !uri_is_same(&renaming->from, &renaming->to)}},
     };
     struct reader_move move = {.from = &renaming->from, .to = &renaming->to};
     struct error ignored;
@@ -371,7 +365,7 @@ static int rename_native(struct renaming *renaming, const struct uri *from, cons
     call->request.if_none_match = renaming->no_replace;
     r = run_native(renaming, call, err);
     call_delete(call);
-    if (r == 0 && !rename_is_same(&renaming->from, &renaming->to)) {
+    if (r == 0 && !uri_is_same(&renaming->from, &renaming->to)) {
         rename_forget(renaming->engine, &renaming->from);
         attr_uri_text(&renaming->to, text);
         attr_cache_drop_below(renaming->engine->attrs, text);
@@ -397,7 +391,7 @@ static int rename_by_copy(struct renaming *renaming, struct error *err)
             return 0;
         }
     }
-    if (r < 0 || rename_is_same(&renaming->from, &renaming->to))
+    if (r < 0 || uri_is_same(&renaming->from, &renaming->to))
         return r;
     if (renaming->source.type == ATTR_DIRECTORY)
         r = rename_tree(renaming->engine, &renaming->from, &renaming->to, renaming->limits, err);

@@ -59,8 +59,6 @@ int rename_delete(struct engine *engine, const struct uri *uri, const char *etag
                   const struct limits *limits, struct error *err);
 /* The attribute cache hears that nothing is at the name any more; its directory stays one. */
 void rename_forget(struct engine *engine, const struct uri *uri);
-/* Is it the same name? */
-bool rename_is_same(const struct uri *a, const struct uri *b);
 
 /* ---- directories: rename_tree.c -------------------------------------------------------------- */
 

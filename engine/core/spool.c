@@ -98,32 +98,35 @@ uint64_t spool_used(void)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-/* Where files without a name cannot be made, one is made and its name removed. */
-static int open_named(const char *directory)
+/* Leaves the path in `path`; too small: ENAMETOOLONG. */
+static int open_named(const char *directory, char *path, size_t size)
 {
-    char path[4096];
-    int fd;
+    int length = snprintf(path, size, "%s/s3dlio-spool-XXXXXX", directory);
 
-    if (snprintf(path, sizeof path, "%s/s3dlio-spool-XXXXXX", directory) >= (int)sizeof path) {
+    if (length < 0 || (size_t)length >= size) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    fd = mkostemp(path, O_CLOEXEC);
-    if (fd >= 0)
-        unlink(path);
-    return fd;
+    return mkostemp(path, O_CLOEXEC);
 }
 
-static int open_in(const char *directory)
+/* Without a name, where the file system can; else one is made and removed. */
+static int open_unnamed_in(const char *directory)
 {
     int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    char path[4096];
 
-    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
-        fd = open_named(directory);
+    if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) {
+        fd = open_named(directory, path, sizeof path);
+        if (fd >= 0)
+            unlink(path);
+    }
     return fd;
 }
 
-static int open_unnamed(const struct options *options, int *ret_fd, struct error *err)
+/* The path is wanted, or NULL. */
+static int open_file(const struct options *options, char *ret_path, size_t size, int *ret_fd,
+                     struct error *err)
 {
     const char *directory = spool_directory(options);
     bool led_back;
@@ -137,13 +140,13 @@ static int open_unnamed(const struct options *options, int *ret_fd, struct error
     }
     opening = OPEN_BEGUN;
     fd_room_begin(FD_FOR_FILES);
-    fd = open_in(directory);
+    fd = ret_path ? open_named(directory, ret_path, size) : open_unnamed_in(directory);
     fd_room_end();
     led_back = opening == OPEN_LED_BACK;
     opening = OPEN_NONE;
     if (led_back && !is_set(options) && strcmp(directory, "/tmp") != 0) {
         atomic_store(&tmpdir_leads_back, true);
-        return open_unnamed(options, ret_fd, err);
+        return open_file(options, ret_path, size, ret_fd, err);
     }
     if (led_back)
         return directory_error(err, EINVAL, "they cannot be in a bucket:", directory);
@@ -153,10 +156,16 @@ static int open_unnamed(const struct options *options, int *ret_fd, struct error
     return 0;
 }
 
+int spool_open_named(const struct options *options, char *ret_path, size_t size, int *ret_fd,
+                     struct error *err)
+{
+    return open_file(options, ret_path, size, ret_fd, err);
+}
+
 int spool_open(const struct options *options, int *ret_fd, struct error *err)
 {
     int fd = -1;
-    int r = open_unnamed(options, &fd, err);
+    int r = open_file(options, NULL, 0, &fd, err);
 
     if (r < 0)
         return r;
@@ -173,7 +182,7 @@ static int map(const struct options *options, size_t size_bytes, void **ret_memo
                struct error *err)
 {
     void *memory;
-    int fd = -1, r = open_unnamed(options, &fd, err);
+    int fd = -1, r = open_file(options, NULL, 0, &fd, err);
 
     if (r < 0)
         return r;

@@ -30,6 +30,10 @@ void spool_rest(void *memory, size_t size_bytes);
 
 /* An empty file without a name, for reading and writing; a descriptor of the engine (io/fd.h). */
 int spool_open(const struct options *options, int *ret_fd, struct error *err);
+/* An empty file with a name, which nobody else can open, for other processes of this user; a plain
+ * descriptor and a path, of at most `size` bytes, the caller's to close and to remove. */
+int spool_open_named(const struct options *options, char *ret_path, size_t size, int *ret_fd,
+                     struct error *err);
 /* Counts bytes against the limit: 0, or -ENOSPC (ERROR_SPOOL). */
 int spool_reserve(const struct options *options, uint64_t bytes, struct error *err);
 void spool_release(uint64_t bytes);

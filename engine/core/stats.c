@@ -1,5 +1,18 @@
-/* Sums over the counters of stats.h, and their beginning in a child. */
+/* Counting requests, and copying what was counted. See stats.h. */
 #include "core/stats.h"
+
+#include <string.h>
+
+const struct stats_row *stats_row(enum stats_counter counter)
+{
+    static const struct stats_row rows[] = {
+#define COUNTER(id, group, word, unit, prometheus, help) {group, word, unit, prometheus, help},
+#include "core/stats.def"
+#undef COUNTER
+    };
+
+    return &rows[counter];
+}
 
 uint64_t stats_requests(const struct stats *stats)
 {
@@ -10,12 +23,73 @@ uint64_t stats_requests(const struct stats *stats)
     return total;
 }
 
-void stats_reset_child(struct stats *stats)
+static void raise_to(atomic_uint_fast64_t *value, uint64_t number)
 {
-    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)
-        atomic_store_explicit(&stats->requests[i], 0, memory_order_relaxed);
-    atomic_store_explicit(&stats->retries, 0, memory_order_relaxed);
-    atomic_store_explicit(&stats->errors, 0, memory_order_relaxed);
-    atomic_store_explicit(&stats->bytes_received, 0, memory_order_relaxed);
-    atomic_store_explicit(&stats->bytes_sent, 0, memory_order_relaxed);
+    uint_fast64_t now = stats_read(value);
+
+    while (number > now && !atomic_compare_exchange_weak_explicit(
+                               value, &now, number, memory_order_relaxed, memory_order_relaxed))
+        continue;
+}
+
+/* Since the first request, which this one may be. */
+static int64_t since(struct stats *stats, int64_t now_ns)
+{
+    int64_t begun_ns = atomic_load_explicit(&stats->begun_ns, memory_order_relaxed);
+
+    if (begun_ns == 0 && atomic_compare_exchange_strong(&stats->begun_ns, &begun_ns, now_ns))
+        begun_ns = now_ns;
+    return now_ns - begun_ns;
+}
+
+void stats_begin(struct stats *stats, enum store_operation operation, int64_t now_ns)
+{
+    uint64_t in_flight =
+        atomic_fetch_add_explicit(&stats->in_flight, 1, memory_order_relaxed) + 1;
+
+    atomic_fetch_add_explicit(&stats->requests[operation], 1, memory_order_relaxed);
+    raise_to(&stats->in_flight_peak, in_flight);
+    samples_begin(&stats->samples, since(stats, now_ns), in_flight);
+}
+
+void stats_end(struct stats *stats, const struct stats_end *end)
+{
+    int64_t sent_ns = end->sent_ns ? end->sent_ns : end->submitted_ns;
+
+    atomic_fetch_sub_explicit(&stats->in_flight, 1, memory_order_relaxed);
+    if (end->bytes_received)
+        stats_add(stats, STATS_BYTES_RECEIVED, end->bytes_received);
+    if (end->bytes_sent)
+        stats_add(stats, STATS_BYTES_SENT, end->bytes_sent);
+    if (end->failed)
+        stats_add(stats, STATS_ERRORS, 1);
+    if (end->abandoned)
+        stats_add(stats, STATS_ABANDONED, 1);
+    if (end->first_byte_ns)
+        histogram_add(&stats->first_byte[end->operation], end->first_byte_ns - sent_ns);
+    histogram_add(&stats->total[end->operation], end->ended_ns - end->submitted_ns);
+    samples_end(&stats->samples, since(stats, end->ended_ns),
+                end->bytes_received + end->bytes_sent);
+}
+
+void stats_copy(const struct stats *stats, int64_t now_ns, struct stats_copy *ret_copy)
+{
+    int64_t begun_ns = atomic_load_explicit(&stats->begun_ns, memory_order_relaxed);
+
+    memset(ret_copy, 0, sizeof *ret_copy);
+    for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++) {
+        ret_copy->requests[i] = stats_read(&stats->requests[i]);
+        ret_copy->requests_all += ret_copy->requests[i];
+        histogram_read(&stats->first_byte[i], &ret_copy->first_byte[i]);
+        histogram_read(&stats->total[i], &ret_copy->total[i]);
+    }
+    for (unsigned i = 0; i < STATS_COUNTERS; i++)
+        ret_copy->counters[i] = stats_read(&stats->counters[i]);
+    ret_copy->in_flight = stats_read(&stats->in_flight);
+    ret_copy->in_flight_peak = stats_read(&stats->in_flight_peak);
+    ret_copy->memory_bytes = stats_read(&stats->memory_bytes);
+    ret_copy->memory_peak_bytes = stats_read(&stats->memory_peak_bytes);
+    ret_copy->memory_limit_bytes = stats_read(&stats->memory_limit_bytes);
+    ret_copy->elapsed_ns = begun_ns && now_ns > begun_ns ? now_ns - begun_ns : 0;
+    samples_read(&stats->samples, &ret_copy->samples);
 }

@@ -27,11 +27,9 @@ static int check_place(struct engine *engine, const struct uri *uri, const struc
 {
     struct uri parent;
     struct attr attr;
-    int r = names_lookup(engine, uri, limits, &attr, err);
+    int r = names_require_absent(engine, uri, limits, err);
 
-    if (r == 0)
-        return error_set(err, ERROR_EXISTS, "something of that name exists");
-    if (err->class != ERROR_NOT_FOUND)
+    if (r < 0)
         return r;
     if (uri->key[strlen(uri->key) - 1] == '/') /* names that exist have a key: not empty */
         return error_set(err, ERROR_NOT_FOUND, "a link is no directory");
@@ -57,7 +55,7 @@ int symlink_make(struct engine *engine, const char *target, const struct uri *ur
     int r = engine_store(engine, uri->scheme, &store, err);
 
     if (r == 0 && !(store->capabilities & STORE_CAP_METADATA))
-        r = error_set_errno(err, EPERM, "the store keeps no metadata, so no links");
+        r = error_set(err, ERROR_REFUSED, "the store keeps no metadata, so no links");
     if (r == 0)
         r = check_target(target, err);
     if (r == 0)

@@ -20,14 +20,19 @@
 static int set_metadata(struct upload *upload, const struct upload_options *options)
 {
     const struct store_metadata *kept = options->metadata;
-    int r;
+    struct attr attr;
+    int r = 0;
 
-    if (!(upload->store->capabilities & STORE_CAP_METADATA))
+    if (!attr_is_kept(upload->store))
         return 0;
-    random_hex(upload->write_id, UPLOAD_ID_DIGITS);
-    r = store_metadata_add(&upload->metadata, UPLOAD_ID_NAME, upload->write_id);
-    if (r == 0 && options->attr)
-        r = attr_to_metadata(options->attr, &upload->metadata);
+    if (upload->store->capabilities & STORE_CAP_METADATA) {
+        random_hex(upload->write_id, UPLOAD_ID_DIGITS);
+        r = store_metadata_add(&upload->metadata, UPLOAD_ID_NAME, upload->write_id);
+    }
+    if (r == 0 && options->attr) {
+        attr = attr_of_new(upload->store, options->attr);
+        r = attr_to_metadata(&attr, &upload->metadata);
+    }
     for (size_t at = 0; r == 0 && kept && at < kept->length;) {
         const char *name = kept->data + at, *value = name + strlen(name) + 1;
 
@@ -95,13 +100,19 @@ void upload_tell_attr(const struct upload *upload, struct attr *ret_attr)
     attr_take_stored(ret_attr, &upload->attr);
 }
 
-static const char *const attr_names[] = {"mode", "uid", "gid", "mtime"};
+static const char *const attr_names[] = {"mode", "uid", "gid", "mtime", "atime"};
 
 void upload_expect_nothing(struct upload *upload)
 {
     upload->base_etag[0] = '\0';
+    upload->begins_as_base = false;
     upload->absent = true;
     upload->exclusive = upload->store->capabilities & STORE_CAP_IF_NONE_MATCH;
+}
+
+void upload_set_begins_as_base(struct upload *upload, bool begins)
+{
+    upload->begins_as_base = begins && upload->base_etag[0];
 }
 
 bool upload_is_doubtful(const struct upload *upload)
@@ -116,14 +127,17 @@ bool upload_has_begun(const struct upload *upload)
 
 int upload_set_attr(struct upload *upload, const struct attr *attr)
 {
+    struct attr made;
+
     attr_merge(&upload->attr, attr);
     if (upload_has_begun(upload))
         return 1;
     for (size_t i = 0; i < sizeof attr_names / sizeof attr_names[0]; i++)
         store_metadata_set(&upload->metadata, attr_names[i], NULL);
-    if (!(upload->store->capabilities & STORE_CAP_METADATA))
+    if (!attr_is_kept(upload->store))
         return 0;
-    return attr_to_metadata(&upload->attr, &upload->metadata);
+    made = attr_of_new(upload->store, &upload->attr);
+    return attr_to_metadata(&made, &upload->metadata);
 }
 
 int upload_set_metadata(struct upload *upload, const char *name, const struct store_metadata *from)
@@ -171,13 +185,22 @@ static void describe_write(const struct upload *upload, struct store_request *re
         upload->content_type ? upload->content_type : "application/octet-stream";
 }
 
+/* Readers of the base read on from what it has become. */
+static void tell_added(const struct upload *upload, struct reader_change *change)
+{
+    struct attr attr;
+
+    upload_tell_attr(upload, &attr);
+    reader_change_added(change, &upload->uri, upload->base_etag, attr.etag, attr.size_bytes);
+}
+
 /* The request that makes the object, and takes away the one that was there: this process's readers
  * of that keep it. */
 static int run_last(struct upload *upload, struct call *call, const struct limits *limits,
                     struct error *err)
 {
     struct reader_change_options options = {
-        .names[0] = {.uri = &upload->uri, .keeps = !upload->exclusive},
+        .names[0] = {.uri = &upload->uri, .keeps = !upload->exclusive && !upload->begins_as_base},
         .owner = upload->owner,
     };
     struct reader_change *change;
@@ -194,6 +217,8 @@ static int run_last(struct upload *upload, struct call *call, const struct limit
         upload_keep_object(upload, &call->request.object);
     else
         r = upload_settle(upload, call, r, limits);
+    if (r == 0 && upload->begins_as_base)
+        tell_added(upload, change);
     reader_change_end(change);
     return r;
 }
@@ -314,6 +339,14 @@ void upload_abort(struct upload *upload)
     limits_end(&limits);
     free(upload->upload_id);
     upload->upload_id = NULL;
+}
+
+void upload_leave(struct upload *upload)
+{
+    if (!upload)
+        return;
+    upload_drop_parts(upload);
+    upload_free(upload);
 }
 
 void upload_forget(struct upload *upload)

@@ -85,6 +85,9 @@ bool upload_is_doubtful(const struct upload *upload);
 void upload_tell_attr(const struct upload *upload, struct attr *ret_attr);
 /* What the version was whose place it takes is elsewhere now: there may be nothing at the key. */
 void upload_expect_nothing(struct upload *upload);
+/* Does it begin with all the bytes of the version whose place it takes? Then who reads that goes on
+ * with what comes, and need not be given a copy. Before the last request; false if never said. */
+void upload_set_begins_as_base(struct upload *upload, bool begins);
 /* Does the store know of it, or may it? */
 bool upload_has_begun(const struct upload *upload);
 unsigned upload_part_count(const struct upload *upload);
@@ -108,6 +111,7 @@ int upload_find(struct engine *engine, const struct uri *uri, const char *write_
 /* Gives up parts in flight, then removes what the store has of them; at most half a minute. */
 void upload_abort(struct upload *upload);
 void upload_free(struct upload *upload);   /* nothing in flight; NULL is fine */
+void upload_leave(struct upload *upload);  /* gives up parts in flight; the store keeps the rest */
 void upload_forget(struct upload *upload); /* in a fork child */
 
 #endif

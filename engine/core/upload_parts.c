@@ -163,21 +163,30 @@ static void reap_ended(struct upload *upload)
         reap(upload, part);
 }
 
-static struct part *part_new(struct upload *upload, enum store_operation operation,
+/* NULL: the upload has failed. */
+static struct part *part_new(struct upload *upload, enum store_operation operation, unsigned number,
                              const struct upload_memory *memory)
 {
-    struct part *part = calloc(1, sizeof *part);
+    unsigned most = upload->engine->plan.parts_max;
+    struct part *part = number <= most ? calloc(1, sizeof *part) : NULL;
     struct store_request *request;
+    struct error error;
 
-    if (!part)
+    if (!part) {
+        if (number > most)
+            error_set(&error, ERROR_TOO_LARGE, "more than %u parts", most);
+        else
+            error_set(&error, ERROR_NO_MEMORY, "sending a part");
+        upload_fail(upload, &error);
         return NULL;
+    }
     call_init(&part->call, upload->engine, operation, &upload->uri, upload->store, NULL);
     part->memory = *memory;
     part->call.on_done = on_part_done;
     request = &part->call.request;
     request->shard = engine_shard(upload->engine, upload->store, &upload->uri, upload->offset);
     request->upload_id = upload->upload_id;
-    request->part_number = upload->sent_count + 1;
+    request->part_number = number;
     return part;
 }
 
@@ -205,8 +214,6 @@ int upload_wait_place(struct upload *upload, const struct limits *limits, struct
 
     reap_ended(upload);
     r = upload_check(upload, err);
-    if (r == 0 && upload->sent_count == STORE_PARTS_MAX)
-        r = error_set(err, ERROR_TOO_LARGE, "more than %d parts", STORE_PARTS_MAX);
     if (r == 0)
         r = upload_create(upload, limits, err);
     while (r == 0 && upload->in_flight_count >= inflight_max)
@@ -223,17 +230,16 @@ bool upload_has_place(struct upload *upload)
 int upload_part_again(struct upload *upload, unsigned number, const struct upload_memory *memory,
                       struct error *err)
 {
-    struct part *part = part_new(upload, STORE_UPLOAD_PART, memory);
+    struct part *part = part_new(upload, STORE_UPLOAD_PART, number, memory);
     struct store_request *request;
 
     if (!part) {
         if (memory->release)
             memory->release(memory->arg);
-        return upload_fail_with(upload, error_set(err, ERROR_NO_MEMORY, "sending a part"), err);
+        return upload_check(upload, err);
     }
     part->body = (struct iovec){(void *)memory->data, memory->size_bytes};
     request = &part->call.request;
-    request->part_number = number;
     request->body = &part->body;
     request->body_count = 1;
     request->body_crc32c = memory->crc32c;
@@ -251,11 +257,11 @@ int upload_part_copy(struct upload *upload, uint64_t offset, uint64_t length_byt
                      struct error *err)
 {
     struct upload_memory none = {.size_bytes = length_bytes};
-    struct part *part = part_new(upload, STORE_UPLOAD_PART_COPY, &none);
+    struct part *part = part_new(upload, STORE_UPLOAD_PART_COPY, upload->sent_count + 1, &none);
     struct store_request *request;
 
     if (!part)
-        return upload_fail_with(upload, error_set(err, ERROR_NO_MEMORY, "copying a part"), err);
+        return upload_check(upload, err);
     request = &part->call.request;
     request->source_bucket = upload->copy_uri.bucket;
     request->source_key = upload->copy_uri.key;

@@ -17,12 +17,13 @@ struct upload {
     struct engine *engine;
     struct store *store;
     struct uri uri;
-    bool exclusive;                 /* and the store can do it */
-    bool appends;                   /* see upload_options */
-    bool absent;                    /* nothing may be there, whoever finds out */
-    bool doubtful;                  /* another's is there, and nobody can know whether ours was */
+    bool exclusive; /* and the store can do it */
+    bool appends;   /* see upload_options */
+    bool absent;    /* nothing may be there, whoever finds out */
+    bool doubtful;  /* another's is there, and nobody can know whether ours was */
     const void *owner;
-    bool plain;                     /* parts may be copies: no checksum of the whole is declared */
+    bool plain; /* parts may be copies: no checksum of the whole is declared */
+    bool begins_as_base;
     char base_etag[STORE_ETAG_MAX]; /* the version it takes the place of; "": any, or none */
     struct uri copy_uri;            /* what parts are copied from */
     char copy_etag[STORE_ETAG_MAX];

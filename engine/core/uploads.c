@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "core/call.h"
 #include "core/engine.h"
@@ -91,13 +92,7 @@ int uploads_abort(struct engine *engine, const struct uri *uri, const char *uplo
 
 static uint64_t hash_of(const struct uri *uri)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-
-    for (const char *at = uri->bucket; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-    for (const char *at = uri->scheme; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-    return hash;
+    return hash_text(hash_text(HASH_BASIS, uri->bucket), uri->scheme);
 }
 
 /* Notes it; was it noted before? */

@@ -2,8 +2,8 @@
  *
  * The buffer is a block of its own, because it goes to the upload with its part and a new one takes
  * its place. Sizes grow by four from 64 KiB until the first part is full; after that a writer is
- * known to be large and takes whole parts. The checksum is computed right behind each piece copied,
- * while it is in the cache.
+ * known to be large and takes whole parts. Those are kept after they were sent, so their memory is
+ * always that of long ago, and not copied to by way of the cache.
  */
 #include "core/writer.h"
 
@@ -23,7 +23,7 @@
 
 #define FIRST_BYTES ((uint64_t)64 << 10)
 #define GROWTH      4
-#define PIECE_BYTES ((size_t)128 << 10)
+#define LARGE_BYTES ((uint64_t)4 << 20) /* a block of a stream that is going to fill it */
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
@@ -91,9 +91,7 @@ static int send_block(struct writer *writer, const struct limits *limits, struct
     struct upload_memory memory;
     int r;
 
-    atomic_store(&writer->is_sent, true);
     r = writer_send_base(writer, limits, err);
-
     if (r == 0)
         r = upload_wait_place(writer->upload, limits, err);
     if (r < 0 || serial != writer->block_serial)
@@ -206,25 +204,6 @@ void writer_leave(struct writer *writer)
 
 /* ---- the public part ------------------------------------------------------------------------- */
 
-/* Where the store has a conditional put, what counts is what it says at close; what can be known
- * now is told now. */
-static int check_absent(struct engine *engine, const struct uri *uri, const struct limits *limits,
-                        struct error *err)
-{
-    char text[ATTR_URI_BYTES];
-    struct attr attr;
-    int r = names_lookup(engine, uri, limits, &attr, err);
-
-    if (r == -ENOENT)
-        return 0;
-    if (r == 0) {
-        r = error_set(err, ERROR_EXISTS, "something of that name exists");
-        attr_uri_text(uri, text);
-        error_set_context(err, NULL, text);
-    }
-    return r;
-}
-
 static int check_name(struct engine *engine, const struct uri *uri,
                       const struct writer_options *options, const struct limits *limits,
                       struct error *err)
@@ -235,7 +214,8 @@ static int check_name(struct engine *engine, const struct uri *uri,
         return error_set(err, ERROR_IS_DIRECTORY, "the name of a directory");
     if (!options->upload.exclusive || options->sought)
         return 0;
-    return check_absent(engine, uri, limits, err);
+    /* What counts is the conditional put at close; what can be known now is told now. */
+    return names_require_absent(engine, uri, limits, err);
 }
 
 int writer_open(struct engine *engine, const struct uri *uri, const struct writer_options *options,
@@ -274,16 +254,13 @@ int writer_open(struct engine *engine, const struct uri *uri, const struct write
 
 static void fill(struct buffer_block *block, const unsigned char *data, size_t length_bytes)
 {
-    while (length_bytes > 0) {
-        size_t piece = length_bytes < PIECE_BYTES ? length_bytes : PIECE_BYTES;
-        unsigned char *to = block->data + block->used_bytes;
+    bool is_large = block->capacity_bytes >= LARGE_BYTES;
 
-        memcpy(to, data, piece);
-        block->crc32c = crc32c_update(block->crc32c, to, piece);
-        block->used_bytes += piece;
-        data += piece;
-        length_bytes -= piece;
-    }
+    if (is_large && !block->spooled)
+        part_memory_reach(block->data, block->used_bytes, length_bytes);
+    block->crc32c =
+        crc32c_copy(block->crc32c, block->data + block->used_bytes, data, length_bytes, is_large);
+    block->used_bytes += length_bytes;
     if (block->spooled)
         spool_rest(block->data, block->capacity_bytes);
 }
@@ -366,11 +343,6 @@ uint64_t writer_length(const struct writer *writer)
     return writer->base_bytes + writer->length_bytes;
 }
 
-bool writer_is_unsent(const struct writer *writer)
-{
-    return !atomic_load(&writer->is_sent);
-}
-
 /* All of it in one request. The block stays when the writer goes on. */
 static int put_whole(struct writer *writer, bool goes_on, const struct limits *limits,
                      struct error *err)
@@ -408,7 +380,7 @@ int writer_send_rest(struct writer *writer, bool goes_on, const struct limits *l
     return r < 0 ? r : upload_complete(writer->upload, limits, err);
 }
 
-static int check_not_finishing(const struct writer *writer, struct error *err)
+int writer_check_open(const struct writer *writer, struct error *err)
 {
     return writer->finishing ? error_set(err, ERROR_BUSY, "the writer is being closed already") : 0;
 }
@@ -437,7 +409,6 @@ static int complete(struct writer *writer, bool goes_on, struct limits *limits,
     int r;
 
     writer->finishing = true;
-    atomic_store(&writer->is_sent, true);
     r = writer->changed ? finish(writer, goes_on, limits, err) : upload_check(writer->upload, err);
     if (r < 0)
         upload_abort(writer->upload);
@@ -464,7 +435,7 @@ int writer_set_attr(struct writer *writer, const struct attr *attr, const struct
 
     if (r < 0)
         return r;
-    r = check_not_finishing(writer, err);
+    r = writer_check_open(writer, err);
     if (r == 0) {
         attr_merge(&writer->attr, attr);
         r = writer->changed ? upload_set_attr(writer->upload, attr) : 1;
@@ -485,7 +456,7 @@ int writer_finish(struct writer *writer, struct limits *limits, struct attr *ret
 
     if (r < 0)
         return r;
-    r = check_not_finishing(writer, err);
+    r = writer_check_open(writer, err);
     if (r == 0)
         r = complete(writer, false, limits, &attr, err);
     if (r == 0 && ret_attr)
@@ -504,14 +475,10 @@ int writer_publish(struct writer *writer, struct limits *limits, struct attr *re
     if (r < 0)
         return r;
     was_changed = writer->changed;
-    r = check_not_finishing(writer, err);
+    r = writer_check_open(writer, err);
     if (r == 0) {
-        bool was_sent = atomic_load(&writer->is_sent);
-
         r = complete(writer, true, limits, &attr, err);
         writer->finishing = false; /* after a failure the upload tells it again */
-        if (r == 0 && !was_changed)
-            atomic_store(&writer->is_sent, was_sent);
     }
     if (r == 0 && was_changed)
         r = writer_continue(writer, &attr, err);
@@ -531,26 +498,28 @@ void writer_abort(struct writer *writer, const struct limits *limits)
     writer_leave(writer);
 }
 
-void writer_free(struct writer *writer)
+/* Apart from its upload. */
+static void free_rest(struct writer *writer)
 {
-    if (!writer)
-        return;
     writer_block_free(writer->block);
-    upload_free(writer->upload);
     writer_forget_parts(writer);
     base_version_fini(&writer->base);
     free(writer->content_type);
     free(writer);
 }
 
+void writer_free(struct writer *writer)
+{
+    if (!writer)
+        return;
+    upload_free(writer->upload);
+    free_rest(writer);
+}
+
 void writer_forget(struct writer *writer)
 {
     if (!writer)
         return;
-    writer_block_free(writer->block);
     upload_forget(writer->upload);
-    writer_forget_parts(writer);
-    base_version_fini(&writer->base);
-    free(writer->content_type);
-    free(writer);
+    free_rest(writer);
 }

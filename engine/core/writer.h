@@ -28,6 +28,7 @@ struct writer;
 struct writer_options {
     struct upload_options upload; /* what a base brings is added by the writer */
     bool append;                  /* behind what is there, if something is */
+    bool empties;                 /* with the metadata of what it replaces */
     bool sought;                  /* the caller has found nothing: not looked for at open */
     bool once;                    /* appending: ERROR_CHANGED when that is another version by then,
                                    * and writer_was_overtaken says so */
@@ -49,10 +50,6 @@ ssize_t writer_patch(struct writer *writer, const void *data, size_t length_byte
 int writer_set_attr(struct writer *writer, const struct attr *attr, const struct limits *limits,
                     struct error *err);
 uint64_t writer_length(const struct writer *writer);
-/* Has nothing of it been sent since it was opened or published last, so that making a draft of it
- * costs a copy of one part at most? Any thread; what another thread's write does meanwhile counts
- * or not. */
-bool writer_is_unsent(const struct writer *writer);
 /* Uploads the rest and completes. The writer is to be freed whatever it says. */
 int writer_finish(struct writer *writer, struct limits *limits, struct attr *ret_attr,
                   struct error *err);
@@ -83,6 +80,6 @@ struct xattr_value;
 ssize_t writer_read_xattr(struct writer *writer, const struct xattr_room *room,
                           const struct limits *limits, struct error *err);
 int writer_set_xattr(struct writer *writer, const struct xattr_value *value,
-                    const struct limits *limits, struct error *err);
+                     const struct limits *limits, struct error *err);
 
 #endif

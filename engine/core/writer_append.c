@@ -44,6 +44,7 @@ int writer_new_upload(struct writer *writer, struct error *err)
     r = writer_make_upload(writer, NULL, &upload, err);
     if (r < 0)
         return r;
+    upload_set_begins_as_base(upload, writer->copies_base);
     upload_free(writer->upload);
     writer->upload = upload;
     writer->base_sent = false;
@@ -58,6 +59,8 @@ int writer_begin(struct writer *writer, const struct writer_options *options,
 
     if (options->append && !options->sought)
         r = base_version_look(writer->engine, &writer->uri, limits, &writer->base, err);
+    else if (options->empties)
+        r = base_version_look_to_empty(writer->engine, &writer->uri, limits, &writer->base, err);
     if (r < 0 && err->class != ERROR_NOT_FOUND)
         return r;
     writer->attr = writer->base.attr;
@@ -113,14 +116,11 @@ int writer_fetch_base(struct writer *writer, struct limits *limits, struct error
     if (!piece)
         return error_set(err, ERROR_NO_MEMORY, "fetching what is appended to");
     writer->fetching = true;
-    atomic_store(&writer->is_sent, true);
     r = reader_open_version(writer->engine, &writer->uri, &writer->base.attr, NULL, &reader, err);
     if (r == 0)
         r = fetch_pieces(writer, reader, piece, limits, err);
     reader_close(reader);
     writer->fetching = false;
-    if (r == 0)
-        atomic_store(&writer->is_sent, upload_part_count(writer->upload) > 0);
     free(piece);
     return r;
 }
@@ -158,7 +158,6 @@ int writer_continue(struct writer *writer, const struct attr *attr, struct error
     writer->base.exists = true;
     writer->base.attr = *attr;
     writer->changed = writer->exclusive = false;
-    atomic_store(&writer->is_sent, false);
     writer->size_hint_bytes = 0;
     writer->length_bytes = is_here ? attr->size_bytes : 0;
     writer->base_bytes = is_here ? 0 : attr->size_bytes;

@@ -120,7 +120,6 @@ static void take_base(struct writer *writer, struct base_version *base)
     writer->exclusive = !base->exists;
     writer->base_bytes = base->attr.size_bytes;
     writer->length_bytes = 0;
-    atomic_store(&writer->is_sent, false);
 }
 
 static int begin_behind(struct writer *writer, const struct own *own, struct limits *limits,

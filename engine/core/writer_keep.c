@@ -1,14 +1,14 @@
 /* Parts that were sent and are kept all the same: so that a header can be patched, and so that a
  * stream that turns out to be no stream can become a draft.
  *
- * A kept part's buffer is lent to the upload and ours again once `sent` is set. Buffers are kept
+ * A kept part's buffer is lent to the upload, and ours again when it comes back. Buffers are kept
  * while the process's memory is far from its budget, the first part longest. What has to go is
  * written to an unlinked file first if it is likely to be wanted again: the first part, every part
  * once the program has gone back to change something (an archive's headers), all with
  * S3DLIO_KEEP_PARTS=spool. Kept memory never makes a write wait: it is given up before anything
  * else is tried.
  *
- * The list is touched by whoever has the writer's turn; `sent` is an atomic.
+ * The list is touched by whoever has the writer's turn; a buffer's state is an atomic.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,13 +16,13 @@
 #include <unistd.h>
 
 #include "base/crc32c.h"
+#include "core/part_memory.h"
 #include "core/spool.h"
 #include "core/writer_private.h"
 #include "io/fd.h"
 
 #define AGAIN_PARTS_MAX 4u /* as many are sent once more rather than copied */
 #define PIECE_BYTES     ((size_t)1 << 20)
-#define KEPT_SHARE      4  /* of the budget, in use altogether, up to which parts are kept */
 
 struct kept_part {
     struct buffer_block *block; /* NULL: in the spool, or gone */
@@ -39,12 +39,13 @@ static void on_sent(void *arg)
 
     if (block->spooled)
         spool_rest(block->data, block->capacity_bytes);
-    atomic_store_explicit(&block->sent, true, memory_order_release);
+    if (atomic_exchange(&block->state, BLOCK_BACK) == BLOCK_CAST_OFF)
+        writer_block_free(block);
 }
 
 static bool is_sent(const struct kept_part *part)
 {
-    return part->block && atomic_load_explicit(&part->block->sent, memory_order_acquire);
+    return part->block && atomic_load(&part->block->state) == BLOCK_BACK;
 }
 
 /* ---- giving up ------------------------------------------------------------------------------- */
@@ -73,8 +74,8 @@ static bool spool_part(struct writer *writer, struct kept_part *part)
     if (!take_room(writer, part))
         return false;
     while (done < part->size_bytes) {
-        ssize_t n = pwrite(writer->parts.spool_fd, part->block->data + done, part->size_bytes - done,
-                           (off_t)(part->offset + done));
+        ssize_t n = pwrite(writer->parts.spool_fd, part->block->data + done,
+                           part->size_bytes - done, (off_t)(part->offset + done));
 
         if (n <= 0 && errno != EINTR)
             return false;
@@ -116,7 +117,7 @@ static void trim(struct writer *writer)
     const struct budget *budget = &writer->engine->budget;
 
     for (unsigned i = 1; i < writer->parts.kept_count; i++) {
-        if (budget_used(budget) <= budget->limit_bytes / KEPT_SHARE)
+        if (budget_used(budget) <= budget->limit_bytes / WRITER_KEPT_SHARE)
             return;
         evict(writer, &writer->parts.kept[i]);
     }
@@ -157,7 +158,7 @@ int writer_keep(struct writer *writer, struct buffer_block *block, struct upload
         .number = upload_part_count(writer->upload) + 1,
     };
     writer->parts.sent_bytes += block->used_bytes;
-    atomic_store(&block->sent, false);
+    atomic_store(&block->state, BLOCK_LENT);
     *ret_memory = (struct upload_memory){
         .data = block->data,
         .size_bytes = block->used_bytes,
@@ -192,13 +193,6 @@ void writer_forget_parts(struct writer *writer)
 }
 
 /* ---- patching -------------------------------------------------------------------------------- */
-
-static int refuse(struct error *err)
-{
-    return error_set(
-        err, ERROR_UNSUPPORTED,
-        "bytes that were sent are not kept any more: S3DLIO_KEEP_PARTS=spool keeps them");
-}
 
 /* While these sleep a signal handler's call may make the list longer and put it elsewhere. */
 static int wait_until_sent(struct writer *writer, unsigned index, const struct limits *limits,
@@ -244,7 +238,7 @@ static int read_part(struct writer *writer, const struct kept_part *part,
     }
     block->used_bytes = part->size_bytes;
     block->crc32c = crc32c_update(0, block->data, block->used_bytes);
-    atomic_store(&block->sent, true);
+    atomic_store(&block->state, BLOCK_BACK);
     return 0;
 }
 
@@ -279,7 +273,7 @@ static int check_patch(const struct writer *writer, uint64_t offset, uint64_t en
         const struct kept_part *part = &writer->parts.kept[i];
 
         if (overlaps(part, offset, end) && !part->block && !part->is_spooled)
-            return refuse(err);
+            return part_memory_gone(err);
     }
     return 0;
 }
@@ -342,7 +336,7 @@ static int send_kept(struct writer *writer, struct kept_part *part, struct error
     };
 
     part->is_patched = false;
-    atomic_store(&part->block->sent, false);
+    atomic_store(&part->block->state, BLOCK_LENT);
     return upload_part_again(writer->upload, part->number, &memory, err);
 }
 
@@ -437,22 +431,46 @@ int writer_parts_are_here(const struct writer *writer, struct error *err)
 {
     for (unsigned i = 0; i < writer->parts.kept_count; i++)
         if (!writer->parts.kept[i].block && !writer->parts.kept[i].is_spooled)
-            return refuse(err);
+            return part_memory_gone(err);
     return 0;
 }
 
 int writer_each_part(struct writer *writer, writer_part_fn *function, void *arg, struct error *err)
 {
+    struct writer_part last = {.offset = writer_block_offset(writer)};
     int r = 0;
 
     for (unsigned i = 0; r == 0 && i < writer->parts.kept_count; i++) {
-        struct kept_part *part = &writer->parts.kept[i];
+        const struct kept_part *kept = &writer->parts.kept[i];
+        struct writer_part part = {
+            .data = kept->block ? kept->block->data : NULL,
+            .offset = kept->offset,
+            .size_bytes = kept->size_bytes,
+            .number = kept->number,
+            .is_spooled = !kept->block && kept->is_spooled,
+            .is_patched = kept->is_patched,
+        };
 
-        r = function(arg, part->block ? part->block->data : NULL, part->offset, part->size_bytes,
-                     err);
+        r = function(arg, &part, err);
     }
-    if (r == 0 && writer->block && writer->block->used_bytes)
-        r = function(arg, writer->block->data, writer_block_offset(writer),
-                     writer->block->used_bytes, err);
-    return r;
+    if (r < 0 || !writer->block || !writer->block->used_bytes)
+        return r;
+    last.data = writer->block->data;
+    last.size_bytes = writer->block->used_bytes;
+    return function(arg, &last, err);
+}
+
+struct upload *writer_give_upload(struct writer *writer)
+{
+    struct upload *upload = writer->upload;
+
+    for (unsigned i = 0; i < writer->parts.kept_count; i++) {
+        struct buffer_block *block = writer->parts.kept[i].block;
+
+        writer->parts.kept[i].block = NULL;
+        if (block && atomic_exchange(&block->state, BLOCK_CAST_OFF) == BLOCK_BACK)
+            writer_block_free(block);
+    }
+    writer->upload = NULL;
+    return upload;
 }

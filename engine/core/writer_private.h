@@ -17,9 +17,17 @@ struct buffer_block {
     unsigned char *data;
     uint64_t capacity_bytes, used_bytes;
     uint32_t crc32c;
-    bool spooled;     /* not of the pool, not of the budget */
-    atomic_bool sent; /* of a kept part: the upload is through with it */
+    bool spooled; /* not of the pool, not of the budget */
+    _Atomic enum {
+        BLOCK_LENT,
+        BLOCK_BACK,
+        BLOCK_CAST_OFF
+    } state; /* of a kept part: the upload has
+                                                                    * it; is through with it; has
+                                                                    * it, and frees it then */
 };
+
+#define WRITER_KEPT_SHARE 4 /* of the budget, in use altogether, up to which parts are kept */
 
 /* In the order of the option's words. */
 enum { WRITER_KEEP_MEMORY, WRITER_KEEP_SPOOL };
@@ -30,8 +38,8 @@ struct kept_part;
 struct writer_parts {
     struct kept_part *kept;
     unsigned kept_count, kept_capacity;
-    uint64_t sent_bytes; /* in them */
-    int spool_fd;        /* -1: none; parts at their offsets */
+    uint64_t sent_bytes;    /* in them */
+    int spool_fd;           /* -1: none; parts at their offsets */
     uint64_t spooled_bytes; /* room that is reserved there */
     bool goes_back;         /* the program has changed what was written before */
 };
@@ -56,7 +64,6 @@ struct writer {
     uint64_t base_bytes;      /* of it, what went through no buffer */
     bool copies_base;         /* the store copies these bytes; else they are to be fetched */
     bool base_sent, fetching;
-    atomic_bool is_sent; /* of this upload something is at the store, or on its way there or back */
     bool changed;       /* there is something to store */
     struct attr attr;   /* what is stored with it, now and after a publish */
     struct attr late;   /* of it, what came too late to travel with the upload */
@@ -73,6 +80,8 @@ struct writer {
 int writer_enter(struct writer *writer, bool nested, const struct limits *limits,
                  struct error *err);
 void writer_leave(struct writer *writer);
+/* -EBUSY while it is being closed, or takes another name. */
+int writer_check_open(const struct writer *writer, struct error *err);
 /* Bytes into buffers and parts; the turn is taken. */
 int writer_put(struct writer *writer, const unsigned char *data, size_t length_bytes,
                const struct limits *limits, struct error *err);
@@ -112,10 +121,19 @@ struct writer_parts writer_take_parts(struct writer *writer);
 int writer_put_parts(struct writer *writer, const struct writer_parts *parts, uint64_t start,
                      const struct limits *limits, struct error *err);
 void writer_parts_free(struct writer_parts *parts);
-/* All that was written, in order; data NULL: it is in the spool. */
-typedef int writer_part_fn(void *arg, const unsigned char *data, uint64_t offset,
-                           uint64_t size_bytes, struct error *err);
+/* All that was written, in order. */
+struct writer_part {
+    const unsigned char *data; /* NULL: in the spool, or gone */
+    uint64_t offset, size_bytes;
+    unsigned number; /* 0: was not sent */
+    bool is_spooled;
+    bool is_patched; /* since it was sent */
+};
+typedef int writer_part_fn(void *arg, const struct writer_part *part, struct error *err);
 int writer_each_part(struct writer *writer, writer_part_fn *function, void *arg, struct error *err);
+/* The upload is the caller's, with parts that are on their way; of the writer, writer_free is all
+ * that is left. */
+struct upload *writer_give_upload(struct writer *writer);
 
 /* writer_append.c */
 

@@ -199,7 +199,7 @@ int writer_rename(struct writer *writer, const struct uri *to, unsigned flags,
         return r;
     writer->finishing = true; /* a signal handler's call finds it so while this one sleeps */
     r = wait_for_parts(writer->upload, limits, err);
-    if (r == 0 && !rename_is_same(&writer->uri, to)) {
+    if (r == 0 && !uri_is_same(&writer->uri, to)) {
         r = check(writer, err);
         if (r == 0)
             r = take_other_name(writer, to, flags, limits, err);

@@ -20,16 +20,17 @@ ssize_t writer_read_xattr(struct writer *writer, const struct xattr_room *room,
 int writer_set_xattr(struct writer *writer, const struct xattr_value *value,
                      const struct limits *limits, struct error *err)
 {
+    struct xattr_value told = *value;
     int r = writer_enter(writer, true, limits, err);
 
     if (r < 0)
         return r;
-    if (writer->finishing)
-        r = error_set(err, ERROR_BUSY, "the writer is being closed already");
-    else if (!(writer->store->capabilities & STORE_CAP_METADATA))
+    told.says_none = writer->store->capabilities & STORE_CAP_ATTRIBUTES;
+    r = writer_check_open(writer, err);
+    if (r == 0 && !attr_is_kept(writer->store))
         r = error_set_errno(err, EOPNOTSUPP, "the store keeps no metadata");
-    else
-        r = xattr_set_in(writer->engine, &writer->base.metadata, value, err);
+    if (r == 0)
+        r = xattr_set_in(writer->engine, &writer->base.metadata, &told, err);
     if (r > 0) {
         writer->appends = false; /* another version has others */
         r = writer->changed ? upload_set_metadata(writer->upload, XATTR_METADATA,

@@ -49,6 +49,15 @@ static bool next_pair(const char **at, struct pair *ret_pair)
     return next != NULL;
 }
 
+static int check_told(const struct store_metadata *metadata, struct error *err)
+{
+    const char *stored = store_metadata_get(metadata, XATTR_METADATA);
+
+    return stored && !stored[0]
+               ? error_set_errno(err, E2BIG, "there are more attributes than can be passed on")
+               : 0;
+}
+
 /* The stored text, decoded; on the heap. NULL without any, or without memory. */
 static char *stored_text(const struct store_metadata *metadata)
 {
@@ -159,7 +168,7 @@ static int look(struct engine *engine, const struct uri *uri, const struct limit
     *ret_head = NULL;
     if (r < 0)
         return r;
-    if (attr.type == ATTR_DIRECTORY && !uri->key[0])
+    if (attr.type == ATTR_DIRECTORY && !uri->key[0] && !attr.is_own)
         return 0;
     r = metadata_key(uri, &attr, &key, err);
     head = r == 0 ? call_new(engine, STORE_HEAD, &key, limits, err) : NULL;
@@ -208,10 +217,11 @@ static ssize_t get_stored(const struct store_metadata *metadata, const struct xa
 {
     char *stored = stored_text(metadata);
     struct pair pair;
-    ssize_t r = find_pair(stored, room->name, &pair)
-                    ? give_pair(&pair, room->value, room->size, err)
-                    : no_data(err);
+    ssize_t r = check_told(metadata, err);
 
+    if (r == 0)
+        r = find_pair(stored, room->name, &pair) ? give_pair(&pair, room->value, room->size, err)
+                                                 : no_data(err);
     free(stored);
     return r;
 }
@@ -267,8 +277,10 @@ static ssize_t list_stored(const struct store_metadata *metadata, char *names, s
                            struct error *err)
 {
     char *text = stored_text(metadata);
-    ssize_t r = list_names(text, names, size, err);
+    ssize_t r = check_told(metadata, err);
 
+    if (r == 0)
+        r = list_names(text, names, size, err);
     free(text);
     return r;
 }
@@ -331,12 +343,12 @@ static int build_text(const char *text, const struct xattr_value *value, struct 
     return r;
 }
 
-static int store_text(const struct buffer *json, struct store_metadata *metadata)
+static int store_text(const struct buffer *json, bool says_none, struct store_metadata *metadata)
 {
     struct buffer encoded;
     int r;
 
-    if (json->length == 1) /* nothing is left */
+    if (json->length == 1 && !says_none) /* nothing is left */
         return store_metadata_set(metadata, XATTR_METADATA, NULL);
     buffer_init(&encoded, STORE_METADATA_MAX);
     r = percent_encode(&encoded, buffer_str(json), json->length, false);
@@ -356,9 +368,13 @@ static int edit_xattr(void *arg, const struct store_object *object, struct store
     struct buffer json;
     struct pair pair;
     bool exists = find_pair(text, value->name, &pair);
-    int r = 0;
+    bool says_none = object ? object->attributes.known : value->says_none;
+    int r = check_told(metadata, err);
 
-    (void)object;
+    if (r < 0) {
+        free(text);
+        return r;
+    }
     if (exists && (value->flags & XATTR_SET_CREATE)) {
         r = error_set(err, ERROR_EXISTS, "the attribute exists");
     } else if (!exists && (!value->data || (value->flags & XATTR_SET_REPLACE))) {
@@ -367,7 +383,7 @@ static int edit_xattr(void *arg, const struct store_object *object, struct store
         buffer_init(&json, STORE_METADATA_MAX);
         r = build_text(text, value, &json);
         if (r == 0)
-            r = store_text(&json, metadata);
+            r = store_text(&json, says_none, metadata);
         buffer_fini(&json);
         if (r == -ENOMEM)
             error_set(err, ERROR_NO_MEMORY, "storing an attribute");
@@ -384,7 +400,7 @@ static int check_change(const struct xattr_value *value, struct error *err)
     int r = check_name(value->name, err);
 
     if (r == 0 && is_virtual(value->name))
-        r = error_set_errno(err, EPERM, "the attributes %s* are the store's own", VIRTUAL);
+        r = error_set(err, ERROR_REFUSED, "the attributes %s* are the store's own", VIRTUAL);
     return r;
 }
 
@@ -399,7 +415,7 @@ int xattr_set(struct engine *engine, const struct uri *uri, const struct xattr_v
     if (r == 0)
         r = names_lookup(engine, uri, limits, &attr, err);
     if (r == 0 && attr.type == ATTR_SYMLINK)
-        r = error_set_errno(err, EPERM, "links have no attributes of the kind user.*");
+        r = error_set(err, ERROR_REFUSED, "links have no attributes of the kind user.*");
     if (r == 0)
         r = metadata_permitted(engine, err);
     if (r <= 0)

@@ -2,7 +2,9 @@
  *
  * The form is that of s3fs: metadata "xattr" is a JSON object of names and base64 values, percent-
  * encoded. Names are percent-encoded in it once more where JSON or s3fs would stumble over them.
- * All metadata of an object together may have XATTR_METADATA_MAX bytes, the limit of S3: -ENOSPC.
+ * Where attributes are the thing's own (STORE_CAP_ATTRIBUTES) an empty text means more of them than
+ * fit. All metadata of an object together may have XATTR_METADATA_MAX bytes, the limit of S3:
+ * -ENOSPC.
  *
  * Readable by name, not listed, and not to be changed (-EPERM): user.s3.etag, user.s3.content-type,
  * user.s3.uri, user.s3.storage-class. Names of other kinds than "user." are -EOPNOTSUPP. Each
@@ -11,6 +13,7 @@
 #ifndef S3DLIO_CORE_XATTR_H
 #define S3DLIO_CORE_XATTR_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "core/limits.h"
@@ -43,8 +46,9 @@ struct xattr_value {
     const void *data; /* NULL: removes it */
     size_t length;
     unsigned flags; /* XATTR_SET_… */
+    bool says_none; /* set_in: metadata without any says so, for STORE_CAP_ATTRIBUTES */
 };
-/* -ENODATA, -EEXIST, -ENOSPC, -EPERM, -EOPNOTSUPP. */
+/* -ENODATA, -EEXIST, -ENOSPC, -EPERM, -EOPNOTSUPP, -E2BIG: the object has more than can be told. */
 int xattr_set(struct engine *engine, const struct uri *uri, const struct xattr_value *value,
               const struct limits *limits, struct error *err);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/own_files.h"
 #include "config/options.h"
 #include "credential/credential.h"
 #include "credential/profile.h"
@@ -92,7 +93,9 @@ int credential_chain_get(struct credential_chain *chain, struct credentials **re
 
     pthread_mutex_lock(&chain->lock);
     if (is_due(chain->current)) {
+        own_files_begin();
         r = fetch_first(chain, &fresh, err);
+        own_files_end();
         if (r == 0) {
             credentials_unref(chain->current);
             chain->current = fresh;

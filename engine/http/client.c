@@ -35,16 +35,29 @@ static void http_client_destroy(struct http_client *client)
     free(client);
 }
 
-int http_client_new(const struct http_client_options *options, struct http_client **ret_client)
+/* Says where it comes from and not what it is: there may be a password in it. */
+static int http_refuse_proxy(const struct http_client_options *options, int rc, struct error *err)
+{
+    if (rc == -ENOMEM)
+        return error_set(err, ERROR_NO_MEMORY, "choosing a proxy");
+    return error_set(err, ERROR_INVALID,
+                     "the proxy is no URL of the form http://host:port: check %s",
+                     options->proxy                          ? "S3DLIO_PROXY"
+                     : strcmp(options->scheme, "https") == 0 ? "https_proxy and all_proxy"
+                                                             : "http_proxy and all_proxy");
+}
+
+int http_client_new(const struct http_client_options *options, struct http_client **ret_client,
+                    struct error *err)
 {
     struct http_client *client;
-    int rc = http_global_prepare();
+    int rc = http_global_prepare(err);
 
     if (rc < 0)
         return rc;
     client = calloc(1, sizeof *client);
     if (!client)
-        return -ENOMEM;
+        return error_set(err, ERROR_NO_MEMORY, "connections to %s", options->host);
     client->target = (struct dial_target){
         .scheme = http_copy(options->scheme),
         .host = http_copy(options->host),
@@ -60,9 +73,11 @@ int http_client_new(const struct http_client_options *options, struct http_clien
     client->progress_timeout_ns = options->progress_timeout_ns;
     atomic_store(&client->tls, "");
     rc = proxy_choose(options->proxy, options->scheme, options->host, &client->target.proxy);
-    if (!client->target.scheme || !client->target.host ||
-        (options->ca_file && !client->target.ca_file))
-        rc = -ENOMEM;
+    if (rc < 0)
+        rc = http_refuse_proxy(options, rc, err);
+    else if (!client->target.scheme || !client->target.host ||
+             (options->ca_file && !client->target.ca_file))
+        rc = error_set(err, ERROR_NO_MEMORY, "connections to %s", options->host);
     if (rc < 0)
         http_client_destroy(client);
     else

@@ -38,10 +38,13 @@ struct http_client_options {
     int64_t progress_timeout_ns;   /* without a single byte either way */
 };
 
-/* Copies the options. Threads and sockets come with the first request. */
-int http_client_new(const struct http_client_options *options, struct http_client **ret_client);
+/* Copies the options. Threads and sockets come with the first request, the file of authorities is
+ * read then. 0, or -errno with *err: a proxy that is none, OpenSSL or libcurl that cannot be set
+ * up. */
+int http_client_new(const struct http_client_options *options, struct http_client **ret_client,
+                    struct error *err);
 void http_client_free(struct http_client *client); /* no request in flight */
-/* After fork, in the child: abandons the parent's connections (plain close, no TLS alert). */
+/* After fork, in the child, where they are closed: forgets the parent's connections. */
 void http_client_reset_child(struct http_client *client);
 
 struct http_request;

@@ -71,7 +71,7 @@ static curl_socket_t dial_open_socket(void *arg, curlsocktype purpose,
     (void)purpose;
     fd_room_begin(FD_FOR_REQUESTS);
     fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-    fd = fd_adopt(fd < 0 ? -errno : fd);
+    fd = fd_adopt_own(fd < 0 ? -errno : fd);
     fd_room_end();
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
@@ -267,7 +267,7 @@ static int dial_release(struct dial *dial)
     if (curl_easy_getinfo(link->easy, CURLINFO_ACTIVESOCKET, &fd) != CURLE_OK ||
         fd == CURL_SOCKET_BAD)
         return -ECONNRESET;
-    link->fd = fd;
+    link_connected(link, fd);
     return 0;
 }
 

@@ -53,7 +53,7 @@ static int dialer_open(void)
 
         fd_room_begin(FD_FOR_REQUESTS);
         fd = epoll_create1(EPOLL_CLOEXEC);
-        dialer.epoll_fd = fd_adopt(fd < 0 ? -errno : fd);
+        dialer.epoll_fd = fd_adopt_own(fd < 0 ? -errno : fd);
         fd_room_end();
         if (dialer.epoll_fd < 0)
             return dialer.epoll_fd;
@@ -63,7 +63,7 @@ static int dialer_open(void)
 
         fd_room_begin(FD_FOR_REQUESTS);
         fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        dialer.wake_fd = fd_adopt(fd < 0 ? -errno : fd);
+        dialer.wake_fd = fd_adopt_own(fd < 0 ? -errno : fd);
         fd_room_end();
         if (dialer.wake_fd < 0)
             return dialer.wake_fd;
@@ -357,11 +357,6 @@ void dialer_reset_child(void)
 {
     if (dialer.generation == gate_generation())
         return;
-    for (struct dial *dial = dialer.dials; dial; dial = dial->next)
-        for (unsigned i = 0; i < dial->socket_count; i++)
-            fd_close(dial->sockets[i]);
-    fd_close(dialer.epoll_fd);
-    fd_close(dialer.wake_fd);
     dialer.epoll_fd = dialer.wake_fd = -1;
     dialer.dials = NULL;
     dialer.later = NULL;

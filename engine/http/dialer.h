@@ -65,7 +65,7 @@ int dial_start(struct dial *dial);
 /* Makes it look at `cancelled` of all its dials and `hurry` of all jobs. */
 void dialer_kick(void);
 
-/* In a fork child: closes what the parent's dialer had open and forgets it. */
+/* In a fork child: forgets what the parent's dialer had open, which is closed (fd_reset_child). */
 void dialer_reset_child(void);
 
 #endif

@@ -23,9 +23,13 @@ struct link {
 
 /* Nothing connected yet: handles without options. NULL: no memory. */
 struct link *link_new(void);
+/* The handle has connected, by this socket of curl's. To a peer on the same machine no more than
+ * LINK_LOCAL_BYTES lie in the socket from then on. */
+#define LINK_LOCAL_BYTES ((int)1 << 20)
+void link_connected(struct link *link, int fd);
 /* Closes, with a TLS alert if it can be sent at once. */
 void link_free(struct link *link);
-/* In a fork child: closes the number, touches nothing that the parent shares, leaks curl's
+/* In a fork child, where the number is closed: touches nothing that the parent shares, leaks curl's
  * memory. */
 void link_abandon(struct link *link);
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "http/client_private.h"
+#include "io/thread.h"
 
 /* ---- the queue ------------------------------------------------------------------------------- */
 
@@ -291,7 +292,10 @@ static void http_pool_want(struct http_pool *pool)
         rc = http_pool_dial(pool);
         if (rc == 0)
             continue;
-        error_set_errno(&err, -rc, "cannot start to connect to %s", pool->client->target.host);
+        if (rc == -EAGAIN)
+            thread_error(&err, rc, "connecting");
+        else
+            error_set_errno(&err, -rc, "cannot start to connect to %s", pool->client->target.host);
         http_pool_fail_first(pool, &err);
     }
     http_pool_set_starved(pool, starved);

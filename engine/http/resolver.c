@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "io/aside.h"
 #include "io/gate.h"
+#include "io/thread.h"
 
 #define RESOLVER_HOSTS           64
 #define RESOLVER_ADDRESSES       32
@@ -190,7 +191,7 @@ static int resolver_start(struct resolver_host *host, struct error *err)
     if (rc < 0) {
         free(lookup);
         host->state = RESOLVER_EMPTY;
-        return error_set_errno(err, -rc, "cannot start a thread to resolve %s", host->name);
+        return thread_error(err, rc, "looking up a host's name");
     }
     host->state = RESOLVER_PENDING;
     host->generation = gate_generation();

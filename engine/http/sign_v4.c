@@ -46,7 +46,7 @@ void sign_sha256_hex(const void *data, unsigned long length, char ret_text[65])
 void sign_sha256_hex_of(const struct iovec *pieces, unsigned count, char ret_text[65])
 {
     unsigned char hash[SIGN_HASH_BYTES] = {0};
-    EVP_MD_CTX *context = http_global_crypto() == 0 ? EVP_MD_CTX_new() : NULL;
+    EVP_MD_CTX *context = http_global_crypto(NULL) == 0 ? EVP_MD_CTX_new() : NULL;
 
     if (context && EVP_DigestInit_ex(context, http_global_sha256(), NULL) == 1) {
         for (unsigned i = 0; i < count; i++)
@@ -61,7 +61,7 @@ void sign_md5_base64(const void *data, unsigned long length, char ret_text[25])
 {
     unsigned char hash[16] = {0};
 
-    if (http_global_crypto() == 0)
+    if (http_global_crypto(NULL) == 0)
         EVP_Digest(data, length, hash, NULL, EVP_md5(), NULL);
     EVP_EncodeBlock((unsigned char *)ret_text, hash, sizeof hash);
 }
@@ -400,7 +400,7 @@ static int sign_with_canonical(const struct sign_v4 *request, const struct buffe
 int sign_v4_authorization(const struct sign_v4 *request, struct buffer *out)
 {
     struct buffer canonical, names;
-    int rc = http_global_crypto();
+    int rc = http_global_crypto(NULL);
 
     if (rc < 0)
         return rc;

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "io/aside.h"
 #include "io/gate.h"
+#include "io/thread.h"
 
 #define TRUST_FILE_MAX ((size_t)16 << 20)
 #define TRUST_RETRY_NS NS_PER_S
@@ -181,7 +182,7 @@ static int trust_get_locked(const char *ca_file, X509_STORE **ret_store, struct 
     }
     rc = aside_start("s3dlio-ca", trust_work, entry);
     if (rc < 0)
-        return error_set_errno(err, -rc, "cannot start a thread to read certificates");
+        return thread_error(err, rc, "reading certificates");
     entry->pending = true;
     entry->generation = gate_generation();
     return -EAGAIN;

@@ -29,6 +29,9 @@
 #define SPARE_LIMIT_MAX 4096 /* with more, it is not ours that is missing */
 
 static _Atomic uint64_t fd_words[FD_NUMBERS / FD_WORD_BITS];
+/* Of those, what fd_adopt_own took: all lie in words [own_first, own_end). */
+static _Atomic uint64_t own_words[FD_NUMBERS / FD_WORD_BITS];
+static _Atomic int own_first = FD_NUMBERS / FD_WORD_BITS, own_end;
 
 static struct {
     pthread_mutex_t mutex;
@@ -46,8 +49,13 @@ static void fd_register(int fd)
 
 static void fd_unregister(int fd)
 {
-    if (fd < FD_NUMBERS)
-        atomic_fetch_and(&fd_words[fd / FD_WORD_BITS], ~(UINT64_C(1) << (fd % FD_WORD_BITS)));
+    uint64_t bit = UINT64_C(1) << (fd % FD_WORD_BITS);
+
+    if (fd >= FD_NUMBERS)
+        return;
+    if (atomic_load(&own_words[fd / FD_WORD_BITS]) & bit)
+        atomic_fetch_and(&own_words[fd / FD_WORD_BITS], ~bit);
+    atomic_fetch_and(&fd_words[fd / FD_WORD_BITS], ~bit);
 }
 
 /* The first number we would like: the first that the program cannot have. Where there is none,
@@ -134,6 +142,16 @@ static int fd_base(void)
 
 /* ---- whose they are -------------------------------------------------------------------------- */
 
+static int enter(int fd)
+{
+    if (fd >= FD_NUMBERS) {
+        close(fd);
+        return -EMFILE;
+    }
+    fd_register(fd);
+    return fd;
+}
+
 int fd_adopt(int fd)
 {
     int high;
@@ -146,24 +164,45 @@ int fd_adopt(int fd)
     if (high < 0)
         return fd_adopt_here(fd);
     close(fd);
-    return fd_adopt_here(high);
+    return enter(high);
 }
 
 int fd_adopt_here(int fd)
 {
-    int result = fd;
+    int result;
 
     if (fd < 0)
         return fd;
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        result = -errno;
-    else if (fd >= FD_NUMBERS)
-        result = -EMFILE;
-    if (result < 0)
-        close(fd);
-    else
-        fd_register(fd);
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) == 0)
+        return enter(fd);
+    result = -errno;
+    close(fd);
     return result;
+}
+
+int fd_adopt_own(int fd)
+{
+    int word, seen;
+
+    fd = fd_adopt(fd);
+    if (fd < 0)
+        return fd;
+    word = fd / FD_WORD_BITS;
+    seen = atomic_load(&own_first);
+    while (word < seen && !atomic_compare_exchange_weak(&own_first, &seen, word))
+        ;
+    seen = atomic_load(&own_end);
+    while (word >= seen && !atomic_compare_exchange_weak(&own_end, &seen, word + 1))
+        ;
+    atomic_fetch_or(&own_words[word], UINT64_C(1) << (fd % FD_WORD_BITS));
+    return fd;
+}
+
+void fd_reset_child(void)
+{
+    for (int word = own_first; word < own_end; word++)
+        for (uint64_t bits = own_words[word]; bits; bits &= bits - 1)
+            fd_close(word * FD_WORD_BITS + __builtin_ctzll(bits));
 }
 
 void fd_close(int fd)

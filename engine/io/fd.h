@@ -28,6 +28,11 @@ void fd_room_end(void);
 int fd_adopt(int fd);
 /* The same, at the number that it has. */
 int fd_adopt_here(int fd);
+/* fd_adopt for what a fork child has no use for: connections, event loops. */
+int fd_adopt_own(int fd);
+/* In a fork child, where it is the only thread: closes what the parent took by fd_adopt_own.
+ * Whoever has its number forgets it, and does not close it again. */
+void fd_reset_child(void);
 /* Unregisters and closes. -1 is ignored. */
 void fd_close(int fd);
 bool fd_owned(int fd);

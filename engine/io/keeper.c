@@ -15,9 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +23,7 @@
 #include "base/log.h"
 #include "io/fd.h"
 #include "io/gate.h"
+#include "io/proc_stat.h"
 #include "io/thread.h"
 
 /* How long after its last thread a process ends at most, when there is nothing left to upload. */
@@ -34,24 +33,14 @@ static struct {
     _Atomic bool main_left, running;
 } keeper;
 
-/* -1: cannot be known. See proc(5), /proc/pid/stat. */
+/* -1: cannot be known. */
 static int keeper_live_threads(int fd)
 {
-    char text[1024], state;
-    const char *behind_name;
-    ssize_t n = pread(fd, text, sizeof text - 1, 0);
-    int threads;
+    struct proc_stat self;
 
-    if (n <= 0)
+    if (proc_stat_read(fd, &self) < 0)
         return -1;
-    text[n] = '\0';
-    behind_name = strrchr(text, ')');
-    if (!behind_name || sscanf(behind_name + 1,
-                               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s"
-                               " %d",
-                               &state, &threads) != 2)
-        return -1;
-    return state == 'Z' ? threads - 1 : threads;
+    return self.state == 'Z' ? self.threads - 1 : self.threads;
 }
 
 /* 1: a thread of the program lives, 0: none, -1: cannot be known. */

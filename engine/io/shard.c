@@ -18,6 +18,7 @@
 #include "io/fd.h"
 #include "io/futex.h"
 #include "io/gate.h"
+#include "io/thread.h"
 
 #define SHARD_SLOT_WAKE   0
 #define SHARD_PATIENCE_NS NS_PER_MS
@@ -81,8 +82,6 @@ void shard_free(struct shard *shard)
 
 void shard_reset_child(struct shard *shard)
 {
-    fd_close(shard->epoll_fd);
-    fd_close(shard->wake_fd);
     shard_set_up(shard);
 }
 
@@ -99,6 +98,7 @@ void shard_lock(struct shard *shard)
     uint32_t impatient = atomic_load_explicit(&shard->lock_impatient, memory_order_relaxed);
     struct timespec until;
 
+    thread_adopt(); /* who comes here may lead, and so run curl */
     if (impatient > 0)
         futex_wait(&shard->lock_impatient, impatient, SHARD_PATIENCE_NS, FUTEX_BITS_ALL);
     if (pthread_mutex_trylock(&shard->lock) == 0)
@@ -218,9 +218,9 @@ int shard_open(struct shard *shard)
         return -ENOMEM;
     fd_room_begin(FD_FOR_REQUESTS);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    epoll_fd = fd_adopt(epoll_fd < 0 ? -errno : epoll_fd);
+    epoll_fd = fd_adopt_own(epoll_fd < 0 ? -errno : epoll_fd);
     wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    wake_fd = fd_adopt(wake_fd < 0 ? -errno : wake_fd);
+    wake_fd = fd_adopt_own(wake_fd < 0 ? -errno : wake_fd);
     fd_room_end();
     if (epoll_fd < 0) {
         fd_close(wake_fd);

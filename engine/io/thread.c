@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/error.h"
+#include "base/own_files.h"
 #include "io/gate.h"
 #include "io/keeper.h"
 
@@ -33,6 +35,22 @@ static struct {
     void (*_Atomic on_end)(void);
 } threads = {.idle_ns = NS_PER_S};
 
+/* The engine's own, or adopted: the end of this thread is taken care of. */
+static __thread bool thread_known;
+
+static void end_in_gate(void *unused)
+{
+    void (*on_end)(void) = atomic_load(&threads.on_end);
+    struct gate_scope scope;
+
+    (void)unused;
+    if (!on_end)
+        return;
+    gate_enter(&scope);
+    on_end();
+    gate_leave(&scope);
+}
+
 static void *thread_main(void *arg)
 {
     struct thread_task task = *(struct thread_task *)arg;
@@ -40,19 +58,29 @@ static void *thread_main(void *arg)
     void *result;
 
     free(arg);
+    thread_known = true;
+    own_files_begin(); /* it opens no others */
     result = task.main(task.arg);
     on_end = atomic_load(&threads.on_end);
-    if (on_end && task.joined) {
+    if (!task.joined)
+        end_in_gate(NULL);
+    else if (on_end)
         on_end(); /* whoever joins may be inside, and then fork waits for both */
-    } else if (on_end) {
-        struct gate_scope scope;
-
-        gate_enter(&scope);
-        on_end();
-        gate_leave(&scope);
-    }
     atomic_fetch_sub(&threads.count, 1);
     return result;
+}
+
+/* Destructors of C++ objects run before those of pthread_key_create (glibc's start_thread), which
+ * are what libraries use. Where there is no memory for it, the thread goes on without. */
+void thread_adopt(void)
+{
+    extern int __cxa_thread_atexit_impl(void (*destructor)(void *), void *object, void *dso);
+    extern void *__dso_handle;
+
+    if (thread_known)
+        return;
+    thread_known = true;
+    __cxa_thread_atexit_impl(end_in_gate, NULL, &__dso_handle);
 }
 
 static int thread_create(const pthread_attr_t *attr, const char *name, struct thread_task *task,
@@ -130,6 +158,13 @@ int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), vo
         *ret_thread = thread;
     keeper_on_thread();
     return 0;
+}
+
+int thread_error(struct error *err, int rc, const char *purpose)
+{
+    if (rc == -EAGAIN)
+        return error_set(err, ERROR_THREADS, "for %s", purpose);
+    return error_set_errno(err, -rc, "starting a thread for %s", purpose);
 }
 
 int thread_count(void)

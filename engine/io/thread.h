@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct error;
+
 #define THREAD_STACK_BYTES       ((size_t)256 << 10) /* enough for the event loop and TLS records */
 #define THREAD_STACK_LARGE_BYTES ((size_t)1 << 20)   /* handshakes, certificates, getaddrinfo */
 
@@ -18,6 +20,10 @@
  * gate, and is joined there. 0 or -errno. */
 int thread_start(const char *name, size_t stack_bytes, void *(*main)(void *), void *arg,
                  pthread_t *ret_thread);
+
+/* What thread_start returned, as an error: `purpose` says what the thread was for, as in
+ * "connecting". -errno; of what would be EAGAIN, which programs take for an invitation to try again, ENOMEM. */
+int thread_error(struct error *err, int rc, const char *purpose);
 
 /* How many live: never more than the kernel has. */
 int thread_count(void);
@@ -32,9 +38,13 @@ unsigned thread_started(void);
 int64_t thread_idle_ns(void);
 void thread_set_idle_ns(int64_t idle_ns);
 
-/* From now on each engine thread calls this before it ends, with fork kept out: for state that a
- * library keeps for each thread and would take down later, when a fork may happen. */
+/* From now on each thread that runs engine code calls this before it ends, with fork kept out: for
+ * state that a library keeps for each thread and would take down later, when a fork may happen. */
 void thread_set_on_end(void (*on_end)(void));
+
+/* The calling thread, one of the program's, counts among those from now on; the engine's own do so
+ * without. Costs nothing the second time. */
+void thread_adopt(void);
 
 /* In a fork child: there are none. */
 void thread_reset_child(void);

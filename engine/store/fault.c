@@ -254,6 +254,7 @@ static void fault_submit(struct store_request *request)
     store->hits += call->plan.hit ? 1 : 0;
     pthread_mutex_unlock(&store->lock);
     request->private = call;
+    request->sent_ns = clock_now_ns();
     shard_hold(request->shard);
     if (!call->plan.delay_ms) {
         call_start(call);

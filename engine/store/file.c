@@ -4,10 +4,12 @@
  * what cannot be a key and why nothing outside the root can be reached. Directories are real: a put
  * makes those that are missing, the key "dir/" means the directory itself, deleting it is rmdir.
  * ETags are inode, size, mtime and ctime, so a file changed in place is a new version; a body read
- * under If-Match is compared once more at its end.
+ * under If-Match is compared once more at its end. Modes, owners, times and user.* attributes are
+ * those of the file system (file_attributes.c).
  *
  * No locks and no state beside the root's name; any number of processes may work on one tree. Kept
- * out: user metadata (the capability is absent, what is given is not stored), O_DIRECT, io_uring.
+ * out: other user metadata (the capability is absent, what is given is not stored), O_DIRECT,
+ * io_uring.
  */
 #include "store/file.h"
 
@@ -16,46 +18,65 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "config/options.h"
 #include "store/internal.h"
 
-int file_open_source(struct file_store *store, const char *bucket, const char *key,
-                     const char *if_match, struct stat *ret_stat, struct error *err)
+static int check_found(const struct stat *st, bool wants_directory, const char *if_match,
+                       struct error *err)
+{
+    char etag[STORE_ETAG_MAX];
+
+    if (S_ISDIR(st->st_mode) != wants_directory)
+        return error_set(err, ERROR_NOT_FOUND,
+                         wants_directory ? "it is no directory" : "it is a directory");
+    if (!S_ISDIR(st->st_mode) && !S_ISREG(st->st_mode))
+        return error_set(err, ERROR_UNSUPPORTED, "it is neither a file nor a directory");
+    file_etag(st, etag);
+    return store_etag_matches(if_match, etag)
+               ? 0
+               : error_set(err, ERROR_CHANGED, "another version is there now");
+}
+
+int file_open_found(const struct file_store *store, const struct file_wanted *wanted,
+                    struct stat *ret_stat, struct error *err)
 {
     struct file_path path;
-    char etag[STORE_ETAG_MAX];
     struct stat st;
-    int fd, r = 0;
+    int fd, r;
 
-    if (file_path_make(bucket, key, &path, err) < 0)
+    *ret_stat = (struct stat){0};
+    if (file_path_make(wanted->bucket, wanted->key, &path, err) < 0)
         return -error_errno(err);
-    fd = file_open_beneath(store, path.text, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    fd = file_open_beneath(store, path.text, wanted->flags);
     if (fd == -ENOENT || fd == -ENOTDIR)
-        return file_check_bucket(store, bucket, err) < 0
+        return file_check_bucket(store, wanted->bucket, err) < 0
                    ? -error_errno(err)
                    : error_set(err, ERROR_NOT_FOUND, "there is no file of that name");
     if (fd < 0)
         return file_error(err, -fd, "open the file");
-    if (fstat(fd, &st) < 0)
-        r = file_error(err, errno, "look at the file");
-    else if (S_ISDIR(st.st_mode) != path.is_directory)
-        r = error_set(err, ERROR_NOT_FOUND,
-                      S_ISDIR(st.st_mode) ? "it is a directory" : "it is no directory");
-    else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-        r = error_set(err, ERROR_UNSUPPORTED, "it is neither a file nor a directory");
-    if (r == 0) {
-        file_etag(&st, etag);
-        if (!store_etag_matches(if_match, etag))
-            r = error_set(err, ERROR_CHANGED, "another version is there now");
+    r = fstat(fd, &st) < 0 ? file_error(err, errno, "look at the file")
+                           : check_found(&st, path.is_directory, wanted->if_match, err);
+    if (r < 0) {
+        close(fd);
+        return r;
     }
-    if (r == 0)
-        *ret_stat = st;
-    if (r == 0 && !S_ISDIR(st.st_mode))
+    *ret_stat = st;
+    return fd;
+}
+
+int file_open_source(struct file_store *store, const char *bucket, const char *key,
+                     const char *if_match, struct stat *ret_stat, struct error *err)
+{
+    struct file_wanted wanted = {bucket, key, if_match, O_RDONLY | O_NONBLOCK | O_NOCTTY};
+    int fd = file_open_found(store, &wanted, ret_stat, err);
+
+    if (fd < 0 || !S_ISDIR(ret_stat->st_mode))
         return fd;
     close(fd);
-    return r < 0 ? r : -EISDIR;
+    return -EISDIR;
 }
 
 /* ---- GET ------------------------------------------------------------------------------------ */
@@ -113,17 +134,19 @@ static void file_get(struct file_store *store, struct store_request *request)
 
 /* ---- the rest ------------------------------------------------------------------------------- */
 
+/* Needs no right to read: nor does stat(2). */
 static int file_head(struct file_store *store, struct store_request *request, struct error *err)
 {
+    struct file_wanted wanted = {request->bucket, request->key, request->if_match, O_PATH};
     struct stat st;
-    int fd = file_open_source(store, request->bucket, request->key, request->if_match, &st, err);
+    int fd = file_open_found(store, &wanted, &st, err), r;
 
-    if (fd < 0 && err->class != ERROR_NONE)
+    if (fd < 0)
         return fd;
     file_describe(&st, &request->object);
-    if (fd >= 0)
-        close(fd);
-    return 0;
+    r = file_read_xattrs(fd, &request->object.metadata);
+    close(fd);
+    return r < 0 ? error_set(err, ERROR_NO_MEMORY, "looking at attributes") : 0;
 }
 
 static int bucket_parent(struct file_store *store, struct store_request *request,
@@ -169,8 +192,7 @@ static int file_delete_bucket(struct file_store *store, struct store_request *re
     return r;
 }
 
-static int file_get_tags(struct file_store *store, struct store_request *request,
-                         struct error *err)
+static int file_get_tags(struct file_store *store, struct store_request *request, struct error *err)
 {
     (void)store;
     (void)request;
@@ -217,7 +239,8 @@ static int file_open(const struct options *options, struct store **ret_store, st
 
     if (!store)
         return error_set(err, ERROR_NO_MEMORY, "no memory for a store");
-    store->base = (struct store){.ops = &store_file_ops, .capabilities = store_file_ops.capabilities};
+    store->base =
+        (struct store){.ops = &store_file_ops, .capabilities = store_file_ops.capabilities};
     length = snprintf(store->root, sizeof store->root, "%s", root && root[0] ? root : "/");
     if (length >= (int)sizeof store->root || store->root[0] != '/') {
         free(store);
@@ -232,6 +255,32 @@ static void file_close(struct store *store)
     free(store);
 }
 
+/* What is not there yet is in the file system of the nearest directory above it. */
+static int file_statfs(struct store *base, const char *bucket, const char *key,
+                       struct statfs *ret_statfs, struct error *err)
+{
+    struct file_store *store = (struct file_store *)base;
+    struct file_path path;
+    int fd, r = 0;
+
+    if (file_path_make(bucket, key, &path, err) < 0)
+        return -error_errno(err);
+    for (;;) {
+        char *slash = strrchr(path.text, '/');
+
+        fd = file_open_beneath(store, path.text, O_PATH);
+        if (fd != -ENOENT || !path.text[0])
+            break;
+        *(slash ? slash : path.text) = '\0';
+    }
+    if (fd < 0)
+        return file_error(err, -fd, "open");
+    if (fstatfs(fd, ret_statfs) < 0)
+        r = file_error(err, errno, "look at the file system");
+    close(fd);
+    return r;
+}
+
 static void file_describe_store(struct store *store, struct store_description *ret_description)
 {
     *ret_description =
@@ -244,11 +293,13 @@ const struct store_ops store_file_ops = {
     .scheme = "file",
     .capabilities = STORE_CAP_IF_NONE_MATCH | STORE_CAP_IF_MATCH_PUT | STORE_CAP_PART_COPY |
                     STORE_CAP_COPY | STORE_CAP_DELETE_MANY | STORE_CAP_LIST_ORDERED |
-                    STORE_CAP_INLINE | STORE_CAP_REAL_DIRECTORIES | STORE_CAP_RENAME,
+                    STORE_CAP_INLINE | STORE_CAP_REAL_DIRECTORIES | STORE_CAP_RENAME |
+                    STORE_CAP_ATTRIBUTES,
     .open = file_open,
     .close = file_close,
     .submit = file_submit,
     .resume = inline_body_resume,
     .abandon = inline_body_abandon,
     .describe = file_describe_store,
+    .statfs = file_statfs,
 };

@@ -22,14 +22,35 @@ file_operation_fn file_list, file_list_buckets;
 file_operation_fn file_upload_create, file_upload_part, file_upload_part_copy, file_upload_complete,
     file_upload_abort, file_upload_list;
 
-/* Opens a regular file to read, its stat beside it, If-Match checked. The descriptor or -errno. A
- * directory that the key names with its slash counts as an empty object: then -EISDIR without *err
- * and *ret_stat is the directory's. */
+/* Opens a regular file, or the directory that a key with a slash names, with these flags, its stat
+ * beside it, If-Match checked. The descriptor or -errno. */
+struct file_wanted {
+    const char *bucket, *key, *if_match;
+    int flags;
+};
+int file_open_found(const struct file_store *store, const struct file_wanted *wanted,
+                    struct stat *ret_stat, struct error *err);
+/* The same for what is read: a directory counts as an empty object: then -EISDIR without *err. */
 int file_open_source(struct file_store *store, const char *bucket, const char *key,
                      const char *if_match, struct stat *ret_stat, struct error *err);
 
+/* ---- file_attributes.c ---- */
+
+/* Adds the user.* attributes; "" when they are more than metadata holds. 0 or -ENOMEM, -E2BIG. */
+int file_read_xattrs(int fd, struct store_metadata *metadata);
+/* What the metadata says becomes so of a file or directory (O_PATH will do), of which `st` tells
+ * what is. `replaced` (may be NULL) is the file whose place it takes: it keeps that one's mode,
+ * when the metadata says none, and its owner as far as this process can give it. 0 or -errno. */
+int file_write_attributes(int fd, const struct store_metadata *metadata, const struct stat *st,
+                          const struct stat *replaced);
+/* Does the metadata (may be NULL) say which user.* attributes there are to be? Else they stay as
+ * they are; for what takes the place of another file, file_copy_xattrs. 0 or -errno. */
+bool file_says_xattrs(const struct store_metadata *metadata);
+int file_copy_xattrs(int from_fd, int to_fd);
+
 /* A new file under a hidden name, until it gets its own. */
 struct file_draft {
+    const struct store_metadata *metadata; /* NULL: none */
     int dir_fd; /* where it lies; the caller's */
     int fd;     /* -1: none */
     char name[64];

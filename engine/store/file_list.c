@@ -11,6 +11,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,7 +67,12 @@ static bool is_passed_wholly(const struct walk *walk)
 /* Adds the key at hand. 0 or -errno; sets full when there is no room. */
 static int show(struct walk *walk, const struct stat *st, bool is_prefix)
 {
-    struct store_entry entry = {.key = walk->key, .is_prefix = is_prefix};
+    struct store_entry entry = {
+        .key = walk->key,
+        .is_prefix = is_prefix,
+        .mtime = st->st_mtim,
+        .attributes = file_attributes(st),
+    };
 
     if (is_passed(walk))
         return 0;
@@ -76,7 +82,6 @@ static int show(struct walk *walk, const struct stat *st, bool is_prefix)
     }
     if (!is_prefix) {
         entry.size_bytes = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0;
-        entry.mtime = st->st_mtim;
         file_etag(st, entry.etag);
     }
     walk->last_is_prefix = is_prefix;
@@ -84,7 +89,8 @@ static int show(struct walk *walk, const struct stat *st, bool is_prefix)
     return store_page_builder_add(walk->builder, &entry);
 }
 
-static int show_file(struct walk *walk, const char *name, bool is_symlink)
+/* Of an entry of the directory; what is gone meanwhile is not shown. */
+static int show_entry(struct walk *walk, const char *name, bool is_symlink, bool is_prefix)
 {
     struct stat st;
     int fd, r;
@@ -94,11 +100,11 @@ static int show_file(struct walk *walk, const char *name, bool is_symlink)
     if (!is_symlink)
         return fstatat(walk->level->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0
                    ? 0
-                   : show(walk, &st, false);
+                   : show(walk, &st, is_prefix);
     fd = file_open_below(walk->level->fd, name, O_PATH);
     if (fd < 0)
-        return 0; /* gone meanwhile */
-    r = fstat(fd, &st) < 0 ? 0 : show(walk, &st, false);
+        return 0;
+    r = fstat(fd, &st) < 0 ? 0 : show(walk, &st, is_prefix);
     close(fd);
     return r;
 }
@@ -143,11 +149,11 @@ static int walk_directory(struct walk *walk, char *name, bool is_symlink)
     struct stat st;
     int fd, r;
 
+    name[strlen(name) - 1] = '\0';
     if (walk->request->delimiter)
-        return show(walk, NULL, true);
+        return show_entry(walk, name, is_symlink, true);
     if (is_symlink || is_passed_wholly(walk))
         return 0;
-    name[strlen(name) - 1] = '\0';
     fd = file_open_below(walk->level->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (fd < 0)
         return fd == -ENOENT || fd == -EACCES || fd == -ELOOP ? 0 : fd;
@@ -178,7 +184,7 @@ static int walk_all(struct walk *walk)
             continue; /* no key can be so long */
         strcpy(walk->key + level->key_length, name);
         r = entry->is_directory ? walk_directory(walk, name, entry->is_symlink)
-                                : show_file(walk, name, entry->is_symlink);
+                                : show_entry(walk, name, entry->is_symlink, false);
     }
     while (walk->level)
         walk_up(walk);
@@ -275,6 +281,25 @@ int file_list(struct file_store *store, struct store_request *request, struct er
     return r;
 }
 
+/* `name` ends in a slash. */
+static int add_bucket(struct store_page_builder *builder, int root_fd, const char *name)
+{
+    struct store_entry entry = {.key = name, .is_prefix = true};
+    char bare[NAME_MAX + 1];
+    struct stat st;
+    int fd;
+
+    snprintf(bare, sizeof bare, "%.*s", (int)(strlen(name) - 1), name);
+    fd = file_open_below(root_fd, bare, O_PATH | O_DIRECTORY);
+    if (fd >= 0 && fstat(fd, &st) == 0) {
+        entry.mtime = st.st_mtim;
+        entry.attributes = file_attributes(&st);
+    }
+    if (fd >= 0)
+        close(fd);
+    return store_page_builder_add(builder, &entry);
+}
+
 int file_list_buckets(struct file_store *store, struct store_request *request, struct error *err)
 {
     struct store_page_builder *builder = store_page_builder_new();
@@ -286,9 +311,7 @@ int file_list_buckets(struct file_store *store, struct store_request *request, s
         r = -ENOMEM;
     for (size_t i = 0; r == 0 && i < names.count; i++)
         if (names.names[i].is_directory)
-            r = store_page_builder_add(
-                builder,
-                &(struct store_entry){.key = names.text + names.names[i].at, .is_prefix = true});
+            r = add_bucket(builder, fd, names.text + names.names[i].at);
     if (r == 0 && !(request->page = store_page_builder_finish(builder, NULL)))
         r = -ENOMEM;
     else if (r < 0)

@@ -1,6 +1,7 @@
 /* Multipart uploads of the file store: a hidden directory beside the file that is to be.
  *
  *   .s3dlio-upload-ID/name        the file's name
+ *   .s3dlio-upload-ID/metadata    what it is to have, as store_metadata lays it out
  *   .s3dlio-upload-ID/part-00001  each written as a draft and renamed
  *
  * Complete copies the chosen parts, in the kernel where it can, into a draft and publishes that
@@ -10,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +20,7 @@
 
 #define ID_LENGTH 32u
 #define NAME_FILE "name"
+#define META_FILE "metadata"
 
 struct upload {
     struct file_path path; /* of the file that is to be */
@@ -106,10 +109,10 @@ static void part_name(unsigned number, char ret_name[16])
 
 /* ---- the operations ------------------------------------------------------------------------- */
 
-static int write_name(int upload_fd, const char *name)
+static int write_file(int upload_fd, const char *file, const char *text, size_t length)
 {
-    struct iovec body = {(char *)name, strlen(name)};
-    int fd = openat(upload_fd, NAME_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    struct iovec body = {(char *)text, length};
+    int fd = openat(upload_fd, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     int r;
 
     if (fd < 0)
@@ -136,9 +139,14 @@ int file_upload_create(struct file_store *store, struct store_request *request, 
     r = mkdirat(upload.parent_fd, upload.directory, 0777) < 0 ? -errno : 0;
     if (r == 0) {
         upload.fd = file_open_below(upload.parent_fd, upload.directory, O_RDONLY | O_DIRECTORY);
-        r = upload.fd < 0 ? upload.fd : write_name(upload.fd, upload.path.name);
+        r = upload.fd < 0 ? upload.fd
+                          : write_file(upload.fd, NAME_FILE, upload.path.name,
+                                       strlen(upload.path.name));
     }
+    if (r == 0 && request->metadata && request->metadata->length)
+        r = write_file(upload.fd, META_FILE, request->metadata->data, request->metadata->length);
     if (r < 0) {
+        unlinkat(upload.fd, META_FILE, 0);
         unlinkat(upload.fd, NAME_FILE, 0);
         unlinkat(upload.parent_fd, upload.directory, AT_REMOVEDIR);
         file_error(err, -r, "begin the upload");
@@ -292,8 +300,26 @@ static int join_parts(const struct upload *upload, const struct store_request *r
     return r;
 }
 
+/* What the upload was begun with. 0 or -errno. */
+static int read_metadata(int upload_fd, struct store_metadata *ret_metadata)
+{
+    int fd = openat(upload_fd, META_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    char *data = fd < 0 ? NULL : malloc(STORE_METADATA_MAX);
+    ssize_t length = data ? read(fd, data, STORE_METADATA_MAX) : -1;
+    int r = length >= 0 ? 0 : fd < 0 && errno == ENOENT ? 0 : fd < 0 || data ? -errno : -ENOMEM;
+
+    if (fd >= 0)
+        close(fd);
+    if (length > 0 && !data[length - 1])
+        *ret_metadata = (struct store_metadata){data, (size_t)length};
+    else
+        free(data);
+    return r;
+}
+
 int file_upload_complete(struct file_store *store, struct store_request *request, struct error *err)
 {
+    struct store_metadata metadata = {0};
     struct file_draft draft;
     struct upload upload;
     int r;
@@ -301,6 +327,9 @@ int file_upload_complete(struct file_store *store, struct store_request *request
     if (upload_open(store, request, &upload, err) < 0)
         return -error_errno(err);
     r = file_draft_open(upload.fd, &draft);
+    if (r == 0)
+        r = read_metadata(upload.fd, &metadata);
+    draft.metadata = &metadata;
     if (r < 0)
         file_error(err, -r, "open the file");
     else
@@ -308,6 +337,7 @@ int file_upload_complete(struct file_store *store, struct store_request *request
     if (r == 0)
         r = file_draft_publish(&draft, upload.parent_fd, upload.path.name, request, err);
     file_draft_close(&draft);
+    store_metadata_fini(&metadata);
     if (r == 0)
         upload_remove(&upload);
     upload_close(&upload);

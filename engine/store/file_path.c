@@ -43,8 +43,8 @@ int file_path_make(const char *bucket, const char *key, struct file_path *ret_pa
     length = snprintf(path->text, sizeof path->text, "%s%s%s", bucket, join, key);
     if (length >= (int)sizeof path->text)
         return error_set(err, ERROR_TOO_LONG, "the path is too long");
-    path->is_directory = length > 0 && path->text[length - 1] == '/';
-    if (path->is_directory)
+    path->is_directory = !key[0] || path->text[length - 1] == '/';
+    if (length > 0 && path->text[length - 1] == '/')
         path->text[--length] = '\0';
     path->name = path->text;
     for (const char *at = path->text; length;) {
@@ -205,11 +205,23 @@ void file_etag(const struct stat *st, char ret_etag[STORE_ETAG_MAX])
              (unsigned long long)st->st_ctim.tv_sec, (unsigned long)st->st_ctim.tv_nsec);
 }
 
+struct store_attributes file_attributes(const struct stat *st)
+{
+    return (struct store_attributes){
+        .known = true,
+        .mode = st->st_mode & 07777,
+        .uid = st->st_uid,
+        .gid = st->st_gid,
+        .atime = st->st_atim,
+    };
+}
+
 void file_describe(const struct stat *st, struct store_object *ret_object)
 {
     *ret_object = (struct store_object){
         .size_bytes = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0,
         .mtime = st->st_mtim,
+        .attributes = file_attributes(st),
     };
     file_etag(st, ret_object->etag);
     strcpy(ret_object->content_type,

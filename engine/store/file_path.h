@@ -32,7 +32,7 @@ struct file_store {
 struct file_path {
     char
         text[FILE_PATH_MAX]; /* relative to the root, "" for the root itself; no slash at its end */
-    bool is_directory;       /* the key ended in '/' */
+    bool is_directory;       /* the key ended in '/', or was empty: the bucket */
     char *name;              /* last component, inside text */
 };
 
@@ -52,7 +52,9 @@ int file_open_parent(const struct file_store *store, const struct file_path *pat
 /* Does the bucket's directory exist? 0, or ERROR_NO_BUCKET. */
 int file_check_bucket(const struct file_store *store, const char *bucket, struct error *err);
 
-/* Size, time, ETag of what stat says; ETag: inode, size, mtime, ctime. */
+/* As stat(2) says. */
+struct store_attributes file_attributes(const struct stat *st);
+/* Size, time, ETag, attributes of what stat says; ETag: inode, size, mtime, ctime. */
 void file_describe(const struct stat *st, struct store_object *ret_object);
 void file_etag(const struct stat *st, char ret_etag[STORE_ETAG_MAX]);
 

@@ -3,7 +3,8 @@
  * A new file is written under a hidden name in the directory it belongs to and then renamed:
  * readers see the old file or the new one. If-None-Match is renameat2(RENAME_NOREPLACE), or
  * link(2) where that is missing; If-Match is a comparison under flock(2) of the directory.
- * Permission bits of a file that is replaced stay. Nothing is synced to the disk, as close(2)
+ * Permission bits and attributes of a file that is replaced stay, where metadata does not say
+ * otherwise; metadata alone is changed in place. Nothing is synced to the disk, as close(2)
  * does not either. A process that dies in between leaves a hidden draft, which no listing shows.
  */
 #include <errno.h>
@@ -20,6 +21,7 @@ int file_draft_open(int dir_fd, struct file_draft *ret_draft)
 {
     struct file_draft *draft = ret_draft;
 
+    draft->metadata = NULL;
     draft->dir_fd = dir_fd;
     file_random_name(FILE_DRAFT, draft->name);
     draft->fd =
@@ -76,27 +78,39 @@ static int rename_no_replace(int from_fd, const char *from, int to_fd, const cha
     return 0;
 }
 
-/* A file that takes the place of another keeps its permission bits. */
-static void keep_mode(int fd, int dir_fd, const char *name)
+/* A file that takes the place of another keeps its permission bits and attributes, unless metadata
+ * says others. 0 or -errno. */
+static int draft_prepare(const struct file_draft *draft, int dir_fd, const char *name,
+                         bool no_replace)
 {
-    struct stat st;
+    static const struct store_metadata none;
+    const struct store_metadata *metadata = draft->metadata ? draft->metadata : &none;
+    int old = no_replace ? -1 : openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st, replaced;
+    bool replaces = old >= 0 && fstat(old, &replaced) == 0 && S_ISREG(replaced.st_mode);
+    int r = fstat(draft->fd, &st) < 0 ? -errno : 0;
 
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
-        (void)!fchmod(fd, st.st_mode & 0777);
+    if (r == 0)
+        r = file_write_attributes(draft->fd, metadata, &st, replaces ? &replaced : NULL);
+    if (r == 0 && replaces && !file_says_xattrs(metadata))
+        r = file_copy_xattrs(old, draft->fd);
+    if (old >= 0)
+        close(old);
+    return r;
 }
 
 /* The rename itself. 0, or -errno with *err. */
 static int draft_rename(const struct file_draft *draft, int dir_fd, const char *name,
                         bool no_replace, struct error *err)
 {
-    int r;
+    int r = draft_prepare(draft, dir_fd, name, no_replace);
 
-    if (no_replace) {
+    if (r < 0)
+        return file_error(err, -r, "set the file's attributes");
+    if (no_replace)
         r = rename_no_replace(draft->dir_fd, draft->name, dir_fd, name);
-    } else {
-        keep_mode(draft->fd, dir_fd, name);
+    else
         r = renameat(draft->dir_fd, draft->name, dir_fd, name) < 0 ? -errno : 0;
-    }
     if (r == -EEXIST && no_replace)
         return error_set(err, ERROR_EXISTS, "the file exists already");
     return r < 0 ? file_error(err, -r, "name the file") : 0;
@@ -144,17 +158,25 @@ static int put_directory(int dir_fd, const char *name, struct store_request *req
                          struct error *err)
 {
     struct stat st;
+    int fd, r = 0;
 
     if (store_body_length(request) > 0)
         return error_set(err, ERROR_INVALID, "a directory holds no data");
     if (mkdirat(dir_fd, name, 0777) < 0 && (errno != EEXIST || request->if_none_match))
         return file_error(err, errno, "make the directory");
-    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return file_error(err, errno, "look at the directory");
-    if (!S_ISDIR(st.st_mode))
-        return error_set(err, ERROR_NOT_DIRECTORY, "a file of that name is there");
-    file_describe(&st, &request->object);
-    return 0;
+    fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        r = file_error(err, errno, "look at the directory");
+    else if (!S_ISDIR(st.st_mode))
+        r = error_set(err, ERROR_NOT_DIRECTORY, "a file of that name is there");
+    else if (request->metadata &&
+             (r = file_write_attributes(fd, request->metadata, &st, NULL)) < 0)
+        file_error(err, -r, "set the directory's attributes");
+    if (r == 0 && fstat(fd, &st) == 0)
+        file_describe(&st, &request->object);
+    if (fd >= 0)
+        close(fd);
+    return r;
 }
 
 static int put_file(int dir_fd, const char *name, struct store_request *request, struct error *err)
@@ -162,6 +184,7 @@ static int put_file(int dir_fd, const char *name, struct store_request *request,
     struct file_draft draft;
     int r = file_draft_open(dir_fd, &draft);
 
+    draft.metadata = request->metadata;
     if (r == 0)
         r = file_write_all(draft.fd, request->body, request->body_count);
     if (r < 0)
@@ -193,6 +216,7 @@ static int copy_file(int from, const struct stat *st, int dir_fd, const char *na
     struct file_draft draft;
     int r = file_draft_open(dir_fd, &draft);
 
+    draft.metadata = request->metadata;
     if (r == 0) {
         (void)!fchmod(draft.fd, st->st_mode & 0777);
         r = file_copy_range(from, 0, draft.fd, 0, (uint64_t)st->st_size);
@@ -205,14 +229,37 @@ static int copy_file(int from, const struct stat *st, int dir_fd, const char *na
     return r;
 }
 
+/* Bytes and name stay: a file, or a directory. */
+static int change_in_place(struct file_store *store, struct store_request *request,
+                           struct error *err)
+{
+    struct file_wanted wanted = {request->bucket, request->key, request->if_match, O_PATH};
+    struct stat st;
+    int fd = file_open_found(store, &wanted, &st, err), r;
+
+    if (fd < 0)
+        return fd;
+    r = file_write_attributes(fd, request->metadata, &st, NULL);
+    if (r == 0 && fstat(fd, &st) < 0)
+        r = -errno;
+    close(fd);
+    if (r < 0)
+        return file_error(err, -r, "set attributes");
+    file_describe(&st, &request->object);
+    return 0;
+}
+
 int file_copy(struct file_store *store, struct store_request *request, struct error *err)
 {
     struct file_path path;
     struct stat st;
-    int dir_fd, r;
-    int from = file_open_source(store, request->source_bucket, request->source_key,
-                                request->if_match, &st, err);
+    int from, dir_fd, r;
 
+    if (request->metadata && strcmp(request->bucket, request->source_bucket) == 0 &&
+        strcmp(request->key, request->source_key) == 0)
+        return change_in_place(store, request, err);
+    from = file_open_source(store, request->source_bucket, request->source_key, request->if_match,
+                            &st, err);
     if (from < 0)
         return from == -EISDIR && err->class == ERROR_NONE
                    ? error_set(err, ERROR_UNSUPPORTED, "a directory cannot be copied as a file")

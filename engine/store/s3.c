@@ -169,12 +169,26 @@ void s3_call_ended(struct s3_call *call, const struct error *http_error)
 
 /* ---- the vtable ----------------------------------------------------------------------------- */
 
+/* No service has buckets whose names begin with a dot. Programs look for .git and its like in every
+ * directory above their own, so this is neither asked nor told. */
+static bool is_in_no_bucket(const struct store_request *request)
+{
+    return request->operation != STORE_CREATE_BUCKET && request->bucket &&
+           request->bucket[0] == '.';
+}
+
 static void s3_submit(struct store_request *request)
 {
-    struct s3_call *call = calloc(1, sizeof *call);
+    struct s3_call *call;
     struct error err = {0};
     int r;
 
+    if (is_in_no_bucket(request)) {
+        error_set(&request->error, ERROR_NOT_FOUND, "no bucket's name begins with a dot");
+        store_request_done(request);
+        return;
+    }
+    call = calloc(1, sizeof *call);
     if (!call) {
         error_set(&request->error, ERROR_NO_MEMORY, "no memory for a request");
         store_request_done(request);
@@ -336,6 +350,7 @@ static void s3_get_stats(struct store *base, struct store_stats *stats)
     for (struct s3_endpoint *endpoint = store->endpoints; endpoint; endpoint = endpoint->next) {
         http_client_get_stats(endpoint->client, &client);
         stats->connections_opened += client.connections_opened;
+        stats->connections_reused += client.reused;
     }
     pthread_mutex_unlock(&store->lock);
 }

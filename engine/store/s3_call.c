@@ -70,6 +70,8 @@ static int on_head(struct http_request *http, const struct http_head *head, stru
     struct s3_call *call = call_of(http);
     int r;
 
+    if (!call->abandoned && !call->request->first_byte_ns)
+        call->request->first_byte_ns = clock_now_ns();
     s3_answer_head(&call->answer, head);
     if (call->answer.has_date)
         atomic_store(&call->store->clock_offset_ms, call->answer.date_offset_ms);

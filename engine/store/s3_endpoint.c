@@ -136,17 +136,20 @@ static void make_host_header(const struct s3_settings *settings, struct s3_endpo
              endpoint->host, port);
 }
 
-static struct s3_endpoint *endpoint_new(struct s3_store *store, const char *host)
+static struct s3_endpoint *endpoint_new(struct s3_store *store, const char *host,
+                                        struct error *err)
 {
     struct s3_endpoint *endpoint = calloc(1, sizeof *endpoint);
     struct http_client_options options = store->client_options;
 
-    if (!endpoint)
+    if (!endpoint) {
+        error_set(err, ERROR_NO_MEMORY, "no memory for an endpoint");
         return NULL;
+    }
     memcpy(endpoint->host, host, strlen(host) + 1);
     make_host_header(&store->settings, endpoint);
     options.host = endpoint->host;
-    if (http_client_new(&options, &endpoint->client) < 0) {
+    if (http_client_new(&options, &endpoint->client, err) < 0) {
         free(endpoint);
         return NULL;
     }
@@ -156,14 +159,15 @@ static struct s3_endpoint *endpoint_new(struct s3_store *store, const char *host
     return endpoint;
 }
 
-/* The endpoint of that host, made when it is new. NULL without memory. */
-static struct s3_endpoint *endpoint_of_host(struct s3_store *store, const char *host)
+/* The endpoint of that host, made when it is new. NULL, with *err, when that cannot be. */
+static struct s3_endpoint *endpoint_of_host(struct s3_store *store, const char *host,
+                                            struct error *err)
 {
     struct s3_endpoint *endpoint = store->endpoints;
 
     while (endpoint && strcmp(endpoint->host, host) != 0)
         endpoint = endpoint->next;
-    return endpoint ? endpoint : endpoint_new(store, host);
+    return endpoint ? endpoint : endpoint_new(store, host, err);
 }
 
 static struct s3_bucket *find_bucket(struct s3_store *store, const char *name)
@@ -180,6 +184,7 @@ int s3_endpoint_find(struct s3_store *store, const char *bucket, struct s3_targe
 {
     const struct s3_settings *settings = &store->settings;
     const struct s3_bucket *known;
+    struct error reason = {0};
     char host[S3_HOST_MAX];
     bool virtual;
     int r;
@@ -190,12 +195,15 @@ int s3_endpoint_find(struct s3_store *store, const char *bucket, struct s3_targe
     virtual = wants_virtual(settings, bucket) && store->endpoint_count < S3_ENDPOINTS_MAX;
     r = make_host(settings, virtual ? bucket : "", ret_target->region, host);
     ret_target->path_style = !virtual;
-    ret_target->endpoint = r == 0 ? endpoint_of_host(store, host) : NULL;
+    ret_target->endpoint = r == 0 ? endpoint_of_host(store, host, &reason) : NULL;
     pthread_mutex_unlock(&store->lock);
     if (ret_target->endpoint)
         return 0;
-    return r < 0 ? error_set(err, ERROR_TOO_LONG, "the endpoint's host name is too long")
-                 : error_set(err, ERROR_NO_MEMORY, "no memory for an endpoint");
+    if (r < 0)
+        return error_set(err, ERROR_TOO_LONG, "the endpoint's host name is too long");
+    if (err)
+        *err = reason;
+    return -error_errno(&reason);
 }
 
 void s3_bucket_set_region(struct s3_store *store, const char *name, const char *region)

@@ -26,6 +26,7 @@
 #include "io/shard.h"
 
 struct options;
+struct statfs;
 struct store;
 
 /* ---- capabilities --------------------------------------------------------------------------- */
@@ -43,6 +44,10 @@ enum store_capability {
     STORE_CAP_EQUAL_PARTS = 1 << 8, /* all parts but the last must have one size */
     STORE_CAP_REAL_DIRECTORIES = 1 << 9, /* directories exist by themselves (file) */
     STORE_CAP_RENAME = 1 << 10,          /* renames files and directories itself, atomically */
+    /* Modes, owners and times are attributes of what is stored, and answers tell them. Of metadata
+     * only what sets these is kept: mode, uid, gid, mtime, xattr. Answered on the spot, so that
+     * nobody need remember them: others change them at any time. */
+    STORE_CAP_ATTRIBUTES = 1 << 11,
 };
 
 /* ---- objects -------------------------------------------------------------------------------- */
@@ -73,11 +78,19 @@ int store_metadata_set(struct store_metadata *metadata, const char *name, const 
 int store_metadata_copy(const struct store_metadata *metadata, struct store_metadata *ret_copy);
 void store_metadata_fini(struct store_metadata *metadata);
 
+/* With STORE_CAP_ATTRIBUTES: of the thing itself, as stat(2) says. */
+struct store_attributes {
+    bool known;
+    uint32_t mode, uid, gid; /* permission bits only */
+    struct timespec atime;
+};
+
 struct store_object {
     uint64_t size_bytes;
     struct timespec mtime;     /* Last-Modified; metadata may say better */
     char etag[STORE_ETAG_MAX]; /* as sent, with quotes; "" when the store gave none */
     char content_type[128];
+    struct store_attributes attributes;
     struct store_metadata metadata; /* by get and head only */
 };
 
@@ -88,7 +101,8 @@ struct store_entry {
     struct timespec mtime;
     char etag[STORE_ETAG_MAX];
     char storage_class[24]; /* "" where the store tells none */
-    bool is_prefix;         /* a common prefix; only `key` is set */
+    bool is_prefix;         /* a common prefix; only `key` is set, and what is known by itself: */
+    struct store_attributes attributes; /* known: of a prefix mtime is set, too */
 };
 struct store_page {
     struct store_entry *entries; /* in bytewise order of the key, prefixes merged in */
@@ -199,6 +213,7 @@ struct store_request {
     uint64_t bytes_received; /* of the body into the sink */
     bool sent_twice;         /* an earlier sending got no answer and may have worked */
     int64_t sent_ns;         /* when its first byte was sent; 0: the store does not tell */
+    int64_t first_byte_ns;   /* when the answer began; 0: the store does not tell */
 
     /* the store's own */
     void *private;
@@ -219,7 +234,7 @@ struct store_description {
 };
 
 struct store_stats {
-    uint64_t connections_opened;
+    uint64_t connections_opened, connections_reused;
 };
 
 struct store_ops {
@@ -228,7 +243,8 @@ struct store_ops {
     /* A store instance for the configuration; called once for each scheme in use. */
     int (*open)(const struct options *options, struct store **ret_store, struct error *err);
     void (*close)(struct store *store);
-    void (*reset_child)(struct store *store); /* may be NULL */
+    /* In a fork child, before its first use there; may be NULL. */
+    void (*reset_child)(struct store *store);
     void (*submit)(struct store_request *request);
     void (*resume)(struct store_request *request); /* may be NULL: never pauses */
     /* Receive now on the calling thread; true when something moved. May be NULL. */
@@ -242,6 +258,10 @@ struct store_ops {
     /* May be NULL. For doctor: endpoint, region, credential source as text. */
     void (*describe)(struct store *store, struct store_description *ret_description);
     void (*get_stats)(struct store *store, struct store_stats *stats); /* adds; may be NULL */
+    /* May be NULL: there is no file system. Of the one that the key is in, or would be. On the
+     * spot. 0, or -errno with *err. */
+    int (*statfs)(struct store *store, const char *bucket, const char *key,
+                  struct statfs *ret_statfs, struct error *err);
 };
 
 /* First member of every store's own struct. */

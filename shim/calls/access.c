@@ -8,12 +8,18 @@
 
 #include "shim/calls/link.h"
 #include "shim/calls/stat.h"
+#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
+#include "shim/file.h"
+#include "shim/memory.h"
 #include "shim/real.h"
+#include "shim/report.h"
 
 #define STATFS_TYPE 0x53334c4f /* "S3LO" */
-#define STATFS_BLOCKS (UINT64_C(1) << 38) /* of 4 KiB: an exbibyte, none of it used */
+#define STATFS_BLOCKS (UINT64_C(1) << 38) /* of 4 KiB: a pebibyte */
+#define STATFS_VALID  0x20                /* f_flags are known (Linux, statfs.h) */
+#define STATFS_FLAGS  (STATFS_VALID | ST_NOSUID | ST_NODEV | ST_NOATIME)
 
 static int access_bits(const struct stat *st, int mode, uid_t uid, gid_t gid)
 {
@@ -77,8 +83,11 @@ int faccessat(int dirfd, const char *path, int mode, int flags)
 
 /* ---- the file system ---- */
 
-static void statfs_fill(struct statfs *st)
+/* A bucket has no size: it is as large as can be said without overflow, and empty. Reading changes
+ * no time, and neither devices nor set-id bits mean anything. */
+static void bucket_statfs(const char *path, struct statfs *st)
 {
+    dev_t device = stat_device(path);
     *st = (struct statfs){
         .f_type = STATFS_TYPE,
         .f_bsize = 4096,
@@ -89,22 +98,41 @@ static void statfs_fill(struct statfs *st)
         .f_files = STATFS_BLOCKS,
         .f_ffree = STATFS_BLOCKS,
         .f_namelen = 255,
+        .f_flags = STATFS_FLAGS,
     };
+    memcpy(&st->f_fsid, &device, sizeof st->f_fsid);
 }
 
-static void statvfs_fill(struct statvfs *st)
+/* Of a name that is there. 0 or -errno. */
+static int statfs_fill(const char *path, const char *uri, struct statfs *ret_statfs)
 {
-    *st = (struct statvfs){
-        .f_bsize = 4096,
-        .f_frsize = 4096,
-        .f_blocks = STATFS_BLOCKS,
-        .f_bfree = STATFS_BLOCKS,
-        .f_bavail = STATFS_BLOCKS,
-        .f_files = STATFS_BLOCKS,
-        .f_ffree = STATFS_BLOCKS,
-        .f_favail = STATFS_BLOCKS,
-        .f_namemax = 255,
+    struct s3dlio_error error = {0};
+    int result = engine_call(statfs)(uri, ret_statfs, &error);
+    if (result == -EOPNOTSUPP) {
+        bucket_statfs(path, ret_statfs);
+        return 0;
+    }
+    if (result < 0)
+        report_error(&error);
+    return result;
+}
+
+static void to_statvfs(const struct statfs *fs, struct statvfs *ret_statvfs)
+{
+    struct statvfs st = {
+        .f_bsize = (unsigned long)fs->f_bsize,
+        .f_frsize = (unsigned long)fs->f_frsize,
+        .f_blocks = fs->f_blocks,
+        .f_bfree = fs->f_bfree,
+        .f_bavail = fs->f_bavail,
+        .f_files = fs->f_files,
+        .f_ffree = fs->f_ffree,
+        .f_favail = fs->f_ffree,
+        .f_flag = (unsigned long)fs->f_flags & ~(unsigned long)STATFS_VALID,
+        .f_namemax = (unsigned long)fs->f_namelen,
     };
+    memcpy(&st.f_fsid, &fs->f_fsid, sizeof st.f_fsid);
+    *ret_statvfs = st;
 }
 
 /* 0: real, *path it is. 1: virtual and there; else -errno. */
@@ -122,42 +150,67 @@ static int fs_path(const char **path, struct vpath *resolved)
     return result < 0 ? result : 1;
 }
 
+static int statfs_path(const struct vpath *path, void *target, size_t size, struct statfs *ret)
+{
+    return memory_is_readable(target, size) ? statfs_fill(path->path, path->uri, ret) : -EFAULT;
+}
+
+static int statfs_fd(int fd, void *target, size_t size, struct statfs *ret)
+{
+    struct file *file = file_get(fd);
+    int result = !file                               ? -EBADF
+                 : !memory_is_readable(target, size) ? -EFAULT
+                                                     : statfs_fill(file->path, file->uri, ret);
+    file_put(file);
+    return result;
+}
+
 int statfs(const char *path, struct statfs *st)
 {
     struct vpath resolved;
+    struct statfs fs;
     int saved = errno, result = fs_path(&path, &resolved);
     if (likely(!result))
         return REAL(statfs)(path, st);
-    if (result > 0)
-        statfs_fill(st);
-    return (int)entry_return(saved, result < 0 ? result : 0);
+    result = result < 0 ? result : statfs_path(&resolved, st, sizeof *st, &fs);
+    if (!result)
+        *st = fs;
+    return (int)entry_return(saved, result);
 }
 
 int fstatfs(int fd, struct statfs *st)
 {
+    struct statfs fs;
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(fstatfs)(fd, st);
-    statfs_fill(st);
-    return 0;
+    int saved = errno, result = statfs_fd(fd, st, sizeof *st, &fs);
+    if (!result)
+        *st = fs;
+    return (int)entry_return(saved, result);
 }
 
 int statvfs(const char *path, struct statvfs *st)
 {
     struct vpath resolved;
+    struct statfs fs;
     int saved = errno, result = fs_path(&path, &resolved);
     if (likely(!result))
         return REAL(statvfs)(path, st);
-    if (result > 0)
-        statvfs_fill(st);
-    return (int)entry_return(saved, result < 0 ? result : 0);
+    result = result < 0 ? result : statfs_path(&resolved, st, sizeof *st, &fs);
+    if (!result)
+        to_statvfs(&fs, st);
+    return (int)entry_return(saved, result);
 }
 
 int fstatvfs(int fd, struct statvfs *st)
 {
+    struct statfs fs;
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(fstatvfs)(fd, st);
-    statvfs_fill(st);
-    return 0;
+    int saved = errno, result = statfs_fd(fd, st, sizeof *st, &fs);
+    if (!result)
+        to_statvfs(&fs, st);
+    return (int)entry_return(saved, result);
 }
 
 static long conf_value(int name)

@@ -3,7 +3,7 @@
  *
  * A write that failed for a reason of the store's is remembered, for all that have the file open,
  * and the object stays what it was; one that failed for the program's own reason (a bad buffer, too
- * long, no room) has told all there is to tell.
+ * long, no room, bytes that are not kept) has told all there is to tell.
  */
 #include "shim/calls/content.h"
 
@@ -12,14 +12,17 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "shim/calls/map_range.h"
 #include "shim/engine.h"
+#include "shim/memory.h"
 #include "shim/report.h"
 #include "shim/staged.h"
 
 static int fail(struct file *file, const struct s3dlio_error *error, int result)
 {
     report_error(error);
-    if (result != -EFAULT && result != -EINVAL && result != -EFBIG && result != -ENOSPC)
+    if (result != -EFAULT && result != -EINVAL && result != -EFBIG && result != -ENOSPC &&
+        result != -EOPNOTSUPP)
         file->staged->node->error = result;
     return result;
 }
@@ -70,7 +73,8 @@ ssize_t content_read_at(struct file *file, void *buffer, size_t length, uint64_t
     return got;
 }
 
-/* -EOPNOTSUPP: this takes a draft. */
+/* Copies in user space, so it asks for the buffer first. -EOPNOTSUPP: this takes a draft, whose
+ * bytes the kernel copies. */
 static ssize_t stream_write(struct file *file, const void *buffer, size_t length, uint64_t offset)
 {
     struct staged *staged = file->staged;
@@ -80,6 +84,8 @@ static ssize_t stream_write(struct file *file, const void *buffer, size_t length
     ssize_t done;
     if (offset > end || (offset < end && length > end - offset))
         return -EOPNOTSUPP;
+    if (!memory_is_readable(buffer, length))
+        return -EFAULT;
     if (offset < end) {
         done = engine_call(writer_patch)(writer, buffer, length, offset, &error);
         if (done < 0 && done != -EOPNOTSUPP)
@@ -96,18 +102,25 @@ static ssize_t stream_write(struct file *file, const void *buffer, size_t length
     return done;
 }
 
+/* A draft was, and is this long now. */
+static int changed(struct staged *staged, uint64_t length)
+{
+    bool grows = length > staged->node->length_bytes;
+    staged_changed(staged, length);
+    return grows && staged->maps ? map_range_follow(staged) : 0;
+}
+
 static ssize_t draft_write(struct file *file, const void *buffer, size_t length, uint64_t offset)
 {
     struct s3dlio_draft *draft = file->staged->draft;
     struct s3dlio_error error = {0};
-    ssize_t result =
-        file->slot->flags & O_APPEND /* io.c has asked where the end is, in order */
-            ? engine_call(draft_append)(draft, buffer, length, NULL, &error)
-            : engine_call(draft_pwrite)(draft, buffer, length, offset, &error);
+    ssize_t result = file->slot->flags & O_APPEND /* io.c has asked where the end is, in order */
+                         ? engine_call(draft_append)(draft, buffer, length, NULL, &error)
+                         : engine_call(draft_pwrite)(draft, buffer, length, offset, &error);
     if (result < 0)
         return fail(file, &error, (int)result);
-    staged_changed(file->staged, engine_call(draft_length)(draft));
-    return result;
+    int followed = changed(file->staged, engine_call(draft_length)(draft));
+    return followed < 0 ? followed : result;
 }
 
 ssize_t content_write_at(struct file *file, const void *buffer, size_t length, uint64_t offset)
@@ -117,11 +130,11 @@ ssize_t content_write_at(struct file *file, const void *buffer, size_t length, u
         return report_refusal("write in a forked child to", file->path);
     if (staged->node->error)
         return staged->node->error;
-    if (!staged->draft) {
-        ssize_t written = stream_write(file, buffer, length, offset);
-        if (written != -EOPNOTSUPP)
-            return written;
-    }
+    if (staged->draft)
+        return draft_write(file, buffer, length, offset);
+    ssize_t written = stream_write(file, buffer, length, offset);
+    if (written != -EOPNOTSUPP)
+        return written;
     int result = content_need_draft(file, "write that is not at the end of");
     return result < 0 ? result : draft_write(file, buffer, length, offset);
 }
@@ -144,8 +157,7 @@ static int truncate_ordered(struct file *file, uint64_t length)
     result = engine_call(draft_truncate)(staged->draft, length, &error);
     if (result < 0)
         return fail(file, &error, result);
-    staged_changed(staged, length);
-    return 0;
+    return changed(staged, length);
 }
 
 int content_truncate(struct file *file, uint64_t length)
@@ -174,8 +186,7 @@ static int zero_ordered(struct file *file, uint64_t offset, uint64_t length)
 static int reserve_ordered(struct file *file, uint64_t offset, uint64_t length)
 {
     struct s3dlio_error error = {0};
-    int result =
-        engine_call(draft_allocate)(file->staged->draft, offset, length, &error);
+    int result = engine_call(draft_allocate)(file->staged->draft, offset, length, &error);
     return result < 0 ? fail(file, &error, result) : 0;
 }
 

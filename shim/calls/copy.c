@@ -1,4 +1,4 @@
-/* From one descriptor to another: clones, copy_file_range, sendfile, splice and tee.
+/* From one descriptor to another: clones, copy_file_range, sendfile; splice.c has pipes.
  *
  * Between two files of one store nothing moves: the engine notes which bytes of which version are
  * meant, and the store copies them when the target is published. Where that cannot be (another
@@ -9,7 +9,7 @@
  * without its offset given get what they get.
  *
  * Refused so that callers fall back to read and write: copy_file_range between a bucket and a disk
- * with EXDEV, as between two file systems; splice and tee with EINVAL.
+ * with EXDEV, as between two file systems.
  */
 #include "shim/calls/copy.h"
 
@@ -111,7 +111,12 @@ static bool overlap(const struct end *in, const struct end *out, size_t length)
 
 /* ---- by the store ---- */
 
-static ssize_t clone_ordered(const struct end *in, struct file *out, size_t length)
+struct source {
+    struct s3dlio_reader *reader;
+    off_t at;
+};
+
+static ssize_t clone_ordered(const struct source *in, struct file *out, size_t length)
 {
     struct staged *staged = out->staged;
     struct s3dlio_error error = {0};
@@ -120,14 +125,14 @@ static ssize_t clone_ordered(const struct end *in, struct file *out, size_t leng
     if (!staged_is_ours(staged))
         return -EXDEV;
     /* A stream that has begun goes on as one. */
-    if (!staged->draft && (in->at || content_length(out) ||
-                           engine_call(reader_can_clone)(in->file->reader, out->uri) < 0))
+    if (!staged->draft &&
+        (in->at || content_length(out) || engine_call(reader_can_clone)(in->reader, out->uri) < 0))
         return -EXDEV;
     int result = content_need_draft(out, "copy to");
     if (result < 0)
         return result;
-    ssize_t cloned = engine_call(draft_clone)(staged->draft, in->file->reader, (uint64_t)in->at,
-                                              length, (uint64_t)in->at, NULL, &error);
+    ssize_t cloned = engine_call(draft_clone)(staged->draft, in->reader, (uint64_t)in->at, length,
+                                              (uint64_t)in->at, NULL, &error);
     if (cloned > 0)
         staged_changed(staged, engine_call(draft_length)(staged->draft));
     else if (cloned < 0 && cloned != -EXDEV)
@@ -141,7 +146,9 @@ static ssize_t clone_range(const struct end *in, const struct end *out, size_t l
     if (!in->file->reader || !out->file->staged || in->at != out->at)
         return -EXDEV;
     int locked = content_order(out->file);
-    ssize_t cloned = clone_ordered(in, out->file, length);
+    struct source source = {file_reader_begin(in->file), in->at};
+    ssize_t cloned = clone_ordered(&source, out->file, length);
+    file_reader_end(in->file);
     content_unorder(out->file, locked);
     return cloned;
 }
@@ -284,6 +291,7 @@ ssize_t copy_file_range(int in, off64_t *in_offset, int out, off64_t *out_offset
     bool in_ours = fdtab_is_virtual(in), out_ours = fdtab_is_virtual(out);
     if (likely(!in_ours && !out_ours))
         return REAL(copy_file_range)(in, in_offset, out, out_offset, length, flags);
+    ENTRY_POINT();
     int saved = errno;
     struct end from = {.fd = in, .file = file_get(in), .given = in_offset};
     struct end to = {.fd = out, .file = file_get(out), .given = out_offset};
@@ -337,6 +345,7 @@ ssize_t sendfile(int out, int in, off_t *offset, size_t length)
     bool in_ours = fdtab_is_virtual(in), out_ours = fdtab_is_virtual(out);
     if (likely(!in_ours && !out_ours))
         return REAL(sendfile)(out, in, offset, length);
+    ENTRY_HOLD();
     int saved = errno;
     struct end from = {.fd = in, .file = file_get(in), .given = offset};
     struct file *to = file_get(out);
@@ -345,38 +354,6 @@ ssize_t sendfile(int out, int in, off_t *offset, size_t length)
     file_put(from.file);
     file_put(to);
     return entry_return(saved, result);
-}
-
-/* ---- pipes ---- */
-
-static bool any_virtual(int a, int b)
-{
-    return fdtab_is_virtual(a) || fdtab_is_virtual(b);
-}
-
-ssize_t splice(int in, off64_t *in_offset, int out, off64_t *out_offset, size_t length,
-               unsigned flags)
-{
-    if (likely(!any_virtual(in, out)))
-        return REAL(splice)(in, in_offset, out, out_offset, length, flags);
-    errno = EINVAL;
-    return -1;
-}
-
-ssize_t tee(int in, int out, size_t length, unsigned flags)
-{
-    if (likely(!any_virtual(in, out)))
-        return REAL(tee)(in, out, length, flags);
-    errno = EINVAL;
-    return -1;
-}
-
-ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
-{
-    if (likely(!fdtab_is_virtual(fd)))
-        return REAL(vmsplice)(fd, iov, count, flags);
-    errno = EBADF;
-    return -1;
 }
 
 #include "alias_copy.h"

@@ -16,6 +16,7 @@
 #include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/entry.h"
+#include "shim/in_call.h"
 #include "shim/fdtab.h"
 #include "shim/memory.h"
 #include "shim/real.h"
@@ -90,6 +91,13 @@ static void streams_grow(void)
     atomic_store_explicit(&streams.count, count + 1, memory_order_release);
 }
 
+void dir_each_file(void (*visit)(struct file *file))
+{
+    for (unsigned i = 0; i < streams.count; i++)
+        for (unsigned j = 0; j < REGION_STREAMS; j++)
+            visit(streams.regions[i][j].file);
+}
+
 /* Takes over the caller's reference to the file. */
 static int dir_stream_new(struct file *file, int fd, struct dir_stream **ret_stream)
 {
@@ -109,6 +117,7 @@ static int dir_stream_new(struct file *file, int fd, struct dir_stream **ret_str
     int64_t position = file->slot->offset;
     *stream = (struct dir_stream){
         .file = file, .fd = fd, .buffer = buffer, .position = position, .ahead = position};
+    in_call_end(); /* the reference is the stream's */
     *ret_stream = stream;
     return 0;
 }
@@ -116,6 +125,7 @@ static int dir_stream_new(struct file *file, int fd, struct dir_stream **ret_str
 static void dir_stream_free(struct dir_stream *stream)
 {
     free(stream->buffer);
+    in_call_begin();
     file_put(stream->file);
     stream->file = NULL;
     streams_lock();
@@ -214,6 +224,7 @@ DIR *opendir(const char *path)
     int result = likely(!path_maybe(path)) ? 0 : path_classify(AT_FDCWD, path, &resolved);
     if (likely(!result))
         return REAL(opendir)(path);
+    ENTRY_HOLD();
     int saved = errno;
     DIR *stream = NULL;
     if (result > 0)
@@ -228,6 +239,7 @@ DIR *fdopendir(int fd)
 {
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(fdopendir)(fd);
+    ENTRY_HOLD();
     int saved = errno;
     DIR *stream = NULL;
     entry_return(saved, dir_from_fd(fd, &stream));
@@ -243,6 +255,7 @@ int closedir(DIR *stream)
 {
     if (likely(!dir_is_ours(stream)))
         return REAL(closedir)(stream);
+    ENTRY_HOLD();
     int saved = errno;
     return (int)entry_return(saved, dir_close(stream));
 }
@@ -251,6 +264,7 @@ struct dirent *readdir(DIR *stream)
 {
     if (likely(!dir_is_ours(stream)))
         return REAL(readdir)(stream);
+    ENTRY_HOLD();
     int saved = errno;
     struct dirent *entry = NULL;
     entry_return(saved, dir_next(stream, &entry));
@@ -263,6 +277,7 @@ int readdir_r(DIR *stream, struct dirent *entry, struct dirent **ret_entry)
 {
     if (likely(!dir_is_ours(stream)))
         return REAL(readdir_r)(stream, entry, ret_entry);
+    ENTRY_HOLD();
     int saved = errno, result;
     bool left_out = false;
     struct dirent *found;
@@ -330,6 +345,7 @@ ssize_t getdents64(int fd, void *buffer, size_t length)
     struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
     if (likely(!file))
         return REAL(getdents64)(fd, buffer, length);
+    ENTRY_HOLD();
     int saved = errno;
     ssize_t result = entry_return(saved, dents_file(file, buffer, length));
     file_put(file);
@@ -341,6 +357,7 @@ ssize_t getdirentries(int fd, char *buffer, size_t length, off_t *ret_position)
     struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
     if (likely(!file))
         return REAL(getdirentries)(fd, buffer, length, ret_position);
+    ENTRY_HOLD();
     int saved = errno;
     off_t before = file->slot->offset;
     ssize_t result = entry_return(saved, dents_file(file, buffer, length));

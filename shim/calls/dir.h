@@ -32,6 +32,9 @@ int dir_open(const struct vpath *path, DIR **ret_stream);
 /* The next entry or, at the end, NULL; 0 or -errno. Valid until the stream's next call. */
 int dir_next(DIR *stream, struct dirent **ret_entry);
 int dir_close(DIR *stream);
+/* The files that streams of this process have references on, once for each stream. In a fork child,
+ * while it has one thread. */
+void dir_each_file(void (*visit)(struct file *file));
 /* Safe with any pointer, real streams included. */
 bool dir_is_ours(const void *stream);
 

@@ -1,5 +1,4 @@
 /* Calls about ranges of a file rather than bytes: sync, size, allocation, advice. */
-#include "config/options.h"
 #include "shim/calls/content.h"
 #include "shim/calls/entries.h"
 #include "shim/calls/link.h"
@@ -12,8 +11,6 @@
 #include "shim/report.h"
 #include "shim/staged.h"
 #include "shim/start.h"
-
-enum { FSYNC_PUBLISH, FSYNC_FLUSH, FSYNC_IGNORE }; /* the order of the words in options.def */
 
 /* Who stood at the end stands there afterwards, wherever what was appended has come to. */
 static int publish(struct file *file)
@@ -39,18 +36,17 @@ static int sync_file(struct file *file)
         return 0;
     if (!staged_is_ours(file->staged))
         return report_refusal("fsync in a forked child of", file->path);
-    return option_int(start_options(), FSYNC) == FSYNC_PUBLISH ? publish(file)
-                                                               : file->staged->node->error;
+    return start_publishes_at_sync() ? publish(file) : file->staged->node->error;
 }
 
 int fsync(int fd)
 {
-    FILE_ENTRY(int, fd, REAL(fsync)(fd), sync_file(file));
+    FILE_POINT(int, fd, REAL(fsync)(fd), sync_file(file));
 }
 
 int fdatasync(int fd)
 {
-    FILE_ENTRY(int, fd, REAL(fdatasync)(fd), sync_file(file));
+    FILE_POINT(int, fd, REAL(fdatasync)(fd), sync_file(file));
 }
 
 int syncfs(int fd)
@@ -60,7 +56,7 @@ int syncfs(int fd)
 
 int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags)
 {
-    FILE_ENTRY(int, fd, REAL(sync_file_range)(fd, offset, length, flags),
+    FILE_POINT(int, fd, REAL(sync_file_range)(fd, offset, length, flags),
                offset < 0 || length < 0 ? -EINVAL : 0);
 }
 
@@ -124,15 +120,18 @@ static int allocate_file(struct file *file, int mode, off_t offset, off_t length
 
 int fallocate(int fd, int mode, off_t offset, off_t length)
 {
-    FILE_ENTRY(int, fd, REAL(fallocate)(fd, mode, offset, length),
+    FILE_POINT(int, fd, REAL(fallocate)(fd, mode, offset, length),
                allocate_file(file, mode, offset, length));
 }
 
 /* These two return the error instead of setting errno (posix_fallocate(3), posix_fadvise(2)). */
 int posix_fallocate(int fd, off_t offset, off_t length)
 {
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(posix_fallocate)(fd, offset, length);
+    ENTRY_POINT();
+    struct file *file = file_get(fd);
+    if (unlikely(!file))
         return REAL(posix_fallocate)(fd, offset, length);
     int result = -allocate_file(file, 0, offset, length);
     file_put(file);
@@ -153,9 +152,10 @@ static int advise_file(struct file *file, off_t offset, off_t length, int advice
         return -EINVAL;
     if (file->kind == FILE_PATH)
         return -EBADF;
-    if (file->reader && offset >= 0)
-        engine_call(reader_advise)(file->reader, (uint64_t)offset, (uint64_t)length,
-                                   meaning[advice]);
+    struct s3dlio_reader *reader = file_reader_begin(file);
+    if (reader && offset >= 0)
+        engine_call(reader_advise)(reader, (uint64_t)offset, (uint64_t)length, meaning[advice]);
+    file_reader_end(file);
     return 0;
 }
 

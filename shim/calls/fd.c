@@ -1,23 +1,30 @@
 /* Calls on descriptors as such: dup and its kin, fcntl, and closing ranges.
  *
  * The kernel moves placeholders, the table follows: for dup2 the kernel's descriptor is replaced
- * first, so a failure changes nothing, and a call of another thread in between meets the old file
- * or EBADF. Descriptors of the engine are not the program's: a range of closes passes around them,
- * and dup2 onto one is EBUSY.
+ * first, so a failure changes nothing, and a call of another thread in between meets the old file.
+ * Onto a number that was real the table goes first, and a call in between meets the new one.
+ * Descriptors of the engine are not the program's: a range of closes passes around them, and dup2
+ * onto one is EBUSY.
  */
 #include <linux/close_range.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
 
 #include "shim/calls/fd.h"
 #include "shim/calls/lock.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stdio.h"
+#include "shim/calls/syscall.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
 #include "shim/handover.h"
 #include "shim/real.h"
+#include "shim/report.h"
 
 /* Also what exec needs. */
 static bool is_engines(int fd)
@@ -45,18 +52,46 @@ static int fd_dup(struct file *file, int minimum, bool cloexec)
     return fd;
 }
 
+static int dup_real(int from, int to, int flags)
+{
+    return REAL(dup3)(from, to, flags) < 0 ? -errno : to;
+}
+
+/* A number that was real: the table first, for whoever uses it meanwhile must not meet a
+ * placeholder. */
+static int dup_onto_real(struct file *file, int from, int to, int flags)
+{
+    int result = file_install_at(file, to);
+    if (!result)
+        result = dup_real(from, to, flags);
+    if (result < 0)
+        file_put(file_detach(to));
+    return result;
+}
+
+/* Onto a virtual one, or nothing. */
+static int dup_onto_any(struct file *file, int from, int to, int flags)
+{
+    int result = dup_real(from, to, flags);
+    if (result < 0 || !file_install_at(file, to))
+        return result;
+    REAL(close)(to);
+    return -EMFILE;
+}
+
 int fd_dup_to(int from, int to, int flags)
 {
     struct file *file = file_get(from);
-    int result = is_engines(to) ? -EBUSY : 0;
-    if (!result)
-        result = REAL(dup3)(from, to, flags) < 0 ? -errno : to;
-    if (result >= 0 && file) {
-        int installed = file_install_at(file, to);
-        if (installed < 0) {
-            REAL(close)(to);
-            result = installed;
-        }
+    int result;
+    if (is_engines(to))
+        result = -EBUSY;
+    else if (!file)
+        result = dup_real(from, to, flags);
+    else if (fdtab_is_virtual(to) || REAL(fcntl)(to, F_GETFD) < 0)
+        result = dup_onto_any(file, from, to, flags);
+    else
+        result = dup_onto_real(file, from, to, flags);
+    if (file && result >= 0) {
         changed(to);
     } else if (result >= 0) {
         /* As the kernel, dup2 does not tell how closing the target went; the report does. */
@@ -81,6 +116,7 @@ int dup(int fd)
     struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
     if (likely(!file))
         return REAL(dup)(fd);
+    ENTRY_HOLD();
     int saved = errno;
     int result = (int)entry_return(saved, fd_dup(file, 0, false));
     file_put(file);
@@ -91,6 +127,7 @@ int dup2(int from, int to)
 {
     if (likely(!touches_ours(from, to)) || from == to)
         return REAL(dup2)(from, to);
+    ENTRY_HOLD();
     int saved = errno;
     return (int)entry_return(saved, fd_dup_to(from, to, 0));
 }
@@ -99,8 +136,54 @@ int dup3(int from, int to, int flags)
 {
     if (likely(!touches_ours(from, to)) || from == to)
         return REAL(dup3)(from, to, flags);
+    ENTRY_HOLD();
     int saved = errno;
     return (int)entry_return(saved, fd_dup_to(from, to, flags));
+}
+
+/* ---- pidfd_getfd ---- */
+
+/* The process, or a thread of it (PIDFD_THREAD), as /proc says. */
+static bool pidfd_is_own(int pidfd)
+{
+    char name[40], text[512];
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", pidfd);
+    int fd = REAL(open)(name, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? 0 : REAL(read)(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        REAL(close)(fd);
+    text[length > 0 ? length : 0] = '\0';
+    const char *at = strstr(text, "\nPid:");
+    int pid = at ? atoi(at + 5) : 0;
+    return pid > 0 && !syscall_kernel(SYS_tgkill, getpid(), pid, 0, 0, 0, 0);
+}
+
+/* What a placeholder stands for only its own process knows; SCM_RIGHTS tells. */
+static int pidfd_file(int pidfd, int target, int fd)
+{
+    if (!pidfd_is_own(pidfd)) {
+        report_line("pidfd_getfd of a virtual descriptor of another process says nothing of its "
+                    "file: let that process send it in a message (SCM_RIGHTS)");
+        return -EPERM;
+    }
+    struct file *file = file_get(target);
+    int result = file ? file_install_at(file, fd) : 0;
+    file_put(file);
+    if (result >= 0)
+        changed(fd);
+    return result < 0 ? result : fd;
+}
+
+int pidfd_getfd(int pidfd, int target, unsigned flags)
+{
+    int fd = REAL(pidfd_getfd)(pidfd, target, flags);
+    if (likely(fd < 0 || !placeholder_is(fd)))
+        return fd;
+    ENTRY_HOLD();
+    int saved = errno, result = pidfd_file(pidfd, target, fd);
+    if (result < 0)
+        REAL(close)(fd);
+    return (int)entry_return(saved, result);
 }
 
 /* ---- fcntl ---- */
@@ -115,7 +198,7 @@ static int set_flags(struct file *file, int flags)
     return 0;
 }
 
-static long fcntl_file(struct file *file, int fd, int command, long argument)
+static long fcntl_file(struct file *file, int fd, int command, long argument, int cancel_state)
 {
     switch (command) {
     case F_DUPFD:
@@ -136,7 +219,7 @@ static long fcntl_file(struct file *file, int fd, int command, long argument)
     case F_SETLKW:
     case F_OFD_GETLK:
     case F_OFD_SETLK:
-    case F_OFD_SETLKW: return lock_fcntl(file, command, (struct flock *)argument);
+    case F_OFD_SETLKW: return lock_fcntl(file, command, (struct flock *)argument, cancel_state);
     case F_GETOWN:
     case F_GETSIG:
     case F_SETOWN:
@@ -158,11 +241,16 @@ int fcntl(int fd, int command, ...)
     va_start(arguments, command);
     long argument = va_arg(arguments, long);
     va_end(arguments);
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(fcntl)(fd, command, argument);
+    if (command == F_SETLKW || command == F_OFD_SETLKW)
+        pthread_testcancel();
+    ENTRY_HOLD();
+    struct file *file = file_get(fd);
+    if (unlikely(!file))
         return REAL(fcntl)(fd, command, argument);
     int saved = errno;
-    int result = (int)entry_return(saved, fcntl_file(file, fd, command, argument));
+    int result = (int)entry_return(saved, fcntl_file(file, fd, command, argument, entry_state));
     file_put(file);
     return result;
 }

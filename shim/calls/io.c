@@ -2,8 +2,8 @@
  *
  * The offset lives in the shared slot. Calls that use it hold the slot's lock for their length, as
  * the kernel holds f_pos: two readers of one description get disjoint bytes. Buffers that the
- * kernel would refuse give EFAULT (probed before user-space copies; the engine checks its direct
- * targets).
+ * kernel would refuse give EFAULT (content.c probes before user-space copies; the engine checks its
+ * direct targets).
  */
 #include "shim/calls/io.h"
 
@@ -31,7 +31,11 @@ static bool is_readable(const struct file *file)
 
 off_t io_size(struct file *file)
 {
-    return (off_t)(file->staged ? content_length(file) : file->attr.size_bytes);
+    struct s3dlio_attr attr;
+    if (file->staged)
+        return (off_t)content_length(file);
+    file_attr(file, &attr);
+    return (off_t)attr.size_bytes;
 }
 
 ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
@@ -46,8 +50,9 @@ ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
     if (file->staged)
         return content_read_at(file, buffer, length, (uint64_t)offset);
     struct s3dlio_error error = {0};
-    ssize_t result = engine_call(reader_pread)(file->reader, buffer, length, (uint64_t)offset,
-                                               NULL, &error);
+    ssize_t result = engine_call(reader_pread)(file_reader_begin(file), buffer, length,
+                                               (uint64_t)offset, NULL, &error);
+    file_reader_end(file);
     if (result < 0)
         report_error(&error);
     return result;
@@ -71,6 +76,8 @@ static ssize_t iov_length(const struct iovec *iov, int count)
 {
     if (count < 0 || count > IOV_MAX)
         return -EINVAL;
+    if (!memory_is_given(iov, (size_t)count * sizeof *iov))
+        return -EFAULT;
     size_t total = 0;
     for (int i = 0; i < count; i++) {
         if (iov[i].iov_len > (size_t)SSIZE_MAX - total)
@@ -126,8 +133,6 @@ static ssize_t write_at(struct file *file, const void *buffer, size_t length, of
         return content_refuse_length(file);
     if ((off_t)length > OBJECT_MAX_BYTES - offset) /* as much as there is room for (write(2)) */
         length = (size_t)(OBJECT_MAX_BYTES - offset);
-    if (!memory_is_readable(buffer, length))
-        return -EFAULT;
     return content_write_at(file, buffer, length, (uint64_t)offset);
 }
 
@@ -233,29 +238,29 @@ off_t io_seek(struct file *file, off_t offset, int whence)
 
 ssize_t read(int fd, void *buffer, size_t length)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(read)(fd, buffer, length), io_read(file, buffer, length));
+    FILE_POINT(ssize_t, fd, REAL(read)(fd, buffer, length), io_read(file, buffer, length));
 }
 
 ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(pread)(fd, buffer, length, offset),
+    FILE_POINT(ssize_t, fd, REAL(pread)(fd, buffer, length, offset),
                io_read_at(file, buffer, length, offset));
 }
 
 ssize_t readv(int fd, const struct iovec *iov, int count)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(readv)(fd, iov, count), readv_now(file, iov, count));
+    FILE_POINT(ssize_t, fd, REAL(readv)(fd, iov, count), readv_now(file, iov, count));
 }
 
 ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(preadv)(fd, iov, count, offset),
+    FILE_POINT(ssize_t, fd, REAL(preadv)(fd, iov, count, offset),
                readv_at(file, iov, count, offset));
 }
 
 ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(preadv2)(fd, iov, count, offset, flags),
+    FILE_POINT(ssize_t, fd, REAL(preadv2)(fd, iov, count, offset, flags),
                flags & ~(RWF_HIPRI | RWF_NOWAIT) ? -EOPNOTSUPP
                : flags & RWF_NOWAIT              ? -EAGAIN
                : offset == -1                    ? readv_now(file, iov, count)
@@ -278,29 +283,29 @@ ssize_t __pread_chk(int fd, void *buffer, size_t length, off_t offset, size_t si
 
 ssize_t write(int fd, const void *buffer, size_t length)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(write)(fd, buffer, length), io_write(file, buffer, length));
+    FILE_POINT(ssize_t, fd, REAL(write)(fd, buffer, length), io_write(file, buffer, length));
 }
 
 ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(pwrite)(fd, buffer, length, offset),
+    FILE_POINT(ssize_t, fd, REAL(pwrite)(fd, buffer, length, offset),
                io_write_at(file, buffer, length, offset));
 }
 
 ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(writev)(fd, iov, count), io_writev(file, iov, count));
+    FILE_POINT(ssize_t, fd, REAL(writev)(fd, iov, count), io_writev(file, iov, count));
 }
 
 ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(pwritev)(fd, iov, count, offset),
+    FILE_POINT(ssize_t, fd, REAL(pwritev)(fd, iov, count, offset),
                pwritev_at(file, iov, count, offset));
 }
 
 ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
-    FILE_ENTRY(ssize_t, fd, REAL(pwritev2)(fd, iov, count, offset, flags),
+    FILE_POINT(ssize_t, fd, REAL(pwritev2)(fd, iov, count, offset, flags),
                flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP
                : offset == -1                              ? io_writev(file, iov, count)
                                                            : pwritev_at(file, iov, count, offset));
@@ -310,6 +315,7 @@ off_t lseek(int fd, off_t offset, int whence)
 {
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(lseek)(fd, offset, whence);
+    ENTRY_HOLD();
     struct file *file = file_get(fd);
     int saved = errno;
     off_t result = entry_return(saved, file ? io_seek(file, offset, whence) : -EBADF);

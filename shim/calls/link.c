@@ -12,14 +12,15 @@
 #include "shim/proc.h"
 #include "shim/real.h"
 #include "shim/report.h"
+#include "shim/stack.h"
 #include "shim/staged.h"
 
-int link_follow(struct vpath *path, enum link_last last, int result)
+static int follow(struct vpath *path, enum link_last last, int result)
 {
     char target[S3DLIO_TARGET_BYTES];
     struct s3dlio_error error = {0};
     bool at_end = result == -ELOOP || (path->wants_directory && last != LINK_IS_MEANT);
-    if ((result == -ELOOP && last != LINK_AT_END) || !engine_is_loaded())
+    if (result == -ELOOP && last != LINK_AT_END)
         return result;
     ssize_t length =
         engine_call(find_link)(path->uri, at_end ? S3DLIO_LINK_LAST : 0, NULL, target, &error);
@@ -37,6 +38,21 @@ int link_follow(struct vpath *path, enum link_last last, int result)
     }
     int found = path_through_link(path, (size_t)length, target);
     return found > 0 ? LINK_AGAIN : found < 0 ? found : LINK_TO_REAL;
+}
+
+/* Targets and what they make of a path are long: the frames of this do not fit into a small
+ * stack. */
+static int (*follow_roomy)(struct vpath *path, enum link_last last, int result);
+
+void link_prepare(void)
+{
+    follow_roomy =
+        (int (*)(struct vpath *, enum link_last, int))stack_wrap(STACK_LINK, (void *)follow);
+}
+
+int link_follow(struct vpath *path, enum link_last last, int result)
+{
+    return engine_is_loaded() ? follow_roomy(path, last, result) : result;
 }
 
 /* ---- symlink ---- */
@@ -67,6 +83,7 @@ int symlinkat(const char *target, int dirfd, const char *path)
     int result = path_classify(dirfd, path, &resolved);
     if (likely(!result))
         return REAL(symlinkat)(target, dirfd, path);
+    ENTRY_HOLD();
     int saved = errno;
     if (result > 0)
         LINK_FOLLOW(&resolved, LINK_IS_MEANT, result, symlink_at(target, &resolved));

@@ -29,8 +29,11 @@ enum link_last {
 #define LINK_TO_REAL (-100000) /* no errno: path->path is a real path */
 #define LINK_DEPTH   40        /* as Linux (path_resolution(7)) */
 
-/* After -ENOTDIR or -ELOOP: LINK_AGAIN, LINK_TO_REAL, or what the call has to answer. */
+/* After -ENOTDIR or -ELOOP: LINK_AGAIN, LINK_TO_REAL, or what the call has to answer. Needs as
+ * little of a small stack as the engine's own functions. */
 int link_follow(struct vpath *path, enum link_last last, int result);
+/* Before the first use of the engine. */
+void link_prepare(void);
 
 #define LINK_FOLLOW(path, last, result, operation)                                                 \
     do                                                                                             \

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/file.h>
 
-#include "config/options.h"
 #include "shim/calls/io.h"
+#include "shim/calls/map.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -25,7 +25,12 @@
 #include "shim/staged.h"
 #include "shim/start.h"
 
-#define LOCK_FSYNC_PUBLISH 0 /* the index of the word in options.def */
+/* Held while a file of locks is opened or closed, and over fork: a child has no file of locks that it
+ * does not know of, which would keep what its parent gives back. */
+static struct {
+    struct shared_lock lock;
+    int forking; /* what the fork wrapper took */
+} moves;
 
 /* This process has taken fcntl locks; until then closing needs no look at them. */
 static _Atomic bool has_process_locks;
@@ -51,6 +56,27 @@ static int lock_fd_of_object(const struct file *file)
     return search.lock_fd;
 }
 
+static int moves_begin(void)
+{
+    return shared_lock_take(&moves.lock);
+}
+
+static void moves_end(int locked)
+{
+    if (locked)
+        shared_lock_give(&moves.lock);
+}
+
+void lock_fork_prepare(void)
+{
+    moves.forking = moves_begin();
+}
+
+void lock_fork_done(void)
+{
+    moves_end(moves.forking);
+}
+
 static bool may_have_process_locks(void)
 {
     return atomic_load_explicit(&has_process_locks, memory_order_relaxed);
@@ -66,12 +92,14 @@ static int lock_fd_of(struct file *file)
     if (fd < 0) {
         struct s3dlio_error error = {0};
         bool keeps_locks = may_have_process_locks() && lock_fd_of_object(file) >= 0;
+        int moving = moves_begin();
         int result = engine_call(lock_open)(file->uri, keeps_locks, &fd, &error);
+        if (!result)
+            atomic_store(&file->lock_fd, fd + 1);
+        moves_end(moving);
         if (result < 0) {
             report_error(&error);
             fd = result;
-        } else {
-            atomic_store(&file->lock_fd, fd + 1);
         }
     }
     if (locked)
@@ -126,18 +154,53 @@ bool lock_adopt(struct file *file, int fd)
 
 /* ---- what a lock is for ---- */
 
+/* Under the slot's lock: what is mapped stays, and the bytes of two versions are never mixed. */
+static int show_newer(struct file *file)
+{
+    struct s3dlio_error error = {0};
+    struct s3dlio_reader *newer;
+    int result = engine_call(reader_newer)(file->reader, &newer, &error);
+    if (result < 0)
+        report_error(&error);
+    if (result <= 0)
+        return result;
+    if (map_is_live(file)) {
+        engine_call(reader_close)(newer);
+        report_line("%s: another version is there; this descriptor, which is mapped, keeps the one "
+                    "it has: unmap it before the lock is asked for, or open it anew",
+                    file->path);
+        return 0;
+    }
+    map_backing_free(file->backing);
+    file->backing = NULL;
+    file_reader_replace(file, newer);
+    return 0;
+}
+
+/* Not in a handler that interrupted a read of this very file. */
+static int reader_refresh(struct file *file)
+{
+    int locked = arena_lock(file->slot);
+    int result = locked && file->reader ? show_newer(file) : 0;
+    if (locked)
+        arena_unlock(file->slot);
+    return result;
+}
+
 /* Who has a lock sees what was stored under it before, as on a network's file system: what is
- * open for reading and writing becomes the version that is there, and is stored before the lock
- * goes. */
+ * open becomes the version that is there, and what is open for writing, too, is stored before the
+ * lock goes. */
 static int see_others(struct file *file)
 {
+    if (file->kind == FILE_READER)
+        return reader_refresh(file);
     return file->staged && file->staged->draft ? staged_refresh(file->staged) : 0;
 }
 
 static int show_others(struct file *file)
 {
-    bool publishes = option_int(start_options(), FSYNC) == LOCK_FSYNC_PUBLISH;
-    return publishes && file->staged && file->staged->draft ? staged_publish(file->staged) : 0;
+    bool is_draft = file->staged && file->staged->draft;
+    return is_draft && start_publishes_at_sync() ? staged_publish(file->staged) : 0;
 }
 
 bool lock_is_anothers(struct file *file)
@@ -186,7 +249,27 @@ static int translate(struct file *file, struct flock *lock)
     return 0;
 }
 
-int lock_fcntl(struct file *file, int command, struct flock *lock)
+static void give_back(void *file)
+{
+    file_put(file);
+}
+
+/* A wait for a lock may last for ever, and may be cancelled: then the file goes back that the
+ * entry has got. */
+static int lock_set(struct file *file, int command, struct flock *lock, int cancel_state)
+{
+    int fd = atomic_load(&file->lock_fd) - 1, result;
+    if (command != F_SETLKW && command != F_OFD_SETLKW)
+        return REAL(fcntl)(fd, command, lock);
+    pthread_cleanup_push(give_back, file);
+    pthread_setcancelstate(cancel_state, NULL);
+    result = REAL(fcntl)(fd, command, lock);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_cleanup_pop(0);
+    return result;
+}
+
+int lock_fcntl(struct file *file, int command, struct flock *lock, int cancel_state)
 {
     bool asks = command == F_GETLK || command == F_OFD_GETLK;
     if (!memory_is_readable(lock, sizeof *lock))
@@ -202,7 +285,7 @@ int lock_fcntl(struct file *file, int command, struct flock *lock)
         atomic_store(&has_process_locks, true);
     if (!asks && real.l_type != F_WRLCK)
         result = show_others(file);
-    if (REAL(fcntl)(fd, command, &real) < 0)
+    if (lock_set(file, command, &real, cancel_state) < 0)
         return -errno;
     if (!asks && real.l_type != F_UNLCK && !result)
         result = see_others(file);
@@ -244,32 +327,40 @@ void lock_descriptor_closed(struct file *file)
 
 void lock_end(struct file *file, bool is_last)
 {
-    int fd = atomic_exchange(&file->lock_fd, 0) - 1;
-    if (fd < 0)
+    if (!atomic_load(&file->lock_fd))
         return;
+    bool has_engine = engine_is_loaded() || (is_last && !engine_require());
+    int moving = moves_begin();
+    int fd = atomic_exchange(&file->lock_fd, 0) - 1;
     lock_release(fd);
-    if (!engine_is_loaded() && (!is_last || engine_require() < 0))
-        REAL(close)(fd); /* never used by this program */
-    else
+    if (has_engine)
         engine_call(lock_close)(fd, is_last ? file->uri : NULL);
+    else
+        REAL(close)(fd); /* never used by this program */
+    moves_end(moving);
 }
 
 int lockf(int fd, int command, off_t length)
 {
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(lockf)(fd, command, length);
+    if (command == F_LOCK)
+        pthread_testcancel();
+    ENTRY_HOLD();
+    struct file *file = file_get(fd);
+    if (unlikely(!file))
         return REAL(lockf)(fd, command, length);
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_CUR, .l_len = length};
     int saved = errno, result;
     switch (has_content(file) ? command : -1) {
     case F_ULOCK:
         lock.l_type = F_UNLCK;
-        result = lock_fcntl(file, F_SETLK, &lock);
+        result = lock_fcntl(file, F_SETLK, &lock, entry_state);
         break;
-    case F_LOCK: result = lock_fcntl(file, F_SETLKW, &lock); break;
-    case F_TLOCK: result = lock_fcntl(file, F_SETLK, &lock); break;
+    case F_LOCK: result = lock_fcntl(file, F_SETLKW, &lock, entry_state); break;
+    case F_TLOCK: result = lock_fcntl(file, F_SETLK, &lock, entry_state); break;
     case F_TEST:
-        result = lock_fcntl(file, F_GETLK, &lock);
+        result = lock_fcntl(file, F_GETLK, &lock, entry_state);
         if (!result && lock.l_type != F_UNLCK && lock.l_pid != getpid())
             result = -EACCES; /* lockf(3) */
         break;
@@ -283,8 +374,11 @@ int lockf(int fd, int command, off_t length)
 
 int flock(int fd, int operation)
 {
-    struct file *file = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
-    if (likely(!file))
+    if (likely(!fdtab_is_virtual(fd)))
+        return REAL(flock)(fd, operation);
+    ENTRY_HOLD();
+    struct file *file = file_get(fd);
+    if (unlikely(!file))
         return REAL(flock)(fd, operation);
     int saved = errno, kind = operation & ~LOCK_NB;
     int result = kind == LOCK_SH || kind == LOCK_EX || kind == LOCK_UN ? 0 : -EINVAL;

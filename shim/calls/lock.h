@@ -8,7 +8,7 @@
 #include "shim/file.h"
 
 /* fcntl(2) with F_GETLK, F_SETLK, F_SETLKW or one of their F_OFD_ forms. */
-int lock_fcntl(struct file *file, int command, struct flock *lock);
+int lock_fcntl(struct file *file, int command, struct flock *lock, int cancel_state);
 
 /* Has another process a lock of fcntl on it? As far as this description has asked for one
  * itself. */
@@ -24,6 +24,9 @@ void lock_share(struct file *file);
  * file wakes. */
 bool lock_adopt(struct file *file, int fd);
 void lock_wake(struct file *file);
+/* Around fork. */
+void lock_fork_prepare(void);
+void lock_fork_done(void);
 /* The file is going; `is_last`: in every process. */
 void lock_end(struct file *file, bool is_last);
 

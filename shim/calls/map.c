@@ -14,9 +14,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "config/options.h"
 #include "shim/calls/io.h"
+#include "shim/calls/map_range.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -32,6 +34,7 @@
 #define BUDGET_UNKNOWN ((uint64_t)1 << 30)
 
 struct backing {
+    _Atomic unsigned refs; /* of the file, and of maps that may grow */
     pid_t pid;
     int fd;        /* read-write */
     int read_only; /* the same inode, or `fd` where it could not be opened again */
@@ -49,9 +52,14 @@ static bool fd_is_whole(int fd, ino_t inode)
     return fd >= 0 && !REAL(fstat)(fd, &st) && st.st_ino == inode;
 }
 
+void map_backing_ref(struct backing *backing)
+{
+    atomic_fetch_add(&backing->refs, 1);
+}
+
 void map_backing_free(struct backing *backing)
 {
-    if (!backing)
+    if (!backing || atomic_fetch_sub(&backing->refs, 1) > 1)
         return;
     if (backing->read_only != backing->fd && fd_is_whole(backing->read_only, backing->inode))
         REAL(close)(backing->read_only);
@@ -61,6 +69,42 @@ void map_backing_free(struct backing *backing)
         atomic_fetch_sub(backing->is_spool ? &spool_used : &memory_used, backing->size);
     free(backing->filled);
     free(backing);
+}
+
+/* Is a line of /proc/self/maps (proc(5)) of that inode? */
+static bool line_is_of(const char *line, const struct stat *st)
+{
+    unsigned major_number, minor_number;
+    unsigned long inode;
+    return sscanf(line, "%*s %*s %*s %x:%x %lu", &major_number, &minor_number, &inode) == 3 &&
+           makedev(major_number, minor_number) == st->st_dev && inode == st->st_ino;
+}
+
+bool map_is_live(const struct file *file)
+{
+    struct stat st;
+    char buffer[1024], line[128];
+    size_t length = 0;
+    if (!file->backing)
+        return false;
+    int fd = REAL(openat)(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    bool found = fd < 0 || REAL(fstat)(file->backing->fd, &st) < 0;
+    ssize_t count = 0;
+    while (!found && (count = REAL(read)(fd, buffer, sizeof buffer)) > 0) {
+        for (ssize_t i = 0; i < count && !found; i++) {
+            if (buffer[i] != '\n') {
+                line[length] = buffer[i];
+                length += length < sizeof line - 1;
+                continue;
+            }
+            line[length] = '\0';
+            length = 0;
+            found = line_is_of(line, &st);
+        }
+    }
+    if (fd >= 0)
+        REAL(close)(fd);
+    return found || count < 0;
 }
 
 /* ---- where the bytes go ---- */
@@ -148,7 +192,7 @@ static int backing_new(struct file *file, struct backing **ret_backing)
         free(backing);
         return -ENOMEM;
     }
-    *backing = (struct backing){.pid = getpid(), .size = size, .filled = filled};
+    *backing = (struct backing){.refs = 1, .pid = getpid(), .size = size, .filled = filled};
     int result = backing_open(backing);
     if (result < 0) {
         report_line("mmap of %s: no room for %llu bytes: %s: set S3DLIO_SPOOL_DIR to a directory "
@@ -252,34 +296,74 @@ static int backing_ready(struct file *file, uint64_t offset, uint64_t length,
     if (result < 0)
         return result;
     file->backing = backing;
-    result = range_fill(file, backing, offset, length);
+    *ret_backing = backing;
+    return range_fill(file, backing, offset, length);
+}
+
+static int report_full(const struct file *file, int result)
+{
     if (result == -ENOSPC)
         report_line("mmap of %s: the spool directory is full: set S3DLIO_SPOOL_DIR to one with "
                     "more room",
                     file->path);
-    *ret_backing = backing;
     return result;
 }
 
-static void *map_file(struct file *file, void *address, size_t length, int protection, int flags,
-                      off_t offset)
+/* Are bytes behind `end` not here yet? */
+static bool may_grow(const struct backing *backing, uint64_t end)
 {
-    int result = map_check(file, length, protection, flags, offset);
-    struct backing *backing = NULL;
+    for (uint64_t block = end / BLOCK; block * BLOCK < backing->size; block++)
+        if (!is_filled(backing, block))
+            return true;
+    return false;
+}
+
+/* Under the slot's lock. */
+static int map_backed(struct file *file, const struct map_request *request, void **ret_memory)
+{
+    uint64_t offset = (uint64_t)request->offset;
+    struct backing *backing;
+    struct map_range *range = NULL;
+    int result = backing_ready(file, offset, request->length, &backing);
+    if (result < 0)
+        return result;
+    if (may_grow(backing, offset + request->length)) {
+        range =
+            map_range_new(&(struct map_range){.offset = offset, .file = file, .backing = backing});
+        if (!range)
+            return -ENOMEM;
+    }
+    bool is_private = (request->flags & MAP_TYPE) == MAP_PRIVATE;
+    return map_range_map(request, is_private ? backing->fd : backing->read_only, range, ret_memory);
+}
+
+int map_reader_fill(const struct map_range *range, uint64_t length)
+{
+    struct backing *backing = range->backing;
+    int locked = arena_lock(range->file->slot), result = -EBADF;
+    if (fd_is_whole(backing->fd, backing->inode))
+        result = range_fill(range->file, backing, range->offset, length);
+    else
+        report_line("mremap of %s: the program has closed descriptors that are not its own: what "
+                    "the map would grow by cannot be placed",
+                    range->file->path);
+    if (locked)
+        arena_unlock(range->file->slot);
+    return report_full(range->file, result);
+}
+
+static void *map_file(struct file *file, const struct map_request *request)
+{
+    int result =
+        map_check(file, request->length, request->protection, request->flags, request->offset);
     void *memory = MAP_FAILED;
     int saved = errno;
+    ENTRY_HOLD();
     if (!result && file->staged) {
-        const struct map_request request = {address, length, protection, flags, offset};
-        result = map_staged(file, &request, &memory);
+        result = map_staged(file, request, &memory);
     } else if (!result) {
         int locked = arena_lock(file->slot);
-        result = backing_ready(file, (uint64_t)offset, length, &backing);
-        if (!result) {
-            bool is_private = (flags & MAP_TYPE) == MAP_PRIVATE;
-            memory = REAL(mmap)(address, length, protection, flags,
-                                is_private ? backing->fd : backing->read_only, offset);
-            result = memory == MAP_FAILED ? -errno : 0;
-        }
+        result = report_full(file, map_backed(file, request, &memory));
         if (locked)
             arena_unlock(file->slot);
     }
@@ -295,7 +379,8 @@ void *mmap(void *address, size_t length, int protection, int flags, int fd, off_
         map_end(address, length);
     if (likely(!file))
         return REAL(mmap)(address, length, protection, flags, fd, offset);
-    void *memory = map_file(file, address, length, protection, flags, offset);
+    const struct map_request request = {address, length, protection, flags, offset};
+    void *memory = map_file(file, &request);
     file_put(file);
     return memory;
 }

@@ -2,19 +2,17 @@
  * they travel with the upload, of others they cost one copy in place. What changes nothing sends
  * nothing. S3DLIO_METADATA=ignore drops them, refuse says so.
  */
-#include "config/options.h"
 #include "shim/calls/link.h"
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
+#include "shim/memory.h"
 #include "shim/file.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
 #include "shim/start.h"
-
-#define METADATA_IGNORE 1 /* the index of the word in options.def */
 
 /* How the program gives times; NULL means now in each (utimensat(2), utimes(2), utime(2)). */
 enum times { TIMES_KEPT, TIMES_SPECS, TIMES_VALS, TIMES_BUF };
@@ -29,57 +27,91 @@ struct change {
     gid_t gid;
 };
 
-/* The modification time asked for: 1, 0 when it stays as it is, -errno. */
-static int change_mtime(const struct change *change, struct timespec *ret_mtime)
+/* The times asked for, of access and of modification, now told from kept: 0, or -errno. */
+static int change_times(const struct change *change, struct timespec ret_times[2])
 {
-    struct timespec mtime = {.tv_nsec = UTIME_NOW};
-    if (change->form == TIMES_KEPT)
+    ret_times[0].tv_nsec = ret_times[1].tv_nsec =
+        change->form == TIMES_KEPT ? UTIME_OMIT : UTIME_NOW;
+    if (change->form == TIMES_KEPT || !change->times)
         return 0;
-    if (change->times && (uintptr_t)change->times < PATH_UNREAD)
+    size_t size = change->form == TIMES_SPECS  ? 2 * sizeof(struct timespec)
+                  : change->form == TIMES_VALS ? 2 * sizeof(struct timeval)
+                                               : sizeof(struct utimbuf);
+    if (!memory_is_given(change->times, size))
         return -EFAULT;
-    if (change->times && change->form == TIMES_SPECS)
-        mtime = ((const struct timespec *)change->times)[1];
-    if (change->times && change->form == TIMES_VALS) {
-        const struct timeval *value = (const struct timeval *)change->times + 1;
-        mtime = (struct timespec){value->tv_sec, value->tv_usec * 1000};
+    for (int i = 0; i < 2; i++) {
+        const struct timeval *value = (const struct timeval *)change->times + i;
+        const struct utimbuf *times = change->times;
+        if (change->form == TIMES_SPECS)
+            ret_times[i] = ((const struct timespec *)change->times)[i];
+        else if (change->form == TIMES_VALS)
+            ret_times[i] = (struct timespec){value->tv_sec, value->tv_usec * 1000};
+        else
+            ret_times[i] = (struct timespec){.tv_sec = i ? times->modtime : times->actime};
+        if ((ret_times[i].tv_nsec < 0 || ret_times[i].tv_nsec > 999999999) &&
+            (change->form != TIMES_SPECS ||
+             (ret_times[i].tv_nsec != UTIME_NOW && ret_times[i].tv_nsec != UTIME_OMIT)))
+            return -EINVAL;
     }
-    if (change->times && change->form == TIMES_BUF)
-        mtime = (struct timespec){.tv_sec = ((const struct utimbuf *)change->times)->modtime};
-    if (mtime.tv_nsec == UTIME_OMIT)
-        return 0;
-    if (mtime.tv_nsec == UTIME_NOW)
-        clock_gettime(CLOCK_REALTIME, &mtime);
-    if (mtime.tv_nsec < 0 || mtime.tv_nsec > 999999999)
-        return -EINVAL;
-    *ret_mtime = mtime;
-    return 1;
+    return 0;
 }
 
-/* Is it "now" on a file that is being written, which will be new anyway? */
-static bool is_idle_touch(const struct change *change, bool is_written)
+/* Has it content that is not stored yet, and will have the time at which it is? What a forked child
+ * has from its parent counts as such, since it can set nothing. */
+static bool is_changed(const struct staged *staged)
 {
-    const struct timespec *specs = change->times;
-    return is_written && (!specs || (change->form == TIMES_SPECS &&
-                                     (uintptr_t)specs >= PATH_UNREAD &&
-                                     specs[1].tv_nsec == UTIME_NOW));
+    return staged && (!staged->node->is_stored || !staged_is_ours(staged));
+}
+
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* A time of access that is that of modification is shown without being stored. `is_new`: the
+ * file will be new anyway. */
+static int change_wanted_times(const struct change *change, const struct stat *st, bool is_new,
+                               struct s3dlio_attr *attr)
+{
+    struct timespec times[2], now;
+    int result = change_times(change, times);
+    bool is_touch = times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW;
+    bool has_own = !is_same_time(&st->st_atim, &st->st_mtim);
+    if (result < 0 || (is_touch && is_new && !has_own))
+        return result;
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (int i = 0; i < 2; i++)
+        if (times[i].tv_nsec == UTIME_NOW)
+            times[i] = now;
+    if (times[1].tv_nsec != UTIME_OMIT) {
+        attr->has |= S3DLIO_HAS_MTIME;
+        attr->mtime = times[1];
+    }
+    if (times[0].tv_nsec == UTIME_OMIT && times[1].tv_nsec != UTIME_OMIT)
+        times[0] = st->st_atim; /* it stays */
+    if (times[0].tv_nsec != UTIME_OMIT &&
+        (has_own ||
+         !is_same_time(&times[0], attr->has & S3DLIO_HAS_MTIME ? &times[1] : &st->st_mtim))) {
+        attr->has |= S3DLIO_HAS_ATIME;
+        attr->atime = times[0];
+    }
+    return 0;
 }
 
 /* What differs from what is there, as the engine takes it. 0 or -errno. */
-static int change_wanted(const struct change *change, const struct stat *st, bool is_written,
+static int change_wanted(const struct change *change, const struct stat *st, bool is_new,
                          struct s3dlio_attr *ret_attr)
 {
     struct s3dlio_attr attr = {.mode = change->mode, .uid = change->uid, .gid = change->gid};
-    int sets_time = is_idle_touch(change, is_written) ? 0 : change_mtime(change, &attr.mtime);
-    if (sets_time < 0)
-        return sets_time;
+    int result = change_wanted_times(change, st, is_new, &attr);
+    if (result < 0)
+        return result;
     if (change->has_mode && change->mode != (st->st_mode & 07777))
         attr.has |= S3DLIO_HAS_MODE;
     if (change->uid != (uid_t)-1 && change->uid != st->st_uid)
         attr.has |= S3DLIO_HAS_UID;
     if (change->gid != (gid_t)-1 && change->gid != st->st_gid)
         attr.has |= S3DLIO_HAS_GID;
-    if (sets_time)
-        attr.has |= S3DLIO_HAS_MTIME;
     *ret_attr = attr;
     return 0;
 }
@@ -111,11 +143,6 @@ static int change_staged(struct staged *staged, const struct s3dlio_attr *attr)
     return result;
 }
 
-static bool is_ignored(void)
-{
-    return option_int(start_options(), METADATA) == METADATA_IGNORE;
-}
-
 static int change_path(const struct vpath *path, bool follows, const struct change *change)
 {
     struct stat st;
@@ -123,13 +150,12 @@ static int change_path(const struct vpath *path, bool follows, const struct chan
     int result = stat_path(path, follows, &st);
     if (!result && S_ISLNK(st.st_mode) && change->has_mode) /* as chmod(2) has it */
         result = -EOPNOTSUPP;
-    if (result < 0 || is_ignored())
+    if (result < 0 || start_ignores_metadata())
         return result;
     struct staged *staged = staged_any() ? staged_find(path->path) : NULL;
-    result = change_wanted(change, &st, staged != NULL, &attr);
+    result = change_wanted(change, &st, is_changed(staged), &attr);
     if (!result && attr.has)
-        result = staged ? change_staged(staged, &attr)
-                        : change_object(path->uri, &attr);
+        result = staged ? change_staged(staged, &attr) : change_object(path->uri, &attr);
     staged_put(staged, true);
     return result;
 }
@@ -141,9 +167,9 @@ static int change_file(struct file *file, const struct change *change)
     if (file->kind == FILE_PATH || file->slot->flags & O_PATH)
         return -EBADF;
     int result = stat_file(file, &st);
-    if (result < 0 || is_ignored())
+    if (result < 0 || start_ignores_metadata())
         return result;
-    result = change_wanted(change, &st, file_is_staged(file), &attr);
+    result = change_wanted(change, &st, file_is_staged(file) && is_changed(file->staged), &attr);
     if (result < 0 || !attr.has)
         return result;
     if (!file_is_staged(file))
@@ -207,8 +233,8 @@ static int change_any(int dirfd, const char *path, int flags, const struct chang
 
 int chmod(const char *path, mode_t mode)
 {
-    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(chmod)(path, mode), .has_mode = true,
-                 .mode = mode & 07777, NOBODY);
+    CHANGE_ENTRY(AT_FDCWD, path, 0, REAL(chmod)(path, mode), .has_mode = true, .mode = mode & 07777,
+                 NOBODY);
 }
 
 int lchmod(const char *path, mode_t mode)
@@ -219,8 +245,8 @@ int lchmod(const char *path, mode_t mode)
 
 int fchmodat(int dirfd, const char *path, mode_t mode, int flags)
 {
-    CHANGE_ENTRY(dirfd, path, flags, REAL(fchmodat)(dirfd, path, mode, flags),
-                 .has_mode = true, .mode = mode & 07777, NOBODY);
+    CHANGE_ENTRY(dirfd, path, flags, REAL(fchmodat)(dirfd, path, mode, flags), .has_mode = true,
+                 .mode = mode & 07777, NOBODY);
 }
 
 int fchmod(int fd, mode_t mode)
@@ -243,8 +269,8 @@ int lchown(const char *path, uid_t uid, gid_t gid)
 
 int fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags)
 {
-    CHANGE_ENTRY(dirfd, path, flags, REAL(fchownat)(dirfd, path, uid, gid, flags),
-                 .uid = uid, .gid = gid);
+    CHANGE_ENTRY(dirfd, path, flags, REAL(fchownat)(dirfd, path, uid, gid, flags), .uid = uid,
+                 .gid = gid);
 }
 
 int fchown(int fd, uid_t uid, gid_t gid)

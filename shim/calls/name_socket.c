@@ -1,15 +1,13 @@
 /* Sockets where they meet names and descriptors of ours: no socket can live in a bucket, a virtual
- * descriptor is none (programs ask, and take ENOTSOCK for the answer), and it does not travel to
- * another process yet. */
+ * descriptor is none (programs ask, and take ENOTSOCK for the answer). */
 #include <string.h>
 #include <sys/un.h>
 
+#include "shim/calls/stat.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
-#include "shim/file.h"
 #include "shim/path.h"
 #include "shim/real.h"
-#include "shim/report.h"
 
 #define UNIX_PATH_SIZE sizeof(((struct sockaddr_un *)0)->sun_path)
 
@@ -34,70 +32,35 @@ static int address_classify(const struct sockaddr *address, socklen_t length,
         return -1;                                                                                 \
     }
 
-#define ADDRESS_ENTRY(address, length, real_call, error)                                           \
+/* `taken` where there is something of the name, `free` where it could be made. */
+static int no_address(const struct vpath *path, int taken, int free)
+{
+    struct stat st;
+    int result = stat_path(path, true, &st);
+    if (result == -ENOENT && !stat_parent(path))
+        result = -free;
+    return result ? result : -taken;
+}
+
+#define ADDRESS_ENTRY(address, length, real_call, taken, free)                                     \
     struct vpath resolved;                                                                         \
     int result = address_classify(address, length, &resolved);                                     \
     if (likely(!result))                                                                           \
         return real_call;                                                                          \
-    errno = result < 0 ? -result : (error);                                                        \
+    errno = result < 0 ? -result : -no_address(&resolved, taken, free);                            \
     return -1
 
 int bind(int fd, const struct sockaddr *address, socklen_t length)
 {
     NO_SOCKET(fd);
-    ADDRESS_ENTRY(address, length, REAL(bind)(fd, address, length), EOPNOTSUPP);
+    ADDRESS_ENTRY(address, length, REAL(bind)(fd, address, length), EADDRINUSE, EOPNOTSUPP);
 }
 
 /* What connect(2) says of a name that is no socket. */
 int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     NO_SOCKET(fd);
-    ADDRESS_ENTRY(address, length, REAL(connect)(fd, address, length), ECONNREFUSED);
-}
-
-/* ---- descriptors in messages ---- */
-
-static bool carries_ours(const struct msghdr *message)
-{
-    if ((uintptr_t)message < PATH_UNREAD || (uintptr_t)message->msg_control < PATH_UNREAD)
-        return false;
-    for (struct cmsghdr *part = CMSG_FIRSTHDR(message); part;
-         part = CMSG_NXTHDR((struct msghdr *)(uintptr_t)message, part)) {
-        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS ||
-            part->cmsg_len < CMSG_LEN(0))
-            continue;
-        size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(part) + i * sizeof fd, sizeof fd);
-            if (fdtab_is_virtual(fd))
-                return true;
-        }
-    }
-    return false;
-}
-
-static int refused(void)
-{
-    errno = -report_refusal("sending a descriptor to another process", NULL);
-    return -1;
-}
-
-ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
-{
-    NO_SOCKET(fd);
-    if (likely(!file_any()) || !carries_ours(message))
-        return REAL(sendmsg)(fd, message, flags);
-    return refused();
-}
-
-int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
-{
-    NO_SOCKET(fd);
-    for (unsigned i = 0; unlikely(file_any()) && i < count; i++)
-        if (carries_ours(&messages[i].msg_hdr))
-            return i ? REAL(sendmmsg)(fd, messages, i, flags) : refused();
-    return REAL(sendmmsg)(fd, messages, count, flags);
+    ADDRESS_ENTRY(address, length, REAL(connect)(fd, address, length), ECONNREFUSED, ENOENT);
 }
 
 /* ---- what is asked of sockets only ---- */
@@ -113,18 +76,6 @@ ssize_t recvfrom(int fd, void *buffer, size_t length, int flags, struct sockaddr
 {
     NO_SOCKET(fd);
     return REAL(recvfrom)(fd, buffer, length, flags, address, address_length);
-}
-
-ssize_t recvmsg(int fd, struct msghdr *message, int flags)
-{
-    NO_SOCKET(fd);
-    return REAL(recvmsg)(fd, message, flags);
-}
-
-int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
-{
-    NO_SOCKET(fd);
-    return REAL(recvmmsg)(fd, messages, count, flags, timeout);
 }
 
 ssize_t send(int fd, const void *buffer, size_t length, int flags)

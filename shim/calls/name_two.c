@@ -41,8 +41,11 @@ static int two_classify(int from_dirfd, const char *from, int to_dirfd, const ch
 {
     ret_two->from_is_virtual = path_classify(from_dirfd, from, &ret_two->from);
     ret_two->to_is_virtual = path_classify(to_dirfd, to, &ret_two->to);
+    bool is_bad = (uintptr_t)from < PATH_UNREAD || (uintptr_t)to < PATH_UNREAD;
     if (likely(!ret_two->from_is_virtual && !ret_two->to_is_virtual))
         return 0;
+    if (is_bad)
+        return -EFAULT;
     if (ret_two->from_is_virtual < 0)
         return ret_two->from_is_virtual;
     struct stat st;

@@ -11,6 +11,7 @@
 #include "shim/calls/stat.h"
 #include "shim/engine.h"
 #include "shim/fdtab.h"
+#include "shim/memory.h"
 #include "shim/file.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -32,9 +33,13 @@ struct request {
 /* What the kernel looks at before it asks a file system. */
 static int request_check(const struct request *request)
 {
+    bool gives = request->operation == LIST || request->operation == GET;
+    size_t room = request->size < VALUE_MAX ? request->size : VALUE_MAX;
+    if (gives && room && !memory_is_given(request->buffer, room))
+        return -EFAULT;
     if (request->operation == LIST)
         return 0;
-    if ((uintptr_t)request->name < PATH_UNREAD)
+    if ((uintptr_t)request->name < PATH_UNREAD || !memory_is_given(request->name, 1))
         return -EFAULT;
     size_t length = strnlen(request->name, XATTR_NAME_MAX + 1);
     if (!length || length > XATTR_NAME_MAX)
@@ -45,7 +50,7 @@ static int request_check(const struct request *request)
         return -EINVAL;
     if (request->size > VALUE_MAX)
         return -E2BIG;
-    return request->size && (uintptr_t)request->value < PATH_UNREAD ? -EFAULT : 0;
+    return request->size && !memory_is_given(request->value, request->size) ? -EFAULT : 0;
 }
 
 static bool is_user(const struct request *request)

@@ -19,6 +19,7 @@
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
+#include "shim/in_call.h"
 #include "shim/proc.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -116,13 +117,12 @@ static void version_begin(const struct s3dlio_attr *old, int flags, mode_t mode,
         ret_options->mode = old->mode;
         ret_options->uid = old->uid;
         ret_options->gid = old->gid;
+        if (old->has_xattr && flags & O_TRUNC)
+            ret_options->flags |= S3DLIO_WRITE_EMPTIES;
         *ret_attr = *old;
     } else {
         ret_options->flags |= S3DLIO_WRITE_SOUGHT; /* by writer_target */
-        ret_options->mode = mode & ~creation_mask() & 07777;
-        /* 0666 less the first umask is what a reader assumes anyway; anything else travels with the
-         * object. */
-        if (ret_options->mode != (0666 & ~start_umask()))
+        if (creation_mode(mode & 07777, 0666, &ret_options->mode))
             ret_options->has = S3DLIO_HAS_MODE;
         ret_attr->mode = ret_options->mode;
     }
@@ -140,6 +140,7 @@ static int open_on(const struct vpath *path, int flags, struct staged *staged, b
         return result;
     }
     (*ret_file)->staged = staged;
+    in_call_end();
     (*ret_file)->publishes = publishes || (flags & O_ACCMODE) != O_RDONLY;
     staged_attr(staged, &(*ret_file)->attr);
     return 0;
@@ -199,6 +200,7 @@ static int open_draft(const struct vpath *path, int flags, mode_t mode,
         engine_call(draft_abort)(draft);
         return result;
     }
+    staged->node->is_stored = keeps;
     return open_on(path, flags, staged, true, ret_file);
 }
 
@@ -293,6 +295,8 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
     int result = engine_require();
     if (result < 0)
         return result;
+    if (!(flags & O_CREAT) && !is_nameless(flags)) /* means something for devices only */
+        flags &= ~O_EXCL;
     if (flags & O_PATH)
         return open_path_only(path, flags, ret_file);
     if (is_nameless(flags))
@@ -387,6 +391,8 @@ static int open_common(int dirfd, const char *path, int flags, mode_t mode)
                                         : path_classify_follow(dirfd, path, &resolved);
     if (!is_virtual)
         return REAL(openat)(dirfd, path, flags, mode);
+    pthread_testcancel(); /* not afterwards: the descriptor would be nobody's */
+    ENTRY_HOLD();
     result = is_virtual < 0 ? is_virtual : open_followed(&resolved, flags, mode);
     if (result == LINK_TO_REAL)
         return REAL(openat)(AT_FDCWD, resolved.path, flags, mode);
@@ -458,6 +464,7 @@ int close(int fd)
         errno = EBADF;
         return -1;
     }
+    ENTRY_POINT();
     int saved = errno;
     return (int)entry_return(saved, close_fd(fd));
 }

@@ -9,6 +9,7 @@
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
+#include "shim/memory.h"
 #include "shim/path.h"
 #include "shim/real.h"
 
@@ -16,11 +17,12 @@
 
 #define ALWAYS   (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM)
 #define ON_STACK 64
+#define POLL_MAX (1u << 20) /* more descriptors than a process can have */
 
 static bool polls_ours(const struct pollfd *fds, nfds_t count)
 {
-    if ((uintptr_t)fds < PATH_UNREAD)
-        return false;
+    if (count > POLL_MAX || !memory_is_given(fds, count * sizeof *fds))
+        return false; /* the kernel says what is wrong */
     for (nfds_t i = 0; i < count; i++)
         if (fds[i].fd >= 0 && fdtab_is_virtual(fds[i].fd))
             return true;
@@ -49,6 +51,17 @@ static void poll_merge(struct pollfd *fds, nfds_t count, const struct pollfd *co
             copy[i].fd < 0 && fds[i].fd >= 0 ? fds[i].events & ALWAYS : copy[i].revents;
 }
 
+/* The wait may be cancelled: then `owned` goes. -errno, as operations give it. */
+static int poll_real(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
+                     const sigset_t *mask, void *owned)
+{
+    int result;
+    pthread_cleanup_push(free, owned);
+    result = REAL(ppoll)(fds, count, timeout, mask);
+    pthread_cleanup_pop(0);
+    return result < 0 ? -errno : result;
+}
+
 static int poll_mixed(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
                       const sigset_t *mask)
 {
@@ -58,8 +71,9 @@ static int poll_mixed(struct pollfd *fds, nfds_t count, const struct timespec *t
         return -ENOMEM;
     int ready = poll_split(fds, count, copy);
     static const struct timespec now = {0};
-    int result = REAL(ppoll)(copy, count, ready ? &now : timeout, mask);
-    result = result < 0 ? -errno : result + ready;
+    int result = poll_real(copy, count, ready ? &now : timeout, mask,
+                           copy != on_stack ? copy : NULL);
+    result += result < 0 ? 0 : ready;
     if (result >= 0)
         poll_merge(fds, count, copy);
     if (copy != on_stack)
@@ -143,7 +157,8 @@ static unsigned long word_mask(int index, int count)
 static bool selects_ours(int count, const struct sets *sets)
 {
     for (int s = 0; s < 3; s++) {
-        if (sets->set[s] && (uintptr_t)sets->set[s] < PATH_UNREAD)
+        size_t size = (size_t)word_count(count) * sizeof *sets->set[s];
+        if (count > 0 && sets->set[s] && !memory_is_given(sets->set[s], size))
             return false;
         for (int i = 0; sets->set[s] && i < word_count(count); i++)
             if (word_ours(sets->set[s][i] & word_mask(i, count), i * WORD_BITS))
@@ -172,6 +187,18 @@ static int sets_split(int count, const struct sets *sets, struct sets *ret_real,
     return ready;
 }
 
+/* As poll_real. */
+static int select_real(int count, const struct sets *sets, const struct timespec *timeout,
+                       const sigset_t *mask, void *owned)
+{
+    int result;
+    pthread_cleanup_push(free, owned);
+    result = REAL(pselect)(count, (fd_set *)sets->set[0], (fd_set *)sets->set[1],
+                           (fd_set *)sets->set[2], timeout, mask);
+    pthread_cleanup_pop(0);
+    return result < 0 ? -errno : result;
+}
+
 static int select_mixed(int count, const struct sets *sets, const struct timespec *timeout,
                         const sigset_t *mask)
 {
@@ -184,9 +211,9 @@ static int select_mixed(int count, const struct sets *sets, const struct timespe
     struct sets real, ours;
     int ready = sets_split(count, sets, &real, &ours, words);
     static const struct timespec now = {0};
-    int result = REAL(pselect)(count, (fd_set *)real.set[0], (fd_set *)real.set[1],
-                               (fd_set *)real.set[2], ready ? &now : timeout, mask);
-    result = result < 0 ? -errno : result + ready;
+    int result = select_real(count, &real, ready ? &now : timeout, mask,
+                             words != on_stack ? words : NULL);
+    result += result < 0 ? 0 : ready;
     for (int s = 0; result >= 0 && s < 3; s++)
         for (int i = 0; sets->set[s] && i < length; i++)
             sets->set[s][i] =

@@ -25,6 +25,11 @@ int process_apart(int (*work)(const void *arg), const void *arg);
  * child, other vfork pipes do not; -1 for none. As fork(2): -1 with errno. */
 pid_t process_fork(pid_t (*real)(void), int keep_fd);
 
+/* The system call clone of a process with memory of its own, on this stack: `a` has its arguments.
+ * As process_fork. */
+bool process_clone_is_ours(const long *a);
+long process_clone(const long *a);
+
 /* What vfork jumps to; for the assembly only. */
 void *process_vfork_target(void);
 
@@ -45,8 +50,9 @@ int process_exec(const char *name, bool searches, char *const argv[], char *cons
 /* Nothing virtual is anywhere near such an exec, nor the environment to be changed. */
 bool process_exec_is_plain(const char *path, char *const envp[]);
 bool process_search_is_plain(const char *name, char *const envp[]);
+const char *process_search_path(void); /* PATH, or what counts without one */
 
-/* posix_spawn by fork; of actions and attributes each may be NULL. 0 with the child executing the
+/* posix_spawn; of actions and attributes each may be NULL. 0 with the child executing the
  * program, or what kept it from that. */
 struct process_program {
     const char *name;
@@ -57,6 +63,9 @@ struct process_program {
     const posix_spawnattr_t *attributes;
 };
 int process_spawn(const struct process_program *program, pid_t *ret_pid);
+/* The same without a copy of this process; below 0 where that cannot be, and nothing has happened.
+ * */
+int process_spawn_planned(const struct process_program *program, pid_t *ret_pid);
 
 /* A program or script in a bucket: what to give to the real execve instead. */
 struct image {

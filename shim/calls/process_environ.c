@@ -46,15 +46,6 @@ size_t process_environ_room(char *const *environment)
     return count_of(environment) + count_of(start_environment()) + 2;
 }
 
-static bool has_name(char *const *environment, const char *entry)
-{
-    size_t length = strcspn(entry, "=") + 1;
-    for (; environment && *environment; environment++)
-        if (!strncmp(*environment, entry, length))
-            return true;
-    return false;
-}
-
 /* A list of libraries of the program's own stays behind ours only if it does not name it: then it
  * is what the program wants. */
 static size_t add_ours(char *const *environment, const char **to)
@@ -62,7 +53,7 @@ static size_t add_ours(char *const *environment, const char **to)
     size_t count = 0;
     for (char *const *own = start_environment(); own && *own; own++) {
         bool is_ours = is_preload(*own) || !strncmp(*own, PREFIX, sizeof PREFIX - 1);
-        if (is_ours && !has_name(environment, *own))
+        if (is_ours && !start_names(environment, *own))
             to[count++] = *own;
     }
     return count;

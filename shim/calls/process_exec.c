@@ -39,9 +39,10 @@ static int refuse_fd(int fd, struct file *file, void *arg)
     char path[PATH_VIRTUAL_MAX];
     file_path(file, path);
     if (fd > 2)
-        report_line("cannot start %s with %s open as descriptor %d: it %s: let another program open "
-                    "the path, or mark the descriptor close-on-exec",
-                    target->name, path, fd, target->reason);
+        report_line(
+            "cannot start %s with %s open as descriptor %d: it %s: let another program open "
+            "the path, or mark the descriptor close-on-exec",
+            target->name, path, fd, target->reason);
     else if (file_is_staged(file))
         report_line("cannot start %s with its output in %s: it %s: write `%s | cat >%s`",
                     target->name, path, target->reason, name, path);
@@ -53,9 +54,10 @@ static int refuse_fd(int fd, struct file *file, void *arg)
 
 static int refuse_cwd(const struct target *target)
 {
-    report_line("cannot start %s in the directory %s: it %s: start it elsewhere and give it the whole "
-                "path",
-                target->name, path_cwd(), target->reason);
+    report_line(
+        "cannot start %s in the directory %s: it %s: start it elsewhere and give it the whole "
+        "path",
+        target->name, path_cwd(), target->reason);
     return -EOPNOTSUPP;
 }
 
@@ -82,7 +84,7 @@ static int share(int fd, struct file *file, void *arg)
     if (!staged_handles(file->staged, draft_fds))
         return 0;
     struct target *target = arg;
-    target->reason = "would have to go on with an upload of which parts have been sent";
+    target->reason = "would have to go on with an append of which parts were sent and are not kept";
     return refuse_fd(fd, file, arg);
 }
 
@@ -102,7 +104,8 @@ static int begin(struct target *target, struct handover *ret_handover)
     if (result == -EPERM)
         return refuse_all(target, "runs as another user than the one who opened it");
     if (result == -EOPNOTSUPP)
-        return refuse_all(target, "cannot be given the descriptors that this takes, which were closed");
+        return refuse_all(target,
+                          "cannot be given the descriptors that this takes, which were closed");
     return result < 0 ? result : 1;
 }
 
@@ -133,17 +136,19 @@ static int hand_over(struct target *target, char *const envp[], struct handover 
 
 /* ---- execveat ---- */
 
-static int exec_real(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
+/* `name` is what it is called where something is said of it. */
+static int exec_named(int dirfd, const char *path, const char *name, char *const argv[],
+                      char *const envp[], int flags)
 {
-    struct target target = {dirfd, path, flags, *path ? path : "a program", NULL};
+    struct target target = {dirfd, path, flags, name, NULL};
     struct handover handover;
-    if (!*path && argv && argv[0])
-        target.name = argv[0];
     const char **room = alloca(process_environ_room(envp) * sizeof *room);
     envp = process_environ(envp, NULL, room);
     int handed = process_has_virtual() ? hand_over(&target, envp, &handover) : 0;
     if (!engine_is_settled())
         engine_settle(); /* a failure is printed; the new program's status is its own */
+    if (!process_is_vfork_child())
+        engine_flush_log();
     if (handed < 0)
         return handed;
     if (handed)
@@ -158,10 +163,22 @@ static int exec_real(int dirfd, const char *path, char *const argv[], char *cons
     return -error;
 }
 
-static int exec_image(const struct vpath *path, char *const argv[], char *const envp[])
+static int exec_real(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    const char *name = *path ? path : argv && argv[0] ? argv[0] : "a program";
+    return exec_named(dirfd, path, name, argv, envp, flags);
+}
+
+/* Scripts whose interpreter is a script: the kernel's bound (execve(2), ELOOP). */
+#define INTERPRETERS_MAX 4
+
+/* depth: how many scripts have led here. */
+static int exec_image(const struct vpath *path, char *const argv[], char *const envp[],
+                      unsigned depth)
 {
     struct image image;
-    int result = image_init(path, &image);
+    struct vpath interpreter;
+    int result = depth > INTERPRETERS_MAX ? -ELOOP : image_init(path, &image);
     if (result < 0)
         return result;
     size_t count = 0;
@@ -169,7 +186,12 @@ static int exec_image(const struct vpath *path, char *const argv[], char *const 
         count++;
     const char **arguments = alloca((count + IMAGE_EXTRA) * sizeof *arguments);
     image_arguments(&image, argv, arguments);
-    result = exec_real(AT_FDCWD, image.path, (char *const *)arguments, envp, 0);
+    result = path_classify(AT_FDCWD, image.path, &interpreter);
+    if (result > 0)
+        result = exec_image(&interpreter, (char *const *)arguments, envp, depth + 1);
+    else if (!result)
+        result = exec_named(AT_FDCWD, image.path, image.fd >= 0 ? path->path : image.path,
+                            (char *const *)arguments, envp, 0);
     image_fini(&image);
     return result;
 }
@@ -180,7 +202,7 @@ static int exec_at(int dirfd, const char *path, char *const argv[], char *const 
     int result = path_classify(dirfd, path, &target);
     if (result < 0)
         return result;
-    return result ? exec_image(&target, argv, envp) : exec_real(dirfd, path, argv, envp, flags);
+    return result ? exec_image(&target, argv, envp, 0) : exec_real(dirfd, path, argv, envp, flags);
 }
 
 /* The common case, decided without a system call. */
@@ -190,9 +212,16 @@ bool process_exec_is_plain(const char *path, char *const envp[])
                   (!process_follows() || process_preloads(envp)));
 }
 
+/* That has EFAULT from the kernel: of the lists NULL is one without anything. */
+static bool is_bad(const char *path, char *const argv[], char *const envp[])
+{
+    return (uintptr_t)path < PATH_UNREAD || (argv && (uintptr_t)argv < PATH_UNREAD) ||
+           (envp && (uintptr_t)envp < PATH_UNREAD);
+}
+
 int execve(const char *path, char *const argv[], char *const envp[])
 {
-    if (process_exec_is_plain(path, envp) || (uintptr_t)path < PATH_UNREAD)
+    if (is_bad(path, argv, envp) || process_exec_is_plain(path, envp))
         return REAL(execve)(path, argv, envp);
     int saved = errno;
     return (int)entry_return(saved, exec_at(AT_FDCWD, path, argv, envp, 0));
@@ -212,7 +241,7 @@ static int exec_descriptor(int fd, char *const argv[], char *const envp[])
     strcpy(target.path, file->path);
     file_put(file);
     int result = path_from_virtual(target.path, &target);
-    return result < 0 ? result : exec_image(&target, argv, envp);
+    return result < 0 ? result : exec_image(&target, argv, envp, 0);
 }
 
 int fexecve(int fd, char *const argv[], char *const envp[])
@@ -225,7 +254,7 @@ int fexecve(int fd, char *const argv[], char *const envp[])
 
 int execveat(int dirfd, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    if (process_exec_is_plain(path, envp) || (uintptr_t)path < PATH_UNREAD)
+    if (is_bad(path, argv, envp) || process_exec_is_plain(path, envp))
         return REAL(execveat)(dirfd, path, argv, envp, flags);
     int saved = errno, result;
     if (!*path && flags & AT_EMPTY_PATH)
@@ -263,7 +292,7 @@ static bool goes_on(int result)
            result == -ENODEV || result == -ETIMEDOUT;
 }
 
-static const char *search_path(void)
+const char *process_search_path(void)
 {
     const char *path = getenv("PATH");
     return path ? path : "/bin:/usr/bin";
@@ -273,7 +302,7 @@ bool process_search_is_plain(const char *name, char *const envp[])
 {
     if (!process_exec_is_plain(name, envp))
         return false;
-    for (const char *at = strchr(name, '/') ? "" : search_path(); *at;) {
+    for (const char *at = strchr(name, '/') ? "" : process_search_path(); *at;) {
         if (path_maybe(at))
             return false;
         at += strcspn(at, ":");
@@ -291,7 +320,7 @@ static int exec_search(const char *name, char *const argv[], char *const envp[])
     char candidate[PATH_MAX];
     bool denied = false;
     int result = -ENOENT;
-    const char *at = search_path();
+    const char *at = process_search_path();
     for (bool more = true; more;) {
         size_t length = strcspn(at, ":");
         more = at[length] == ':';

@@ -3,17 +3,19 @@
  * Everything of ours that has a lock is taken before glibc runs the program's atfork handlers, so
  * that a handler that takes an allocator's locks (jemalloc's does) finds no thread of the engine
  * that waits for them. In the child the engine has no threads and no connections; what is being
- * written is shared, but for streams of which something was sent. fork called inside glibc does not
- * come through here: forkpty and daemon are wrapped; the children of popen, system and posix_spawn
- * run none of our code before their exec.
+ * written is shared, but for appends that have sent parts and do not keep them. fork called inside
+ * glibc does not come through here: forkpty and daemon are wrapped; the children of popen, system
+ * and posix_spawn run none of our code before their exec.
  *
- * Locking: `forks.lock` first, then the engine's, the maps', the files', the
+ * Locking: `forks.lock` first, then the parcels', the locks', the engine's, the maps', the files', the
  * streams'.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <sys/syscall.h>
 
 #include "shim/calls/fd.h"
@@ -21,9 +23,11 @@
 #include "shim/calls/map.h"
 #include "shim/calls/process.h"
 #include "shim/calls/stdio.h"
+#include "shim/calls/syscall.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/exit.h"
+#include "shim/parcel.h"
 #include "shim/private_fd.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -86,6 +90,8 @@ static bool fork_prepare(sigset_t *ret_signals)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, ret_signals);
     pthread_mutex_lock(&forks.lock);
+    parcel_fork_prepare();
+    lock_fork_prepare();
     engine_fork_prepare();
     map_fork_prepare();
     int result = file_fork_prepare();
@@ -95,6 +101,8 @@ static bool fork_prepare(sigset_t *ret_signals)
     }
     map_fork_done();
     engine_fork_parent();
+    lock_fork_done();
+    parcel_fork_parent();
     pthread_mutex_unlock(&forks.lock);
     pthread_sigmask(SIG_SETMASK, ret_signals, NULL);
     errno = -result;
@@ -110,10 +118,14 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
         file_fork_parent(pid);
         map_fork_done();
         engine_fork_parent();
+        lock_fork_done();
+        parcel_fork_parent();
     } else {
         file_fork_child();
         map_fork_done();
         engine_fork_child();
+        lock_fork_done();
+        parcel_fork_child();
         vfork_parent = 0;
         exit_fork_child();
         pipes_close(keep_fd);
@@ -130,6 +142,8 @@ pid_t process_fork(pid_t (*real)(void), int keep_fd)
         return -1;
     pid_t pid = real();
     fork_done(pid, keep_fd, &signals);
+    if (!pid && real == REAL(fork)) /* not _Fork: memory is given back */
+        file_fork_child_end();
     return pid;
 }
 
@@ -181,12 +195,80 @@ pid_t forkpty(int *terminal, char *name, const struct termios *attributes,
     pid_t pid = REAL(forkpty)(terminal, name, attributes, size);
     fork_done(pid, -1, &signals);
     int error = errno;
+    if (!pid)
+        file_fork_child_end();
     for (int fd = 0; !pid && fd <= 2; fd++) { /* the terminal took their places */
         file_put(file_detach(fd));
         stdio_fd_changed(fd);
     }
     errno = error;
     return pid;
+}
+
+/* ---- clone ---- */
+
+struct clone_call {
+    int (*function)(void *);
+    void *argument;
+    sigset_t signals;
+};
+
+static int clone_child(void *arg)
+{
+    struct clone_call *call = arg;
+    fork_done(0, -1, &call->signals);
+    _exit(call->function(call->argument)); /* to return would end this thread only, not the engine's */
+}
+
+/* Is it a fork, as far as we are concerned? Who shares memory has its tables, too. */
+static bool is_fork(unsigned long flags)
+{
+    return !(flags & CLONE_VM) && (process_has_virtual() || engine_is_loaded());
+}
+
+/* Descriptors in common, but each its own table of what they mean. */
+static int shared_descriptors(void)
+{
+    return report_refusal("clone with CLONE_FILES and without CLONE_VM", NULL);
+}
+
+int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
+{
+    va_list arguments;
+    va_start(arguments, argument);
+    pid_t *parent_tid = va_arg(arguments, pid_t *);
+    void *tls = va_arg(arguments, void *);
+    pid_t *child_tid = va_arg(arguments, pid_t *);
+    va_end(arguments);
+    if (!is_fork((unsigned)flags) || !function || !stack)
+        return REAL(clone)(function, stack, flags, argument, parent_tid, tls, child_tid);
+    if (flags & CLONE_FILES)
+        return (int)entry_return(errno, shared_descriptors());
+    struct clone_call call = {.function = function, .argument = argument};
+    if (!fork_prepare(&call.signals))
+        return -1;
+    pid_t pid = REAL(clone)(clone_child, stack, flags, &call, parent_tid, tls, child_tid);
+    fork_done(pid, -1, &call.signals);
+    return pid;
+}
+
+bool process_clone_is_ours(const long *a)
+{
+    return is_fork((unsigned long)a[0]) && !a[1];
+}
+
+long process_clone(const long *a)
+{
+    sigset_t signals;
+    if (a[0] & CLONE_FILES)
+        return entry_return(errno, shared_descriptors());
+    if (!fork_prepare(&signals))
+        return -1;
+    long result = syscall_kernel(SYS_clone, a[0], a[1], a[2], a[3], a[4], 0);
+    if (result < 0)
+        errno = (int)-result;
+    fork_done(result < 0 ? -1 : (pid_t)result, -1, &signals);
+    return result < 0 ? -1 : result;
 }
 
 /* ---- daemon ---- */

@@ -1,9 +1,10 @@
 /* posix_spawn.
  *
  * glibc makes the child itself, from the kernel's descriptors, and runs none of our code in it. As
- * long as nothing virtual is near, that is what happens. Otherwise the child is made by fork, does
- * what it was asked to through our own calls, and executes the program as any other process does; a
- * pipe that closes with exec tells how that went.
+ * long as nothing virtual is near, or what the child does can be told beforehand (process_plan.c),
+ * that is what happens. Otherwise the child is made by fork, does what it was asked to through our
+ * own calls, and executes the program as any other process does; a pipe that closes with exec tells
+ * how that went.
  */
 #include <alloca.h>
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/calls/process.h"
+#include "shim/calls/process_action.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/private_fd.h"
@@ -22,35 +24,6 @@
 #define PIPE_MINIMUM 512 /* out of the way of the actions */
 
 /* ---- file actions ---- */
-
-/* glibc's own layout (spawn_int.h); new kinds have only ever been added at the end. */
-enum action_kind {
-    ACTION_CLOSE,
-    ACTION_DUP2,
-    ACTION_OPEN,
-    ACTION_CHDIR,
-    ACTION_FCHDIR,
-    ACTION_CLOSEFROM,
-    ACTION_TERMINAL,
-};
-
-struct __spawn_action {
-    int kind;
-    union {
-        struct {
-            int fd, new_fd;
-        } dup2;
-        struct {
-            int fd;
-            char *path;
-            int flags;
-            mode_t mode;
-        } open;
-        struct {
-            char *path;
-        } chdir;
-    } as; /* fd comes first wherever there is one */
-};
 
 static void close_any(int fd)
 {
@@ -225,7 +198,7 @@ static int pipe_make(int ends[2])
     return 0;
 }
 
-int process_spawn(const struct process_program *program, pid_t *ret_pid)
+static int spawn_by_fork(const struct process_program *program, pid_t *ret_pid)
 {
     int ends[2], status;
     int result = pipe_make(ends);
@@ -243,6 +216,11 @@ int process_spawn(const struct process_program *program, pid_t *ret_pid)
     else if (pid > 0 && ret_pid)
         *ret_pid = pid;
     return result;
+}
+
+int process_spawn(const struct process_program *program, pid_t *ret_pid)
+{
+    return process_spawn_planned(program, ret_pid) < 0 ? spawn_by_fork(program, ret_pid) : 0;
 }
 
 /* ---- posix_spawn: returns an error number and leaves errno alone ---- */

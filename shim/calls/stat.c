@@ -14,13 +14,14 @@
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
+#include "shim/memory.h"
 #include "shim/real.h"
 #include "shim/report.h"
 #include "shim/staged.h"
 #include "shim/staged_names.h"
 #include "shim/start.h"
 
-static dev_t device_of(const char *path)
+dev_t stat_device(const char *path)
 {
     unsigned index = 0;
     for (const char *prefix; (prefix = path_mount(index)); index++)
@@ -39,7 +40,7 @@ static void from_attr(const struct s3dlio_attr *attr, const char *path, struct s
     if (is_link) /* nobody's permission (symlink(7)) */
         bits = 0777;
     *ret_stat = (struct stat){
-        .st_dev = device_of(path),
+        .st_dev = stat_device(path),
         .st_ino = attr->inode,
         .st_nlink = 1,
         .st_mode = bits | (is_directory ? S_IFDIR : is_link ? S_IFLNK : S_IFREG),
@@ -48,7 +49,7 @@ static void from_attr(const struct s3dlio_attr *attr, const char *path, struct s
         .st_size = is_directory ? 0 : (off_t)attr->size_bytes,
         .st_blksize = (blksize_t)option_int(start_options(), BLKSIZE),
         .st_blocks = is_directory ? 0 : (blkcnt_t)((attr->size_bytes + 511) / 512),
-        .st_atim = attr->mtime,
+        .st_atim = attr->atime,
         .st_mtim = attr->mtime,
         .st_ctim = attr->mtime,
     };
@@ -91,6 +92,14 @@ int stat_followed(const struct vpath *path, struct s3dlio_attr *ret_attr)
     return !result && ret_attr->type == S3DLIO_SYMLINK ? -ELOOP : result;
 }
 
+static int give(const struct stat *st, struct stat *ret_stat)
+{
+    if (unlikely(!memory_is_given(ret_stat, sizeof *ret_stat)))
+        return -EFAULT;
+    *ret_stat = *st;
+    return 0;
+}
+
 int stat_path(const struct vpath *path, bool follows, struct stat *ret_stat)
 {
     struct s3dlio_attr attr;
@@ -99,27 +108,26 @@ int stat_path(const struct vpath *path, bool follows, struct stat *ret_stat)
         return result;
     struct stat st;
     from_attr(&attr, path->path, &st);
-    *ret_stat = st;
-    return 0;
+    return give(&st, ret_stat);
 }
 
 int stat_file(struct file *file, struct stat *ret_stat)
 {
-    struct s3dlio_attr attr = file->attr;
+    struct s3dlio_attr attr;
+    file_attr(file, &attr);
     if (file->staged)
         staged_attr(file->staged, &attr);
     struct stat st;
     from_attr(&attr, file->path, &st);
     if (file->staged && file->staged->node->is_discarded)
         st.st_nlink = 0;
-    *ret_stat = st;
-    return 0;
+    return give(&st, ret_stat);
 }
 
 /* ---- paths and descriptors together ---- */
 
 /* Answers a virtual name or descriptor: 1 with *ret_result set, or 0: the real call has to. Bad
- * pointers to the result are the program's EFAULT, found by the kernel copying for us. */
+ * pointers to the result are the program's EFAULT, found by asking the kernel. */
 static int stat_any(int dirfd, const char *path, struct stat *st, int flags, int *ret_result)
 {
     struct vpath resolved;
@@ -251,6 +259,8 @@ int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *s
         return REAL(statx)(dirfd, path, flags, mask, stx);
     if (!result && mask & STATX__RESERVED)
         result = -EINVAL;
+    if (!result && !memory_is_given(stx, sizeof *stx))
+        result = -EFAULT;
     if (!result)
         statx_fill(&st, stx);
     return (int)entry_return(saved, result);

@@ -14,6 +14,9 @@ int stat_attr(const struct vpath *path, struct s3dlio_attr *ret_attr);
 /* For calls that act on what a link leads to: -ELOOP for a link (link.h). */
 int stat_followed(const struct vpath *path, struct s3dlio_attr *ret_attr);
 
+/* The device number of the mount that a virtual path is in. */
+dev_t stat_device(const char *path);
+
 /* Is there a directory for a new name to be in, and may it be made? 0, -ENOENT, -ENOTDIR,
  * -ENAMETOOLONG. */
 int stat_parent(const struct vpath *path);

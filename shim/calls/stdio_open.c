@@ -115,6 +115,14 @@ static int mode_check(const struct file *file, int flags)
     return has == O_RDWR || has == wants ? 0 : -EINVAL;
 }
 
+/* As glibc's: a description that did not append does from now on. */
+static void append_from_now(struct file *opened, FILE *stream, int flags)
+{
+    uint32_t old = atomic_fetch_or(&opened->slot->flags, O_APPEND);
+    if (!(old & O_APPEND) && (flags & O_ACCMODE) == O_WRONLY)
+        fseeko(stream, 0, SEEK_END);
+}
+
 FILE *fdopen(int fd, const char *mode)
 {
     struct file *opened = likely(!fdtab_is_virtual(fd)) ? NULL : file_get(fd);
@@ -124,6 +132,8 @@ FILE *fdopen(int fd, const char *mode)
     int flags = stream_mode_flags(mode);
     int result = flags < 0 ? flags : mode_check(opened, flags);
     FILE *file = result < 0 ? NULL : stream_new(fd, flags);
+    if (file && flags & O_APPEND)
+        append_from_now(opened, file, flags);
     file_put(opened);
     errno = file ? saved : result < 0 ? -result : ENOMEM;
     return file;

@@ -5,12 +5,16 @@
  * The functions called are the exported ones: what they do for a program they do here. Calls made
  * by inline assembly (liburing, Go, static code) cannot be seen; they meet placeholders.
  */
+#include "shim/calls/syscall.h"
+
 #include <linux/openat2.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "config/options.h"
+#include "shim/calls/map.h"
+#include "shim/calls/process.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -22,11 +26,6 @@
 /* From the assembly, for a number with a row. */
 __attribute__((used, visibility("hidden"))) long syscall_decide(long number, long a0, long a1,
                                                                 long a2, long a3, long a4, long a5);
-/* The kernel's answer as the function's. */
-__attribute__((used, visibility("hidden"))) long syscall_answer(long result);
-/* The call itself; the answer is -errno. */
-__attribute__((visibility("hidden"))) long syscall_kernel(long number, long a0, long a1, long a2,
-                                                          long a3, long a4, long a5);
 
 /* ---- what needs more than a cast ---- */
 
@@ -90,6 +89,7 @@ static long ring_call(unsigned entries, void *parameters)
 #define WHERE_SECOND(where) ((where) >> 8 & 255)
 #define WHERE_USED(where)   ((where) >> 16 & 1)
 #define WHERE_ALWAYS(where) ((where) >> 17 & 1)
+#define WHERE_MEMORY(where) ((where) >> 18 & 1)
 
 #define FD(i)           WHERE(i, -1, -1, -1, 0)
 #define FDS(i, j)       WHERE(i, -1, j, -1, 0)
@@ -99,6 +99,7 @@ static long ring_call(unsigned entries, void *parameters)
 #define ATS(i, j, k, l) WHERE(i, j, k, l, 0)
 #define USED            WHERE(-1, -1, -1, -1, 1)
 #define ALWAYS          WHERE(-1, -1, -1, -1, 2) /* its function decides */
+#define MEMORY          WHERE(-1, -1, -1, -1, 4) /* an address and a length */
 #define ANY_PATH(i)     WHERE(-1, i, -1, -1, 1) /* chdir: also out of a virtual directory */
 
 #define I(n) (int)a[n]
@@ -161,8 +162,8 @@ static long ring_call(unsigned entries, void *parameters)
     ROW(sendfile, FDS(0, 1), sendfile(I(0), I(1), P(2), U(3)))                                     \
     ROW(splice, FDS(0, 2), splice(I(0), P(1), I(2), P(3), U(4), (unsigned)a[5]))                   \
     ROW(mmap, FD(4), map_call(a[0], U(1), I(2), I(3), I(4), a[5]))                                 \
-    ROW(munmap, USED, munmap(P(0), U(1)))                                                          \
-    ROW(mremap, USED, (long)mremap(P(0), U(1), U(2), I(3), P(4)))                                  \
+    ROW(munmap, MEMORY, munmap(P(0), U(1)))                                                        \
+    ROW(mremap, MEMORY, (long)mremap(P(0), U(1), U(2), I(3), P(4)))                                \
     ROW(getxattr, PATH(0), getxattr(P(0), P(1), P(2), U(3)))                                       \
     ROW(lgetxattr, PATH(0), lgetxattr(P(0), P(1), P(2), U(3)))                                     \
     ROW(fgetxattr, FD(0), fgetxattr(I(0), P(1), P(2), U(3)))                                       \
@@ -177,13 +178,22 @@ static long ring_call(unsigned entries, void *parameters)
     ROW(fremovexattr, FD(0), fremovexattr(I(0), P(1)))                                             \
     ROW(epoll_ctl, FD(2), epoll_ctl(I(0), I(1), I(2), P(3)))                                       \
     ROW(ppoll, USED, ppoll(P(0), U(1), P(2), P(3)))                                                \
+    ROW(sendmsg, ALWAYS, sendmsg(I(0), P(1), I(2)))                                                \
+    ROW(sendmmsg, ALWAYS, sendmmsg(I(0), P(1), (unsigned)a[2], I(3)))                              \
+    ROW(recvmsg, ALWAYS, recvmsg(I(0), P(1), I(2)))                                                \
+    ROW(recvmmsg, ALWAYS, recvmmsg(I(0), P(1), (unsigned)a[2], I(3), P(4)))                        \
+    ROW(pidfd_getfd, ALWAYS, pidfd_getfd(I(0), I(1), (unsigned)a[2]))                              \
     ROW(name_to_handle_at, AT(0, 1), name_to_handle_at(I(0), P(1), P(2), P(3), I(4)))              \
     ROW(inotify_add_watch, PATH(1), inotify_add_watch(I(0), P(1), (uint32_t)a[2]))                 \
-    ROW(io_uring_setup, ALWAYS, ring_call((unsigned)a[0], P(1)))
+    ROW(io_uring_setup, ALWAYS, ring_call((unsigned)a[0], P(1)))                                   \
+    ROW(clone, USED, process_clone(a))                                                             \
+    ROW(execve, ANY_PATH(0), execve(P(0), P(1), P(2)))                                             \
+    ROW(execveat, WHERE(0, 1, -1, -1, 1), execveat(I(0), P(1), P(2), P(3), I(4)))
 
 /* Numbers that only older architectures have. */
 #ifdef SYS_open
 #define ROWS_OLD(ROW)                                                                              \
+    ROW(fork, USED, fork())                                                                        \
     ROW(open, PATH(0), open(P(0), I(1), (mode_t)a[2]))                                             \
     ROW(creat, PATH(0), creat(P(0), (mode_t)a[1]))                                                 \
     ROW(stat, PATH(0), stat(P(0), P(1)))                                                           \
@@ -247,26 +257,38 @@ ROWS_OLD(ROW)
 #    define SYS_FSTATAT SYS_fstatat
 #endif
 
+enum {
+    ROW_NONE,
+#define ROW(name, where, call) ROW_##name,
+    ROWS(ROW) ROWS_OLD(ROW)
+#undef ROW
+        ROW_fstatat,
+    ROW_fadvise64,
+    ROW_getcwd,
+    ROW_COUNT
+};
+_Static_assert(ROW_COUNT <= 256, "rows are told in a byte");
+
 static const struct row {
     uint32_t where;
     long (*call)(const long *arguments);
-} rows[NUMBERS] = {
-#define ROW(name, where, call) [SYS_##name] = {where, on_##name},
+} rows[ROW_COUNT] = {
+#define ROW(name, where, call) [ROW_##name] = {where, on_##name},
     ROWS(ROW) ROWS_OLD(ROW)
 #undef ROW
-        [SYS_FSTATAT] = {AT(0, 1), on_fstatat},
-    [SYS_fadvise64] = {FD(0), on_fadvise64},
-    [SYS_getcwd] = {USED, on_getcwd},
+        [ROW_fstatat] = {AT(0, 1), on_fstatat},
+    [ROW_fadvise64] = {FD(0), on_fadvise64},
+    [ROW_getcwd] = {USED, on_getcwd},
 };
 
-/* Which numbers have a row; read by the assembly below. */
+/* Which row a number has, 0 for none; read by the assembly below. */
 __attribute__((used, visibility("hidden"))) const unsigned char syscall_rows[NUMBERS] = {
-#define ROW(name, where, call) [SYS_##name] = 1,
+#define ROW(name, where, call) [SYS_##name] = ROW_##name,
     ROWS(ROW) ROWS_OLD(ROW)
 #undef ROW
-        [SYS_FSTATAT] = 1,
-    [SYS_fadvise64] = 1,
-    [SYS_getcwd] = 1,
+        [SYS_FSTATAT] = ROW_fstatat,
+    [SYS_fadvise64] = ROW_fadvise64,
+    [SYS_getcwd] = ROW_getcwd,
 };
 
 /* ---- deciding ---- */
@@ -283,17 +305,29 @@ static bool names_ours(const long *a, uint32_t where)
                                 (text[1] == 'p' || text[1] == 'd'));
 }
 
-static bool is_ours(long number, const long *a)
+/* Only then: an allocator that has a munmap of its own, which ends here, is what REAL means for
+ * ours, and each would call the other for ever. */
+static bool takes_map(const struct row *row, const long *a)
 {
-    uint32_t where = rows[number].where;
-    if (number == SYS_getcwd)
+    return map_is_known(P(0), U(1)) ||
+           (row == &rows[ROW_mremap] && a[3] & MREMAP_FIXED && map_is_known(P(4), U(2)));
+}
+
+static bool is_ours(const struct row *row, const long *a)
+{
+    uint32_t where = row->where;
+    if (row == &rows[ROW_getcwd])
         return path_cwd()[0];
+    if (row == &rows[ROW_clone])
+        return process_clone_is_ours(a);
     if (WHERE_ALWAYS(where) || (WHERE_USED(where) && engine_is_loaded()))
         return true;
+    if (WHERE_MEMORY(where))
+        return takes_map(row, a);
     return names_ours(a, where) || names_ours(a, WHERE_SECOND(where));
 }
 
-long syscall_answer(long result)
+__attribute__((used)) long syscall_answer(long result)
 {
     if ((unsigned long)result < (unsigned long)-4095L)
         return result;
@@ -305,8 +339,9 @@ long syscall_answer(long result)
 long syscall_decide(long number, long a0, long a1, long a2, long a3, long a4, long a5)
 {
     const long arguments[6] = {a0, a1, a2, a3, a4, a5};
-    if (unlikely(is_ours(number, arguments)))
-        return rows[number].call(arguments);
+    const struct row *row = &rows[syscall_rows[number]];
+    if (unlikely(is_ours(row, arguments)))
+        return row->call(arguments);
     return syscall_answer(syscall_kernel(number, a0, a1, a2, a3, a4, a5));
 }
 

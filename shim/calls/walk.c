@@ -1,7 +1,8 @@
-/* scandir and glob on virtual names.
+/* scandir, glob and wordexp on virtual names.
  *
  * glob stays libc's, patterns and flags and all: it is given our functions to look at directories
- * (GLOB_ALTDIRFUNC), which serve virtual and real names alike.
+ * (GLOB_ALTDIRFUNC), which serve virtual and real names alike. wordexp is libc's, too; what it leaves
+ * as patterns is given to that glob.
  */
 #include "shim/calls/walk.h"
 
@@ -193,6 +194,52 @@ int glob(const char *pattern, int flags, int (*on_error)(const char *path, int e
     found->gl_closedir = before.gl_closedir;
     found->gl_stat = before.gl_stat;
     found->gl_lstat = before.gl_lstat;
+    return result;
+}
+
+/* ---- wordexp ---- */
+
+/* Makes `count` words of the one at `index` of the vector. */
+static int words_replace(wordexp_t *words, size_t offset, size_t index, const glob_t *found)
+{
+    size_t count = found->gl_pathc, rest = words->we_wordc - index; /* with the NULL behind */
+    char **vector = realloc(words->we_wordv,
+                            (offset + words->we_wordc + count) * sizeof *vector);
+    if (!vector)
+        return WRDE_NOSPACE;
+    words->we_wordv = vector;
+    char **at = vector + offset + index, *pattern = *at;
+    memmove(at + count, at + 1, rest * sizeof *at);
+    bool is_short = false;
+    for (size_t i = 0; i < count; i++) {
+        at[i] = strdup(found->gl_pathv[i]);
+        is_short |= !at[i];
+    }
+    words->we_wordc += count - 1;
+    free(pattern);
+    return is_short ? WRDE_NOSPACE : 0;
+}
+
+/* glibc's expands patterns by a glob of its own, to which nothing virtual is there, so such patterns
+ * are left. What was quoted looks the same then: where anything is, they stay. */
+int wordexp(const char *text, wordexp_t *words, int flags)
+{
+    size_t first = flags & WRDE_APPEND ? words->we_wordc : 0;
+    int result = REAL(wordexp)(text, words, flags);
+    if (result || strpbrk(text, "'\"\\"))
+        return result;
+    size_t offset = flags & WRDE_DOOFFS ? words->we_offs : 0;
+    for (size_t i = first; !result && i < words->we_wordc;) {
+        const char *word = words->we_wordv[offset + i];
+        glob_t found = {0};
+        size_t count = 1;
+        if (strpbrk(word, "*?[") && glob_may_be_ours(word, 0) && !glob(word, 0, NULL, &found)) {
+            count = found.gl_pathc;
+            result = words_replace(words, offset, i, &found);
+        }
+        globfree(&found);
+        i += count;
+    }
     return result;
 }
 

@@ -21,6 +21,7 @@
 typedef int nftw_fn(const char *path, const struct stat *st, int type, struct FTW *position);
 typedef int ftw_fn(const char *path, const struct stat *st, int type);
 
+/* On the heap, as all paths here: a program's stack may be small. */
 struct ftw_walk {
     nftw_fn *visit; /* one of the two */
     ftw_fn *visit_old;
@@ -30,6 +31,9 @@ struct ftw_walk {
     char *path;   /* as the program wrote the root, and on; owned */
     size_t room;
     struct FTW position;
+    struct vpath root, parent; /* the directory of the root, where FTW_CHDIR starts */
+    struct vpath before;       /* the working directory, when it is virtual */
+    struct vpath link;         /* entry_type's */
 };
 
 /* One directory being read. On the heap: trees may be deeper than stacks. */
@@ -39,6 +43,8 @@ struct level {
     struct file *file;
     int64_t position;
     size_t used, at;
+    struct vpath entry; /* that the walk is at */
+    struct stat entry_st;
     _Alignas(struct dirent) char buffer[LEVEL_BUFFER];
 };
 
@@ -101,17 +107,17 @@ static int walk_directory(struct ftw_walk *walk, const struct vpath *path, const
 
 /* One of FTW_F, FTW_D, FTW_SL, FTW_SLN, FTW_DNR, FTW_NS, or -errno. Follows links as the flags say;
  * *path is where they lead. */
-static int entry_type(const struct ftw_walk *walk, struct vpath *path, struct stat *ret_stat)
+static int entry_type(struct ftw_walk *walk, struct vpath *path, struct stat *ret_stat)
 {
     bool follows = !(walk->flags & FTW_PHYS);
-    struct vpath link = *path;
     int result;
+    walk->link = *path;
     LINK_FOLLOW(path, follows ? LINK_AT_END : LINK_BY_SLASH, result,
                 stat_path(path, follows, ret_stat));
     bool is_real = result == LINK_TO_REAL;
     if (is_real)
         result = link_real(REAL(stat)(path->path, ret_stat));
-    if (result == -ENOENT && follows && !stat_path(&link, false, ret_stat) &&
+    if (result == -ENOENT && follows && !stat_path(&walk->link, false, ret_stat) &&
         S_ISLNK(ret_stat->st_mode))
         return FTW_SLN;
     if (result < 0)
@@ -151,15 +157,16 @@ static int is_new(struct ftw_walk *walk, const struct stat *st)
  * answer or -errno in *ret_error. */
 static int walk_entry(struct ftw_walk *walk, struct level *level, const char *name, int *ret_error)
 {
-    struct vpath path;
-    struct stat st = {0};
-    int result = path_join(&level->path, name, &path);
-    int type = result < 0 ? result : entry_type(walk, &path, &st);
+    struct vpath *path = &level->entry;
+    struct stat *st = &level->entry_st;
+    *st = (struct stat){0};
+    int result = path_join(&level->path, name, path);
+    int type = result < 0 ? result : entry_type(walk, path, st);
     if (type == -EACCES || type == -ENOENT)
         type = FTW_NS;
-    if (type >= 0 && type != FTW_NS && walk->flags & FTW_MOUNT && st.st_dev != walk->device)
+    if (type >= 0 && type != FTW_NS && walk->flags & FTW_MOUNT && st->st_dev != walk->device)
         return 0;
-    int enters = type == FTW_D && !(walk->flags & FTW_PHYS) ? is_new(walk, &st) : 1;
+    int enters = type == FTW_D && !(walk->flags & FTW_PHYS) ? is_new(walk, st) : 1;
     if (type < 0 || enters < 0) {
         *ret_error = type < 0 ? type : enters;
         return -1;
@@ -167,9 +174,9 @@ static int walk_entry(struct ftw_walk *walk, struct level *level, const char *na
     if (!enters)
         return 0;
     if (type == FTW_D)
-        result = walk_directory(walk, &path, &st, &level->path);
+        result = walk_directory(walk, path, st, &level->path);
     else
-        result = walk_visit(walk, &st, type);
+        result = walk_visit(walk, st, type);
     return walk->flags & FTW_ACTIONRETVAL && result == FTW_SKIP_SUBTREE ? 0 : result;
 }
 
@@ -268,14 +275,14 @@ static bool parent_of(const struct vpath *path, struct vpath *ret_parent)
     return path_from_virtual(ret_parent->path, ret_parent) > 0;
 }
 
-static int walk_root(struct ftw_walk *walk, struct vpath *path)
+static int walk_root(struct ftw_walk *walk)
 {
     struct stat st;
-    struct vpath parent;
+    struct vpath *path = &walk->root;
     int type = entry_type(walk, path, &st), result = type < 0 ? type : 0;
-    bool has_parent = parent_of(path, &parent);
+    bool has_parent = parent_of(path, &walk->parent);
     if (!result && has_parent)
-        result = walk_enter(walk, &parent);
+        result = walk_enter(walk, &walk->parent);
     if (!result && type == FTW_D && !(walk->flags & FTW_PHYS) && is_new(walk, &st) < 0)
         result = -ENOMEM;
     if (result < 0) {
@@ -283,7 +290,7 @@ static int walk_root(struct ftw_walk *walk, struct vpath *path)
         return -1;
     }
     walk->device = st.st_dev;
-    result = type == FTW_D ? walk_directory(walk, path, &st, has_parent ? &parent : NULL)
+    result = type == FTW_D ? walk_directory(walk, path, &st, has_parent ? &walk->parent : NULL)
                            : walk_visit(walk, &st, type);
     if (walk->flags & FTW_ACTIONRETVAL &&
         (result == FTW_SKIP_SUBTREE || result == FTW_SKIP_SIBLINGS))
@@ -291,41 +298,65 @@ static int walk_root(struct ftw_walk *walk, struct vpath *path)
     return result;
 }
 
-static int walk_start(const char *root, nftw_fn *visit, ftw_fn *visit_old, int flags)
+/* The name as the program wrote it, without slashes behind it. 0 or -errno. */
+static int walk_begin(struct ftw_walk *walk, const char *root)
 {
-    struct ftw_walk walk = {.visit = visit, .visit_old = visit_old, .flags = flags};
-    struct vpath path, before;
-    int result = path_classify(AT_FDCWD, root, &path);
+    int result = path_classify(AT_FDCWD, root, &walk->root);
     if (result >= 0)
-        result = path_append(&walk, 0, root);
-    if (result < 0) {
-        errno = -result;
-        return -1;
-    }
-    size_t length = strlen(walk.path);
-    while (length > 1 && walk.path[length - 1] == '/')
-        walk.path[--length] = '\0';
-    const char *slash = strrchr(walk.path, '/');
-    walk.position.base = slash && slash[1] ? (int)(slash + 1 - walk.path) : 0;
+        result = path_append(walk, 0, root);
+    if (result < 0)
+        return result;
+    size_t length = strlen(walk->path);
+    while (length > 1 && walk->path[length - 1] == '/')
+        walk->path[--length] = '\0';
+    const char *slash = strrchr(walk->path, '/');
+    walk->position.base = slash && slash[1] ? (int)(slash + 1 - walk->path) : 0;
+    return 0;
+}
 
-    bool cwd_is_virtual = path_cwd()[0];
+/* The walk, and back to where the program was. */
+static int walk_from_here(struct ftw_walk *walk)
+{
+    bool moves = walk->flags & FTW_CHDIR, cwd_is_virtual = path_cwd()[0];
     int home = -1;
-    if (flags & FTW_CHDIR && cwd_is_virtual)
-        strcpy(before.path, path_cwd());
-    else if (flags & FTW_CHDIR)
+    if (moves && cwd_is_virtual)
+        strcpy(walk->before.path, path_cwd());
+    else if (moves)
         home = REAL(open)(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    result = walk_root(&walk, &path);
-    int saved = errno;
-    if (flags & FTW_CHDIR && cwd_is_virtual)
-        path_set_cwd(before.path);
+    int result = walk_root(walk), saved = errno;
+    if (moves && cwd_is_virtual)
+        path_set_cwd(walk->before.path);
     else if (home >= 0) {
         if (!REAL(fchdir)(home))
             path_set_cwd(NULL);
         REAL(close)(home);
     }
-    tdestroy(walk.seen, free);
     errno = saved;
-    free(walk.path);
+    return result;
+}
+
+static int walk_start(const char *root, nftw_fn *visit, ftw_fn *visit_old, int flags)
+{
+    struct ftw_walk *walk = calloc(1, sizeof *walk);
+    if (!walk) {
+        errno = ENOMEM;
+        return -1;
+    }
+    walk->visit = visit;
+    walk->visit_old = visit_old;
+    walk->flags = flags;
+    int result = walk_begin(walk, root);
+    if (result < 0) {
+        errno = -result;
+        result = -1;
+    } else {
+        result = walk_from_here(walk);
+    }
+    int saved = errno;
+    tdestroy(walk->seen, free);
+    free(walk->path);
+    free(walk);
+    errno = saved;
     return result;
 }
 

@@ -63,7 +63,7 @@ ends_within() {
 
 @test "the secret is never shown" {
     refuse 1 'Permission denied' S3DLIO_LOG=trace AWS_SECRET_ACCESS_KEY=very-secret-word cat "$FILE"
-    ! grep -q very-secret-word "$BATS_TEST_TMPDIR/err"
+    run ! grep -q very-secret-word "$BATS_TEST_TMPDIR/err"
 }
 
 @test "an unknown bucket: ENOENT" {
@@ -89,7 +89,7 @@ import socket, sys, time
 s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(64)
 print(s.getsockname()[1], flush=True); time.sleep(60)' >"$BATS_TEST_TMPDIR/port" 3>&- &
     local silent=$!
-    while [[ ! -s $BATS_TEST_TMPDIR/port ]]; do sleep 0.05; done
+    wait_until test -s "$BATS_TEST_TMPDIR/port"
     ends_within 15 refuse 1 'Input/output error|timed out' S3DLIO_OPERATION_TIMEOUT_SECS=3 \
         "AWS_ENDPOINT_URL=http://127.0.0.1:$(<"$BATS_TEST_TMPDIR/port")" cat "$FILE"
     kill "$silent"
@@ -120,7 +120,7 @@ print(s.getsockname()[1], flush=True); time.sleep(60)' >"$BATS_TEST_TMPDIR/port"
     python3 -u -m http.server --bind 127.0.0.1 --directory "$BATS_TEST_TMPDIR/www" 0 \
         >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- &
     local web=$!
-    while ! grep -q Serving "$BATS_TEST_TMPDIR/log"; do sleep 0.05; done
+    wait_until grep -q Serving "$BATS_TEST_TMPDIR/log"
     local port
     port=$(sed -n 's/.*port \([0-9]*\).*/\1/p' "$BATS_TEST_TMPDIR/log")
     ends_within 15 refuse ! . "AWS_ENDPOINT_URL=http://127.0.0.1:$port" S3DLIO_OPERATION_TIMEOUT_SECS=3 \

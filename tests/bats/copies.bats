@@ -146,3 +146,11 @@ PY
     is_copy refused.too large.bin
     [[ $(grep -c 'refuses a copy' "$BATS_TEST_TMPDIR/said") -eq 2 ]] # by each of the two processes
 }
+
+@test "a line that is added to a log that another program reads moves a line, not the log" {
+    shim cp "$VIRTUAL/large.bin" "$VIRTUAL/log"
+    counted bash -c "exec 3<$VIRTUAL/log; for n in 1 2 3; do echo \"line \$n\" >>$VIRTUAL/log; done"
+    [[ $(spent GetObject bytes_out) -le 262144 ]] || explain "$(admin log)" # what its open brings
+    shim bash -c "exec 3<$VIRTUAL/log; echo 'line 4' >>$VIRTUAL/log; rm $VIRTUAL/log; cat <&3" |
+        cmp - <(cat "$NATIVE/large.bin" && printf 'line %d\n' 1 2 3)
+}

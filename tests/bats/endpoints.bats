@@ -28,6 +28,11 @@ FILE=$VIRTUAL/text/short.txt
     refuse 1 's3dlio' AWS_CA_BUNDLE=/etc/hostname cat "$FILE"
 }
 
+@test "a proxy that is none is named, and its password is not" {
+    refuse 1 'check S3DLIO_PROXY' S3DLIO_PROXY=http://me:secret@[::1 cat "$FILE"
+    [[ $stderr != *secret* ]]
+}
+
 @test "a certificate for another name is refused" {
     local url
     url=$(setting AWS_ENDPOINT_URL)

@@ -62,7 +62,7 @@ flags() { PKG_CONFIG_PATH=$PREFIX/lib/pkgconfig pkg-config "$@" s3dlio; }
     need pkg-config gcc
     [[ $(flags --modversion) == "$(<"$REPO/VERSION")" ]]
     # shellcheck disable=SC2046 # flags are words
-    gcc $(sanitizer_flags) -Wall -Wextra -Werror -o "$BATS_TEST_TMPDIR/store" "$REPO/tests/bats/programs/store.c" \
+    sanitizer_cc -Wall -Wextra -Werror -o "$BATS_TEST_TMPDIR/store" "$REPO/tests/bats/programs/store.c" \
         $(flags --cflags --libs) "-Wl,-rpath,$(flags --variable=libdir)"
     ldd "$BATS_TEST_TMPDIR/store" | grep -qF "$PREFIX/lib/libs3dlio.so.0"
     served "$BATS_TEST_TMPDIR/store" s3://test/stored 3000000 put

@@ -90,3 +90,15 @@ PY
     [ "$(grep -c -- '-1 Invalid argument' "$BATS_TEST_TMPDIR/out")" -eq 2 ]
     grep -qF "['x', 'y']" "$BATS_TEST_TMPDIR/out"
 }
+
+@test "what programs look for above their directory is in no bucket: no request, not a word" {
+    local before
+    before=$(requests)
+    refuse 1 "^cat: /s3/.git/HEAD: No such file or directory$" cat /s3/.git/HEAD
+    [[ -z $(said) ]]
+    refuse 2 'No such file' ls /s3/.hg
+    [[ -z $(said) ]]
+    refuse 1 'No such file' touch /s3/.editorconfig/new
+    [[ -z $(said) ]]
+    [[ $(requests) -eq $before ]]
+}

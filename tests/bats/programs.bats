@@ -27,6 +27,14 @@ setup_file() { serve_data; }
     same "rsync -a {}/text/ $BATS_TEST_TMPDIR/back/ && (cd $BATS_TEST_TMPDIR/back && sha256sum *)"
 }
 
+@test "rsync: only what differs, appended, both ways, with modes and times" {
+    local back=$BATS_TEST_TMPDIR/back
+    same 'touch -d @1000000000 {}/text/* {}/big.bin && chmod 640 {}/text/long.txt && rsync -a {}/text {}/big.bin {}/r/ && printf X | dd of={}/r/big.bin bs=1 seek=6000000 conv=notrunc status=none && rsync -a --inplace --no-whole-file {}/big.bin {}/r/ && cmp {}/big.bin {}/r/big.bin && find {}/r -type f -printf "%P %s %m %Ts\n" | sort'
+    same "rm -rf $back; rsync -a {}/r/ $back/ && echo more >>$back/text/long.txt && rsync -a --append $back/ {}/r/ && tail -n 1 {}/r/text/long.txt && rsync -ain $back/ {}/r/ && find $back -type f -printf '%P %s %m %Ts\n' | grep -v long | sort"
+    same "printf X | dd of=$back/big.bin bs=1 seek=6000000 conv=notrunc status=none && rsync -ac --inplace --no-whole-file {}/r/ $back/ && cmp $back/big.bin {}/r/big.bin && sha256sum {}/r/big.bin"
+    same 'rsync -ac --backup --suffix=.old {}/text/ {}/r/text/ && ls {}/r/text && rsync -a --checksum --remove-source-files {}/r/text/ {}/r2/; ls {}/r/text | wc -l; ls {}/r2'
+}
+
 @test "ffmpeg: mp4 and wav headers are patched at the end" {
     same 'ffmpeg -v error -nostdin -f lavfi -i testsrc=duration=2:size=160x120:rate=10 -c:v mpeg4 -bitexact {}/c.mp4 && sha256sum {}/c.mp4 && ffprobe -v error -show_entries format=duration,size -of csv {}/c.mp4'
     same 'ffmpeg -v error -nostdin -f lavfi -i sine=frequency=440:duration=3 -bitexact {}/s.wav && sha256sum {}/s.wav'
@@ -81,6 +89,50 @@ print(os.path.exists(root))
 PY
 }
 
+@test "the program sqlite3: import, vacuum, backup, attach, a write-ahead log" {
+    same 'sqlite3 {}/c.db "CREATE TABLE t (id INTEGER PRIMARY KEY, name, score)" ".mode csv" ".import --skip 1 {}/table.csv t" "SELECT * FROM t" && sqlite3 {}/c.db "DELETE FROM t WHERE id = 2; VACUUM; PRAGMA integrity_check; SELECT count(*) FROM t" && sqlite3 {}/c.db ".backup {}/b.db" && sqlite3 {}/b.db .dump && ls {} | grep db'
+    same 'sqlite3 {}/a.db "ATTACH '"'{}/b.db'"' AS b; CREATE TABLE main.x AS SELECT * FROM b.t; BEGIN; INSERT INTO x SELECT * FROM x; UPDATE b.t SET score = 0; COMMIT; SELECT count(*) FROM x; SELECT sum(score) FROM b.t"'
+    same 'sqlite3 {}/w.db "PRAGMA journal_mode=WAL; CREATE TABLE t (n); WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO t SELECT i FROM n; SELECT sum(n) FROM t" && sqlite3 {}/w.db "INSERT INTO t VALUES (7); PRAGMA wal_checkpoint(TRUNCATE); PRAGMA integrity_check; SELECT sum(n) FROM t" && ls {} | grep w.db'
+}
+
+@test "python: archives and compressed files that grow, logs that rotate, mailboxes, lines changed in place" {
+    same_script python3 <<'PY'
+import bz2, fileinput, gzip, logging.handlers, lzma, mailbox, os, sys, tarfile
+root = sys.argv[1] + "/grow"
+os.mkdir(root)
+with tarfile.open(root + "/t.tar", "w") as t:
+    t.add(sys.argv[1] + "/text", "text")
+with tarfile.open(root + "/t.tar", "a") as t:
+    t.add(sys.argv[1] + "/table.csv", "table.csv")
+print(tarfile.open(root + "/t.tar").getnames())
+for module in gzip, bz2, lzma:
+    for mode in "wb", "ab":
+        with module.open(root + "/z", mode) as f:
+            f.write(mode.encode() * 1000)
+    print(module.__name__, module.open(root + "/z").read() == b"wb" * 1000 + b"ab" * 1000)
+handler = logging.handlers.RotatingFileHandler(root + "/log", maxBytes=100, backupCount=2)
+log = logging.getLogger("x")
+log.addHandler(handler)
+for i in range(20):
+    log.error("message %d", i)
+handler.close()
+with fileinput.input(root + "/log.1", inplace=True) as lines:
+    for line in lines:
+        print(line.upper(), end="")
+print([(name, open(root + "/" + name).read()) for name in sorted(os.listdir(root)) if "log" in name])
+box = mailbox.mbox(root + "/mbox")
+for subject in "x", "y":
+    box.lock()
+    box.add(f"Subject: {subject}\n\nbody\n")
+    box.flush()
+box.remove(0)
+box.close()
+print([message["subject"] for message in mailbox.mbox(root + "/mbox")])
+folder = mailbox.Maildir(root + "/folder")
+print(folder.get(folder.add("Subject: z\n\nbody\n"))["subject"], sorted(os.listdir(root + "/folder")))
+PY
+}
+
 @test "archives of members that are larger than what is kept of an upload" {
     same_script env S3DLIO_MEMORY_BUDGET=96M S3DLIO_PUT_INFLIGHT=2 python3 <<'PY'
 import hashlib, sys, zipfile, numpy
@@ -114,16 +166,39 @@ m[:] = numpy.arange(1000)
 m.flush()
 del m
 print(numpy.load(root + "/m.npy").sum(), numpy.load(root + "/a.npy", mmap_mode="r")[7, 9])
+m = numpy.load(root + "/m.npy", mmap_mode="r+")
+m[5] = 1000000
+del m
+print(numpy.load(root + "/m.npy").sum())
 frame = pandas.DataFrame({"k": range(1000), "v": [str(i) for i in range(1000)]})
 frame.to_csv(root + "/f.csv", index=False)
 frame.to_pickle(root + "/f.pkl")
+frame.to_csv(root + "/f.csv", mode="a", header=False, index=False)
+frame.to_csv(root + "/f.zip")
+frame.to_json(root + "/f.json")
 print(pandas.read_csv(root + "/f.csv").k.sum(), pandas.read_pickle(root + "/f.pkl").shape)
+print(len(pandas.read_csv(root + "/f.zip")), len(pandas.read_json(root + "/f.json")))
+frame.to_hdf(root + "/f.h5", "first", mode="w", format="table")
+frame.to_hdf(root + "/f.h5", "second", mode="a")
+frame.to_hdf(root + "/f.h5", "first", append=True, format="table")
+print(len(pandas.read_hdf(root + "/f.h5", "first")), pandas.read_hdf(root + "/f.h5", "second").k.sum())
 torch.save({"w": torch.arange(1000000)}, root + "/t.pt")
-print(torch.load(root + "/t.pt")["w"].sum().item())
+torch.save([torch.ones(3)], root + "/old.pt", _use_new_zipfile_serialization=False)
+print(torch.load(root + "/t.pt")["w"].sum().item(), torch.load(root + "/old.pt"))
+t = torch.from_file(root + "/shared", shared=True, size=100)
+t[:] = 2
+del t
+print(numpy.fromfile(root + "/shared", "f4").sum())
 z = zarr.open(root + "/z.zarr", mode="w", shape=(100, 100), chunks=(50, 50), dtype="i4")
 z[:] = 42
 z[3, 4] = 7
 print(zarr.open(root + "/z.zarr", mode="r")[:].sum(), sorted(os.listdir(root + "/z.zarr")))
+z.append(numpy.ones((10, 100), "i4"))
+print(zarr.open(root + "/z.zarr", mode="r")[:].sum())
+store = zarr.ZipStore(root + "/z.zip", mode="w")
+zarr.array(numpy.arange(100), store=store)
+store.close()
+print(zarr.open(zarr.ZipStore(root + "/z.zip", mode="r"))[:].sum())
 with h5py.File(root + "/h.h5", "w") as h:
     h.create_dataset("a", data=a, chunks=(50, 100), maxshape=(None, 1000))
     h.attrs["note"] = "first"
@@ -131,8 +206,11 @@ with h5py.File(root + "/h.h5", "a") as h:
     h["a"].resize(600, axis=0)
     h["a"][300:] = a + 1
     h["b"] = [1, 2, 3]
+with h5py.File(root + "/h.h5", "r+") as h:
+    h["b"][1] = 99
+    h["a"][299] = 0
 with h5py.File(root + "/h.h5", "r") as h:
-    print(h["a"][:].sum(dtype="f8"), list(h), h.attrs["note"])
+    print(h["a"][:].sum(dtype="f8"), h["b"][:], list(h), h.attrs["note"])
 PY
 }
 
@@ -142,13 +220,40 @@ PY
     same 'cp {}/text/short.txt {}/p.txt && diff {}/p.txt <(sed s/two/TWO/ {}/p.txt) >/tmp/p.diff.$$; patch -s {}/p.txt /tmp/p.diff.$$ && cat {}/p.txt; rm /tmp/p.diff.$$'
     same 'cp {}/text/short.txt {}/v.txt && vim.tiny -u NONE -es -c "%s/one/ONE/" -c "wq" {}/v.txt; echo $?; cat {}/v.txt'
     same 'perl -pi -e "s/three/THREE/" {}/p.txt && cat {}/p.txt'
+    same 'cp {}/text/short.txt {}/w.txt && for how in yes no; do vim.tiny -u NONE -es -c "set backup backupcopy=$how" -c "%s/e/E/" -c "wq" {}/w.txt; cat {}/w.txt {}/w.txt~; done; ls -a {} | grep w.txt'
+    same 'cp {}/block.bin {}/hex && echo "00000010: 4142 43" | xxd -r - {}/hex && sha256sum {}/hex'
+}
+
+@test "patch: a file changed with a copy of the old one, one removed, one made in a new directory" {
+    cat >"$BATS_TEST_TMPDIR/diff" <<'END'
+--- a/a
++++ b/a
+@@ -1,4 +1,4 @@
+ one
+-two
++TWO
+ three needle
+ four
+--- a/b
++++ /dev/null
+@@ -1 +0,0 @@
+-gone
+--- /dev/null
++++ b/sub/c
+@@ -0,0 +1 @@
++new
+END
+    same "mkdir {}/p && cd {}/p && cp ../text/short.txt a && echo gone >b && patch -b -p1 <$BATS_TEST_TMPDIR/diff && find . -type f | sort && cat a sub/c && patch -R -p1 <$BATS_TEST_TMPDIR/diff && find . -type f | sort && cmp a ../text/short.txt"
 }
 
 @test "install -p, cp -a, cp -u, mv, touch -r, ln -s keep what they promise" {
-    same 'install -p -m 640 {}/text/long.txt {}/installed && cmp {}/text/long.txt {}/installed && stat -c "%a %s" {}/installed'
-    same 'cp -a {}/deep {}/deep.copy && find {}/deep.copy -printf "%P %y %m\n" | sort && diff -r {}/deep {}/deep.copy; echo $?'
+    same 'touch -d @1111111111 {}/text/long.txt && install -p -m 640 {}/text/long.txt {}/installed && cmp {}/text/long.txt {}/installed && stat -c "%a %s %Y" {}/installed'
+    same 'chmod 751 {}/deep/a && touch -d @1111111112 {}/deep/a/b/middle.txt {}/deep/a/b/c/d/leaf.txt && touch -d @1111111113 {}/deep/a && cp -a {}/deep {}/deep.copy && find {}/deep.copy -mindepth 1 -printf "%P %y %m\n" -type f -printf "%Ts\n" | sort && stat -c "%Y %a" {}/deep.copy/a && diff -r {}/deep {}/deep.copy; echo $?'
+    same 'cp -u {}/text/short.txt {}/text/long.txt && wc -l <{}/text/long.txt && touch -d @1000 {}/old && cp -u {}/old {}/text/long.txt && wc -l <{}/text/long.txt; cp -b {}/text/short.txt {}/installed && ls {} | grep installed'
+    same 'ln -s text/short.txt {}/l && ln -sf text/long.txt {}/l && readlink {}/l && chmod -R u=rwX,go=rX {}/text && find {}/text -printf "%m %P\n" | sort'
     same 'touch -d "2001-02-03 04:05:06.789" {}/dated && cp -p {}/dated {}/dated2 && stat -c %Y {}/dated {}/dated2 && touch -r {}/dated {}/text/short.txt && stat -c %Y {}/text/short.txt'
     same 'mv {}/installed {}/deep/ && ls {}/deep && mv {}/deep/installed {}/back && sha256sum {}/back'
+    same 'mv {}/big.bin /tmp/mv.$$ && sha256sum </tmp/mv.$$ && ls {} | grep -c big; touch -d @1000000 /tmp/mv.$$ && mv /tmp/mv.$$ {}/big.bin && sha256sum {}/big.bin && stat -c %Y {}/big.bin; ls /tmp/mv.$$'
     same 'mv {}/deep.copy {}/deep.moved && find {}/deep.moved -type f -printf "%P\n" | sort; ls {} | grep deep'
 }
 
@@ -158,10 +263,14 @@ mkdir "$1/src"
 echo '#define TEXT "hello from the bucket"' >"$1/src/hello.h"
 printf '%s\n' '#include <stdio.h>' '#include "hello.h"' 'int main(void) { puts(TEXT); return 0; }' >"$1/src/hello.c"
 gcc -c -o "$1/src/hello.o" "$1/src/hello.c" && gcc -o "$1/src/hello" "$1/src/hello.o" && ar rc "$1/src/lib.a" "$1/src/hello.o" && ar t "$1/src/lib.a" && "$1/src/hello"
+cd "$1/src" && strip hello && ./hello && objcopy --add-section .x=hello.h hello other && ./other && ar rs lib.a hello.h && ar t lib.a && gcc -shared -fPIC -o libhello.so hello.c && nm -D libhello.so | grep main
 SH
 }
 
-@test "split, csplit, gzip, bzip2, sort, shuf, tee -a, dd with seek" {
+@test "split, csplit, gzip, bzip2, sort, shuf, tee -a, dd with seek, openssl" {
+    same 'chmod 640 {}/text/long.txt && touch -d @1111111111 {}/text/long.txt && gzip {}/text/long.txt && stat -c "%a %Y" {}/text/long.txt.gz && gunzip {}/text/long.txt.gz && stat -c "%a %Y %s" {}/text/long.txt'
+    same 'cd {} && split -n 3 big.bin third && cat third* | sha256sum && split -l 1000 --additional-suffix=.t text/long.txt l && wc -l l*.t && shuf -n 3 --random-source=big.bin text/long.txt -o shuffled && cat shuffled'
+    same 'cd {} && openssl enc -aes-128-cbc -pbkdf2 -k x -nosalt -in text/short.txt -out encrypted && sha256sum encrypted && openssl enc -d -aes-128-cbc -pbkdf2 -k x -nosalt -in encrypted'
     same 'gzip -k {}/text/long.txt && gzip -dc {}/text/long.txt.gz | sha256sum && gzip -d -f {}/text/long.txt.gz && ls {}/text | sort'
     same 'bzip2 -k {}/text/short.txt && bunzip2 -c {}/text/short.txt.bz2'
     same 'mkdir {}/cs && csplit -s -f {}/cs/x {}/text/long.txt 100 200 && wc -l {}/cs/*'

@@ -70,6 +70,8 @@ PY
     refuse ! 's3dlio.*in the directory' bash -c "cd $VIRTUAL/deep && LD_PRELOAD= /bin/ls"
     [[ $(said | wc -l) -eq 1 ]]
     [[ ! -s $BATS_TEST_TMPDIR/out ]]
+    shim cp /bin/true "$VIRTUAL/program"
+    refuse ! "cannot start $VIRTUAL/program in the directory" bash -c "cd $VIRTUAL/deep && LD_PRELOAD= ../program"
 }
 
 @test "pipes into programs that inherit nothing virtual" {
@@ -148,6 +150,12 @@ PY
     same "$setup; cd {} && git clone -q git copy && git -C copy log --format=%s && git -C git gc -q && git -C git fsck && git -C git log --oneline"
 }
 
+@test "git in a bucket: branches, merge, rebase, stash, push, repack" {
+    local setup='export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_AUTHOR_DATE="@1700000000 +0000" GIT_COMMITTER_DATE="@1700000000 +0000"'
+    same "$setup; mkdir {}/branches && cd {}/branches && git init -q -b main . && seq 100 >f && cp ../text/*.txt . && git add . && git commit -qm first && git checkout -q -b side && sed -i s/50/fifty/ f && git commit -qam side && git checkout -q main && sed -i s/90/ninety/ f && git commit -qam other && git merge -q -m merge side && git rebase -q side && git log --oneline | wc -l && echo x >>f && git stash -q && git stash pop -q && git status --short && git tag v1 && git archive v1 | tar -tf - && git reset -q --hard && touch untracked && git clean -qfdx && git status --short && git rev-parse HEAD"
+    same "$setup; cd {} && git clone -q --bare branches bare.git && git -C branches push -q ../bare.git main:pushed && git -C bare.git log --oneline pushed | wc -l && git -C bare.git repack -adq && git -C bare.git fsck && git -C branches fetch -q ../bare.git pushed && git -C branches rev-parse FETCH_HEAD"
+}
+
 @test "tar with a compressor" {
     same 'cd {} && tar -czf t.tgz text && tar -tzf t.tgz | sort && mkdir out && tar -xzf t.tgz -C out && diff -r text out/text && gzip -t t.tgz && gzip -dc <t.tgz | tar -tf - | wc -l'
 }
@@ -203,4 +211,47 @@ PY
     equal "$(shim cat /s3/test/one | sha256sum)" "$(head -c 32M /dev/zero | sha256sum)"
     equal "$(shim cat /s3/test/two | sha256sum)" \
         "$({ head -c 17M /dev/zero; echo middle; head -c 17M /dev/zero; } | sha256sum)"
+}
+
+@test "what a shell's commands write may be larger than the spool" {
+    admin stats/reset -X POST
+    shim S3DLIO_PUT_PART_SIZE=5M S3DLIO_SPOOL_LIMIT=24M dash -c '{ head -c 90M /dev/zero; env echo middle
+        head -c 30M /dev/zero; } >/s3/test/long; true'
+    equal "$(requests UploadPart)" 25
+    equal "$(shim cat /s3/test/long | sha256sum)" \
+        "$({ head -c 90M /dev/zero; echo middle; head -c 30M /dev/zero; } | sha256sum)"
+    shim S3DLIO_PUT_PART_SIZE=5M S3DLIO_SPOOL_LIMIT=24M dash -c 'head -c 60M /dev/zero >>/s3/test/new; true'
+    equal "$(shim cat /s3/test/new | sha256sum)" "$(head -c 60M /dev/zero | sha256sum)"
+}
+
+@test "a program goes on with what its parent has sent" {
+    run shim S3DLIO_PUT_PART_SIZE=5M python3 -c 'import os, subprocess
+with open("/s3/test/handed", "wb", buffering=0) as out:
+    out.write(b"a" * (40 << 20))
+    subprocess.run(["sh", "-c", "echo child; head -c 30M /dev/zero"], stdout=out, check=True)
+    out.write(b"end")
+data = open("/s3/test/handed", "rb").read()
+print(data == b"a" * (40 << 20) + b"child\n" + bytes(30 << 20) + b"end")'
+    equal "$status $output" "0 True"
+}
+
+@test "the home directory may be in a bucket, with keys in the environment" {
+    unset AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE
+    run -0 shim HOME=/s3/test/home ls "$VIRTUAL/text"
+    equal "$output" "$(ls "$NATIVE/text")"
+    run -0 shim HOME=/s3/test/home bash -c 'mkdir -p ~; cd; echo kept >~/file; cat ~/file'
+    equal "$output" kept
+}
+
+@test "the home directory may be in a bucket, and the keys with it: that there are none is said" {
+    unset AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE
+    refuse 2 'credentials' -u AWS_ACCESS_KEY_ID -u AWS_SECRET_ACCESS_KEY HOME=/s3/test/home S3DLIO_LOG=warn ls "$VIRTUAL/text"
+}
+
+@test "a script whose interpreter is in the bucket, and is a link or a script itself" {
+    same 'ln -s /bin/sh {}/sh && printf "#!%s -e\necho \"\$0 has \$*\"\n" {}/sh >{}/script && chmod +x {}/script && {}/script one two
+          printf "#!%s first\nignored\n" {}/script >{}/second && chmod +x {}/second && {}/second three
+          cp /bin/echo {}/echo && printf "#!%s said by\n" {}/echo >{}/third && chmod +x {}/third && {}/third four; find {}/third -exec {} \;
+          printf "#!%s\n" {}/loop >{}/loop && chmod +x {}/loop; {}/loop; echo $?
+          rm {}/sh {}/script {}/second {}/echo {}/third {}/loop'
 }

@@ -182,6 +182,20 @@ setup_file() { serve_data; }
     same_odd 'd=$(mktemp -d); cd $d; split -b 5M {}/big.bin; sha256sum x*; rm -r $d'
 }
 
+@test "df, stat -f: a bucket has room, a mount its name; what is below /file is the disk's" {
+    local bucket='Mounted on 1K-blocks Used Avail Use% /s3 1099511627776 0 1099511627776 0%'
+    local place
+    for place in "$VIRTUAL" "$VIRTUAL/text/short.txt" "$VIRTUAL/deep/a/b"; do
+        equal "$(shim df --output=target,size,used,avail,pcent "$place" | tr -s ' \n' ' ' | sed 's/ $//')" "$bucket"
+    done
+    equal "$(cd / && shim sh -c "cd $VIRTUAL/deep && df --output=target ." | tail -n 1)" /s3
+    equal "$(shim df --output=itotal,iused "$VIRTUAL" | tail -n 1 | xargs)" '274877906944 0'
+    equal "$(shim stat -f -c '%s %S %b %f %l' "$VIRTUAL")" '4096 4096 274877906944 274877906944 255'
+    run -1 shim df "$VIRTUAL/absent"
+    equal "$(shim stat -f -c '%T %s %b %l %i' "/file$BATS_TEST_TMPDIR")" "$(stat -f -c '%T %s %b %l %i' "$BATS_TEST_TMPDIR")"
+    equal "$(shim df --output=size "/file$BATS_TEST_TMPDIR" | tail -n 1)" "$(df --output=size "$BATS_TEST_TMPDIR" | tail -n 1)"
+}
+
 @test "paths: dot, dot-dot, double slash, trailing slash" {
     same 'cat {}/text/./short.txt'
     same 'cat {}/many/../text/short.txt'

@@ -32,6 +32,14 @@ setup_file() { serve_data; }
     same 'set -o noclobber; echo x >{}/text/short.txt; echo $?; cat {}/text/short.txt'
 }
 
+@test "requests: writes under O_DSYNC are one upload" {
+    local before
+    before=$(requests PutObject)
+    shim dd "if=$NATIVE/block.bin" "of=$VIRTUAL/synced-writes" bs=4k oflag=dsync status=none
+    shim cmp "$NATIVE/block.bin" "$VIRTUAL/synced-writes"
+    equal "$(($(requests PutObject) - before))" 1
+}
+
 # Without a memory for names: what the directory and the name are asked for, and the put.
 @test "requests: a new file is looked for once" {
     local before
@@ -126,7 +134,7 @@ PY
     local before
     before=$(shim sha256sum "$VIRTUAL/text/short.txt")
     refuse ! 'not permitted' ln "$VIRTUAL/text/short.txt" "$VIRTUAL/text/link"
-    ! shim test -e "$VIRTUAL/text/link"
+    run ! shim test -e "$VIRTUAL/text/link"
     [[ $(shim sha256sum "$VIRTUAL/text/short.txt") == "$before" ]]
 }
 
@@ -139,11 +147,72 @@ PY
 }
 
 @test "fsync shows what is written so far, unless the user says that it need not be done" {
-    local sync="import os; f = open('$VIRTUAL/synced', 'wb'); f.write(b'x'); f.flush(); os.fsync(f.fileno()); os.kill(os.getpid(), 9)"
-    run shim S3DLIO_FSYNC=ignore python3 -c "$sync"
-    refuse 2 'No such file' ls "$VIRTUAL/synced"
+    local how sync="import os; f = open('$VIRTUAL/synced', 'wb'); f.write(b'x'); f.flush(); os.fsync(f.fileno()); os.kill(os.getpid(), 9)"
+    for how in ignore flush; do
+        run shim S3DLIO_FSYNC=$how python3 -c "$sync"
+        refuse 2 'No such file' ls "$VIRTUAL/synced"
+    done
     run shim python3 -c "$sync"
     [[ $(shim cat "$VIRTUAL/synced") == x ]]
+}
+
+# How modes and times come to be: by name, by descriptor, at creation, of files being written and others.
+CHANGES='cd /s3/test/x/$0 || exit
+umask 077; echo x >private; mkdir dir; umask 022
+echo x >file; cp -p ../text/short.txt copy; chmod 640 file; touch -d @1000 file; chown 12:34 file; setfattr -n user.a -v b file
+python3 -c "import os
+f = os.open(\"open\", os.O_WRONLY | os.O_CREAT, 0o600)
+os.write(f, b\"x\")
+for change in (lambda: os.fchmod(f, 0o604), lambda: os.utime(f, (1000, 1000)), lambda: os.setxattr(f, \"user.a\", b\"b\")):
+    try: change()
+    except OSError as error: print(error.strerror)
+os.close(f)"'
+
+@test "S3DLIO_METADATA=ignore: modes, owners, times and attributes that programs set go nowhere, and nobody complains" {
+    shim mkdir "$VIRTUAL/ignore"
+    equal "$(shim S3DLIO_METADATA=ignore bash -c "$CHANGES" ignore 2>&1)" ''
+    equal "$(shim bash -c "cd $VIRTUAL/ignore; stat -c '%n %a %u' *; find . -newermt @2000 -type f | wc -l; getfattr -d *")" \
+        "$(printf '%s\n' "copy 644 $(id -u)" "dir 755 $(id -u)" "file 644 $(id -u)" "open 644 $(id -u)" "private 644 $(id -u)" 4)"
+}
+
+@test "S3DLIO_METADATA=refuse: EPERM for each change, and nothing has changed" {
+    shim mkdir "$VIRTUAL/refuse"
+    refuse 0 'not permitted .S3DLIO_METADATA=refuse' S3DLIO_METADATA=refuse bash -c "$CHANGES" refuse
+    equal "$(<"$BATS_TEST_TMPDIR/out")" "$(printf 'Operation not permitted\n%.0s' 1 2 3)"
+    equal "$(grep -v ^s3dlio "$BATS_TEST_TMPDIR/err" | sed 's/:.*:/:/')" \
+        "$(printf '%s: Operation not permitted\n' cp chmod touch chown setfattr)"
+    equal "$(shim bash -c "cd $VIRTUAL/refuse; stat -c '%n %a %u' file; find . -newermt @2000 -type f | wc -l; getfattr -d *")" \
+        "$(printf '%s\n' "file 644 $(id -u)" 4)"
+}
+
+@test "a mode keeps nobody out, the store does that; access answers by it" {
+    [[ $(id -u) -eq 0 ]] || skip "becoming another user needs root"
+    local dir
+    dir=$(mktemp -d -p /tmp) && chmod 755 "$dir"
+    install -d -m 700 -o 65534 "$dir/runtime"
+    cp -L "$B/libs3dlio.so.0" "$B/libs3dlio_shim.so" "$dir"
+    shim bash -c "echo x >$VIRTUAL/held; chmod 444 $VIRTUAL/held"
+    run shim "LD_PRELOAD=$(B=$dir preload_list)" HOME=/nonexistent "XDG_RUNTIME_DIR=$dir/runtime" \
+        setpriv --reuid 65534 --regid 65534 --clear-groups bash -c "test -w $VIRTUAL/held || echo not; echo y >$VIRTUAL/held; cat $VIRTUAL/held; stat -c %a $VIRTUAL/held"
+    rm -rf "$dir"
+    equal "$output" $'not\ny\n444'
+}
+
+@test "S3DLIO_LISTING_METADATA: whether a listing asks for what is stored with each entry" {
+    local how folder before
+    shim bash -c "cd $VIRTUAL && mkdir marked plain && for n in 1 2 3; do echo \$n | tee marked/\$n >plain/\$n; done; chmod 640 marked/1"
+    while read -r how folder mode asked; do
+        before=$(requests HeadObject)
+        equal "$how: $(shim "S3DLIO_LISTING_METADATA=$how" find "$VIRTUAL/$folder" -name 1 -printf '%m')" "$how: $mode"
+        [[ $(($(requests HeadObject) - before >= 3)) -eq $asked ]] || explain "$how $folder: $(($(requests HeadObject) - before)) times HEAD"
+    done <<'END'
+auto marked 640 1
+auto plain 644 0
+always marked 640 1
+always plain 644 1
+never marked 644 0
+never plain 644 0
+END
 }
 
 @test "dd conv=notrunc, >>, truncate, fallocate" {
@@ -152,6 +221,7 @@ PY
     same 'cp {}/text/short.txt {}/log && echo one >>{}/log && echo two >>{}/log && cat {}/log'
     same 'for n in 1 2 3; do echo $n >>{}/new-log; done; cat {}/new-log'
     same 'cp {}/text/long.txt {}/cut && truncate -s 100 {}/cut && cat {}/cut && truncate -s 200 {}/cut && sha256sum {}/cut && truncate -s +5 {}/cut && stat -c %s {}/cut'
+    same_odd 'dd if={}/block.bin of={}/patched.bin bs=4k seek=7 conv=notrunc oflag=dsync status=none && sha256sum {}/patched.bin'
     same 'truncate -s 12345 {}/zeros && sha256sum {}/zeros'
     same 'fallocate -l 4096 {}/room && sha256sum {}/room'
     same 'cp {}/text/unsorted.txt {}/in-place && sort -o {}/in-place {}/in-place && cat {}/in-place'
@@ -258,6 +328,29 @@ PY
         equal "$(together /s3/test/$kind)" $'done\ndone'
         equal "$(shim cat /s3/test/$kind)" 60
     done
+}
+
+@test "a counter under flock: a program that only reads it, on a descriptor opened once, sees it grow" {
+    cat >"$BATS_TEST_TMPDIR/program.py" <<'PY'
+import fcntl, os, sys
+write = sys.argv[2] == "a"
+fd = os.open(sys.argv[1], os.O_RDWR if write else os.O_RDONLY)
+count = last = 0
+while last < 30:
+    fcntl.flock(fd, fcntl.LOCK_EX if write else fcntl.LOCK_SH)
+    count = int(os.pread(fd, 100, 0))
+    if write:
+        count += 1
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d" % count + b" " * count, 0)
+    elif count < last or os.fstat(fd).st_size != len(b"%d" % count) + count:
+        sys.exit("%d after %d, of %d bytes" % (count, last, os.fstat(fd).st_size))
+    last = count
+    fcntl.flock(fd, fcntl.LOCK_UN)
+print("done")
+PY
+    shim sh -c "printf 0 >/s3/test/watched"
+    equal "$(together /s3/test/watched)" $'done\ndone'
 }
 
 @test "sqlite3: two programs at once; what one of them was told is committed stays so" {

@@ -11,11 +11,12 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <curl/curl.h>
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "cases.h"
-#include "http/transfer.h"
 #include "run.h"
 
 #define SIZE 200000u
@@ -24,25 +25,40 @@ static char text[256];
 
 /* ---- the admin path ------------------------------------------------------------------------- */
 
+static size_t append(char *data, size_t size, size_t count, void *arg)
+{
+    return buffer_append(arg, data, size * count) == 0 ? size * count : 0;
+}
+
 static void admin(const char *method, const char *path, const char *body)
 {
+    CURL *curl = curl_easy_init();
+    long status = 0;
     char url[512];
     struct buffer answer;
-    struct error err = {0};
-    int status = 0;
+    CURLcode code;
 
+    assert_non_null(curl);
     buffer_init(&answer, 65536);
     snprintf(url, sizeof url, "%s/-/%s", getenv("AWS_ENDPOINT_URL"), path);
-    if (transfer_perform(&(struct transfer){.method = method,
-                                            .url = url,
-                                            .body = body,
-                                            .ca_file = getenv("AWS_CA_BUNDLE"),
-                                            .timeout_ns = 10 * NS_PER_S},
-                         &status, &answer, &err) < 0)
-        fail_msg("%s %s: %s", method, url, err.message);
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
+    curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 10000L);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, append);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+    if (body)
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+    if (getenv("AWS_CA_BUNDLE"))
+        curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("AWS_CA_BUNDLE"));
+    code = curl_easy_perform(curl);
+    if (code != CURLE_OK)
+        fail_msg("%s %s: %s", method, url, curl_easy_strerror(code));
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     if (status / 100 != 2)
-        fail_msg("%s %s: %d %s", method, url, status, buffer_str(&answer));
+        fail_msg("%s %s: %ld %s", method, url, status, buffer_str(&answer));
     buffer_fini(&answer);
+    curl_easy_cleanup(curl);
 }
 
 static void order(const char *rule)

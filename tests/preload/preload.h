@@ -91,6 +91,20 @@ static inline void *preload_bad(uintptr_t address)
     return (void *)hidden;
 }
 
+/* Processes that wait for each other: a byte through a pipe. */
+static inline void preload_tell(int fd)
+{
+    if (write(fd, "", 1) != 1)
+        _exit(90);
+}
+
+static inline void preload_wait_for(int fd)
+{
+    char byte;
+    if (read(fd, &byte, 1) != 1)
+        _exit(91);
+}
+
 #define assert_errno(expression, expected)                                                         \
     do {                                                                                           \
         errno = 0;                                                                                 \

@@ -1,4 +1,4 @@
-/* Copies between descriptors: FICLONE and its kin, copy_file_range, sendfile, splice. Whether a
+/* Copies between descriptors: FICLONE and its kin, copy_file_range, sendfile. Whether a
  * file system can clone is its own affair, so clones are judged by what they leave behind. */
 #include "tests/preload/preload.h"
 

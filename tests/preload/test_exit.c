@@ -3,6 +3,7 @@
 #include "tests/preload/preload.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -302,8 +303,12 @@ static void *leave_in_child(void *unused)
     return NULL;
 }
 
+/* The first pthread_exit of a process loads libgcc_s. A fork while another thread is at that gives
+ * glibc's child half a library, with or without the shim. */
 static int role_child_leaves(void)
 {
+    if (!dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_GLOBAL))
+        _exit(95);
     leave_to(leave_in_child);
 }
 
@@ -522,6 +527,10 @@ static void main_may_leave(void **state)
 
 static void signals_end_what_main_left(void **state)
 {
+#ifdef __SANITIZE_ADDRESS__
+    print_message("skip: AddressSanitizer keeps signals out of a thread that ends, and so of handlers\n");
+    skip();
+#endif
     int status = run_signalled("hangs", SIGTERM);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGTERM);

@@ -285,9 +285,15 @@ static void sockets(void **state)
     snprintf(address.sun_path, sizeof address.sun_path, "%s", data);
     if (strlen(data) < sizeof address.sun_path) {
         assert_errno(connect(sock, (struct sockaddr *)&address, sizeof address), ECONNREFUSED);
-        if (preload_is_virtual())
-            assert_errno(bind(sock, (struct sockaddr *)&address, sizeof address), EOPNOTSUPP);
+        assert_errno(bind(sock, (struct sockaddr *)&address, sizeof address), EADDRINUSE);
     }
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/none/s", preload_root());
+    assert_errno(connect(sock, (struct sockaddr *)&address, sizeof address), ENOENT);
+    assert_errno(bind(sock, (struct sockaddr *)&address, sizeof address), ENOENT);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/s", preload_root());
+    assert_errno(connect(sock, (struct sockaddr *)&address, sizeof address), ENOENT);
+    if (preload_is_virtual())
+        assert_errno(bind(sock, (struct sockaddr *)&address, sizeof address), EOPNOTSUPP);
     close(sock);
     flags = fcntl(fd, F_GETFL);
     assert_true(flags >= 0);

@@ -1,8 +1,11 @@
 /* flock, lockf and fcntl locks: between descriptions, over fork, between processes, at death. */
 #include "tests/preload/preload.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 static const char *data;
@@ -324,6 +327,240 @@ static void of_files_being_written_and_directories(void **state)
     close(other);
 }
 
+/* ---- a descriptor for reading, opened once, in a process that takes turns with a writer ---- */
+
+enum { BY_FLOCK, BY_PROCESS, BY_DESCRIPTION };
+
+static int lock_by(int kind, int fd, short type)
+{
+    int operation = type == F_RDLCK ? LOCK_SH : type == F_WRLCK ? LOCK_EX : LOCK_UN;
+    if (kind == BY_FLOCK)
+        return flock(fd, operation);
+    return set(fd, kind == BY_PROCESS ? F_SETLKW : F_OFD_SETLKW, range(type, SEEK_SET, 0, 0));
+}
+
+/* What is told by the pipes, both ways: the next turn; 0 ends it. */
+struct turns {
+    pid_t pid;
+    int to, from, kind;
+};
+
+/* The value of each turn is a text that gets longer with it. */
+static size_t value_of(int turn, char *ret_text)
+{
+    return (size_t)sprintf(ret_text, "%d:%.*s", turn, turn * 3, "abcdefghijklmnopqrstuvwxyz");
+}
+
+static int write_turns(int in, int out, int kind)
+{
+    int turn, fd = open(data, O_RDWR);
+    char text[64];
+    for (;;) {
+        if (read(in, &turn, sizeof turn) != sizeof turn || !turn)
+            return close(fd);
+        size_t length = value_of(turn, text);
+        if (lock_by(kind, fd, F_WRLCK) < 0 || ftruncate(fd, 0) < 0 ||
+            pwrite(fd, text, length, 0) != (ssize_t)length || lock_by(kind, fd, F_UNLCK) < 0)
+            return 1;
+        if (write(out, &turn, sizeof turn) != sizeof turn)
+            return 2;
+    }
+}
+
+static struct turns turns_begin(int kind)
+{
+    int to[2], from[2];
+    assert_int_equal(pipe(to), 0);
+    assert_int_equal(pipe(from), 0);
+    struct turns turns = {.pid = fork(), .to = to[1], .from = from[0], .kind = kind};
+    if (!turns.pid) {
+        alarm(60);
+        close(to[1]);
+        close(from[0]);
+        _exit(write_turns(to[0], from[1], kind));
+    }
+    close(to[0]);
+    close(from[1]);
+    return turns;
+}
+
+static void turn_take(struct turns *turns, int turn)
+{
+    int done = 0;
+    assert_int_equal(write(turns->to, &turn, sizeof turn), sizeof turn);
+    assert_int_equal(read(turns->from, &done, sizeof done), sizeof done);
+    assert_int_equal(done, turn);
+}
+
+static void turns_end(struct turns *turns)
+{
+    int status, last = 0;
+    assert_int_equal(write(turns->to, &last, sizeof last), sizeof last);
+    assert_int_equal(waitpid(turns->pid, &status, 0), turns->pid);
+    assert_int_equal(status, 0);
+    close(turns->to);
+    close(turns->from);
+}
+
+static void check_value(int fd, int turn)
+{
+    char text[64], seen[64];
+    size_t length = value_of(turn, text);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, length);
+    assert_int_equal(pread(fd, seen, sizeof seen, 0), length);
+    assert_memory_equal(seen, text, length);
+    assert_int_equal(pread(fd, seen, sizeof seen, 2), length - 2);
+    assert_memory_equal(seen, text + 2, length - 2);
+}
+
+static void a_reader_sees_each_turn(void **state)
+{
+    char text[64];
+    for (int kind = BY_FLOCK; kind <= BY_DESCRIPTION; kind++) {
+        preload_make(data, 10000);
+        struct turns turns = turns_begin(kind);
+        int fd = data_open(O_RDONLY), copy = dup(fd);
+        assert_int_equal(lseek(fd, 2, SEEK_SET), 2);
+        for (int turn = 1; turn <= 6; turn++) {
+            turn_take(&turns, turn);
+            assert_int_equal(lock_by(kind, fd, F_RDLCK), 0);
+            check_value(fd, turn);
+            check_value(copy, turn);
+            assert_int_equal(lseek(fd, 0, SEEK_CUR), 2); /* the offset is the program's */
+            assert_int_equal(lseek(fd, 0, SEEK_END), value_of(turn, text));
+            assert_int_equal(lseek(copy, 2, SEEK_SET), 2);
+            assert_int_equal(lock_by(kind, fd, F_UNLCK), 0);
+        }
+        close(copy);
+        close(fd);
+        turns_end(&turns);
+    }
+}
+
+/* A reader that found its version gone before. */
+static void a_reader_goes_on_under_a_lock(void **state)
+{
+    char text[64];
+    preload_make(data, 3 << 20);
+    struct turns turns = turns_begin(BY_FLOCK);
+    int fd = data_open(O_RDONLY);
+    turn_take(&turns, 1);
+    if (preload_is_virtual()) { /* what it has opened, until it has the lock */
+        assert_int_equal(pread(fd, text, 10, 2 << 20), 10);
+        assert_true(preload_matches(text, 10, 2 << 20));
+    }
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    check_value(fd, 1);
+    turns_end(&turns);
+    close(fd);
+}
+
+/* What is mapped anew is the new version. */
+static void a_reader_maps_each_turn(void **state)
+{
+    char text[64];
+    preload_make(data, 10000);
+    struct turns turns = turns_begin(BY_FLOCK);
+    int fd = data_open(O_RDONLY);
+    for (int turn = 1; turn <= 3; turn++) {
+        turn_take(&turns, turn);
+        assert_int_equal(flock(fd, LOCK_SH), 0);
+        size_t length = value_of(turn, text);
+        char *map = mmap(NULL, length, PROT_READ, turn & 1 ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+        assert_ptr_not_equal(map, MAP_FAILED);
+        assert_memory_equal(map, text, length);
+        assert_int_equal(map[length], 0);
+        assert_int_equal(munmap(map, length), 0);
+        assert_int_equal(flock(fd, LOCK_UN), 0);
+    }
+    close(fd);
+    turns_end(&turns);
+}
+
+/* While there is a map, of whatever length, the descriptor and it show one version. */
+static void a_mapped_reader_keeps_its_version(void **state)
+{
+    preload_make(data, 10000);
+    if (!preload_is_virtual())
+        return; /* the kernel's maps show what is written */
+    struct turns turns = turns_begin(BY_FLOCK);
+    int fd = data_open(O_RDONLY);
+    unsigned char *map = mmap(NULL, 10000, PROT_READ, MAP_SHARED, fd, 0), bytes[100];
+    turn_take(&turns, 1);
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    assert_int_equal(pread(fd, bytes, sizeof bytes, 5000), sizeof bytes);
+    assert_true(preload_matches(bytes, sizeof bytes, 5000));
+    assert_true(preload_matches(map, 10000, 0));
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    assert_int_equal(munmap(map, 10000), 0);
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    check_value(fd, 1);
+    close(fd);
+    turns_end(&turns);
+}
+
+struct watch {
+    int fd;
+    _Atomic bool ends;
+};
+
+/* Each read is of one version. (The kernel shows, without a lock, what is half written.) */
+static void *watch_value(void *arg)
+{
+    struct watch *watch = arg;
+    char text[64], seen[64];
+    unsigned long wrong = 0;
+    while (!atomic_load(&watch->ends)) {
+        ssize_t length = pread(watch->fd, seen, sizeof seen, 0);
+        bool known = false;
+        for (int turn = 1; length > 0 && turn <= 6 && !known; turn++)
+            known = (size_t)length == value_of(turn, text) && !memcmp(seen, text, (size_t)length);
+        wrong += preload_is_virtual() && !known && !(length < 0 && errno == ESTALE);
+    }
+    return (void *)wrong;
+}
+
+static void a_reader_in_many_threads(void **state)
+{
+    preload_make(data, 0);
+    struct turns turns = turns_begin(BY_FLOCK);
+    turn_take(&turns, 1);
+    struct watch watch = {.fd = data_open(O_RDONLY)};
+    pthread_t threads[3];
+    void *wrong;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, watch_value, &watch), 0);
+    for (int turn = 2; turn <= 6; turn++) {
+        turn_take(&turns, turn);
+        assert_int_equal(flock(watch.fd, LOCK_SH), 0);
+        check_value(watch.fd, turn);
+        assert_int_equal(flock(watch.fd, LOCK_UN), 0);
+    }
+    atomic_store(&watch.ends, true);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    turns_end(&turns);
+    close(watch.fd);
+}
+
+static void a_reader_of_a_removed_file(void **state)
+{
+    int fd = data_open(O_RDONLY);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(unlink(data), 0);
+    assert_int_equal(flock(fd, LOCK_SH), 0);
+    char first;
+    assert_int_equal(pread(fd, &first, 1, 0), 1);
+    assert_int_equal(lseek(fd, 0, SEEK_END), st.st_size);
+    close(fd);
+    preload_make(data, 10000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +576,12 @@ int main(void)
         cmocka_unit_test(waits_until_it_is_free),
         cmocka_unit_test(a_death_releases),
         cmocka_unit_test(of_files_being_written_and_directories),
+        cmocka_unit_test(a_reader_sees_each_turn),
+        cmocka_unit_test(a_reader_goes_on_under_a_lock),
+        cmocka_unit_test(a_reader_maps_each_turn),
+        cmocka_unit_test(a_mapped_reader_keeps_its_version),
+        cmocka_unit_test(a_reader_in_many_threads),
+        cmocka_unit_test(a_reader_of_a_removed_file),
     };
     return cmocka_run_group_tests_name("lock", tests, setup, NULL);
 }

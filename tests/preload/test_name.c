@@ -2,6 +2,7 @@
 #include "tests/preload/preload.h"
 
 #include <dlfcn.h>
+#include <sys/fanotify.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -191,6 +192,7 @@ static void refused(void **state)
     assert_errno(mknod(below("node"), S_IFREG | 0600, 0), EPERM);
     int watch = inotify_init1(0);
     assert_errno(inotify_add_watch(watch, file, IN_MODIFY), EOPNOTSUPP);
+    assert_errno(fanotify_mark(watch, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, file), EOPNOTSUPP);
     close(watch);
 }
 
@@ -235,6 +237,85 @@ static void attributes(void **state)
     assert_int_equal(chmod(below("private"), 0700), 0);
     assert_int_equal(stat(below("private"), &st), 0);
     assert_int_equal(st.st_mode, S_IFDIR | 0700);
+}
+
+/* touch of a file that is there: the time of now, though nothing is written. */
+static void touched_anew(void **state)
+{
+    struct timespec old[2] = {{1000000000, 0}, {1000000000, 0}},
+                    now[2] = {{0, UTIME_NOW}, {0, UTIME_NOW}};
+    struct stat st;
+    const char *path = below("anew");
+    for (int i = 0; i < 2; i++) {
+        preload_make(path, 10);
+        assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+        int fd = open(path, O_WRONLY | O_CREAT, 0644);
+        assert_true(fd >= 0);
+        assert_int_equal(futimens(fd, i ? now : NULL), 0);
+        assert_int_equal(fstat(fd, &st), 0);
+        assert_true(st.st_mtim.tv_sec > 1000000000);
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(stat(path, &st), 0);
+        assert_true(st.st_mtim.tv_sec > 1000000000);
+        assert_int_equal(st.st_size, 10);
+    }
+}
+
+static void assert_times(int fd, time_t access, time_t modification)
+{
+    struct stat st;
+    assert_int_equal(fd < 0 ? stat(below("times"), &st) : fstat(fd, &st), 0);
+    assert_int_equal(st.st_atim.tv_sec, access);
+    assert_int_equal(st.st_mtim.tv_sec, modification);
+}
+
+static int set_times(int fd, struct timespec access, struct timespec modification)
+{
+    struct timespec times[2] = {access, modification};
+    return fd < 0 ? utimensat(AT_FDCWD, below("times"), times, 0) : futimens(fd, times);
+}
+
+/* Times of access and of modification, each by itself, of a file that is being written and of a closed one. */
+static void both_times(void **state)
+{
+    const struct timespec kept = {0, UTIME_OMIT}, now = {0, UTIME_NOW};
+    struct timeval values[2] = {{11, 0}, {12, 0}};
+    struct utimbuf older = {13, 14};
+    struct stat st;
+    int fd = open(below("times"), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    assert_int_equal(write(fd, "abc", 3), 3);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(set_times(fd, (struct timespec){100, 0}, (struct timespec){200, 0}), 0);
+        assert_times(fd, 100, 200);
+        assert_int_equal(set_times(fd, kept, (struct timespec){300, 0}), 0);
+        assert_times(fd, 100, 300);
+        assert_int_equal(set_times(fd, (struct timespec){400, 0}, kept), 0);
+        assert_times(fd, 400, 300);
+        assert_int_equal(set_times(fd, (struct timespec){300, 0}, kept), 0);
+        assert_times(fd, 300, 300);
+        assert_int_equal(set_times(fd, kept, (struct timespec){500, 0}), 0);
+        assert_times(fd, 300, 500);
+        assert_int_equal(set_times(fd, now, now), 0);
+        assert_int_equal(fd < 0 ? stat(below("times"), &st) : fstat(fd, &st), 0);
+        assert_true(st.st_atim.tv_sec > 1000000000 && st.st_mtim.tv_sec > 1000000000);
+        assert_int_equal(set_times(fd, kept, (struct timespec){600, 0}), 0);
+        assert_int_equal(set_times(fd, (struct timespec){700, 0}, kept), 0);
+        assert_times(fd, 700, 600);
+        if (fd >= 0)
+            assert_int_equal(close(fd), 0);
+        fd = -1;
+        assert_times(fd, 700, 600);
+    }
+    assert_int_equal(utimes(below("times"), values), 0);
+    assert_times(fd, 11, 12);
+    assert_int_equal(utime(below("times"), &older), 0);
+    assert_times(fd, 13, 14);
+    assert_int_equal(chmod(below("times"), 0600), 0);
+    assert_times(fd, 13, 14);
+    assert_int_equal(rename(below("times"), below("times2")), 0);
+    assert_int_equal(rename(below("times2"), below("times")), 0);
+    assert_times(fd, 13, 14);
+    assert_errno(set_times(fd, (struct timespec){1, 1000000000}, kept), EINVAL);
 }
 
 /* touch: a file that is being written has the time of now anyway. */
@@ -419,10 +500,13 @@ int main(void)
         cmocka_unit_test(of_descriptors),
         cmocka_unit_test(standing),
         cmocka_unit_test(temporary),
-        cmocka_unit_test(refused), cmocka_unit_test(from_the_root),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(from_the_root),
         cmocka_unit_test(attributes),
+        cmocka_unit_test(both_times),
         cmocka_unit_test(refused_as_locally),
         cmocka_unit_test(touched),
+        cmocka_unit_test(touched_anew),
         cmocka_unit_test(inherited),
         cmocka_unit_test(loading),
         cmocka_unit_test(from_above),

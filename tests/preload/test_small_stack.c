@@ -1,6 +1,8 @@
 /* A thread with the smallest stack that there is opens, reads, lists, writes and removes: what a
  * call needs of the program's stack is little, and the rest is elsewhere. */
+#define _XOPEN_SOURCE 700
 #include <dirent.h>
+#include <ftw.h>
 #include <pthread.h>
 
 #include "preload.h"
@@ -85,6 +87,88 @@ static int change_names(void)
     return unlink(work.other) < 0 ? failed(16) : 0;
 }
 
+/* ---- links, and walks over them ---- */
+
+static char links[9][320];
+
+static int make_links(void)
+{
+    int fd = open(work.file, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (fd < 0 || write(fd, "text", 4) != 4 || close(fd) < 0)
+        return failed(20);
+    if (symlink("file", links[0]) < 0 || symlink("link-0", links[1]) < 0 ||
+        symlink(work.folder, links[2]) < 0 || symlink("nowhere", links[3]) < 0)
+        return failed(21);
+    return 0;
+}
+
+static int follow_links(void)
+{
+    struct stat attr;
+    char text[64];
+    int fd;
+    if (stat(links[1], &attr) < 0 || attr.st_size != 4 || !S_ISREG(attr.st_mode))
+        return failed(22);
+    if (stat(links[5], &attr) < 0 || attr.st_size != 4) /* through a directory */
+        return failed(23);
+    if (lstat(links[1], &attr) < 0 || !S_ISLNK(attr.st_mode) || access(links[6], R_OK) < 0)
+        return failed(24);
+    if (stat(links[3], &attr) == 0 || errno != ENOENT)
+        return failed(25);
+    if (readlink(links[1], text, sizeof text) != 6)
+        return failed(26);
+    fd = open(links[6], O_RDONLY);
+    if (fd < 0 || read(fd, text, sizeof text) != 4 || close(fd) < 0)
+        return failed(27);
+    if (chmod(links[1], 0600) < 0 || stat(work.file, &attr) < 0 || (attr.st_mode & 0777) != 0600)
+        return failed(28);
+    return 0;
+}
+
+static int seen[2];
+
+static int count_name(const char *path, const struct stat *attr, int type, struct FTW *position)
+{
+    seen[0] += type == FTW_F || type == FTW_D;
+    seen[1] += type == FTW_SL || type == FTW_SLN;
+    return 0;
+}
+
+static int walk_names(void)
+{
+    memset(seen, 0, sizeof seen);
+    if (nftw(work.folder, count_name, 4, FTW_PHYS) < 0)
+        return failed(30);
+    if (seen[0] != 5 || seen[1] != 4) /* the folder, the file, three below; four links */
+        return failed(31);
+    memset(seen, 0, sizeof seen);
+    if (nftw(work.folder, count_name, 4, 0) < 0)
+        return failed(32);
+    if (seen[0] != 7 || seen[1] != 1) /* two links are the file's, one is the folder's, again */
+        return failed(33);
+    memset(seen, 0, sizeof seen);
+    return nftw(work.folder, count_name, 4, FTW_PHYS | FTW_CHDIR | FTW_DEPTH) < 0 ? failed(34) : 0;
+}
+
+static int make_folders(void)
+{
+    return mkdir(links[4], 0755) < 0 || mkdir(links[7], 0755) < 0 || mkdir(links[8], 0755) < 0
+               ? failed(35)
+               : 0;
+}
+
+static int remove_links(void)
+{
+    static const int folders[] = {8, 7, 4};
+    for (int i = 0; i < 4; i++)
+        if (unlink(links[i]) < 0)
+            return failed(36);
+    for (int i = 0; i < 3; i++)
+        if (rmdir(links[folders[i]]) < 0)
+            return failed(37);
+    return unlink(work.file) < 0 ? failed(38) : 0;
+}
+
 static void *task(void *run)
 {
     int (*function)(void) = (int (*)(void))run;
@@ -127,12 +211,26 @@ static void changes(void **state)
     in_small_thread(change_names);
 }
 
+static void links_and_walks(void **state)
+{
+    in_small_thread(make_links);
+    in_small_thread(follow_links);
+    in_small_thread(make_folders);
+    in_small_thread(walk_names);
+    in_small_thread(remove_links);
+}
+
 static int setup(void **state)
 {
+    static const char *const names[] = {"link-0",        "link-1",    "link-2",
+                                        "link-3",        "below",     "link-2/file",
+                                        "link-2/link-1", "below/one", "below/one/two"};
     snprintf(work.folder, sizeof work.folder, "%s/small-stack", preload_root());
     snprintf(work.file, sizeof work.file, "%s/file", work.folder);
     snprintf(work.other, sizeof work.other, "%s/other", work.folder);
     memset(work.buffer, CANARY, sizeof work.buffer);
+    for (int i = 0; i < 9; i++)
+        snprintf(links[i], sizeof links[i], "%s/%s", work.folder, names[i]);
     return mkdir(work.folder, 0755);
 }
 
@@ -142,6 +240,7 @@ int main(void)
         cmocka_unit_test(files),
         cmocka_unit_test(folders),
         cmocka_unit_test(changes),
+        cmocka_unit_test(links_and_walks),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

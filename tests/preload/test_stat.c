@@ -117,6 +117,20 @@ static void file_system(void **state)
     int fd = open(data, O_RDONLY);
     assert_int_equal(fstatfs(fd, &fs), 0);
     assert_int_equal(fstatvfs(fd, &vfs), 0);
+    struct statfs other;
+    assert_int_equal(statfs(preload_root(), &other), 0);
+    assert_int_equal(other.f_type, fs.f_type);
+    assert_memory_equal(&other.f_fsid, &fs.f_fsid, sizeof fs.f_fsid);
+    assert_int_equal(vfs.f_blocks, fs.f_blocks);
+    assert_int_equal(vfs.f_frsize, fs.f_bsize);
+    assert_int_equal(vfs.f_namemax, fs.f_namelen);
+    assert_errno(statfs(data, preload_bad(0x1000)), EFAULT);
+    assert_errno(fstatfs(fd, preload_bad(0x1000)), EFAULT);
+    assert_errno(fstatfs(-1, &fs), EBADF);
+    if (preload_is_virtual()) {
+        assert_true(vfs.f_flag & ST_NOSUID && vfs.f_flag & ST_NODEV);
+        assert_int_equal(fs.f_bavail, fs.f_blocks);
+    }
     assert_true(pathconf(data, _PC_NAME_MAX) >= 255);
     assert_true(fpathconf(fd, _PC_NAME_MAX) >= 255);
     close(fd);
@@ -152,6 +166,19 @@ static void umask_of_the_moment(void **state)
     assert_int_equal(st.st_mode & 07777, 0644);
 }
 
+/* What a process makes that was started with a stricter umask than ours has that mode for us, too. */
+static void umask_of_another_process(void **state)
+{
+    char command[PATH_MAX + 100];
+    struct stat st;
+    snprintf(command, sizeof command, "umask 077; exec sh -c 'echo secret >%s'",
+             preload_path("strict"));
+    assert_int_equal(system(command), 0);
+    assert_int_equal(stat(preload_path("strict"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(unlink(preload_path("strict")), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +187,7 @@ int main(void)
         cmocka_unit_test(errors),      cmocka_unit_test(may_i),
         cmocka_unit_test(file_system), cmocka_unit_test(through_proc),
         cmocka_unit_test(umask_of_the_moment),
+        cmocka_unit_test(umask_of_another_process),
     };
     return cmocka_run_group_tests_name("stat", tests, setup, NULL);
 }

@@ -2,7 +2,9 @@
  * names. */
 #include "tests/preload/preload.h"
 
+#include <aio.h>
 #include <dirent.h>
+#include <linux/aio_abi.h>
 #include <linux/openat2.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -167,12 +169,59 @@ static void no_ring(void **state)
     }
 }
 
+/* The kernel's aio is asked for by number, by libaio from lines of its own. What it may not do is
+ * told when the request is made, as of a file that takes none: callers read by themselves then. */
+static void kernel_aio(void **state)
+{
+    aio_context_t context = 0;
+    char text[8] = "";
+    int fd = open(file, O_RDONLY);
+    struct iocb request = {.aio_lio_opcode = IOCB_CMD_PREAD,
+                           .aio_fildes = (uint32_t)fd,
+                           .aio_buf = (uintptr_t)text,
+                           .aio_nbytes = sizeof text};
+    struct iocb *requests = &request;
+    struct io_event event = {0};
+    if (syscall(SYS_io_setup, 1L, &context) < 0) {
+        print_message("skip: no aio here: %s\n", strerror(errno));
+        close(fd);
+        skip();
+    }
+    if (preload_is_virtual()) {
+        assert_errno(syscall(SYS_io_submit, context, 1L, &requests), EBADF);
+        assert_int_equal(read(fd, text, sizeof text), sizeof text);
+    } else {
+        assert_int_equal(syscall(SYS_io_submit, context, 1L, &requests), 1);
+        assert_int_equal(syscall(SYS_io_getevents, context, 1L, 1L, &event, NULL), 1);
+        assert_int_equal(event.res, sizeof text);
+    }
+    assert_true(preload_matches(text, sizeof text, 0));
+    assert_int_equal(syscall(SYS_io_destroy, context), 0);
+    close(fd);
+}
+
+/* The requests of aio(7) are made by libc's own threads, which end in the same refusal. */
+static void posix_aio(void **state)
+{
+    char text[8] = "";
+    struct aiocb request = {.aio_buf = text, .aio_nbytes = sizeof text};
+    const struct aiocb *requests[] = {&request};
+    request.aio_fildes = open(file, O_RDONLY);
+    assert_int_equal(aio_read(&request), 0);
+    while (aio_error(&request) == EINPROGRESS)
+        aio_suspend(requests, 1, NULL);
+    assert_int_equal(aio_error(&request), preload_is_virtual() ? EBADF : 0);
+    assert_int_equal(aio_return(&request), preload_is_virtual() ? -1 : (int)sizeof text);
+    close(request.aio_fildes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reading), cmocka_unit_test(attributes),  cmocka_unit_test(openat2_of_it),
         cmocka_unit_test(names),   cmocka_unit_test(directories), cmocka_unit_test(mapped),
         cmocka_unit_test(others),  cmocka_unit_test(no_ring),
+        cmocka_unit_test(kernel_aio), cmocka_unit_test(posix_aio),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -3,6 +3,7 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -97,13 +98,13 @@ static void mode_travels(void **state)
     assert_int_equal(st.st_mode, S_IFREG | 0700);
 }
 
-/* From here on whoever sets the umask is killed. */
-static void forbid_umask(void)
+/* From here on whoever makes this system call is killed, or told an error. */
+static void forbid(unsigned number, unsigned action)
 {
     struct sock_filter rules[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_umask, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, action),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     struct sock_fprog program = {sizeof rules / sizeof rules[0], rules};
@@ -121,7 +122,7 @@ static void umask_is_only_read(void **state)
     pid_t pid = fork();
     if (!pid) {
         umask(027);
-        forbid_umask();
+        forbid(SYS_umask, SECCOMP_RET_KILL_PROCESS);
         int fd = open(file, O_WRONLY | O_CREAT, 0666);
         _exit(fd < 0 || close(fd) < 0 || mkdir(directory, 0777) < 0);
     }
@@ -159,6 +160,82 @@ static void duplicated_descriptors(void **state)
     assert_int_equal(size_of(path), 6);
 }
 
+/* Writes `length` bytes of which what begins at `good` cannot be read: natively all before that is
+ * stored, or nothing; in no case more. */
+static bool refuses(const unsigned char *memory, size_t length, size_t good)
+{
+    const char *path = preload_path("unreadable");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    errno = 0;
+    ssize_t written = write(fd, memory, length);
+    bool is_exact = written < 0 ? errno == EFAULT : good && written <= (ssize_t)good;
+    return is_exact && !close(fd) && size_of(path) == (written < 0 ? 0 : written);
+}
+
+static bool stores(const unsigned char *memory, size_t length)
+{
+    const char *path = preload_path("readable");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    return write(fd, memory, length) == (ssize_t)length && !close(fd) &&
+           size_of(path) == (off_t)length;
+}
+
+static bool looks_at_pages(size_t length, size_t good, bool finds_forbidden)
+{
+    unsigned char *memory =
+        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(memory, 'm', good);
+    return stores(memory, length) && !mprotect(memory + good, 4096, PROT_NONE) &&
+           (!finds_forbidden || refuses(memory, length, good)) && !munmap(memory + good, 4096) &&
+           refuses(memory, length, good) && !munmap(memory, length);
+}
+
+/* A mapped file that is shorter than the map. */
+static bool looks_at_mapped_file(size_t length)
+{
+    int file = memfd_create("short", MFD_CLOEXEC);
+    unsigned char *memory = mmap(NULL, length, PROT_READ, MAP_SHARED, file, 0);
+    return !ftruncate(file, (off_t)length / 2) && refuses(memory, length, length / 2) &&
+           !ftruncate(file, (off_t)length) && stores(memory, length) && !munmap(memory, length) &&
+           !close(file);
+}
+
+static bool looks_at_memory(bool finds_forbidden)
+{
+    static const size_t lengths[] = {8192, 3 << 20};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        size_t length = lengths[i];
+        if (!looks_at_pages(length, 0, finds_forbidden) ||
+            !looks_at_pages(length, length / 2, finds_forbidden) ||
+            !looks_at_pages(length, length - 4096, finds_forbidden) ||
+            !looks_at_mapped_file(length))
+            return false;
+    }
+    return true;
+}
+
+static void unreadable_memory_is_refused(void **state)
+{
+    assert_true(looks_at_memory(true));
+}
+
+/* Containers may refuse one way to look at memory, old kernels do not know the other; that cannot
+ * tell memory without permission to read from special memory. */
+static void looking_goes_another_way_where_one_is_refused(void **state)
+{
+    static const unsigned calls[] = {SYS_madvise, SYS_process_vm_writev};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        int status;
+        pid_t pid = fork();
+        if (!pid) {
+            forbid(calls[i], SECCOMP_RET_ERRNO | EPERM);
+            _exit(!looks_at_memory(calls[i] == SYS_madvise));
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+    }
+}
+
 static void reading_is_refused(void **state)
 {
     char byte;
@@ -178,6 +255,8 @@ int main(void)
         cmocka_unit_test(truncating_replaces), cmocka_unit_test(mode_travels),
         cmocka_unit_test(append_to_new),       cmocka_unit_test(duplicated_descriptors),
         cmocka_unit_test(reading_is_refused),  cmocka_unit_test(umask_is_only_read),
+        cmocka_unit_test(unreadable_memory_is_refused),
+        cmocka_unit_test(looking_goes_another_way_where_one_is_refused),
     };
     return cmocka_run_group_tests_name("write", tests, NULL, NULL);
 }

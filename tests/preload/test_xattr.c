@@ -214,13 +214,37 @@ static void of_a_long_stream(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* A file that is emptied is the same file. */
+static void of_what_is_emptied(void **state)
+{
+    char names[64];
+    static const int modes[] = {O_WRONLY | O_TRUNC, O_RDWR | O_TRUNC, O_WRONLY | O_CREAT | O_TRUNC};
+    need_support();
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        const char *path = preload_path("emptied");
+        preload_make(path, 100);
+        assert_int_equal(setxattr(path, "user.kept", "yes", 3, 0), 0);
+        int fd = open(path, modes[i], 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(fgetxattr(fd, "user.kept", names, sizeof names), 3);
+        assert_int_equal(write(fd, "new", 3), 3);
+        assert_int_equal(fsetxattr(fd, "user.more", "so", 2, 0), 0);
+        assert_int_equal(close(fd), 0);
+        is_value(path, "user.kept", "yes");
+        is_value(path, "user.more", "so");
+        assert_int_equal(truncate(path, 0), 0);
+        is_value(path, "user.kept", "yes");
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_a_file),          cmocka_unit_test(of_a_directory),
         cmocka_unit_test(mistakes),           cmocka_unit_test(too_much),
         cmocka_unit_test(through_links),      cmocka_unit_test(of_what_is_written),
-        cmocka_unit_test(of_a_long_stream),
+        cmocka_unit_test(of_a_long_stream),   cmocka_unit_test(of_what_is_emptied),
     };
     return cmocka_run_group_tests_name("xattr", tests, setup, NULL);
 }

@@ -152,10 +152,23 @@ static bool fault_in_body(const struct request *request)
     }
 }
 
+static bool is_head(const struct request *request)
+{
+    return !strcmp(request->method, "HEAD");
+}
+
+/* Whoever has read an answer without a long body may send the next request before libmicrohttpd
+ * says that the answer was sent. */
+static bool goes_at_once(const struct request *request)
+{
+    const struct answer *answer = &request->answer;
+    return is_head(request) || (!fault_in_body(request) && !(answer->object && answer->length));
+}
+
 static struct MHD_Response *make_response(struct request *request)
 {
     struct answer *answer = &request->answer;
-    if (!strcmp(request->method, "HEAD")) {
+    if (is_head(request)) {
         uint64_t length = answer->object ? answer->length : answer->text.length;
         if (!answer->object && answer->status >= 300)
             length = 0;
@@ -242,7 +255,6 @@ void answer_count(struct request *request, unsigned status)
     if (!request->counted || request->logged)
         return;
     request->logged = true;
-    bool is_head = !strcmp(request->method, "HEAD");
     struct stats_record record = {
         .op = ops_number(request->op),
         .op_name = ops_name(request->op),
@@ -251,12 +263,19 @@ void answer_count(struct request *request, unsigned status)
         .range = request->range,
         .status = status,
         .bytes_in = request->intake.wire_bytes,
-        .bytes_out = is_head || !status ? 0
-                     : answer->object   ? answer->length
-                                        : answer->text.length,
+        .bytes_out = is_head(request) || !status ? 0
+                     : answer->object            ? answer->length
+                                                 : answer->text.length,
         .connection = request->connection->id,
     };
     stats_count(&request->server->stats, &record);
+}
+
+void answer_leave_flight(struct request *request)
+{
+    if (request->in_flight)
+        stats_request_end(&request->server->stats);
+    request->in_flight = false;
 }
 
 static bool stays_unanswered(const struct fault *fault)
@@ -275,10 +294,13 @@ enum MHD_Result answer_queue(struct request *request)
     }
     bend_answer(request);
     answer_count(request, request->answer.status);
+    bool at_once = goes_at_once(request);
     struct MHD_Response *response = make_response(request);
     if (!response)
         return MHD_NO;
     add_headers(request, response);
+    if (at_once)
+        answer_leave_flight(request);
     enum MHD_Result result = MHD_queue_response(request->mhd, request->answer.status, response);
     MHD_destroy_response(response);
     return result;

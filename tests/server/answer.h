@@ -53,6 +53,8 @@ void answer_error_xml(struct request *request, const char *code, const char *mes
                       struct buf *out);
 /* Counts and logs the request, once; status 0: it gets no answer. */
 void answer_count(struct request *request, unsigned status);
+/* The request is not in flight any more; only once. */
+void answer_leave_flight(struct request *request);
 enum MHD_Result answer_queue(struct request *request);
 
 #endif

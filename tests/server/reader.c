@@ -44,10 +44,12 @@ static ssize_t copy_bytes(const struct reader *reader, uint64_t position, char *
         uint64_t want = reader->length - position - done;
         if (want > max - done)
             want = max - done;
-        const uint8_t *data = (const uint8_t *)reader->text + position + done;
+        const uint8_t *data;
         size_t take = (size_t)want;
         if (reader->object)
             take = body_piece(&reader->object->body, reader->start + position + done, want, &data);
+        else
+            data = (const uint8_t *)reader->text + position + done;
         memcpy(out + done, data, take);
         done += take;
     }

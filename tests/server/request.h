@@ -53,7 +53,8 @@ struct request {
     struct query query;
     const struct op *op; /* NULL until routed */
     bool admin;
-    bool counted;  /* in flight */
+    bool counted; /* by the statistics */
+    bool in_flight;
     bool logged;   /* in the counters and the log */
     bool readonly; /* signed with a read-only key */
     bool stalled;  /* the fault's stall is over */

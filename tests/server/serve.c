@@ -134,7 +134,7 @@ static void begin(struct request *request)
         request->intake.kind = INTAKE_TEXT;
         return;
     }
-    request->counted = true;
+    request->counted = request->in_flight = true;
     request->range = request_header(request, "Range");
     stats_request_begin(&request->server->stats);
     if (!error)
@@ -151,6 +151,16 @@ static void begin(struct request *request)
         answer_error(request, error);
 }
 
+/* The client has gone, and its body is not whole yet: libmicrohttpd, which does not look for more
+ * after it has read less than it had room for, misses an end that came with the bytes. It looks when
+ * the connection is resumed. */
+static void look_again(struct request *request)
+{
+    if (request->intake.wire_bytes < content_length(request) &&
+        timer_peer_closed(request->connection->fd))
+        timer_suspend(&request->server->timer, request->mhd, 1);
+}
+
 static enum MHD_Result start(struct request *request)
 {
     begin(request);
@@ -161,6 +171,7 @@ static enum MHD_Result start(struct request *request)
     if (request->answer.decided &&
         (content_length(request) > DRAIN_MAX_BYTES || request_header(request, "Expect")))
         return answer_queue(request);
+    look_again(request);
     return MHD_YES;
 }
 
@@ -200,7 +211,9 @@ static enum MHD_Result receive(struct request *request, const char *data, size_t
     intake_feed(request, data, *length);
     uint64_t wait_ns = pace_received_ns(&server->config.network, request->connection, *length);
     *length = 0;
-    if (wait_ns && !was_stalled)
+    if (!was_stalled && !wait_ns)
+        look_again(request);
+    else if (!was_stalled)
         timer_suspend(&server->timer, request->mhd, wait_ns);
     return MHD_YES;
 }
@@ -288,13 +301,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *mhd, con
 static void on_completed(void *context, struct MHD_Connection *mhd, void **state,
                          enum MHD_RequestTerminationCode why)
 {
-    struct server *server = context;
     struct request *request = *state;
+    (void)context;
     (void)mhd;
     (void)why;
     if (request && request->counted) {
         answer_count(request, 0); /* unless it was answered: the client, or a fault, left */
-        stats_request_end(&server->stats);
+        answer_leave_flight(request);
     }
     request_free(request);
     *state = NULL;

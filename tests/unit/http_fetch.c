@@ -159,7 +159,7 @@ void http_rig_open(struct http_rig *rig, http_serve_fn *serve, bool tls,
         mine.ca_file = http_server_ca_file(rig->server);
     gate_enter(&rig->scope);
     assert_int_equal(shard_new(0, &rig->shard), 0);
-    assert_int_equal(http_client_new(&mine, &rig->client), 0);
+    assert_int_equal(http_client_new(&mine, &rig->client, NULL), 0);
     shard_lock(rig->shard);
 }
 
@@ -208,7 +208,7 @@ void fetch_from(struct http_client_options *options, struct fetch *fetch)
         options->scheme = "http";
     gate_enter(&rig.scope);
     assert_int_equal(shard_new(0, &rig.shard), 0);
-    assert_int_equal(http_client_new(options, &rig.client), 0);
+    assert_int_equal(http_client_new(options, &rig.client, NULL), 0);
     shard_lock(rig.shard);
     fetch_get(&rig, fetch);
     shard_unlock(rig.shard);

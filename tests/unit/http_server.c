@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -22,6 +23,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "io/gate.h"
 
 #define SERVER_PEERS_MAX 256
 
@@ -92,6 +95,28 @@ static void server_make_tls(struct http_server *server)
 
 /* ---- threads --------------------------------------------------------------------------------- */
 
+/* What OpenSSL keeps for each thread is made and taken down under locks that a fork child shares:
+ * those of threads and of the random numbers' root. */
+static void server_meet_openssl(void)
+{
+    struct gate_scope scope;
+    unsigned char byte;
+
+    gate_enter(&scope);
+    RAND_bytes(&byte, 1);
+    RAND_priv_bytes(&byte, 1);
+    gate_leave(&scope);
+}
+
+static void server_leave_openssl(void)
+{
+    struct gate_scope scope;
+
+    gate_enter(&scope);
+    OPENSSL_thread_stop();
+    gate_leave(&scope);
+}
+
 static void *server_peer_main(void *arg)
 {
     struct http_peer *peer = arg;
@@ -99,6 +124,7 @@ static void *server_peer_main(void *arg)
     bool ready = true;
 
     if (server->tls) {
+        server_meet_openssl();
         peer->ssl = SSL_new(server->tls);
         SSL_set_fd(peer->ssl, peer->fd);
         ready = SSL_accept(peer->ssl) == 1;
@@ -112,7 +138,7 @@ static void *server_peer_main(void *arg)
     peer->fd = -1;
     pthread_mutex_unlock(&server->lock);
     SSL_free(peer->ssl);
-    ERR_clear_error();
+    server_leave_openssl();
     return NULL;
 }
 

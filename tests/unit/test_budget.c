@@ -3,15 +3,21 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/clock.h"
 #include "core/budget.h"
 #include "core/limiter.h"
+#include "core/part_memory.h"
 #include "core/pool.h"
 #include "core/retry.h"
 
+#ifndef MADV_POPULATE_WRITE
+#    define MADV_POPULATE_WRITE 23
+#endif
 #define MIB (UINT64_C(1) << 20)
 
 static const struct budget_units small = {MIB / 16, MIB, MIB};
@@ -153,15 +159,59 @@ static void test_near_and_far(void **state)
 {
     struct limiter limiter;
 
-    limiter_init(&limiter, 64);
+    limiter_init(&limiter, 64, 0);
     assert_false(limiter_is_near(&limiter));
-    limiter_on_first_byte(&limiter, 30 * NS_PER_MS);
+    limiter_on_first_byte(&limiter, 30 * NS_PER_MS, 0);
     assert_false(limiter_is_near(&limiter));
-    limiter_on_first_byte(&limiter, NS_PER_MS / 2);
-    limiter_on_first_byte(&limiter, 200 * NS_PER_MS); /* our own queue */
+    limiter_on_first_byte(&limiter, NS_PER_MS / 2, 0);
+    limiter_on_first_byte(&limiter, 200 * NS_PER_MS, 0); /* our own queue */
     assert_true(limiter_is_near(&limiter));
     assert_int_equal(limiter_first_byte_ns(&limiter), NS_PER_MS / 2);
     assert_int_equal(limiter_target(&limiter), 64);
+}
+
+static unsigned count_pages(void *memory, size_t bytes)
+{
+    unsigned char state[2 * PART_MEMORY_STEP / 4096];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    unsigned count = 0;
+
+    assert_true(bytes / page <= sizeof state);
+    assert_int_equal(mincore(memory, bytes, state), 0);
+    for (size_t i = 0; i < bytes / page; i++)
+        count += state[i] & 1;
+    return count;
+}
+
+static void test_part_memory_is_fetched_in_steps(void **state)
+{
+    unsigned step = (unsigned)(PART_MEMORY_STEP / (uint64_t)sysconf(_SC_PAGESIZE));
+    struct budget budget;
+    struct pool pool;
+    unsigned char *memory;
+
+    (void)state;
+    budget_init(&budget, 64 * MIB, &small);
+    pool_init(&pool, &budget);
+    memory = pool_get(&pool, 2 * PART_MEMORY_STEP);
+    assert_non_null(memory);
+    if (madvise(memory, 0, MADV_POPULATE_WRITE) < 0) {
+        print_message("skip: this kernel cannot do it\n");
+        skip();
+    }
+    (void)madvise(memory, 2 * PART_MEMORY_STEP, MADV_NOHUGEPAGE); /* larger steps of the system's */
+    assert_int_equal(count_pages(memory, 2 * PART_MEMORY_STEP), 0);
+    part_memory_reach(memory, 0, 1);
+    assert_int_equal(count_pages(memory, 2 * PART_MEMORY_STEP), step);
+    memory[1] = 'x';
+    part_memory_reach(memory, 1, PART_MEMORY_STEP - 1);
+    assert_int_equal(count_pages(memory, 2 * PART_MEMORY_STEP), step);
+    part_memory_reach(memory, PART_MEMORY_STEP - 1, 2);
+    assert_int_equal(count_pages(memory, 2 * PART_MEMORY_STEP), 2 * step);
+    part_memory_reach(memory, 0, 2 * PART_MEMORY_STEP);
+    assert_int_equal(memory[1], 'x');
+    pool_put(&pool, memory, 2 * PART_MEMORY_STEP);
+    pool_trim(&pool);
 }
 
 int main(void)
@@ -171,6 +221,7 @@ int main(void)
         cmocka_unit_test(test_default_limit),
         cmocka_unit_test(test_pool_gives_warm_buffers_back),
         cmocka_unit_test(test_pool_keeps_no_more_than_fits),
+        cmocka_unit_test(test_part_memory_is_fetched_in_steps),
         cmocka_unit_test(test_which_errors_are_repeated),
         cmocka_unit_test(test_retry_after_up_to_the_deadline),
         cmocka_unit_test(test_an_outage_does_not_multiply_requests),

@@ -1,4 +1,5 @@
-/* Proxies (engine/http/proxy.h by way of the client) and engine/http/transfer.h. */
+/* Proxies, engine/http/proxy.h, by way of the client. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,12 +10,7 @@
 
 #include <cmocka.h>
 
-#include "base/clock.h"
-#include "http/transfer.h"
 #include "http_fetch.h"
-#include "sanitizer.h"
-
-/* ---- proxies --------------------------------------------------------------------------------- */
 
 static void serve_echo(struct http_peer *peer)
 {
@@ -76,64 +72,31 @@ static void tls_requests_ask_the_proxy_for_a_tunnel(void **state)
     http_server_stop(proxy);
 }
 
-/* ---- transfers ------------------------------------------------------------------------------- */
-
-static void serve_transfers(struct http_peer *peer)
+/* Says where the text comes from, not what it is. */
+static void refused(const char *scheme, const char *setting, const char *named)
 {
-    char *big;
-
-    if (!http_peer_read_head(peer))
-        return;
-    if (strncmp(peer->request, "PUT /echo", 9) == 0) {
-        http_peer_answer(peer, peer->request);
-    } else if (strncmp(peer->request, "GET /big", 8) == 0) {
-        big = calloc(1, 1 << 20);
-        http_peer_say(peer, "HTTP/1.1 200 OK\r\n\r\n");
-        while (http_peer_send(peer, big, 1 << 20))
-            continue;
-        free(big);
-    } else {
-        http_peer_read_head(peer); /* silence */
-    }
-}
-
-static int transfer_to(const struct http_server *server, const char *method, const char *path,
-                       struct buffer *body, struct error *err)
-{
-    static const char *const headers[] = {"X-Token: t", NULL};
-    struct gate_scope scope;
-    struct transfer transfer = {
-        .method = method, .headers = headers, .timeout_ns = 300 * NS_PER_MS, .proxy = ""};
-    int status = 0, rc;
-    char url[64];
-
-    snprintf(url, sizeof url, "http://127.0.0.1:%u%s", http_server_port(server), path);
-    transfer.url = url;
-    gate_enter(&scope);
-    rc = transfer_perform(&transfer, &status, body, err);
-    gate_leave(&scope);
-    return rc < 0 ? rc : status;
-}
-
-static void transfers(void **state)
-{
-    struct http_server *server;
+    struct http_client_options options = {
+        .scheme = scheme, .host = "store.invalid", .port = 80, .proxy = setting};
+    struct http_client *client;
     struct error err = {0};
-    struct buffer body;
 
+    assert_int_equal(http_client_new(&options, &client, &err), -EINVAL);
+    assert_int_equal(err.class, ERROR_INVALID);
+    assert_non_null(strstr(err.message, named));
+    assert_null(strstr(err.message, "secret"));
+}
+
+static void what_is_no_proxy_is_named(void **state)
+{
     (void)state;
-    NOT_UNDER_TSAN();
-    server = http_server_start(serve_transfers, false);
-    buffer_init(&body, 4096);
-    assert_int_equal(transfer_to(server, "PUT", "/echo", &body, &err), 200);
-    assert_memory_equal(body.data, "PUT /echo HTTP/1.1\r\n", 20);
-    assert_non_null(strstr(body.data, "X-Token: t\r\n"));
-    assert_true(transfer_to(server, "GET", "/big", &body, &err) < 0);
-    assert_int_equal(err.class, ERROR_PROTOCOL);
-    assert_true(transfer_to(server, "GET", "/silence", &body, &err) < 0);
-    assert_int_equal(err.class, ERROR_TIMEOUT);
-    buffer_fini(&body);
-    http_server_stop(server);
+    refused("http", "http://me:secret@[::1", "S3DLIO_PROXY");
+    refused("http", "http://me:secret@host:port", "S3DLIO_PROXY");
+    setenv("http_proxy", "http://me:secret@[::1", 1);
+    setenv("https_proxy", "http://me:secret@[::1", 1);
+    refused("http", NULL, "http_proxy");
+    refused("https", NULL, "https_proxy");
+    unsetenv("http_proxy");
+    unsetenv("https_proxy");
 }
 
 int main(void)
@@ -141,7 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_requests_by_proxy),
         cmocka_unit_test(tls_requests_ask_the_proxy_for_a_tunnel),
-        cmocka_unit_test(transfers),
+        cmocka_unit_test(what_is_no_proxy_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,9 @@
 /* engine/base/crc32c.h: published vectors, pieces against the whole, and the wire form. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/crc32c.h"
+#include "sanitizer.h"
 
 /* RFC 3720, appendix B.4. */
 static void published_vectors(void **state)
@@ -111,6 +115,78 @@ static void parts_in_any_grouping_give_the_whole(void **state)
     free(data);
 }
 
+/* Lengths around what is copied side by side (48 KiB), at every place in a line of the cache. */
+static void copying_gives_the_bytes_and_their_sum(void **state)
+{
+    static const size_t lengths[] = {0, 1, 63, 4096, 48 << 10, (48 << 10) + 1, (96 << 10) + 777};
+    size_t room = 128 << 10;
+    unsigned char *from = malloc(room), *to = malloc(room);
+
+    (void)state;
+    assert_non_null(from);
+    assert_non_null(to);
+    fill(from, room);
+    for (unsigned i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        for (size_t at = 0; at < 80; at += 9) {
+            size_t length = lengths[i], end = at + length;
+            uint32_t sum = crc32c_update(0x12345678, from + 5, length);
+
+            for (int past_cache = 0; past_cache < 2; past_cache++) {
+                memset(to, 0xee, room);
+                assert_int_equal(crc32c_copy(0x12345678, to + at, from + 5, length, past_cache),
+                                 sum);
+                assert_memory_equal(to + at, from + 5, length);
+                assert_true(at == 0 || to[at - 1] == 0xee);
+                assert_int_equal(to[end], 0xee);
+            }
+        }
+    }
+    free(from);
+    free(to);
+}
+
+#define MOVING_BYTES ((size_t)256 << 10)
+
+struct moving {
+    _Atomic unsigned char bytes[MOVING_BYTES];
+    atomic_bool stop;
+};
+
+static void *keep_changing(void *arg)
+{
+    struct moving *moving = arg;
+
+    for (unsigned char value = 0; !atomic_load(&moving->stop); value++)
+        for (size_t i = 0; i < MOVING_BYTES; i += 32)
+            atomic_store_explicit(&moving->bytes[i], value, memory_order_relaxed);
+    return NULL;
+}
+
+/* A race, and meant to be one. */
+static void the_sum_is_that_of_the_copy_whatever_happens_to_the_source(void **state)
+{
+    struct moving *moving;
+    unsigned char *to;
+    pthread_t thread;
+
+    (void)state;
+    NOT_UNDER_TSAN();
+    moving = calloc(1, sizeof *moving);
+    to = malloc(MOVING_BYTES);
+    assert_non_null(moving);
+    assert_non_null(to);
+    assert_int_equal(pthread_create(&thread, NULL, keep_changing, moving), 0);
+    for (int i = 0; i < 500; i++) {
+        uint32_t sum = crc32c_copy(0, to, (const void *)moving->bytes, MOVING_BYTES, i % 2);
+
+        assert_int_equal(sum, crc32c_update(0, to, MOVING_BYTES));
+    }
+    atomic_store(&moving->stop, true);
+    pthread_join(thread, NULL);
+    free(moving);
+    free(to);
+}
+
 static void the_wire_form_is_base64_of_the_big_endian_value(void **state)
 {
     char text[9];
@@ -131,6 +207,8 @@ int main(void)
         cmocka_unit_test(every_length_and_split_agrees_with_the_definition),
         cmocka_unit_test(combining_reaches_beyond_32_bits),
         cmocka_unit_test(parts_in_any_grouping_give_the_whole),
+        cmocka_unit_test(copying_gives_the_bytes_and_their_sum),
+        cmocka_unit_test(the_sum_is_that_of_the_copy_whatever_happens_to_the_source),
         cmocka_unit_test(the_wire_form_is_base64_of_the_big_endian_value),
     };
 

@@ -105,15 +105,16 @@ static bool is_version(const unsigned char *bytes, unsigned slot, unsigned versi
     return memcmp(bytes, expected, SLOT_BYTES) == 0;
 }
 
-/* The step that was under way was done, or it was not. */
+/* The step that was under way was done, or it was not. The child may have taken it already. */
 static void settle_step(struct s3dlio_draft *draft, struct progress *progress)
 {
+    bool cuts = progress->slot == progress->new_length;
     uint64_t length = s3dlio_draft_length(draft);
     unsigned char bytes[SLOT_BYTES];
 
     if (!atomic_exchange(&progress->is_busy, false))
         return;
-    if (progress->new_length != progress->length) {
+    if (cuts || progress->new_length != progress->length) {
         if (length == (uint64_t)progress->new_length * SLOT_BYTES)
             take_step(progress);
         return;

@@ -61,6 +61,28 @@ static void test_another_version_is_seen(void **state)
     core_run_check_released();
 }
 
+/* Between the open and the first read: what is read is one version, and after that no other. */
+static void test_another_version_before_the_first_read(void **state)
+{
+    struct s3dlio_draft *draft;
+    unsigned char byte;
+
+    core_run_put(URI, 1000);
+    draft = open_draft(S3DLIO_DRAFT_KEEP, 0);
+    core_run_put_elsewhere(URI, 2000, 7);
+    assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 50, NULL), 1);
+    check_is(draft, 2000, 7);
+    core_run_put_elsewhere(URI, 3000, 9);
+    core_run_write_at(draft, "mine", 10);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), -ESTALE);
+    draft = open_draft(S3DLIO_DRAFT_KEEP, 0);
+    core_run_write_at(draft, "mine", 10);
+    core_run_put_elsewhere(URI, 1000, 1);
+    assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 50, NULL), -ESTALE);
+    s3dlio_draft_abort(draft);
+    core_run_check_released();
+}
+
 static void test_what_was_changed_stays(void **state)
 {
     struct s3dlio_draft *draft;
@@ -127,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_another_version_is_seen, clear),
+        cmocka_unit_test_setup(test_another_version_before_the_first_read, clear),
         cmocka_unit_test_setup(test_what_was_changed_stays, clear),
         cmocka_unit_test_setup(test_a_bare_file_replaces_nothing, clear),
         cmocka_unit_test_setup(test_an_emptied_file_is_empty, clear),

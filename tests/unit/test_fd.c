@@ -34,6 +34,31 @@ static void adopts_high_and_known(void **state)
     assert_int_equal(fcntl(other, F_GETFD), -1);
 }
 
+static void a_child_keeps_what_is_not_the_parents_own(void **state)
+{
+    int kept = fd_adopt(open("/dev/null", O_RDONLY)), status;
+    int own = fd_adopt_own(open("/dev/null", O_RDONLY));
+    int closed = fd_adopt_own(open("/dev/null", O_RDONLY));
+    pid_t pid;
+
+    (void)state;
+    fd_close(closed);
+    closed = fd_adopt(open("/dev/null", O_RDONLY)); /* the number means something else now */
+    assert_true(fd_owned(own) && fd_owned(closed));
+    pid = fork();
+    if (pid == 0) {
+        fd_reset_child();
+        _exit(fd_owned(own) || fcntl(own, F_GETFD) >= 0 || !fd_owned(kept) ||
+              fcntl(kept, F_GETFD) < 0 || !fd_owned(closed) || fcntl(closed, F_GETFD) < 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(fcntl(own, F_GETFD), FD_CLOEXEC);
+    fd_close(own);
+    fd_close(kept);
+    fd_close(closed);
+}
+
 static void passes_errors_on(void **state)
 {
     (void)state;
@@ -181,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adopts_high_and_known),
+        cmocka_unit_test(a_child_keeps_what_is_not_the_parents_own),
         cmocka_unit_test(passes_errors_on),
         cmocka_unit_test(goes_above_the_limit_of_the_program),
         cmocka_unit_test(what_the_program_sets_meanwhile_stays),

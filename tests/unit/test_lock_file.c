@@ -70,6 +70,20 @@ static nlink_t names_of(int fd)
     return st.st_nlink;
 }
 
+static void another_directory_where_it_was_removed(void **state)
+{
+    char path[256];
+    struct stat st;
+    lock_file_close(stores, lock_open(&object), &object);
+    snprintf(path, sizeof path, "%s/s3dlio", getenv("XDG_RUNTIME_DIR"));
+    assert_int_equal(rmdir(path), 0);
+    int fd = lock_open(&object);
+    assert_int_equal(names_of(fd), 1);
+    assert_int_equal(stat(path, &st), 0);
+    lock_file_close(stores, fd, &object);
+    assert_int_equal(rmdir(path), 0); /* and was empty */
+}
+
 static void one_file_for_one_object(void **state)
 {
     int a = lock_open(&object), b = lock_open(&object), c = lock_open(&another);
@@ -110,7 +124,7 @@ static void stays_while_a_child_has_it(void **state)
     int a = lock_open(&object), status;
     pid_t pid = fork();
     if (!pid) { /* the child's copy goes, the parent's is as before */
-        lock_file_close(stores, a, NULL);
+        fd_close(a);
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -166,6 +180,7 @@ static void a_place_that_others_can_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(another_directory_where_it_was_removed),
         cmocka_unit_test(one_file_for_one_object), cmocka_unit_test(another_endpoint_another_file),
         cmocka_unit_test(gone_with_its_last_user), cmocka_unit_test(stays_while_a_child_has_it),
         cmocka_unit_test(processes_at_once),       cmocka_unit_test(a_place_that_others_can_write),

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define B "fault://marked/"
 
 static int set_up(void **state)
@@ -51,6 +53,7 @@ static unsigned check_listing(const char *uri)
         assert_int_equal(alone.size_bytes, listed[i].size_bytes);
         assert_int_equal(alone.inode, listed[i].inode);
         assert_int_equal(alone.mtime.tv_sec, listed[i].mtime.tv_sec);
+        assert_int_equal(alone.mtime.tv_nsec, listed[i].mtime.tv_nsec);
     }
     return count;
 }
@@ -150,29 +153,55 @@ static int64_t time_of(const char *uri)
     struct s3dlio_attr attr;
 
     assert_int_equal(s3dlio_stat(uri, NULL, &attr, NULL), 0);
-    return attr.mtime.tv_sec;
+    return attr.mtime.tv_sec * NS_PER_S + attr.mtime.tv_nsec;
 }
 
-/* One time for all directories, unless one is stored; however they came to be and are looked at. */
+#define UNCHANGED (946684800 * NS_PER_S)
+#define STORED    (1000000000 * NS_PER_S)
+
+/* One time for all directories of which no change is known; however they are looked at. */
 static void test_times_of_directories(void **state)
 {
     struct s3dlio_attr mode = {.has = S3DLIO_HAS_MODE, .mode = 0711};
-    struct s3dlio_attr time = {.has = S3DLIO_HAS_MTIME, .mtime = {1000000000, 0}};
+    struct s3dlio_attr time = {.has = S3DLIO_HAS_MTIME, .mtime = {STORED / NS_PER_S, 0}};
 
-    core_run_put(B "t/plain/x", 1);
-    assert_int_equal(s3dlio_mkdir(B "t/made", NULL, NULL, NULL), 0);
-    assert_int_equal(time_of(B "t/made"), 946684800);
-    usleep(21000);
-    assert_int_equal(time_of(B "t/made"), 946684800);
-    assert_int_equal(time_of(B "t/plain"), 946684800);
-    assert_int_equal(time_of("fault://marked"), 946684800);
+    core_run_plant(B "t/plain/x", NULL);
+    core_run_plant(B "t/made/", NULL);
+    assert_int_equal(time_of(B "t/made"), UNCHANGED);
+    assert_int_equal(time_of(B "t/plain"), UNCHANGED);
     check_listing(B "t");
     assert_int_equal(s3dlio_set_attr(B "t/made", &mode, NULL, NULL, NULL), 0);
-    assert_int_equal(time_of(B "t/made"), 946684800);
+    assert_int_equal(time_of(B "t/made"), UNCHANGED);
     assert_int_equal(s3dlio_set_attr(B "t/plain", &time, NULL, NULL, NULL), 0);
-    assert_int_equal(time_of(B "t/plain"), 1000000000);
+    assert_int_equal(time_of(B "t/plain"), STORED);
     check_listing(B "t");
     check_listing("fault://marked");
+}
+
+/* Of those that are changed here, the time of that, until one is stored. */
+static void test_times_of_changed_directories(void **state)
+{
+    struct s3dlio_attr time = {.has = S3DLIO_HAS_MTIME, .mtime = {STORED / NS_PER_S, 0}};
+    int64_t made, written;
+
+    core_run_plant(B "u/x", NULL);
+    assert_int_equal(s3dlio_mkdir(B "u/made", NULL, NULL, NULL), 0);
+    made = time_of(B "u/made");
+    assert_true(made > STORED);
+    core_run_put(B "u/made/x", 1);
+    written = time_of(B "u/made");
+    assert_true(written > made);
+    core_run_put(B "u/made/sub/x", 1);
+    assert_int_equal(time_of(B "u/made"), written);
+    core_run_let_ttl_pass();
+    assert_int_equal(time_of(B "u/made"), written);
+    check_listing(B "u");
+    assert_int_equal(s3dlio_unlink(B "u/made/x", NULL, NULL), 0);
+    assert_true(time_of(B "u/made") > written);
+    assert_int_equal(s3dlio_set_attr(B "u/made", &time, NULL, NULL, NULL), 0);
+    core_run_put(B "u/made/y", 1);
+    assert_int_equal(time_of(B "u/made"), STORED);
+    check_listing(B "u");
 }
 
 static void test_a_renamed_directory_stays_marked(void **state)
@@ -264,6 +293,7 @@ int main(void)
         cmocka_unit_test_setup(test_every_way_to_store_marks, core_run_clear_names),
         cmocka_unit_test_setup(test_the_bucket_itself, core_run_clear_names),
         cmocka_unit_test_setup(test_times_of_directories, core_run_clear_names),
+        cmocka_unit_test_setup(test_times_of_changed_directories, core_run_clear_names),
         cmocka_unit_test_setup(test_a_renamed_directory_stays_marked, core_run_clear_names),
         cmocka_unit_test_setup(test_marks_survive_changes_of_the_directory, core_run_clear_names),
         cmocka_unit_test_setup(test_marked_below_unmarked, core_run_clear_names),

@@ -248,9 +248,20 @@ static void test_copy(void **state)
     assert_int_equal(s3dlio_copy("fault://names/source", "mem://names/copy", NULL, NULL), -EXDEV);
 }
 
+/* Another process has made the directory since its parent was known not to hold it. */
+static void test_mkdir_of_what_somebody_has_made(void **state)
+{
+    assert_int_equal(s3dlio_mkdir("fault://names/made", NULL, NULL, NULL), 0);
+    assert_int_equal(core_run_type("fault://names/made/there"), -ENOENT);
+    core_run_plant("fault://names/made/there/", NULL);
+    assert_int_equal(s3dlio_mkdir("fault://names/made/there", NULL, NULL, NULL), -EEXIST);
+    assert_int_equal(core_run_type("fault://names/made/there"), S3DLIO_DIRECTORY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_mkdir_of_what_somebody_has_made, core_run_clear_names),
         cmocka_unit_test_setup(test_what_names_mean, core_run_clear_names),
         cmocka_unit_test_setup(test_inodes, core_run_clear_names),
         cmocka_unit_test_setup(test_stat_asks_once_within_the_ttl, core_run_clear_names),

@@ -15,12 +15,13 @@ static void every_row_is_sound(void **state)
     (void)state;
     for (unsigned id = 0; id < OPTION_COUNT; id++) {
         const struct option_info *info = options_info((enum option_id)id);
+        const char *help = options_help((enum option_id)id);
         int64_t number;
 
         assert_true(strlen(info->name) <= OPTION_NAME_MAX);
         assert_true(info->min <= info->max);
-        assert_true(strlen(info->help) > 10);
-        assert_int_equal(info->help[strlen(info->help) - 1], '.');
+        assert_true(strlen(help) > 10);
+        assert_int_equal(help[strlen(help) - 1], '.');
         if (*info->default_text)
             assert_int_equal(values_parse(info, info->default_text, &number), 0);
     }
@@ -166,6 +167,8 @@ static void times_numbers_words(void **state)
     assert_value(OPTION_ID_NETWORK_SPEED_GBPS, "2.5", 2500);
     assert_value(OPTION_ID_NETWORK_SPEED_GBPS, "100", 100000);
     assert_no_value(OPTION_ID_NETWORK_SPEED_GBPS, "2.5555");
+    assert_value(OPTION_ID_PRICE_GET, "0.000125", 125);
+    assert_no_value(OPTION_ID_PRICE_GET, "0.0000001");
     assert_no_value(OPTION_ID_RT_THREADS, "2.5");
     assert_no_value(OPTION_ID_RT_THREADS, "65");
     assert_value(OPTION_ID_TLS_VERIFY, "No", 0);

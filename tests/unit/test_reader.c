@@ -130,7 +130,7 @@ static void test_random_reads_cost_one_request_each(void **state)
     read_check(reader, 200000, 7 * MIB + 1);
     read_check(reader, 200000, 2 * MIB + 1);
     assert_int_equal(core_run_count(STORE_GET), 1 + 4);
-    assert_true(stats_read(&core_run_engine()->stats.bytes_received) > 0);
+    assert_true(stats_read(&engine_stats(core_run_engine())->counters[STATS_BYTES_RECEIVED]) > 0);
     s3dlio_reader_close(reader);
 }
 

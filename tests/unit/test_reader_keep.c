@@ -290,11 +290,11 @@ static void test_only_the_rest_is_fetched(void **state)
     struct s3dlio_reader *reader;
 
     core_run_put(NAME, LARGE_BYTES);
-    received = stats_read(&core_run_engine()->stats.bytes_received);
+    received = stats_read(&engine_stats(core_run_engine())->counters[STATS_BYTES_RECEIVED]);
     reader = core_run_open_reader(NAME);
     reader_keep_check(reader, 1000, 4 * MIB); /* a block */
     reader_keep_unlink();
-    received = stats_read(&core_run_engine()->stats.bytes_received) - received;
+    received = stats_read(&engine_stats(core_run_engine())->counters[STATS_BYTES_RECEIVED]) - received;
     assert_int_equal(received, LARGE_BYTES);
     core_run_reset_counts();
     reader_keep_all(reader, LARGE_BYTES);

@@ -2,6 +2,7 @@
 #include "core_run.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -229,6 +230,33 @@ static void test_a_batch_that_fails_is_made_one_by_one(void **state)
     check_gone("singly", 10);
 }
 
+static void *settle_it(void *arg)
+{
+    return (void *)(intptr_t)settle();
+}
+
+/* One thread makes them one by one: another one's calls wait for that as well. */
+static void test_others_wait_for_those_made_one_by_one(void **state)
+{
+    pthread_t thread;
+    void *result;
+
+    fill("mended", 6);
+    core_run_faults(
+        "op=DeleteObjects nth=1 count=1 delay=100; op=DeleteObjects nth=2 fail=unsupported; "
+        "op=DeleteObject nth=2 delay=200");
+    drop_many("mended", 0, 6);
+    assert_int_equal(pthread_create(&thread, NULL, settle_it, NULL), 0);
+    while (core_run_count(STORE_DELETE) < 2)
+        usleep(1000);
+    core_run_put_text(B "mended/f0005", "new");
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_null(result);
+    core_run_faults(NULL);
+    assert_true(core_run_holds(B "mended/f0005", "new"));
+    check_gone("mended", 5);
+}
+
 static void refuse_one(const char *directory)
 {
     char rules[200];
@@ -304,6 +332,7 @@ int main(void)
         cmocka_unit_test_setup(test_what_is_no_file_is_told, core_run_clear),
         cmocka_unit_test_setup(test_what_does_not_fit_a_batch, core_run_clear),
         cmocka_unit_test_setup(test_a_batch_that_fails_is_made_one_by_one, core_run_clear),
+        cmocka_unit_test_setup(test_others_wait_for_those_made_one_by_one, core_run_clear),
         cmocka_unit_test_setup(test_rmdir_tells_what_was_not_deleted, core_run_clear),
         cmocka_unit_test_setup(test_settle_tells_it_else, core_run_clear),
         cmocka_unit_test_setup(test_fork, core_run_clear),

@@ -11,10 +11,12 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/crypto.h>
 
 #include "base/clock.h"
 #include "http/dialer.h"
 #include "http_fetch.h"
+#include "io/gate.h"
 #include "io/shard.h"
 #include "io/thread.h"
 #include "sanitizer.h"
@@ -268,10 +270,62 @@ static void threads_of_a_program_with_much_local_storage(void **state)
     assert_ptr_equal(result, state);
 }
 
+/* OpenSSL takes down what it keeps for a thread when that ends, by a lock that a fork child may find
+ * held. */
+static _Atomic int ended_inside, ended_outside;
+static _Thread_local bool is_programs;
+
+static void note_end(void)
+{
+    if (!is_programs)
+        return;
+    if (gate_current())
+        ended_inside++;
+    else
+        ended_outside++;
+}
+
+static void *use_a_shard(void *arg)
+{
+    struct shard *shard = arg;
+    struct gate_scope scope;
+
+    is_programs = true;
+    for (int i = 0; i < 2; i++) {
+        gate_enter(&scope);
+        shard_lock(shard);
+        shard_unlock(shard);
+        gate_leave(&scope);
+    }
+    return NULL;
+}
+
+static void threads_of_the_program_end_inside_the_gate(void **state)
+{
+    struct http_client_options options = http_patient;
+    struct http_rig rig;
+    pthread_t thread;
+
+    (void)state;
+    http_rig_open(&rig, http_serve_hello, false, &options);
+    shard_unlock(rig.shard);
+    gate_leave(&rig.scope);
+    thread_set_on_end(note_end);
+    assert_int_equal(pthread_create(&thread, NULL, use_a_shard, rig.shard), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(ended_inside, 1);
+    assert_int_equal(ended_outside, 0);
+    thread_set_on_end(OPENSSL_thread_stop);
+    gate_enter(&rig.scope);
+    shard_lock(rig.shard);
+    http_rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_of_a_program_with_much_local_storage),
+        cmocka_unit_test(threads_of_the_program_end_inside_the_gate),
         cmocka_unit_test_setup(idle_threads_end, set_idle),
         cmocka_unit_test_setup(busy_threads_stay, set_idle),
         cmocka_unit_test_setup(threads_end_while_work_comes, set_idle),

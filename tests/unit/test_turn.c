@@ -7,12 +7,13 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>
 
-/* A call that is left by a jump, or whose thread is cancelled, leaves its memory behind. */
+/* A call that is left by a jump, or whose thread ends in it, leaves its memory behind. */
 __attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
@@ -192,20 +193,62 @@ static void test_a_jump_out_of_a_read(void **state)
     free(data);
 }
 
-/* ---- a thread that is cancelled in its call ---- */
+/* ---- a thread that is to be cancelled, or ends, in its call ---- */
 
 static struct s3dlio_draft *draft;
+static void *(*work_of_thread)(void *);
+static _Atomic bool has_returned;
 
-/* Cancelled before it has begun, it goes on until its call sleeps for the first time. */
-static void cancel_in(void *(*work)(void *))
+static void end_thread(int signal)
 {
+    pthread_exit(&work_of_thread);
+}
+
+static void *work_to_leave(void *arg)
+{
+    sigset_t alarms;
+
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    pthread_sigmask(SIG_UNBLOCK, &alarms, NULL);
+    return work_of_thread(arg);
+}
+
+static void *work_to_the_end(void *arg)
+{
+    work_of_thread(arg);
+    has_returned = true;
+    pthread_testcancel();
+    return NULL;
+}
+
+/* First a handler ends its thread in the middle of the call. Then a thread is cancelled before it
+ * has begun: that does not touch the call. */
+static void leave_in(void *(*work)(void *), const char *rules)
+{
+    sigset_t alarms, before;
     pthread_t thread;
     void *result;
 
-    assert_int_equal(pthread_create(&thread, NULL, work, NULL), 0);
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    pthread_sigmask(SIG_BLOCK, &alarms, &before);
+    work_of_thread = work;
+    core_run_faults(rules);
+    assert_int_equal(pthread_create(&thread, NULL, work_to_leave, NULL), 0);
+    alarm_in_ms(end_thread, 50);
+    pthread_join(thread, &result);
+    assert_ptr_equal(result, &work_of_thread);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    core_run_faults(NULL);
+    core_run_faults(rules);
+    has_returned = false;
+    assert_int_equal(pthread_create(&thread, NULL, work_to_the_end, NULL), 0);
     pthread_cancel(thread);
     pthread_join(thread, &result);
     assert_ptr_equal(result, PTHREAD_CANCELED);
+    assert_true(has_returned);
 }
 
 static void *write_much(void *unused)
@@ -216,12 +259,11 @@ static void *write_much(void *unused)
     return NULL;
 }
 
-static void test_a_thread_cancelled_in_a_write(void **state)
+static void test_a_thread_left_in_a_write(void **state)
 {
     NOT_UNDER_TSAN();
     open_writer("fault://turn/cancelled");
-    core_run_faults("op=UploadPart nth=1 count=1 delay=200");
-    cancel_in(write_much);
+    leave_in(write_much, "op=UploadPart nth=1 count=1 delay=200");
     assert_int_equal(s3dlio_writer_write(writer, "x", 1, NULL), 1);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
 }
@@ -232,15 +274,14 @@ static void *list_anew(void *unused)
     return NULL;
 }
 
-static void test_a_thread_cancelled_in_a_listing(void **state)
+static void test_a_thread_left_in_a_listing(void **state)
 {
     unsigned count = 0;
 
     NOT_UNDER_TSAN();
     core_run_put("fault://turn/listed/one", 1);
     assert_int_equal(s3dlio_list_open("fault://turn/listed", 0, NULL, &list, NULL), 0);
-    core_run_faults("op=ListObjects nth=1 count=1 delay=200");
-    cancel_in(list_anew);
+    leave_in(list_anew, "op=ListObjects nth=1 count=1 delay=200");
     assert_int_equal(s3dlio_list_rewind(list, NULL), 0);
     list_some(&count);
     assert_int_equal(count, 1);
@@ -268,7 +309,7 @@ static void *read_in_cleanup(void *unused)
     return NULL;
 }
 
-static void test_a_thread_cancelled_in_a_draft(void **state)
+static void test_a_thread_left_in_a_draft(void **state)
 {
     char text[4] = "";
 
@@ -276,8 +317,7 @@ static void test_a_thread_cancelled_in_a_draft(void **state)
     core_run_put("fault://turn/draft", MIB);
     assert_int_equal(
         s3dlio_draft_open("fault://turn/draft", NULL, S3DLIO_DRAFT_KEEP, NULL, &draft, NULL), 0);
-    core_run_faults("op=GetObject nth=1 count=1 delay=200");
-    cancel_in(read_in_cleanup);
+    leave_in(read_in_cleanup, "op=GetObject nth=1 count=1 delay=200");
     core_run_write_at(draft, "new", 5);
     assert_int_equal(s3dlio_draft_pread(draft, text, 3, 5, NULL), 3);
     assert_string_equal(text, "new");
@@ -291,12 +331,11 @@ static void *delete_it(void *unused)
     return NULL;
 }
 
-static void test_a_thread_cancelled_in_a_change(void **state)
+static void test_a_thread_left_in_a_change(void **state)
 {
     NOT_UNDER_TSAN();
     core_run_put("fault://turn/deleted", 1);
-    core_run_faults("op=DeleteObject nth=1 count=1 delay=200");
-    cancel_in(delete_it);
+    leave_in(delete_it, "op=DeleteObject nth=1 count=1 delay=200");
     core_run_put_text("fault://turn/deleted", "again");
 }
 
@@ -308,10 +347,10 @@ int main(void)
         cmocka_unit_test_setup(test_a_handler_writes_while_a_write_waits, clear),
         cmocka_unit_test_setup(test_a_jump_out_of_a_write, clear),
         cmocka_unit_test_setup(test_a_jump_out_of_a_read, clear),
-        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_write, clear),
-        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_listing, clear),
-        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_draft, clear),
-        cmocka_unit_test_setup(test_a_thread_cancelled_in_a_change, clear),
+        cmocka_unit_test_setup(test_a_thread_left_in_a_write, clear),
+        cmocka_unit_test_setup(test_a_thread_left_in_a_listing, clear),
+        cmocka_unit_test_setup(test_a_thread_left_in_a_draft, clear),
+        cmocka_unit_test_setup(test_a_thread_left_in_a_change, clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -81,7 +81,7 @@ static void test_below_a_part_is_one_request(void **state)
     assert_int_equal(write_pattern(writer, PART, MIB), 0);
     assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
     assert_int_equal(core_run_count(STORE_PUT), 1);
-    assert_int_equal(stats_requests(&core_run_engine()->stats) > 0, 1);
+    assert_int_equal(stats_requests(engine_stats(core_run_engine())) > 0, 1);
     assert_int_equal(core_run_count(STORE_UPLOAD_CREATE), 0);
     assert_int_equal(core_run_count(STORE_HEAD), 0);
 }
@@ -302,6 +302,60 @@ static void test_write_takes_the_time_back(void **state)
     assert_true(found.mtime.tv_sec > 1000000);
 }
 
+/* Streams so many bytes into an upload that may have `parts_max` parts, of 5 MiB at first; what
+ * close says. */
+static int stream_into_parts(const char *uri, unsigned parts_max, size_t length)
+{
+    struct range_plan *plan = &core_run_engine()->plan, before = *plan;
+    struct s3dlio_writer *writer;
+    int r;
+
+    plan->parts_max = parts_max;
+    plan->put_part_bytes = 5 * MIB;
+    writer = open_writer(uri, NULL);
+    write_pattern(writer, length, MIB);
+    r = s3dlio_writer_close(writer, NULL, NULL);
+    *plan = before;
+    core_run_check_released();
+    return r;
+}
+
+static void test_parts_grow_before_their_number_ends(void **state)
+{
+    const size_t length = 12 * 5 * MIB + 1;
+
+    assert_int_equal(stream_into_parts("fault://writer/grown", 12, length), 0);
+    core_run_check_object("fault://writer/grown", length, NULL, 0);
+    assert_in_range(core_run_count(STORE_UPLOAD_PART), 7, 12);
+}
+
+static void test_parts_of_a_stream_of_unknown_length_grow(void **state)
+{
+    const size_t length = 12 * PART + 1;
+    struct range_plan *plan = &core_run_engine()->plan;
+
+    plan->parts_max = 12;
+    write_whole(length, 700000);
+    plan->parts_max = STORE_PARTS_MAX;
+    assert_in_range(core_run_count(STORE_UPLOAD_PART), 2, 12);
+}
+
+/* Where parts cannot grow, the number of them is what ends the object. */
+static void test_more_parts_than_the_store_takes(void **state)
+{
+    core_run_put("fault://writer/full", 100);
+    core_run_store()->capabilities |= STORE_CAP_EQUAL_PARTS;
+    assert_int_equal(stream_into_parts("fault://writer/full", 3, 15 * MIB + 1), -EFBIG);
+    assert_int_equal(core_run_count(STORE_UPLOAD_COMPLETE), 0);
+    assert_true(core_run_count(STORE_UPLOAD_ABORT) > 0);
+    core_run_check_object("fault://writer/full", 100, NULL, 0);
+    assert_int_equal(stream_into_parts("fault://writer/full", 3, 40 * MIB), -EFBIG);
+    core_run_check_object("fault://writer/full", 100, NULL, 0);
+    assert_int_equal(core_run_uploads_left("writer"), 0);
+    assert_int_equal(stream_into_parts("fault://writer/full", 3, 15 * MIB), 0);
+    core_run_check_object("fault://writer/full", 15 * MIB, NULL, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -321,6 +375,9 @@ int main(void)
         cmocka_unit_test_setup(test_fork_with_writer_open, core_run_clear),
         cmocka_unit_test_setup(test_names_that_cannot_be_written, core_run_clear),
         cmocka_unit_test_setup(test_put_by_parts, core_run_clear),
+        cmocka_unit_test_setup(test_parts_grow_before_their_number_ends, core_run_clear),
+        cmocka_unit_test_setup(test_parts_of_a_stream_of_unknown_length_grow, core_run_clear),
+        cmocka_unit_test_setup(test_more_parts_than_the_store_takes, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -207,7 +207,7 @@ static void test_convert_after_publish(void **state)
     check_nothing_left();
 }
 
-/* In memory most of it is gone, and the stream goes on; with the spool it always works. */
+/* In memory most of it is gone, and stays as it is; with the spool it can be changed. */
 static void test_convert_many(void **state)
 {
     struct s3dlio_writer *writer;
@@ -219,11 +219,68 @@ static void test_convert_many(void **state)
         return;
     }
     writer = open_writer(0, 0, MANY);
-    assert_int_equal(s3dlio_draft_from_writer(writer, &draft, &error), -EOPNOTSUPP);
+    assert_int_equal(s3dlio_draft_from_writer(writer, &draft, &error), 0);
+    assert_int_equal(s3dlio_draft_pwrite(draft, "x", 1, 2 * PART, &error), -EOPNOTSUPP);
     assert_non_null(strstr(error.message, "S3DLIO_KEEP_PARTS=spool"));
-    assert_int_equal(s3dlio_writer_write(writer, "more", 4, NULL), 4);
-    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
+    assert_int_equal(s3dlio_draft_pwrite(draft, "more", 4, MANY, NULL), 4);
+    core_run_reset_counts();
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+    assert_true(core_run_count(STORE_UPLOAD_PART) <= 2);
     core_run_check_object(URI, MANY + 4, "more", MANY);
+    check_nothing_left();
+}
+
+/* What travelled with the upload is there at once, the rest a request later. */
+static void test_convert_with_attributes(void **state)
+{
+    struct s3dlio_attr attr = {.has = S3DLIO_HAS_MODE, .mode = 0604};
+    struct s3dlio_writer *writer = open_writer(0, 0, MANY);
+    struct s3dlio_draft *draft = NULL;
+
+    core_run_reset_counts();
+    assert_int_equal(s3dlio_writer_set_attr(writer, &attr, NULL), 0);
+    assert_int_equal(s3dlio_draft_from_writer(writer, &draft, NULL), 0);
+    attr = (struct s3dlio_attr){.has = S3DLIO_HAS_UID | S3DLIO_HAS_GID, .uid = 1234, .gid = 5678};
+    assert_int_equal(s3dlio_draft_set_attr(draft, &attr, NULL), 0);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+    core_run_check_object(URI, MANY, NULL, 0);
+    assert_int_equal(s3dlio_stat(URI, NULL, &attr, NULL), 0);
+    assert_int_equal(attr.mode & 07777, 0604);
+    assert_int_equal(attr.uid, 1234);
+    assert_int_equal(core_run_count(STORE_UPLOAD_CREATE), 0);
+    check_nothing_left();
+}
+
+/* Bytes that only the upload had are the object's then. */
+static void test_convert_and_lose_the_answer(void **state)
+{
+    struct s3dlio_draft *draft = NULL;
+    char byte;
+
+    assert_int_equal(s3dlio_draft_from_writer(open_writer(0, 0, MANY), &draft, NULL), 0);
+    core_run_faults("op=CompleteMultipartUpload lose nth=1 count=1");
+    assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
+    core_run_faults(NULL);
+    assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 3 * PART, NULL), 1);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+    core_run_check_object(URI, MANY, NULL, 0);
+    check_nothing_left();
+}
+
+/* The same, when it is found out only by the next call. */
+static void test_convert_and_find_it_there(void **state)
+{
+    struct s3dlio_draft *draft = NULL;
+    char byte;
+
+    assert_int_equal(s3dlio_draft_from_writer(open_writer(0, 0, MANY), &draft, NULL), 0);
+    core_run_faults("op=CompleteMultipartUpload lose nth=1 count=1; op=HeadObject fail=access");
+    assert_true(s3dlio_draft_publish(draft, NULL, NULL) < 0);
+    core_run_faults(NULL);
+    assert_int_equal(s3dlio_draft_publish(draft, NULL, NULL), 0);
+    assert_int_equal(s3dlio_draft_pread(draft, &byte, 1, 3 * PART, NULL), 1);
+    assert_int_equal(s3dlio_draft_close(draft, NULL, NULL), 0);
+    core_run_check_object(URI, MANY, NULL, 0);
     check_nothing_left();
 }
 
@@ -239,6 +296,9 @@ static int run_all(void)
         cmocka_unit_test_setup(test_convert, core_run_clear),
         cmocka_unit_test_setup(test_convert_after_publish, core_run_clear),
         cmocka_unit_test_setup(test_convert_many, core_run_clear),
+        cmocka_unit_test_setup(test_convert_with_attributes, core_run_clear),
+        cmocka_unit_test_setup(test_convert_and_lose_the_answer, core_run_clear),
+        cmocka_unit_test_setup(test_convert_and_find_it_there, core_run_clear),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

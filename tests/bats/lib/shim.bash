@@ -3,7 +3,8 @@
 #
 # A test file calls `serve_data` (lib/data), or `start_server` and `add_data`, in setup_file.
 # Variables: NATIVE is a folder in memory, VIRTUAL the bucket folder with the same files. B is the
-# build folder and SAN what it was built with, as for make.
+# build folder; SAN, SAN_CC and SAN_RUNTIMES are the sanitizers of the build, their compiler and its
+# libraries, as scripts/run-suites sets them.
 
 bats_require_minimum_version 1.5.0
 umask 022
@@ -19,6 +20,7 @@ export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 unset "${!AWS_@}" "${!S3DLIO_@}" http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY \
     CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_EC2_METADATA_DISABLED=true
+export S3DLIO_HEDGE_PERCENT=0 # tests count requests: a slow moment of the machine is not to make one more
 [[ -s $NATIVE_FILE ]] && NATIVE=$(<"$NATIVE_FILE")
 
 # ---- server --------------------------------------------------------------------------------------
@@ -50,6 +52,9 @@ fault() {
     if [[ $# -gt 0 ]]; then admin faults -X POST --data-binary "$1"; else admin faults -X DELETE; fi
 }
 
+# A number from the server: connections_open, max_in_flight …
+server() { admin stats | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
 # How many requests the server has had, altogether or of one operation.
 requests() {
     admin stats | python3 -c 'import json, sys
@@ -67,16 +72,9 @@ add_data() {
 
 # ---- running -------------------------------------------------------------------------------------
 # What a C program needs that is linked with a library of the build folder.
-sanitizer_flags() { [[ -z ${SAN:-} ]] || echo "-fsanitize=$SAN"; }
+sanitizer_cc() { "${SAN_CC:-gcc}" ${SAN:+"-fsanitize=$SAN"} "$@"; }
 
-preload_list() {
-    local list=$B/libs3dlio_shim.so
-    case ${SAN:-} in
-        *address*) list="$(gcc -print-file-name=libasan.so) $list" ;;
-        *thread*) list="$(gcc -print-file-name=libtsan.so) $list" ;;
-    esac
-    echo "$list"
-}
+preload_list() { echo "${SAN_RUNTIMES:+$SAN_RUNTIMES }$B/libs3dlio_shim.so"; }
 
 # shim [-u NAME]... [NAME=VALUE...] COMMAND...: runs a command under the shim, with the server's
 # settings but those after -u; never longer than TIME_LIMIT_S.
@@ -147,6 +145,16 @@ refuse() {
 
 # The lines that the shim and the engine said in the last `refuse`.
 said() { grep -E '^s3dlio' "$BATS_TEST_TMPDIR/err" || :; }
+
+# wait_until COMMAND...: until the command succeeds, some seconds at most.
+wait_until() {
+    local tries
+    for ((tries = 0; tries < 1500; tries++)); do
+        "$@" && return
+        sleep 0.01
+    done
+    explain "this never came true: $*"
+}
 
 need() {
     local program
