@@ -12,8 +12,9 @@ SOAK_MINUTES ?= 10
 SOAK_SEED    ?=
 
 CONTRACT := $(if $(CONTRACT_SRC),$(B)/contract)
-SUITES   := unit server contract preload preload-real bats bats-real differential cpython $(if $(wildcard tests/python/test_*.py),python)
-PROGRAMS := $(SHIM) $(ENGINE) $(CLI) $(SERVER) $(UNITS) $(CONTRACT) $(PRELOADS)
+SUITES   := unit server contract preload preload-real bats bats-real differential cpython $(if $(wildcard tests/python/test_*.py),python) \
+            instructions
+PROGRAMS := $(SHIM) $(ENGINE) $(CLI) $(SERVER) $(UNITS) $(CONTRACT) $(PRELOADS) $(COUNTED)
 
 # Inside a parallel make the sub-make shares its jobs, otherwise it gets JOBS of its own.
 SUBMAKE    = $(MAKE) --no-print-directory $(if $(V),,-s) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(JOBS))
@@ -26,8 +27,8 @@ GET_SERVERS = scripts/servers install versitygw minio || [ $$? -eq 3 ]
 $(call obj,$(PRELOAD_SRC)): CFLAGS_ALL += $(if $(findstring undefined,$(SAN)),-fno-sanitize=nonnull-attribute)
 
 .PHONY: quickstart bootstrap check check-unit check-server check-contract check-preload check-preload-real check-bats \
-        check-bats-real check-differential check-cpython check-cpython-all check-python check-fresh soak format \
-        install clean
+        check-bats-real check-differential check-cpython check-cpython-all check-python check-instructions check-fresh \
+        soak format install clean
 
 quickstart: ## everything from nothing: install, build, serve a bucket, train from it
 	$(Q)scripts/bootstrap build quickstart
@@ -72,7 +73,7 @@ check-preload-real: ## the same calls against servers that are not ours
 
 check-bats: ## test whole programs under the shim against a local directory
 	$(Q)scripts/bootstrap build test
-	$(Q)$(SUBMAKE) all $(SERVER)
+	$(Q)$(SUBMAKE) all $(SERVER) $(COUNTED)
 	$(Q)$(RUN_SUITES) bats
 
 check-bats-real: ## those of them that fit any server, against servers that are not ours
@@ -100,6 +101,11 @@ check-python: ## test the Python package
 	$(Q)scripts/bootstrap build test
 	$(Q)$(SUBMAKE) all $(SERVER)
 	$(Q)$(RUN_SUITES) python
+
+check-instructions: ## count the instructions of small workloads and compare them with those stored
+	$(Q)scripts/bootstrap build test
+	$(Q)$(SUBMAKE) $(SHIM) $(ENGINE) $(COUNTED)
+	$(Q)$(RUN_SUITES) instructions
 
 soak: ## run random programs and kill some of them, for SOAK_MINUTES (10)
 	$(Q)scripts/bootstrap build test
