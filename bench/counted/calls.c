@@ -27,9 +27,17 @@ static void make_file(const char *path, size_t length)
     COUNTED_REQUIRE(close(out) == 0);
 }
 
+static const char *root(const char *variable)
+{
+    const char *value = getenv(variable);
+
+    COUNTED_REQUIRE(value);
+    return value;
+}
+
 static void local_prepare(void)
 {
-    snprintf(local, sizeof local, "%s/file", getenv("COUNTED_LOCAL"));
+    snprintf(local, sizeof local, "%s/file", root("COUNTED_LOCAL"));
     make_file(local, FILE_BYTES);
     fd = open(local, O_RDONLY);
     COUNTED_REQUIRE(fd >= 0);
@@ -37,8 +45,8 @@ static void local_prepare(void)
 
 static void virtual_prepare(void)
 {
-    mkdir(getenv("COUNTED_VIRTUAL"), 0755);
-    snprintf(virtual, sizeof virtual, "%s/file", getenv("COUNTED_VIRTUAL"));
+    mkdir(root("COUNTED_VIRTUAL"), 0755);
+    snprintf(virtual, sizeof virtual, "%s/file", root("COUNTED_VIRTUAL"));
     make_file(virtual, 64 * FILE_BYTES);
     fd = open(virtual, O_RDONLY);
     COUNTED_REQUIRE(fd >= 0);
@@ -47,7 +55,7 @@ static void virtual_prepare(void)
 static void directory_prepare(void)
 {
     virtual_prepare();
-    snprintf(directory, sizeof directory, "%s/many", getenv("COUNTED_VIRTUAL"));
+    snprintf(directory, sizeof directory, "%s/many", root("COUNTED_VIRTUAL"));
     COUNTED_REQUIRE(mkdir(directory, 0755) == 0);
     for (unsigned i = 0; i < FILES; i++) {
         snprintf(virtual, sizeof virtual, "%s/%03u", directory, i);

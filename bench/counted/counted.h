@@ -27,7 +27,7 @@ struct counted {
     } while (0)
 
 /* bench/instructions names this function to callgrind. */
-__attribute__((noipa)) static void counted_run(const struct counted *counted)
+__attribute__((noinline)) static void counted_run(const struct counted *counted)
 {
     counted->run();
     __asm__ volatile("" ::: "memory");

@@ -111,13 +111,14 @@ static void sign_run(void)
 
 static void head_run(void)
 {
-    static const char text[] = "HTTP/1.1 206 Partial Content\r\nx-amz-id-2: eftixk72aD6Ap51TnqcoF8eFidJG9Z\r\n"
-                               "x-amz-request-id: 318BC8BC148832E5\r\nDate: Sun, 22 Nov 2026 07:52:48 GMT\r\n"
-                               "Last-Modified: Sat, 21 Nov 2026 17:50:00 GMT\r\n"
-                               "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nAccept-Ranges: bytes\r\n"
-                               "Content-Range: bytes 8388608-16777215/4294967296\r\n"
-                               "Content-Type: binary/octet-stream\r\nContent-Length: 8388608\r\n"
-                               "Server: AmazonS3\r\n\r\n";
+    static const char text[] =
+        "HTTP/1.1 206 Partial Content\r\nx-amz-id-2: eftixk72aD6Ap51TnqcoF8eFidJG9Z\r\n"
+        "x-amz-request-id: 318BC8BC148832E5\r\nDate: Sun, 22 Nov 2026 07:52:48 GMT\r\n"
+        "Last-Modified: Sat, 21 Nov 2026 17:50:00 GMT\r\n"
+        "ETag: \"d41d8cd98f00b204e9800998ecf8427e\"\r\nAccept-Ranges: bytes\r\n"
+        "Content-Range: bytes 8388608-16777215/4294967296\r\n"
+        "Content-Type: binary/octet-stream\r\nContent-Length: 8388608\r\n"
+        "Server: AmazonS3\r\n\r\n";
     struct http_parser *parser = http_parser_new();
 
     for (unsigned i = 0; i < 1000; i++) {
