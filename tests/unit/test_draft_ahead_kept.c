@@ -330,6 +330,7 @@ static void test_a_stream_goes_on(void **state)
 {
     size_t to = 60 * MIB;
 
+    NOT_UNDER_TSAN();
     for (unsigned delayed = 0; delayed < 2; delayed++) {
         struct s3dlio_writer *writer;
         struct s3dlio_draft *draft;

@@ -9,6 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sanitizer.h"
+
 #define B "fault://removed/"
 
 static int set_up(void **state)
@@ -302,6 +304,7 @@ static void test_fork(void **state)
     int status = -1;
     pid_t child;
 
+    NOT_UNDER_TSAN();
     fill("forked", 10);
     core_run_faults("op=DeleteObjects delay=200");
     drop_many("forked", 0, 10);
