@@ -1,6 +1,8 @@
-"""What every benchmark needs: the bundled server, a program's JSON line, the table."""
+"""What every benchmark needs: the bundled server, measured processes, ratios of what alternates."""
+import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -10,41 +12,58 @@ from pathlib import Path
 
 BUCKET = "bench"
 KEY, SECRET = "benchkey", "benchsecret"
+PYTHON = "/usr/bin/python3"
+MIB, GIB, GB = 1 << 20, 1 << 30, 1e9
+FIRST_BYTE_MS, DOWN_MBPS, UP_MBPS = 30, 90, 20  # of the network `cloud`
+TIME_LIMIT_S = 600
 
 
 class Server:
-    """The bundled server on a free loopback port, objects in memory."""
+    """The bundled server on a free loopback port, objects in memory; anonymous unless told otherwise."""
 
-    def __init__(self, build, *options):
+    def __init__(self, build, *options, network=None, tls=None, signed=False):
         self.scratch = tempfile.TemporaryDirectory()
+        self.scheme, self.authority = ("https", tls[2]) if tls else ("http", None)
         port_file = Path(self.scratch.name, "port")
         command = [build / "s3server", "--port", "0", "--port-file", port_file, "--memory",
-                   "--bucket", BUCKET, "--access-key", KEY, "--secret-key", SECRET, *options]
-        self.process = subprocess.Popen([str(word) for word in command])
-        deadline = time.monotonic() + 10
+                   "--bucket", BUCKET, "--access-key", KEY, "--secret-key", SECRET,
+                   *([] if signed else ["--anonymous"]), *(["--network", network] if network else []),
+                   *(["--tls-cert", tls[0], "--tls-key", tls[1]] if tls else []), *options]
+        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
         while not port_file.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.__exit__()
                 sys.exit("the bundled server did not start")
             time.sleep(0.01)
         self.port = int(port_file.read_text())
+        self.url = f"{self.scheme}://127.0.0.1:{self.port}"
 
     def admin(self, method, path):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/-/{path}", method=method)
+        request = urllib.request.Request(f"{self.url}/-/{path}", method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read()
 
     def stats(self):
         return json.loads(self.admin("GET", "stats"))
 
+    def access(self, **extra):
+        """The environment of any client: where the server is, nothing else of the caller's."""
+        environment = {**plain_environment(), "AWS_ENDPOINT_URL": self.url, "AWS_REGION": "us-east-1",
+                       "AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": KEY,
+                       "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
+        if self.authority:
+            environment["AWS_CA_BUNDLE"] = str(self.authority)
+        return {**environment, **extra}
+
     def environment(self, build, **extra):
-        return {**os.environ, "LD_PRELOAD": str(build / "libs3dlio_shim.so"),
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}", "AWS_REGION": "us-east-1",
-                "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, **extra}
+        """The same under the shim."""
+        return self.access(LD_PRELOAD=str(build / "libs3dlio_shim.so"), **extra)
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *exc):
+    def __exit__(self, *_exc):
         self.process.terminate()
         self.process.wait(10)
         self.scratch.cleanup()
@@ -52,39 +71,89 @@ class Server:
 
 def plain_environment():
     return {name: value for name, value in os.environ.items()
-            if name != "LD_PRELOAD" and not name.startswith("S3DLIO_")}
+            if name != "LD_PRELOAD" and not name.startswith(("S3DLIO_", "AWS_"))
+            and not name.lower().endswith("_proxy")}
+
+
+def memory_budget_bytes():
+    """What the engine takes by default: the smaller of a GiB and an eighth of the memory limit."""
+    limits = [int(line.split()[1]) * 1024 for line in Path("/proc/meminfo").read_text().splitlines()
+              if line.startswith("MemTotal:")]
+    for name in "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes":
+        with contextlib.suppress(OSError, ValueError):
+            limits.append(int(Path(name).read_text()))
+    return min(GIB, min(limits) // 8)
+
+
+# ---- measuring -----------------------------------------------------------------------------------
+class Measured:
+    """What a command took: seconds, CPU seconds with its children, peak KiB, its output."""
+
+    def __init__(self, seconds, usage, status, output):
+        self.seconds, self.status, self.output = seconds, status, output
+        self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        self.peak_kib = usage.ru_maxrss
+
+
+def measure(command, environment, check=True, cwd=None):
+    """Runs a command to its end. Its output is kept; what it says goes to our stderr if it fails."""
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        began = time.monotonic()
+        process = subprocess.Popen([str(word) for word in command], env=environment, stdout=output,
+                                   stderr=errors, stdin=subprocess.DEVNULL, cwd=cwd)
+        try:
+            usage, status = wait_for(process)
+        except BaseException:
+            process.kill()
+            raise
+        seconds = time.monotonic() - began
+        for file in (output, errors):
+            file.seek(0)
+        if status and check:
+            sys.stderr.write(errors.read(10000).decode(errors="replace"))
+            raise RuntimeError(f"{command[0]} ended with {status}")
+        return Measured(seconds, usage, status, output.read(1 << 20).decode(errors="replace"))
+
+
+def wait_for(process):
+    deadline = time.monotonic() + TIME_LIMIT_S
+    pause = 0.0005
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage, process.returncode
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{process.args[0]} took longer than {TIME_LIMIT_S} s")
+        time.sleep(pause)
+        pause = min(pause * 1.2, 0.005)
 
 
 def run_json(command, environment):
     done = subprocess.run([str(word) for word in command], env=environment, check=True,
-                          stdout=subprocess.PIPE, timeout=300)
+                          stdout=subprocess.PIPE, timeout=TIME_LIMIT_S, stdin=subprocess.DEVNULL)
     return json.loads(done.stdout)
 
 
-class Report:
-    """Rows of the table: what, value, unit, target, verdict."""
+class Options:
+    """How much is done: rounds of each measurement, sizes, the build folder."""
 
-    def __init__(self):
-        self.rows = []
+    def __init__(self, build, rounds, quick, with_peers=True):
+        self.build, self.rounds, self.quick, self.with_peers = build, rounds, quick, with_peers
 
-    def add(self, what, value, unit, at_most=None, at_least=None, **details):
-        met, target = None, None
-        if at_most is not None:
-            met, target = value <= at_most, f"<= {at_most}"
-        if at_least is not None:
-            met, target = value >= at_least, f">= {at_least}"
-        self.rows.append({"what": what, "value": round(value, 4), "unit": unit, "target": target,
-                          "met": met, **details})
+    def size(self, whole):
+        """Of an object, or a number of files: a quarter for a first look."""
+        return whole // 4 if self.quick else whole
 
-    def show(self):
-        width = max(len(row["what"]) for row in self.rows)
-        for row in self.rows:
-            target = "" if row["target"] is None else f"target {row['target']}"
-            mark = "" if row["met"] in (None, True) else "  BEYOND"
-            spread = row.get("spread", "")
-            print(f"{row['what']:<{width}}  {row['value']:>10g} {row['unit']:<14} {target:<18}"
-                  f"{spread}{mark}")
+
+def median(values):
+    return statistics.median(values)
 
 
 def spread_of(values):
-    return f"[{min(values):.3g} .. {max(values):.3g}]"
+    return f"{min(values):.3g} .. {max(values):.3g}"
+
+
+def ratios(ours, theirs):
+    """Round by round."""
+    return [one / other for one, other in zip(ours, theirs)]

@@ -73,9 +73,10 @@ def bench_shell(report, rounds, environment, folder):
                spread=spread_of(whole))
 
 
-def bench(build, report, rounds):
+def bench(options, report):
+    build, rounds = options.build, options.rounds
     program = build / "bench/process_life"
-    with Server(build, "--anonymous", "--synthetic", f"{BUCKET}/file=1000000") as server, \
+    with Server(build, "--synthetic", f"{BUCKET}/file=1000000") as server, \
             tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         with open(folder + "/file", "wb") as file:
             file.write(bytes(1000000))

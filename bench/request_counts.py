@@ -29,13 +29,13 @@ TREE_DIRECTORIES = 20
 COPIED_FILES = 500
 
 
-def bench(build, report):
-    """What programs cost in requests. Without a marker no directory has stored attributes."""
+def bench(options, report):
+    """Without a marker no directory has stored attributes."""
     python = "/usr/bin/python3"
     plain = [f"--synthetic={BUCKET}/plain/%=100*1000"]
     plain += [f"--synthetic={BUCKET}/tree/{i:02}/%=100*200" for i in range(TREE_DIRECTORIES)]
-    with Server(build, *plain) as server, tempfile.TemporaryDirectory() as local:
-        environment = server.environment(build)
+    with Server(options.build, *plain, signed=True) as server, tempfile.TemporaryDirectory() as local:
+        environment = server.environment(options.build)
         for i in range(COPIED_FILES):
             Path(local, f"{i:03}.txt").write_bytes(b"x" * 100)
         for name, count in ("marked", 999), ("full", 1000):

@@ -20,14 +20,14 @@ def bench_miss_path(build, report, rounds):
             values.append((with_shim[name] - without[name]) / calls)
     for name, values in added.items():
         report.add(f"miss path: {name[:-3].replace('_', '+')}, added a call",
-                   statistics.median(values), "ns", 10, spread=spread_of(values))
+                   statistics.median(values), "ns", at_most=10, spread=spread_of(values))
 
 
 def bench_exec(build, report, rounds):
     figures = [run_json([build / "bench/spawner", 300, build / "libs3dlio_shim.so", "/bin/true"],
                         plain_environment()) for _ in range(rounds)]
     values = [figure["added_us"] / 1000 for figure in figures]
-    report.add("exec of /bin/true, added", statistics.median(values), "ms", 0.3,
+    report.add("exec of /bin/true, added", statistics.median(values), "ms", at_most=0.3,
                spread=spread_of(values))
 
 
@@ -43,11 +43,11 @@ def bench_footprint(build, report):
     low, high = min(int(a, 16) for a, _ in ends), max(int(b, 16) for _, b in ends)
     following = re.search(rf"^{high:x}-([0-9a-f]+) rw-p 00000000 00:00 0 *$", maps, re.M)
     high = int(following.group(1), 16) if following else high
-    report.add("idle process: extra threads", int(threads) - 1, "", 0)
-    report.add("idle process: mapped by the shim", (high - low) / 1024, "KiB", 300)
+    report.add("idle process: extra threads", int(threads) - 1, "", at_most=0)
+    report.add("idle process: mapped by the shim", (high - low) / 1024, "KiB", at_most=300)
 
 
-def bench(build, report, rounds):
-    bench_miss_path(build, report, rounds)
-    bench_exec(build, report, rounds)
-    bench_footprint(build, report)
+def bench(options, report):
+    bench_miss_path(options.build, report, options.rounds)
+    bench_exec(options.build, report, options.rounds)
+    bench_footprint(options.build, report)

@@ -1,15 +1,11 @@
-"""A thousand small files read by programs that open one after the other, and random reads with a slow tail.
-
-On the emulated cloud: 30 ms to the first byte, one request in a hundred ten times that. One request after the other
-is the same program with nothing fetched ahead."""
-import statistics
+"""A thousand small files read by programs that open one after the other, and by eight processes, shuffled."""
+import json
 import subprocess
 import time
 
-from harness import BUCKET, Server, run_json, spread_of
+from harness import BUCKET, PYTHON, Server, median, run_json, spread_of
 
 FILES, FILE_BYTES = 1000, 100 * 1024
-PYTHON = "/usr/bin/python3"
 DIRECTORY = f"/s3/{BUCKET}/small"
 LOOP = """
 import os, sys
@@ -23,19 +19,41 @@ PROGRAMS = {
     "tar c": ["sh", "-c", f"tar cf - {DIRECTORY} 2>/dev/null | cat"],
     "grep -r": ["grep", "-rc", "no such text", DIRECTORY],
 }
-READS, READ_BYTES = 600, 128 * 1024
-RANDOM = """
+# Nothing fetched ahead and nothing hedged: one request after another.
+ONE_BY_ONE = {"S3DLIO_PREFETCH": "0", "S3DLIO_HEDGE_PERCENT": "0"}
+
+PROCESSES, SMALL_BYTES = 8, 16 * 1024
+# Lists, forks, and each child reads files of its own, in an order of its own; a line of JSON an epoch.
+EPOCHS = """
 import json, os, random, sys, time
-fd = os.open(sys.argv[1], os.O_RDONLY)
-count, length = int(sys.argv[2]), int(sys.argv[3])
-size, took, draw = os.fstat(fd).st_size, [], random.Random(3)
-for _ in range(count):
-    at = draw.randrange((size - length) // 4096) * 4096
-    began = time.perf_counter()
-    assert len(os.pread(fd, length, at)) == length
-    took.append(time.perf_counter() - began)
-took = sorted(took[count // 4:])
-print(json.dumps({"p50": took[len(took) // 2], "p99": took[len(took) * 99 // 100]}))
+folder, processes, share, epochs = sys.argv[1], *map(int, sys.argv[2:5])
+names = sorted(os.listdir(folder))[:processes * share]
+for epoch in range(epochs):
+    if epoch == 0:
+        pipes = []
+        for number in range(processes):
+            order, done = os.pipe(), os.pipe()
+            if os.fork() == 0:
+                mine, draw = names[number::processes], random.Random(number)
+                for _ in range(epochs):
+                    os.read(order[0], 1)
+                    draw.shuffle(mine)
+                    for name in mine:
+                        with open(f"{folder}/{name}", "rb") as file:
+                            assert len(file.read()) == int(sys.argv[5])
+                    os.write(done[1], b"x")
+                os._exit(0)
+            pipes.append((order[1], done[0]))
+    began = time.monotonic()
+    for start, _ in pipes:
+        os.write(start, b"x")
+    for _, done in pipes:
+        assert os.read(done, 1) == b"x"
+    print(json.dumps(time.monotonic() - began), flush=True)
+    if len(sys.argv) > 6:
+        sys.stdin.readline()
+for _ in range(processes):
+    os.wait()
 """
 
 
@@ -46,46 +64,77 @@ def seconds(command, environment):
 
 
 def one_after_the_other(environment, count):
-    """Of that many files, from the loop with nothing fetched ahead and nothing hedged, and all of them cold."""
+    """A file, from the loop with nothing fetched ahead, and all of them cold."""
     some = LOOP.replace("sorted(os.listdir(sys.argv[1]))", f"sorted(os.listdir(sys.argv[1]))[:{count}]")
-    return seconds([PYTHON, "-c", some, DIRECTORY],
-                   {**environment, "S3DLIO_PREFETCH": "0", "S3DLIO_HEDGE_PERCENT": "0"})
+    return seconds([PYTHON, "-c", some, DIRECTORY], {**environment, **ONE_BY_ONE}) / count
 
 
-def bench_files(server, environment, report, rounds):
-    sample = FILES // 5
-    reference = statistics.median(one_after_the_other(environment, sample) for _ in range(rounds))
-    reference *= FILES / sample
-    for name, command in PROGRAMS.items():
-        ratios, requests, wasted = [], [], []
-        for _ in range(rounds):
+def bench_files(server, environment, options, report):
+    reference, rates, requests, wasted = [], {}, {}, {}
+    for _ in range(options.rounds):
+        reference.append(1 / one_after_the_other(environment, 100))
+        for name, command in PROGRAMS.items():
             before = server.stats()
-            ratios.append(reference / seconds(command, environment))
+            took = seconds(command, environment)
             after = server.stats()
-            requests.append((after["requests"] - before["requests"]) / FILES)
-            wasted.append((after["bytes_out"] - before["bytes_out"]) / (FILES * FILE_BYTES) - 1)
-        report.add(f"{FILES} x 100 KiB, {name}: times one after the other", statistics.median(ratios), "x",
-                   at_least=20, spread=spread_of(ratios))
-        report.add("  requests a file", statistics.median(requests), "", 1.1, spread=spread_of(requests))
-        report.add("  bytes beyond the files', listing included", statistics.median(wasted), "", 0.05,
-                   spread=spread_of(wasted))
+            rates.setdefault(name, []).append(FILES / took)
+            requests.setdefault(name, []).append((after["requests"] - before["requests"]) / FILES)
+            wasted.setdefault(name, []).append(
+                (after["bytes_out"] - before["bytes_out"]) / (FILES * FILE_BYTES) - 1)
+    for name in PROGRAMS:
+        what = f"{FILES} x 100 KiB, {name}"
+        report.compare(f"{what}: speed", "cloud", rates[name], reference, "files/s",
+                       "one request after another", at_least=20)
+        report.add(f"{what}: requests a file", median(requests[name]), "", at_most=1.1, network="cloud",
+                   spread=spread_of(requests[name]))
+        report.add(f"{what}: bytes wasted, listing included", median(wasted[name]), "of all",
+                   at_most=0.05, network="cloud", spread=spread_of(wasted[name]))
 
 
-def bench_random(server, environment, report, rounds):
-    ratios, amplification = [], []
-    for _ in range(rounds):
-        before = server.stats()["bytes_out"]
-        took = run_json([PYTHON, "-c", RANDOM, f"/s3/{BUCKET}/large", READS, READ_BYTES], environment)
-        ratios.append(took["p99"] / took["p50"])
-        amplification.append((server.stats()["bytes_out"] - before) / (READS * READ_BYTES))
-    report.add("random 128 KiB pread: p99 / p50", statistics.median(ratios), "x", 2.5, spread=spread_of(ratios))
-    report.add("  bytes fetched per byte asked", statistics.median(amplification), "", 1.05,
-               spread=spread_of(amplification))
+def epochs(server, environment, share):
+    """Two of them: (files a second, requests a file) each."""
+    files = PROCESSES * share
+    process = subprocess.Popen([PYTHON, "-c", EPOCHS, f"/s3/{BUCKET}/many", str(PROCESSES), str(share), "2",
+                                str(SMALL_BYTES), "step"], env=environment, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True)
+    found, before = [], server.stats()["requests"]
+    try:
+        for _ in range(2):
+            took = json.loads(process.stdout.readline())
+            after = server.stats()["requests"]
+            found.append((files / took, (after - before) / files))
+            before = after
+            process.stdin.write("\n")
+            process.stdin.flush()
+        process.wait(60)
+    finally:
+        process.kill()
+        process.wait()
+    return found
 
 
-def bench(build, report, rounds):
-    with Server(build, "--anonymous", "--network", "cloud", "--synthetic", f"{BUCKET}/small/%={FILE_BYTES}*{FILES}",
-                "--synthetic", f"{BUCKET}/large=4G") as server:
-        environment = server.environment(build)
-        bench_files(server, environment, report, rounds)
-        bench_random(server, environment, report, rounds)
+def bench_processes(server, environment, options, report):
+    share = options.size(1000)
+    reference, first, second = [], [], []
+    for _ in range(options.rounds):
+        alone = run_json([PYTHON, "-c", EPOCHS, f"/s3/{BUCKET}/many", 1, 100, 1, SMALL_BYTES],
+                         {**environment, **ONE_BY_ONE})
+        reference.append(100 / alone)
+        for epoch, figures in zip((first, second), epochs(server, environment, share)):
+            epoch.append(figures)
+    for name, epoch in ("first", first), ("second", second):
+        what = f"{PROCESSES} processes x {share:,} shuffled small files, {name} epoch"
+        requests = [figures[1] for figures in epoch]
+        report.compare(f"{what}: speed", "cloud", [figures[0] for figures in epoch], reference, "files/s",
+                       "one process, nothing ahead", at_least=8)
+        report.add(f"{what}: requests a file", median(requests), "", at_most=1.05, network="cloud",
+                   spread=spread_of(requests))
+
+
+def bench(options, report):
+    with Server(options.build, "--synthetic", f"{BUCKET}/small/%={FILE_BYTES}*{FILES}",
+                "--synthetic", f"{BUCKET}/many/%={SMALL_BYTES}*{PROCESSES * 1000}",
+                network="cloud") as server:
+        environment = server.environment(options.build)
+        bench_files(server, environment, options, report)
+        bench_processes(server, environment, options, report)

@@ -1,9 +1,11 @@
 # Benchmarks: the programs of bench/, and what bench/run preloads.
-NULL_CALLS := $(B)/bench/null_calls.so
+BENCH_PRELOADS := $(patsubst bench/preload/%.c,$(B)/bench/%.so,$(wildcard bench/preload/*.c))
 
-$(NULL_CALLS): bench/preload/null_calls.c
+$(BENCH_PRELOADS): $(B)/bench/%.so: bench/preload/%.c
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=c11 -O2 -D_GNU_SOURCE -fPIC -Wall -fno-builtin -shared -o $@ $<
+
+$(B)/bench/curl_ranges: private LDFLAGS_ALL += -lcurl
 
 # What bench/instructions counts: modules of the engine, and a plain program under the shim.
 COUNTED := $(B)/counted/modules $(B)/counted/calls
@@ -17,5 +19,8 @@ $(B)/counted/calls: $(B)/obj/bench/counted/calls.o
 	$(Q)$(CC) -o $@ $^ $(LDFLAGS_ALL)
 
 .PHONY: bench
-bench: all $(SERVER) $(BENCHES) $(NULL_CALLS) ## measure against floors in one run: table and bench/out/results.json
+bench: ## measure against floors and peers in one run: a table, bench/out (BENCH_ARGS: bench/run --help)
+	$(Q)scripts/bootstrap build bench
+	$(Q)$(SUBMAKE) all $(SERVER) $(BENCHES) $(BENCH_PRELOADS)
+	$(Q)bench/peers $(B)/peers
 	$(Q)bench/run --build $(B) $(BENCH_ARGS)
