@@ -4,11 +4,11 @@ from report import size_name
 
 FLAT = 1.3  # the cost of a byte or a key at the end, at most so many times what it is in the middle
 TOTAL = 256 * MIB   # read of objects that are smaller than that: as many as make it
-MEASURED_SMALLEST = 4 * MIB     # what an object costs beyond its bytes shows below that
+BYTES_COUNT = 16 * MIB  # below that it shows what an object costs beyond its bytes
 OBJECTS = [(64 << 10) << (2 * step) for step in range(10)]  # 64 KiB to 16 GiB
 THREADS = (1, 2, 4, 8, 16, 32, 64)
 KEYS = (100, 1000, 10000, 100000, 1000000)
-OPEN_FILES = (1, 10, 100, 1000)
+OPEN_FILES, FILES = (1, 10, 100, 1000), 1000
 
 # Reads what there is in a directory, one object after the other.
 ALL = """
@@ -34,89 +34,93 @@ for worker in workers: worker.start()
 for worker in workers: worker.join()
 """
 LIST = "import os, sys; assert sum(1 for _ in os.scandir(sys.argv[1])) == int(sys.argv[2])"
-# All open at once, read in turns of 256 KiB.
+# So many open at once, read in turns of 256 KiB, then the next ones.
 TURNS = """
 import os, sys
-files = [os.open(f"{sys.argv[1]}/{i:07}", os.O_RDONLY) for i in range(int(sys.argv[2]))]
-block = bytearray(256 << 10)
-while files:
-    files = [fd for fd in files if os.readv(fd, [block])]
+block, at_once = bytearray(256 << 10), int(sys.argv[2])
+for first in range(0, int(sys.argv[3]), at_once):
+    fds = [os.open(f"{sys.argv[1]}/{i:07}", os.O_RDONLY) for i in range(first, first + at_once)]
+    reading = fds
+    while reading:
+        reading = [fd for fd in reading if os.readv(fd, [block])]
+    for fd in fds:
+        os.close(fd)
 """
 
 
 def run(options, server, program, *arguments):
-    """CPU seconds and peak MiB, medians, without what Python itself takes to begin."""
+    """CPU seconds of each round, without what Python itself takes to begin, and peak MiB."""
     environment = server.environment(options.build)
     done = [measure([PYTHON, "-c", program, *arguments], environment) for _ in range(options.rounds)]
-    return (median([each.cpu_seconds for each in done]) - run.idle_cpu,
-            max(each.peak_kib for each in done) / 1024)
+    return [each.cpu_seconds - run.idle_cpu for each in done], max(each.peak_kib for each in done) / 1024
 
 
 run.idle_cpu = 0.0
 
 
+def costs(figures, divisor):
+    """(cost of each round, peak MiB)"""
+    cpu, peak = figures
+    return [seconds / divisor for seconds in cpu], peak
+
+
 def by_size(options):
-    """(size, CPU s/GB, peak MiB)"""
-    found = []
+    """{size: (CPU s/GB, peak MiB)}"""
+    found = {}
     for size in OBJECTS[:-2] if options.quick else OBJECTS:
         count = max(1, TOTAL // size)
         with Server(options.build, "--synthetic", f"{BUCKET}/o/%={size}*{count}", network="lan") as server:
-            cpu, peak = run(options, server, ALL, f"/s3/{BUCKET}/o")
-        found.append((size, cpu / (size * count / GB), peak))
+            found[size] = costs(run(options, server, ALL, f"/s3/{BUCKET}/o"), size * count / GB)
     return found
 
 
 def by_threads(options):
-    size, found = options.size(4 * GIB), []
+    size, found = options.size(4 * GIB), {}
     with Server(options.build, "--synthetic", f"{BUCKET}/big={size}", network="lan") as server:
         for threads in THREADS:
-            cpu, peak = run(options, server, SHARES, f"/s3/{BUCKET}/big", threads)
-            found.append((threads, cpu / (size / GB), peak))
+            found[threads] = costs(run(options, server, SHARES, f"/s3/{BUCKET}/big", threads), size / GB)
     return found
 
 
 def by_keys(options):
-    """(keys, CPU us a key, peak MiB)"""
-    found = []
+    """{keys: (CPU us a key, peak MiB)}"""
+    found = {}
     for keys in KEYS[:-1] if options.quick else KEYS:
         with Server(options.build, "--synthetic", f"{BUCKET}/d/%=10*{keys}", network="lan") as server:
-            cpu, peak = run(options, server, LIST, f"/s3/{BUCKET}/d", keys)
-        found.append((keys, cpu / keys * 1e6, peak))
+            found[keys] = costs(run(options, server, LIST, f"/s3/{BUCKET}/d", keys), keys / 1e6)
     return found
 
 
 def by_open_files(options):
-    """(open files, CPU s/GB, peak MiB); as many bytes in all each time."""
-    found = []
-    for count in OPEN_FILES:
-        size = options.size(GIB) // count // 4096 * 4096
-        with Server(options.build, "--synthetic", f"{BUCKET}/f/%={size}*{count}", network="lan") as server:
-            cpu, peak = run(options, server, TURNS, f"/s3/{BUCKET}/f", count)
-        found.append((count, cpu / (size * count / GB), peak))
+    """{open at once: (CPU s/GB, peak MiB)}; the same files each time."""
+    size, found = options.size(4 * MIB), {}
+    with Server(options.build, "--synthetic", f"{BUCKET}/f/%={size}*{FILES}", network="lan") as server:
+        for count in OPEN_FILES:
+            found[count] = costs(run(options, server, TURNS, f"/s3/{BUCKET}/f", count, FILES),
+                                 size * FILES / GB)
     return found
 
 
 def tell(report, name, found, unit, show, middle):
     """Rows of one plot: is the cost at the end what it is in the middle, does memory stay?"""
-    costs = {x: cost for x, cost, _ in found}
-    last = found[-1][0]
-    report.compare(f"growth by {name}: CPU at {show(last)}", "lan", [costs[last]], [costs[middle]], unit,
+    last, budget = max(found), memory_budget_bytes() / MIB
+    report.compare(f"growth by {name}: CPU at {show(last)}", "lan", found[last][0], found[middle][0], unit,
                    f"at {show(middle)}", at_most=FLAT)
-    report.add(f"growth by {name}: peak memory", max(peak for *_, peak in found), "MiB", network="lan",
-               at_most=memory_budget_bytes() / MIB + 32)
+    report.add(f"growth by {name}: peak memory", max(peak for _, peak in found.values()), "MiB",
+               network="lan", at_most=budget + 32)
     word = name.replace(" ", "_")
     report.plot(f"growth_{word}_cpu", f"CPU by {name}", name, unit,
-                {"CPU": [(x, cost) for x, cost, _ in found]})
+                {"CPU": [(x, median(each)) for x, (each, _) in found.items()]})
     report.plot(f"growth_{word}_memory", f"Peak memory by {name}", name, "MiB",
-                {"process": [(x, peak) for x, _, peak in found],
-                 "budget": [(x, memory_budget_bytes() / MIB) for x, *_ in found]})
+                {"process": [(x, peak) for x, (_, peak) in found.items()],
+                 "budget": [(x, budget) for x in found]})
 
 
 def bench(options, report):
     with Server(options.build) as server:
         run.idle_cpu = 0.0
-        run.idle_cpu = run(options, server, "import os, sys, threading")[0]
-    tell(report, "object size", by_size(options), "s/GB", size_name, MEASURED_SMALLEST)
+        run.idle_cpu = median(run(options, server, "import os, sys, threading")[0])
+    tell(report, "object size", by_size(options), "s/GB", size_name, BYTES_COUNT)
     tell(report, "threads", by_threads(options), "s/GB", str, 1)
     tell(report, "keys", by_keys(options), "us a key", "{:,}".format, 10000)
     tell(report, "open files", by_open_files(options), "s/GB", str, 1)

@@ -34,7 +34,7 @@ class Server:
         while not port_file.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()
-                sys.exit("the bundled server did not start")
+                raise RuntimeError("the bundled server did not start")
             time.sleep(0.01)
         self.port = int(port_file.read_text())
         self.url = f"{self.scheme}://127.0.0.1:{self.port}"

@@ -1,7 +1,6 @@
 """One large object read from beginning to end by dd, beside a sweep of curl, a raw receiver and peers."""
 import re
 import subprocess
-import sys
 
 import peers
 from harness import (BUCKET, DOWN_MBPS, GB, GIB, MIB, Server, measure, median, memory_budget_bytes,
@@ -48,7 +47,7 @@ def dd(environment, path, size):
     done = measure(["sh", "-c", f"exec dd if={path} of=/dev/null bs=1M 2>&1"], environment)
     copied = re.search(r"^(\d+) bytes", done.output, re.M)
     if not copied or int(copied[1]) != size:
-        sys.exit(f"dd got another length than the object has: {done.output}")
+        raise RuntimeError(f"dd got another length than the object has: {done.output}")
     return {"seconds": done.seconds, "cpu_seconds": done.cpu_seconds, "peak_mib": done.peak_kib / 1024}
 
 

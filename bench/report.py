@@ -47,10 +47,9 @@ class Report:
     def skip(self, work, network, reason):
         self._append(work, network, {"skipped": reason}, None, None, None)
 
-    def plot(self, name, title, x, y, lines, flat=False):
+    def plot(self, name, title, x, y, lines):
         """Data of a plot: x and y are axis labels, lines {label: [(x, y), ...]}."""
-        self.plots.append({"name": name, "title": title, "x": x, "y": y, "lines": lines,
-                           "flat": flat})
+        self.plots.append({"name": name, "title": title, "x": x, "y": y, "lines": lines})
 
     def _append(self, work, network, row, judged, at_most, at_least):
         met, target = None, ""
@@ -96,7 +95,7 @@ class Report:
 
     def write(self, folder, machine):
         """results.json, table.txt, and an SVG of each plot where matplotlib is there."""
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.json").write_text(
             json.dumps({"machine": machine, "rows": self.rows, "plots": self.plots}, indent=2) + "\n")
         (folder / "table.txt").write_text(self.text())
