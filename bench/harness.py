@@ -29,7 +29,7 @@ class Server:
                    "--bucket", BUCKET, "--access-key", KEY, "--secret-key", SECRET,
                    *([] if signed else ["--anonymous"]), *(["--network", network] if network else []),
                    *(["--tls-cert", tls[0], "--tls-key", tls[1]] if tls else []), *options]
-        self.process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(ends_with_us(command), stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         while not port_file.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -69,6 +69,11 @@ class Server:
         self.scratch.cleanup()
 
 
+def ends_with_us(command):
+    """The command, told to end when this process does, even if that is killed."""
+    return ["setpriv", "--pdeathsig", "TERM", *(str(word) for word in command)]
+
+
 def plain_environment():
     return {name: value for name, value in os.environ.items()
             if name != "LD_PRELOAD" and not name.startswith(("S3DLIO_", "AWS_"))
@@ -105,6 +110,7 @@ def measure(command, environment, check=True, cwd=None):
             usage, status = wait_for(process)
         except BaseException:
             process.kill()
+            process.wait()
             raise
         seconds = time.monotonic() - began
         for file in (output, errors):

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import BUCKET, GB, KEY, PYTHON, SECRET, measure
+from harness import BUCKET, GB, KEY, PYTHON, SECRET, ends_with_us, measure
 
 MOUNT_LIMIT_S = 20
 LIBRARIES = None  # the folder of bench/peers, set by bench/run
@@ -45,8 +45,8 @@ class Mount:
         self.path = Path(folder, "mount")
         self.path.mkdir()
         self.log = open(Path(folder, "log"), "wb")
-        self.process = subprocess.Popen([str(word) for word in command(self.path)], env=environment,
-                                        stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(ends_with_us(command(self.path)), env=environment, stdout=self.log,
+                                        stderr=self.log, stdin=subprocess.DEVNULL)
 
     def __enter__(self):
         deadline = time.monotonic() + MOUNT_LIMIT_S

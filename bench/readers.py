@@ -1,5 +1,6 @@
 """Four programs that read four large objects at once, beside one; all of them are one process tree."""
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -50,13 +51,17 @@ class Sampler(threading.Thread):
 def all_at_once(environment):
     script = "".join(f"dd if=/s3/{BUCKET}/{i} of=/dev/null bs=1M status=none & " for i in range(READERS))
     began = time.monotonic()
-    process = subprocess.Popen(["sh", "-c", script + "wait"], env=environment, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(["sh", "-c", script + "wait"], env=environment, stdin=subprocess.DEVNULL,
+                               start_new_session=True)
     sampler = Sampler(process.pid)
     sampler.start()
     try:
         process.wait(TIME_LIMIT_S)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     finally:
-        process.kill()
         sampler.over.set()
         sampler.join()
     return time.monotonic() - began, sampler.peak_mib

@@ -44,3 +44,37 @@ END
     [[ $output =~ "fast work "[^$'\n']*yes ]] || explain "$output"
     [[ $output =~ "other work "+lan" "+"skipped: no FUSE here" && ${lines[-1]} == 1 ]] || explain "$output"
 }
+
+# Starts the Python program on stdin, which prints the pid of a server of its own and sleeps.
+start_with_server() {
+    coproc bench_program { exec /usr/bin/python3 - "$REPO/bench" "$B"; } <<'END'
+import pathlib, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+from harness import Server
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+with Server(pathlib.Path(sys.argv[2]).resolve()) as server:
+    print(server.process.pid, flush=True)
+    time.sleep(300)
+END
+    read -r -t 60 server_pid <&"${bench_program[0]}"
+}
+
+server_has_ended() {
+    local tries
+    for ((tries = 0; tries < 600; tries++)); do
+        kill -0 "$server_pid" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+@test "the server of a benchmark that is ended or killed ends, too" {
+    local signal
+    for signal in TERM KILL; do
+        start_with_server
+        kill -0 "$server_pid"
+        kill -s "$signal" "$bench_program_PID"
+        server_has_ended || explain "$signal left $server_pid"
+        wait "$bench_program_PID" 2>/dev/null || true
+    done
+}
