@@ -158,8 +158,3 @@ def median(values):
 
 def spread_of(values):
     return f"{min(values):.3g} .. {max(values):.3g}"
-
-
-def ratios(ours, theirs):
-    """Round by round."""
-    return [one / other for one, other in zip(ours, theirs)]

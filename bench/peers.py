@@ -169,8 +169,6 @@ BEGIN = "\ncpu_before, began = cpu(), time.monotonic()\n"
 class LibraryPeer:
     """A Python package of bench/peers. What imports cost is not counted."""
 
-    writes = None
-
     def python(self):
         return LIBRARIES / "bin/python" if LIBRARIES else PYTHON
 
@@ -214,7 +212,8 @@ class Zeros:
 
 class Boto3(LibraryPeer):
     name = module = "boto3"
-    reads = BOTO3 + BEGIN + "null = Null(); client.download_fileobj(bucket, key, null, Config=config); report(null.length)"
+    reads = BOTO3 + BEGIN + \
+        "null = Null(); client.download_fileobj(bucket, key, null, Config=config); report(null.length)"
     writes = BOTO3 + BEGIN + "client.upload_fileobj(Zeros(), bucket, key, Config=config); report(size)"
 
 
@@ -253,11 +252,11 @@ class S3dlio(LibraryPeer):
 PEERS = [S3fs(), RcloneMount(), RcloneCat(), Boto3(), TorchConnector(), S3dlio()]
 
 
-def present(report, work, network, can="read"):
+def present(report, work, network, can):
     """Those that can do it here; of the others the table says why not."""
     found = []
     for peer in PEERS:
-        if getattr(peer, "writes" if can == "write" and isinstance(peer, LibraryPeer) else can, None) is None:
+        if not hasattr(peer, can):
             continue
         reason = peer.missing()
         if reason:
@@ -265,6 +264,11 @@ def present(report, work, network, can="read"):
         else:
             found.append(peer)
     return found
+
+
+def begin(options, report, work, network, can):
+    """Rounds of those that can `read` or `write` here; of none where the run is without."""
+    return Rounds(present(report, work, network, can) if options.with_peers else [])
 
 
 class Rounds:

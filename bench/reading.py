@@ -81,7 +81,7 @@ def bench_lan(options, report, size):
         best_curl = fastest(lambda setting: curl(build, server, "big", part, setting), LAN_SWEEP)
         best_raw = fastest(lambda setting: receiver(build, server, "big", part, setting), RECEIVERS)
         ours, curls, raws = [], [], []
-        begun = peers.Rounds(peers.present(report, "dd bs=1M", "lan") if options.with_peers else [])
+        begun = peers.begin(options, report, "dd bs=1M", "lan", "read")
         before = server.stats()
         for _ in range(options.rounds):
             curls.append(curl(build, server, "big", size, best_curl))
@@ -96,7 +96,8 @@ def bench_lan(options, report, size):
     report.compare(f"{what}: speed", "lan", rates, [rate(size, figure["seconds"]) for figure in raws],
                    "MB/s", named("raw receiver", best_raw), at_least=0.8)
     report.compare(f"{what}: CPU, program included", "lan", [cpu_per_gb(figure, size) for figure in ours],
-                   [cpu_per_gb(figure, size) for figure in raws], "s/GB", named("raw receiver", best_raw), at_most=1.5)
+                   [cpu_per_gb(figure, size) for figure in raws], "s/GB", named("raw receiver", best_raw),
+                   at_most=1.5)
     # The target holds where the receiver makes 5 GB/s.
     makes_five = median([rate(size, figure["seconds"]) for figure in raws]) >= 5000
     report.add(f"{what}: speed of one process", median(rates), "MB/s", network="lan",
@@ -126,7 +127,7 @@ def bench_cloud(options, report, size):
         path = f"/s3/{BUCKET}/big"
         best_curl = fastest(lambda setting: curl(build, server, "big", size // SWEEP_PART, setting), SWEEP)
         ours, paced, curls, ramps = [], [], [], []
-        begun = peers.Rounds(peers.present(report, "dd bs=1M", "cloud") if options.with_peers else [])
+        begun = peers.begin(options, report, "dd bs=1M", "cloud", "read")
         for _ in range(options.rounds):
             ours.append(dd(environment, path, size))
             paced.append(curl(build, server, "big", size, PACED))

@@ -26,7 +26,7 @@ def bench_lan(options, report, size):
     """The server discards what both send."""
     with Server(options.build, "--discard", network="lan") as server:
         ours, raws = [], []
-        begun = peers.Rounds(peers.present(report, "write", "lan", "write") if options.with_peers else [])
+        begun = peers.begin(options, report, "write", "lan", "write")
         for _ in range(options.rounds):
             raws.append(sender(options.build, server, size, SENDER_LANES))
             ours.append(write_once(options.build, server, size))
@@ -52,7 +52,7 @@ def bench_lan(options, report, size):
 def bench_cloud(options, report, size):
     with Server(options.build, "--discard", network="cloud") as server:
         ours, plain = [], []
-        begun = peers.Rounds(peers.present(report, "write", "cloud", "write") if options.with_peers else [])
+        begun = peers.begin(options, report, "write", "cloud", "write")
         for _ in range(options.rounds):
             ours.append(write_once(options.build, server, size, S3DLIO_PUT_INFLIGHT=str(IN_FLIGHT)))
             plain.append(write_once(options.build, server, size))
