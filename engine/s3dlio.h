@@ -479,7 +479,8 @@ struct s3dlio_entry {
 enum { S3DLIO_LIST_RECURSIVE = 1 };
 
 /* Lists what is below a directory, in the store's order (bytewise), without "." and "..". Pages are
- * fetched one ahead. -ENOENT when neither marker nor entries exist, -ENOTDIR for an object. */
+ * fetched ahead, those of a large directory several at a time. -ENOENT when neither marker nor
+ * entries exist, -ENOTDIR for an object. */
 S3DLIO_API int s3dlio_list_open(const char *uri, unsigned flags, const struct s3dlio_call *call,
                                 struct s3dlio_list **ret_list, struct s3dlio_error *ret_error);
 /* 1 with an entry, 0 at the end, or -errno. */

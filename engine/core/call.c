@@ -428,6 +428,16 @@ int call_end(struct call *call, const struct limits *limits, struct error *err)
     return r;
 }
 
+bool call_is_done(struct call *call)
+{
+    bool done;
+
+    shard_lock(call->request.shard);
+    done = call->done;
+    shard_unlock(call->request.shard);
+    return done;
+}
+
 void call_delete(struct call *call)
 {
     struct shard *shard;

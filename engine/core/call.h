@@ -86,7 +86,8 @@ int call_run(struct call *call, const struct limits *limits, struct error *err);
  * on. */
 void call_begin(struct call *call);
 int call_end(struct call *call, const struct limits *limits, struct error *err);
-void call_delete(struct call *call); /* NULL is fine */
+bool call_is_done(struct call *call); /* call_end will not wait */
+void call_delete(struct call *call);  /* NULL is fine */
 
 /* Has the store refused the call because of its condition on what is at the key, as far as one can
  * tell? Of an unknown condition some say 501, some 400. */

@@ -1,8 +1,8 @@
 /* Streaming a directory page by page. See listing.h.
  *
- * The request for the next page is sent when a page is taken up; its token is kept here as long as
- * the request lives. The first page may be one that a look-up has read (attr_cache_start): then the
- * next one begins behind the last key that was on it, and may show the last group once more.
+ * The next ones are asked for when a page is taken up. The first page may be one that a look-up has
+ * read (attr_cache_start): then the next one begins behind the last key that was on it, and may show
+ * the last group once more.
  * Entries prime the attribute cache when their page is taken up. Whether a prefix has the name of
  * an object seen before is known from `open_text`: the objects among the last names whose names
  * the current one begins with, each a prefix of the next, kept as one text.
@@ -14,12 +14,12 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "core/prefetch.h"
-#include "core/call.h"
 #include "core/engine.h"
 #include "core/listing_ahead.h"
+#include "core/listing_pages.h"
 #include "core/marked.h"
 #include "core/names.h"
+#include "core/prefetch.h"
 #include "core/turn.h"
 #include "io/gate.h"
 
@@ -32,13 +32,9 @@ struct listing {
     char base[ATTR_URI_BYTES]; /* the directory's name in the cache */
 
     struct turn turn;
-    struct call *call; /* the next page, in flight; NULL: none */
-    char *token;       /* of that request; NULL: the first page */
-    char *after;       /* of that request, without a token; NULL: from the beginning */
-    int64_t call_asked_ns;
-    struct store_page *page; /* being read */
+    struct listing_pages *pages; /* those that are still to come */
+    struct store_page *page;     /* being read */
     size_t index;
-    bool at_end;
     bool asked;             /* whether it is marked; `exact`: then entries are asked for */
     bool exact, saw_marker; /* saw_marker: below it in a recursive listing entries may be, too */
     struct listing_ahead *ahead; /* NULL until it is exact */
@@ -51,41 +47,6 @@ struct listing {
 };
 
 /* ---- pages ----------------------------------------------------------------------------------- */
-
-static int send_request(struct listing *listing, const struct limits *limits, struct error *err)
-{
-    bool root = !listing->uri.bucket[0];
-    struct call *call = call_new(listing->engine, root ? STORE_LIST_BUCKETS : STORE_LIST,
-                                 &listing->uri, limits, err);
-
-    if (!call)
-        return -error_errno(err);
-    call->request.prefix = call->uri.key;
-    call->request.delimiter = listing->recursive ? NULL : "/";
-    call->request.token = listing->token;
-    call->request.start_after = listing->token ? NULL : listing->after;
-    listing->call = call;
-    listing->call_asked_ns = clock_now_ns();
-    call_begin(call);
-    return 0;
-}
-
-static void cancel_request(struct listing *listing)
-{
-    call_delete(listing->call);
-    listing->call = NULL;
-}
-
-static int set_token(struct listing *listing, const char *token, struct error *err)
-{
-    char *copy = token ? strdup(token) : NULL;
-
-    if (token && !copy)
-        return error_set(err, ERROR_NO_MEMORY, "listing a directory");
-    free(listing->token);
-    listing->token = copy;
-    return 0;
-}
 
 static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns);
 
@@ -115,7 +76,7 @@ static int ask_once(struct listing *listing, const struct limits *limits, struct
                : 0;
 }
 
-/* The page is taken up: its entries are known, and the next one is sent for. */
+/* The page is taken up: its entries are known, and the next ones are asked for. */
 static int begin_page(struct listing *listing, int64_t asked_ns, int64_t seen_ns,
                       const struct limits *limits, struct error *err)
 {
@@ -124,45 +85,24 @@ static int begin_page(struct listing *listing, int64_t asked_ns, int64_t seen_ns
     if (r < 0)
         return r;
     prime(listing, asked_ns, seen_ns);
-    listing->at_end = !listing->page->next_token && !listing->after;
-    if (listing->at_end)
-        return 0;
-    r = set_token(listing, listing->page->next_token, err);
-    return r < 0 ? r : send_request(listing, limits, err);
+    listing_pages_ask(listing->pages, limits);
+    return 0;
 }
 
-/* Waits for the page in flight, takes it up and sends for the one after it. */
+/* Waits for the next page, takes it up and asks for those after it. */
 static int next_page(struct listing *listing, const struct limits *limits, struct error *err)
 {
-    struct store_page *before = NULL;
-    struct call *call;
-    int r = 0;
+    struct store_page *page, *before = listing->page;
+    int64_t asked_ns;
+    int r = listing_pages_next(listing->pages, limits, &page, &asked_ns, err);
 
-    if (listing->call && listing->call->generation != gate_generation())
-        cancel_request(listing); /* the parent's */
-    if (!listing->call)
-        r = send_request(listing, limits, err);
-    call = listing->call;
-    if (!call)
+    if (r < 0)
         return r;
-    r = call_end(call, limits, err);
-    if (r == 0) {
-        before = listing->page;
-        listing->page = call->request.page;
-        listing->index = 0;
-        call->request.page = NULL;
-    }
-    cancel_request(listing);
-    if (r == 0 && !listing->page)
-        r = error_set(err, ERROR_PROTOCOL, "a listing without a page");
-    if (r == 0 && listing->page) {
-        skip_shown_group(listing, before);
-        free(listing->after);
-        listing->after = NULL;
-        r = begin_page(listing, listing->call_asked_ns, clock_now_ns(), limits, err);
-    }
+    listing->page = page;
+    listing->index = 0;
+    skip_shown_group(listing, before);
     store_page_free(before);
-    return r;
+    return begin_page(listing, asked_ns, clock_now_ns(), limits, err);
 }
 
 /* ---- entries --------------------------------------------------------------------------------- */
@@ -315,15 +255,9 @@ static int refuse_file(struct listing *listing, struct error *err)
 
 static void restart(struct listing *listing)
 {
-    cancel_request(listing);
-    free(listing->token);
-    listing->token = NULL;
-    free(listing->after);
-    listing->after = NULL;
     store_page_free(listing->page);
     listing->page = NULL;
     listing->index = 0;
-    listing->at_end = false;
     listing->open_count = 0;
     listing->asked = listing->exact = listing->saw_marker = false;
     listing_ahead_reset(listing->ahead);
@@ -336,8 +270,10 @@ static int listing_begin(struct listing *listing, const struct limits *limits, s
     int r;
 
     restart(listing);
-    r = next_page(listing, limits, err);
-    if (r == 0 && listing->at_end && listing->page && listing->page->count == 0)
+    r = listing_pages_begin(listing->pages, err);
+    if (r == 0)
+        r = next_page(listing, limits, err);
+    if (r == 0 && listing_pages_at_end(listing->pages) && listing->page->count == 0)
         r = explain_empty(listing, limits, err);
     return r;
 }
@@ -360,9 +296,11 @@ static int begin_from_cache(struct listing *listing, const struct limits *limits
         return 0;
     }
     listing->page = start.page;
-    listing->after = start.after;
     listing->since_ns = start.asked_ns;
-    r = begin_page(listing, start.asked_ns, start.seen_ns, limits, err);
+    r = listing_pages_begin_behind(listing->pages, start.page, start.after, err);
+    free(start.after);
+    if (r == 0)
+        r = begin_page(listing, start.asked_ns, start.seen_ns, limits, err);
     return r < 0 ? r : 1;
 }
 
@@ -386,6 +324,9 @@ int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
         else
             strcpy(listing->uri.key + length, "/");
     }
+    listing->pages = listing_pages_new(engine, &listing->uri, listing->recursive);
+    if (r == 0 && !listing->pages)
+        r = error_set(err, ERROR_NO_MEMORY, "opening a directory");
     if (r == 0)
         r = refuse_file(listing, err);
     if (r == 0)
@@ -418,7 +359,7 @@ static int next_entry(struct listing *listing, const struct limits *limits,
         const struct store_entry *entry;
 
         if (!listing->page || listing->index == listing->page->count) {
-            if (listing->at_end) {
+            if (listing_pages_at_end(listing->pages)) {
                 finish_pass(listing);
                 return 0;
             }
@@ -468,7 +409,7 @@ int listing_rewind(struct listing *listing, const struct limits *limits, struct 
     r = listing_begin(listing, limits, err);
     /* A directory that has gone in the meantime is empty to whoever has it open. */
     if (r < 0 && (err->class == ERROR_NOT_FOUND || err->class == ERROR_NOT_DIRECTORY)) {
-        listing->at_end = true;
+        listing_pages_end(listing->pages);
         listing->since_ns = 0;
         r = 0;
     }
@@ -480,10 +421,8 @@ void listing_close(struct listing *listing)
 {
     if (!listing)
         return;
-    cancel_request(listing);
+    listing_pages_free(listing->pages);
     listing_ahead_free(listing->ahead);
     store_page_free(listing->page);
-    free(listing->token);
-    free(listing->after);
     free(listing);
 }
