@@ -29,6 +29,21 @@ class Report:
 
     def __init__(self):
         self.rows, self.plots, self.part = [], [], None
+        self.how = {}   # of each part: when and how it was measured
+
+    def keep_others(self, path):
+        """Takes from the results of an earlier run the parts that this one has not measured."""
+        if not path.exists():
+            return
+        earlier = json.loads(path.read_text())
+        kept = [row for row in earlier["rows"] if row["part"] not in self.how]
+        self.rows = kept + self.rows
+        self.how = {**{row["part"]: earlier["how"][row["part"]] for row in kept}, **self.how}
+        if not self.plots:
+            self.plots = earlier["plots"]
+
+    def sort(self, parts):
+        self.rows.sort(key=lambda row: parts.index(row["part"]))
 
     def add(self, work, value, unit, at_most=None, at_least=None, network="", spread=""):
         """One figure of ours. A unit of "x" says that it is a ratio already."""
@@ -86,7 +101,7 @@ class Report:
         for row in self.rows:
             if row["part"] != part:
                 part = row["part"]
-                lines.append(f"| **`{part}`** |" + " |" * (len(self.COLUMNS) - 1))
+                lines.append(f"| **`{part}`**: {self.how.get(part, '')} |" + " |" * (len(self.COLUMNS) - 1))
             lines.append("| " + " | ".join(word.replace("|", "\\|") for word in self.cells(row)) + " |")
         return "\n".join(lines) + "\n"
 
@@ -97,7 +112,8 @@ class Report:
         """results.json, table.txt, and an SVG of each plot where matplotlib is there."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.json").write_text(
-            json.dumps({"machine": machine, "rows": self.rows, "plots": self.plots}, indent=2) + "\n")
+            json.dumps({"machine": machine, "how": self.how, "rows": self.rows, "plots": self.plots},
+                       indent=2) + "\n")
         (folder / "table.txt").write_text(self.text())
         try:
             import matplotlib

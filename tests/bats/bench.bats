@@ -25,8 +25,22 @@ bench() {
     [[ $output == "$(cat "$BATS_TEST_TMPDIR/table.txt")" ]]
     [[ $(jq -r '.rows[0].part, .rows[0].met' "$BATS_TEST_TMPDIR/results.json") == $'change\ntrue' ]]
     [[ $(head -1 "$page"; tail -1 "$page") == $'before\nafter' ]] || explain "$(cat "$page")"
-    grep -q '^| \*\*`change`\*\* |' "$page" || explain "$(cat "$page")"
+    grep -q '^| \*\*`change`\*\*: 20.*, 1 rounds, load ' "$page" || explain "$(cat "$page")"
     ! grep -q '^old$' "$page"
+}
+
+@test "with --keep the parts that are not measured stay as they were" {
+    printf '%s' '{"how": {"shim": "then", "change": "then"}, "plots": [], "rows": [
+        {"part": "shim", "work": "old work", "network": "", "ours": 1, "unit": "ns", "ratio": null,
+         "spread": "", "target": "", "met": null},
+        {"part": "change", "work": "older work", "network": "", "ours": 1, "unit": "ns", "ratio": null,
+         "spread": "", "target": "", "met": null}]}' >"$BATS_TEST_TMPDIR/results.json"
+    run bench --rounds 1 --keep change
+    [[ $status -eq 0 ]] || explain "$(cat "$BATS_TEST_TMPDIR/log")"
+    [[ ${lines[-1]} == "old work"* && $output == *"1 KiB appended"* && $output != *older* ]] || explain "$output"
+    [[ $(jq -r '.how.shim' "$BATS_TEST_TMPDIR/results.json") == then ]]
+    run bench --rounds 1 change
+    [[ $output != *"old work"* ]] || explain "$output"
 }
 
 @test "what misses its target, or cannot be measured, is in the table" {
