@@ -326,6 +326,14 @@ S3DLIO_API int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio
  * the old object is unchanged and the upload aborted. */
 S3DLIO_API int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,
                                    struct s3dlio_error *ret_error);
+/* The same, but with S3DLIO_CLOSE=deferred 1 may come back while a new object of one request is on
+ * its way; the old one is unchanged until then. s3dlio_stat answers from what was written, other
+ * calls about the name wait (also those of other processes of this user that defer), and so do
+ * s3dlio_list_open, s3dlio_rename, s3dlio_rmdir, s3dlio_fork_prepare, s3dlio_sync and s3dlio_settle.
+ * A failure is printed, and returned by the next call about the name and by s3dlio_settle. A process
+ * that is killed may not have stored it. */
+S3DLIO_API int s3dlio_writer_close_soon(struct s3dlio_writer *writer,
+                                        struct s3dlio_error *ret_error);
 S3DLIO_API void s3dlio_writer_abort(struct s3dlio_writer *writer); /* frees; NULL is fine */
 /* In a fork child: drops the child's copy without touching the parent's upload. */
 S3DLIO_API void s3dlio_writer_forget(struct s3dlio_writer *writer);
@@ -508,9 +516,13 @@ S3DLIO_API int s3dlio_unlink(const char *uri, const struct s3dlio_call *call,
  * killed may leave the files that were not yet deleted. */
 S3DLIO_API int s3dlio_unlink_soon(const char *uri, const struct s3dlio_call *call,
                                   struct s3dlio_error *ret_error);
-/* Is nothing left that s3dlio_unlink_soon has put off? Takes no lock. */
+/* Is nothing left that s3dlio_unlink_soon or s3dlio_writer_close_soon has put off? Takes no lock. */
 S3DLIO_API bool s3dlio_is_settled(void);
-/* Waits until that is so. 0, or the first failure that no call has returned yet. */
+/* Waits until all is stored that s3dlio_writer_close_soon has put off. 0, or the first failure of
+ * those whose name nothing was stored under since, each time. */
+S3DLIO_API int s3dlio_sync(const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* Waits until s3dlio_is_settled. 0, or the first failure of a deletion that no call has returned yet,
+ * else what s3dlio_sync returns. */
 S3DLIO_API int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error);
 
 /* As renameat2(2). Errors before anything is changed: -ENOENT, -ENOTDIR, -EISDIR, -ENOTEMPTY,

@@ -133,6 +133,12 @@ int engine_settle(void)
     return engine_is_loaded() ? engine_call(settle)(NULL, &error) : 0;
 }
 
+int engine_sync(void)
+{
+    struct s3dlio_error error = {0};
+    return engine_is_loaded() ? engine_call(sync)(NULL, &error) : 0;
+}
+
 void engine_flush_log(void)
 {
     if (engine_is_loaded())

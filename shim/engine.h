@@ -15,13 +15,14 @@
     F(reader_open) F(reader_reopen) F(reader_attr) F(reader_pread) F(reader_newer)                 \
     F(reader_advise) F(reader_can_clone) F(reader_close)                                           \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
-    F(writer_rename) F(writer_publish) F(writer_close) F(writer_abort) F(writer_forget)            \
+    F(writer_rename) F(writer_publish) F(writer_close_soon) F(writer_abort) F(writer_forget)       \
     F(draft_open) F(draft_from_writer) F(draft_to_writer) F(draft_handles) F(draft_adopt)          \
     F(draft_pread) F(draft_pwrite) F(draft_append) F(draft_truncate) F(draft_zero)                 \
     F(draft_allocate) F(draft_length) F(draft_seek) F(draft_refresh) F(draft_map_fd) F(draft_set_attr)              \
     F(draft_publish) F(draft_rename) F(draft_clone) F(draft_abort) F(draft_forget)                 \
     F(list_open) F(list_next) F(list_rewind) F(list_close)                                         \
-    F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(rename) F(set_attr)       \
+    F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(sync) F(rename)           \
+    F(set_attr)                                                                                    \
     F(lock_open) F(lock_adopt) F(lock_close) F(symlink) F(readlink) F(find_link)                   \
     F(getxattr) F(listxattr) F(setxattr) F(removexattr)                                            \
     F(writer_getxattr) F(writer_listxattr) F(writer_setxattr) F(draft_getxattr)                    \
@@ -39,11 +40,13 @@ extern struct engine_calls engine_calls;
 int engine_require(void);
 bool engine_is_loaded(void);
 
-/* Deletions that the program was told of and the store not yet (s3dlio_unlink_soon): are there
- * none? */
+/* What the program was told of and the store not yet (s3dlio_unlink_soon, s3dlio_writer_close_soon):
+ * is there nothing? */
 bool engine_is_settled(void);
-/* Makes them, and returns the first failure that no call has told: 0 or -errno, printed already. */
+/* Waits for it, and returns the first failure that counts: 0 or -errno, printed already. */
 int engine_settle(void);
+/* The same for files that were closed, and for no deletions. */
+int engine_sync(void);
 
 /* The op-log's rows go to its file. */
 void engine_flush_log(void);

@@ -233,11 +233,11 @@ int staged_end_stream(struct staged *staged)
     else if (result || staged->node->is_discarded)
         engine_call(writer_abort)(writer);
     else
-        result = engine_call(writer_close)(writer, NULL, &error);
+        result = engine_call(writer_close_soon)(writer, &error);
     if (writer)
         staged->node->is_due = false;
     staged_unorder(staged, locked);
     if (error.errnum)
         report_error(&error);
-    return result;
+    return result < 0 ? result : 0; /* 1: it is on its way */
 }

@@ -41,7 +41,21 @@ int api_enter_in_order(struct api *api, const struct s3dlio_call *call,
 
     if (result == 0 && removals_pending(&api->engine->removals))
         removals_wait(api->engine, &api->limits);
+    if (result == 0 && deferred_is_to_print(&api->engine->deferred))
+        deferred_print(api->engine);
     return result;
+}
+
+int api_order_uri(struct api *api, const struct uri *uri)
+{
+    int result = deferred_wait(api->engine, uri, &api->limits, &api->error);
+
+    return result < 0 ? result : deferred_tell(api->engine, uri, &api->error);
+}
+
+int api_order_all(struct api *api)
+{
+    return deferred_wait_everywhere(api->engine, &api->limits, &api->error);
 }
 
 int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri)
@@ -64,8 +78,10 @@ int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *c
     int result = api_enter_in_order(api, call, ret_error);
 
     if (result == 0)
-        api->result = result = api_parse_uri(api, text, ret_uri);
-    return result;
+        result = api_parse_uri(api, text, ret_uri);
+    if (result == 0)
+        result = api_order_uri(api, ret_uri);
+    return api->result = result;
 }
 
 int api_check_flags(struct api *api, unsigned flags, unsigned known)

@@ -33,11 +33,15 @@ int api_enter(struct api *api, const struct s3dlio_call *call, struct s3dlio_err
  * accepted before (core/removals.h), so that the store sees them in the order of the program. */
 int api_enter_in_order(struct api *api, const struct s3dlio_call *call,
                        struct s3dlio_error *ret_error);
-/* The same, too, for a call about one name: *ret_uri is it, taken apart. */
+/* The same, too, for a call about one name: *ret_uri is it, taken apart; api_order_uri. */
 int api_enter_uri(struct api *api, const char *text, const struct s3dlio_call *call,
                   struct s3dlio_error *ret_error, struct uri *ret_uri);
 /* One more name of the same call: 0, or -errno with api->error. */
 int api_parse_uri(struct api *api, const char *text, struct uri *ret_uri);
+/* Waits for a put to that name that a close did not wait for (core/deferred.h): 0, or -errno with
+ * api->error, which may be that put's. The second: for all such puts, of other processes too. */
+int api_order_uri(struct api *api, const struct uri *uri);
+int api_order_all(struct api *api);
 /* Are all of the flags known? 0, or -EINVAL with api->error. */
 int api_check_flags(struct api *api, unsigned flags, unsigned known);
 /* Returns `result`, or what api_enter returned when that failed. */

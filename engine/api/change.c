@@ -24,6 +24,10 @@ int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
     if (!result)
         result = api_parse_uri(&api, to_text, &to);
     if (!result)
+        result = api_order_uri(&api, &to);
+    if (!result)
+        result = api_order_all(&api);
+    if (!result)
         result = rename_name(api.engine, &rename, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }

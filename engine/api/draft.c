@@ -226,8 +226,10 @@ int s3dlio_reader_can_clone(const struct s3dlio_reader *reader, const char *to_u
     struct api api;
     struct s3dlio_error ignored;
     struct uri to;
-    int result = api_enter_uri(&api, to_uri, NULL, &ignored, &to);
+    int result = api_enter_in_order(&api, NULL, &ignored);
 
+    if (!result)
+        result = api_parse_uri(&api, to_uri, &to);
     if (!result)
         result = draft_can_clone(api.engine, &to, (const struct reader *)reader, &api.error);
     return (int)api_leave(&api, result);
@@ -268,6 +270,8 @@ int s3dlio_draft_refresh(struct s3dlio_draft *draft, struct s3dlio_error *ret_er
     struct api api;
     int result = api_enter_in_order(&api, NULL, ret_error);
 
+    if (!result)
+        result = api_order_all(&api);
     if (!result)
         result = draft_refresh(draft_of(draft), &api.limits, &api.error);
     return (int)api_leave(&api, result);

@@ -31,7 +31,9 @@ void s3dlio_lock_close(int fd, const char *uri_text)
         fd_close(fd);
         return;
     }
-    int result = api_enter_uri(&api, uri_text, NULL, NULL, &uri);
+    int result = api_enter_in_order(&api, NULL, NULL);
+    if (!result)
+        result = api_parse_uri(&api, uri_text, &uri);
     if (!result)
         result = engine_store(api.engine, uri.scheme, &store, &api.error);
     if (!result)

@@ -11,9 +11,14 @@ int s3dlio_stat(const char *uri_text, const struct s3dlio_call *call, struct s3d
     struct api api;
     struct uri uri;
     struct attr attr;
-    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    int result = api_enter_in_order(&api, call, ret_error);
     if (!result)
-        result = names_lookup(api.engine, &uri, &api.limits, &attr, &api.error);
+        result = api_parse_uri(&api, uri_text, &uri);
+    if (!result && !deferred_look(api.engine, &uri, &attr)) {
+        result = api_order_uri(&api, &uri);
+        if (!result)
+            result = names_lookup(api.engine, &uri, &api.limits, &attr, &api.error);
+    }
     return api_leave_attr(&api, result, &attr, ret_attr);
 }
 
@@ -54,6 +59,8 @@ int s3dlio_rmdir(const char *uri_text, const struct s3dlio_call *call,
     struct uri uri;
     int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
     if (!result)
+        result = api_order_all(&api);
+    if (!result)
         result = names_rmdir(api.engine, &uri, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
@@ -78,6 +85,8 @@ int s3dlio_unlink_soon(const char *uri_text, const struct s3dlio_call *call,
     if (!result)
         result = api.result = api_parse_uri(&api, uri_text, &uri);
     if (!result)
+        result = api_order_uri(&api, &uri);
+    if (!result)
         result = names_unlink_soon(api.engine, &uri, &api.limits, &api.error);
     return (int)api_leave(&api, result);
 }
@@ -85,7 +94,7 @@ int s3dlio_unlink_soon(const char *uri_text, const struct s3dlio_call *call,
 bool s3dlio_is_settled(void)
 {
     struct engine *engine = engine_used();
-    return !engine || !removals_pending(&engine->removals);
+    return !engine || (!removals_pending(&engine->removals) && !deferred_any(&engine->deferred));
 }
 
 int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error)
@@ -94,8 +103,26 @@ int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error
     if (!engine_used())
         return 0;
     int result = api_enter_in_order(&api, call, ret_error);
-    if (!result)
+    if (!result) {
+        deferred_finish(api.engine, &api.limits);
         result = removals_failure(api.engine, NULL, &api.error);
+    }
+    if (!result)
+        result = deferred_failure(api.engine, &api.error);
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_sync(const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct engine *engine = engine_used();
+    if (!engine || (!deferred_any(&engine->deferred) && !deferred_any_failed(&engine->deferred)))
+        return 0;
+    int result = api_enter(&api, call, ret_error);
+    if (!result) {
+        deferred_finish(api.engine, &api.limits);
+        result = deferred_failure(api.engine, &api.error);
+    }
     return (int)api_leave(&api, result);
 }
 
@@ -113,6 +140,8 @@ int s3dlio_list_open(const char *uri_text, unsigned flags, const struct s3dlio_c
     struct uri uri;
     struct listing *listing;
     int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    if (!result)
+        result = api_order_all(&api);
     if (!result)
         result = listing_open(api.engine, &uri, flags & S3DLIO_LIST_RECURSIVE, &api.limits,
                               &listing, &api.error);
@@ -140,6 +169,8 @@ int s3dlio_list_rewind(struct s3dlio_list *list, struct s3dlio_error *ret_error)
 {
     struct api api;
     int result = api_enter_in_order(&api, NULL, ret_error);
+    if (!result)
+        result = api_order_all(&api);
     if (!result)
         result = listing_rewind(listing_of(list), &api.limits, &api.error);
     return (int)api_leave(&api, result);

@@ -79,6 +79,8 @@ int s3dlio_reader_newer(const struct s3dlio_reader *reader, struct s3dlio_reader
     struct reader *newer = NULL;
     int result = api_enter_in_order(&api, NULL, ret_error);
     if (!result)
+        result = api_order_all(&api);
+    if (!result)
         result = reader_open_newer(reader_of(reader), &api.limits, &newer, &api.error);
     if (result > 0)
         *ret_newer = (struct s3dlio_reader *)newer;
@@ -189,6 +191,18 @@ int s3dlio_writer_close(struct s3dlio_writer *writer, struct s3dlio_attr *ret_at
         result = writer_finish(writer_of(writer), &api.limits, &attr, &api.error);
     writer_free(writer_of(writer));
     return api_leave_attr(&api, result, &attr, ret_attr);
+}
+
+int s3dlio_writer_close_soon(struct s3dlio_writer *writer, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    int result = api_enter_in_order(&api, NULL, ret_error);
+
+    if (!result)
+        result = writer_finish_soon(writer_of(writer), &api.limits, &api.error);
+    if (result <= 0)
+        writer_free(writer_of(writer));
+    return (int)api_leave(&api, result);
 }
 
 int s3dlio_writer_publish(struct s3dlio_writer *writer, struct s3dlio_attr *ret_attr,

@@ -34,7 +34,8 @@ void s3dlio_fork_prepare(void)
 {
     struct api api;
     if (!s3dlio_is_settled()) { /* the child is to find what the parent was told */
-        api_enter_in_order(&api, NULL, NULL);
+        if (!api_enter_in_order(&api, NULL, NULL))
+            deferred_finish(api.engine, &api.limits);
         api_leave(&api, 0);
     }
     gate_fork_prepare();

@@ -30,7 +30,8 @@ int s3dlio_get(const char *uri_text, const struct s3dlio_call *call, void **ret_
 {
     struct api api;
     struct bulk_get item = {.uri = uri_text};
-    int result = api_enter_in_order(&api, call, ret_error);
+    struct uri uri;
+    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
 
     if (!result)
         result = bulk_get(api.engine, &item, 1, &api.limits, &api.error);
@@ -77,6 +78,8 @@ int s3dlio_get_many(struct s3dlio_get_item *items, size_t count, const struct s3
         result = error_set(&api.error, ERROR_NO_MEMORY, "fetching %zu objects", count);
     for (size_t i = 0; gets && i < count; i++)
         gets[i].uri = items[i].uri;
+    if (!result)
+        result = api_order_all(&api);
     if (!result)
         result = bulk_get(api.engine, gets, count, &api.limits, &api.error);
     for (size_t i = 0; gets && result >= 0 && i < count; i++) {
@@ -126,6 +129,8 @@ int s3dlio_put_many(struct s3dlio_put_item *items, size_t count, const struct s3
         puts[i].length_bytes = items[i].length_bytes;
     }
     if (!result)
+        result = api_order_all(&api);
+    if (!result)
         result = bulk_put(api.engine, puts, count, &api.limits, &api.error);
     for (size_t i = 0; puts && result >= 0 && i < count; i++) {
         items[i].result = puts[i].result;
@@ -145,6 +150,8 @@ int s3dlio_copy(const char *from_text, const char *to_text, const struct s3dlio_
 
     if (!result)
         result = api_parse_uri(&api, to_text, &to);
+    if (!result)
+        result = api_order_uri(&api, &to);
     if (!result)
         result = copy_object(api.engine, &from, &to, &api.limits, &api.error);
     return (int)api_leave(&api, result);

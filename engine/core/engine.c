@@ -88,8 +88,10 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     prefetch_init(&engine->prefetch, guesses_max(options),
                   option_int(options, META_TTL_MS) * NS_PER_MS);
     r = make_shards(engine, err);
-    if (r == 0)
+    if (r == 0) {
         removals_init(&engine->removals, engine->shards[0]);
+        deferred_init(engine);
+    }
     return r;
 }
 
@@ -97,6 +99,7 @@ static void engine_free(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->shard_count; i++)
         shard_free(engine->shards[i]);
+    deferred_table_close(engine->deferred.table);
     oplog_free(engine->oplog);
     prefetch_fini(&engine->prefetch);
     symlink_cache_free(engine->links);
@@ -134,6 +137,7 @@ static void forget_parent(struct engine *engine)
             store->ops->reset_child(store);
     }
     removals_reset_child(&engine->removals, engine->shards[0]);
+    deferred_reset_child(&engine->deferred);
     engine_reset_stats(engine);
     if (engine->oplog)
         oplog_reset_child(engine->oplog);

@@ -17,6 +17,7 @@
 #include "core/prefetch.h"
 #include "core/attr_cache.h"
 #include "core/budget.h"
+#include "core/deferred.h"
 #include "core/limiter.h"
 #include "core/oplog.h"
 #include "core/pool.h"
@@ -51,6 +52,7 @@ struct engine {
     struct rename_moves moves;
     struct reader_registry readers;
     struct removals removals;
+    struct deferred deferred;
     struct uploads_swept swept;
     _Atomic(struct stats *) stats; /* NULL until there is something to count: engine_stats */
     struct oplog *oplog; /* NULL: none is wanted */

@@ -204,8 +204,10 @@ static int run_last(struct upload *upload, struct call *call, const struct limit
         .owner = upload->owner,
     };
     struct reader_change *change;
-    int r = upload_check_base(upload, limits, err);
+    int r = deferred_wait(upload->engine, &upload->uri, limits, err);
 
+    if (r == 0)
+        r = upload_check_base(upload, limits, err);
     if (r == 0)
         r = reader_change_begin(upload->engine, &options, limits, &change, err);
     if (r != 0)
@@ -220,10 +222,31 @@ static int run_last(struct upload *upload, struct call *call, const struct limit
     if (r == 0 && upload->begins_as_base)
         tell_added(upload, change);
     reader_change_end(change);
+    if (r == 0)
+        deferred_forgive(upload->engine, &upload->uri);
     return r;
 }
 
 /* ---- one request ----------------------------------------------------------------------------- */
+
+int upload_put_prepare(struct upload *upload, const struct limits *limits, struct error *err)
+{
+    return upload_check_base(upload, limits, err);
+}
+
+void upload_put_describe(struct upload *upload, const struct upload_memory *memory,
+                         struct iovec *body, struct store_request *request)
+{
+    *body = (struct iovec){(void *)memory->data, memory->size_bytes};
+    upload->size_bytes = memory->size_bytes;
+    request->body = body;
+    request->body_count = memory->size_bytes ? 1 : 0;
+    request->body_crc32c = memory->crc32c;
+    request->has_body_crc32c = true;
+    request->if_none_match = upload->exclusive;
+    request->if_match = upload_if_match(upload);
+    describe_write(upload, request);
+}
 
 int upload_put(struct upload *upload, const struct upload_memory *memory,
                const struct limits *limits, struct error *err)
@@ -235,15 +258,7 @@ int upload_put(struct upload *upload, const struct upload_memory *memory,
     if (!call || !body) {
         r = call ? error_set(err, ERROR_NO_MEMORY, "sending an object") : -error_errno(err);
     } else {
-        *body = (struct iovec){(void *)memory->data, memory->size_bytes};
-        upload->size_bytes = memory->size_bytes;
-        call->request.body = body;
-        call->request.body_count = memory->size_bytes ? 1 : 0;
-        call->request.body_crc32c = memory->crc32c;
-        call->request.has_body_crc32c = true;
-        call->request.if_none_match = upload->exclusive;
-        call->request.if_match = upload_if_match(upload);
-        describe_write(upload, &call->request);
+        upload_put_describe(upload, memory, body, &call->request);
         r = run_last(upload, call, limits, err);
     }
     call_delete(call);

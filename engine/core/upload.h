@@ -15,10 +15,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "core/attr.h"
 #include "core/limits.h"
 
+struct call;
 struct engine;
 struct upload;
 
@@ -50,6 +52,14 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
 /* The whole object in one request; waits. */
 int upload_put(struct upload *upload, const struct upload_memory *memory,
                const struct limits *limits, struct error *err);
+/* The same for whoever sends that request himself (core/deferred.h): what comes before it, and what it
+ * is, its body in memory that lives as long; then, when it has failed, whether it may have worked all
+ * the same, and whether what HEAD finds there is of it. */
+int upload_put_prepare(struct upload *upload, const struct limits *limits, struct error *err);
+void upload_put_describe(struct upload *upload, const struct upload_memory *memory,
+                         struct iovec *body, struct store_request *request);
+bool upload_put_may_have_worked(const struct upload *upload, const struct call *call);
+bool upload_is_of(const struct upload *upload, const struct store_object *object);
 /* Waits until one more part may go up: fewer than PUT_INFLIGHT are under way, the upload exists. */
 int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err);
 /* Sends one more part, without waiting. On failure the memory was released. */

@@ -52,10 +52,21 @@ static bool is_doubtful(const struct call *call)
     }
 }
 
+bool upload_put_may_have_worked(const struct upload *upload, const struct call *call)
+{
+    return upload->write_id[0] && is_doubtful(call);
+}
+
+bool upload_is_of(const struct upload *upload, const struct store_object *object)
+{
+    const char *found = store_metadata_get(&object->metadata, UPLOAD_ID_NAME);
+
+    return found && strcmp(found, upload->write_id) == 0;
+}
+
 int upload_settle(struct upload *upload, const struct call *call, int r,
                   const struct limits *limits)
 {
-    const char *found = NULL;
     struct error ignored;
     struct call *head;
 
@@ -65,9 +76,7 @@ int upload_settle(struct upload *upload, const struct call *call, int r,
     if (!upload->write_id[0])
         return r;
     head = look(upload, limits, &ignored);
-    if (head)
-        found = store_metadata_get(&head->request.object.metadata, UPLOAD_ID_NAME);
-    if (found && strcmp(found, upload->write_id) == 0) {
+    if (head && upload_is_of(upload, &head->request.object)) {
         upload_keep_object(upload, &head->request.object);
         upload->doubtful = false;
         r = 0;

@@ -53,6 +53,9 @@ uint64_t writer_length(const struct writer *writer);
 /* Uploads the rest and completes. The writer is to be freed whatever it says. */
 int writer_finish(struct writer *writer, struct limits *limits, struct attr *ret_attr,
                   struct error *err);
+/* The same, but where puts are deferred (core/deferred.h) and this is one, 1: it is on its way, and the
+ * writer no longer the caller's. */
+int writer_finish_soon(struct writer *writer, struct limits *limits, struct error *err);
 /* fsync: makes what is written so far the object, and goes on behind it. Nothing is sent when
  * nothing was written. After a failure only abort and free are left. */
 int writer_publish(struct writer *writer, struct limits *limits, struct attr *ret_attr,

@@ -1,6 +1,7 @@
 /* What the files of a writer share: writer.c (buffers, the calls), writer_append.c (what comes
  * before the first byte that is written), writer_behind.c (when that is another version by then),
- * writer_keep.c (parts that can be changed once more), writer_rename.c. */
+ * writer_keep.c (parts that can be changed once more), writer_rename.c, writer_deferred.c
+ * (closing without waiting). */
 #ifndef S3DLIO_CORE_WRITER_PRIVATE_H
 #define S3DLIO_CORE_WRITER_PRIVATE_H
 

@@ -147,10 +147,13 @@ static int exec_named(int dirfd, const char *path, const char *name, char *const
     int handed = process_has_virtual() ? hand_over(&target, envp, &handover) : 0;
     if (!engine_is_settled())
         engine_settle(); /* a failure is printed; the new program's status is its own */
+    int stored = process_is_vfork_child() ? 0 : engine_sync(); /* which is not to hide that */
     if (!process_is_vfork_child())
         engine_flush_log();
-    if (handed < 0)
-        return handed;
+    if (stored < 0 && handed > 0)
+        handover_undo(&handover);
+    if (stored < 0 || handed < 0)
+        return handed < 0 ? handed : stored;
     if (handed)
         envp = process_environ(envp, handover.variable, room);
     if (dirfd == AT_FDCWD && !flags)

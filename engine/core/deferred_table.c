@@ -1,0 +1,242 @@
+/* The table of deferred puts. See deferred_table.h.
+ *
+ * Invariants: a seat whose `pid` is 0 is free; whoever makes it anything else by compare-and-swap has
+ * it, and is the only one who writes to it. `serial` is odd while the seat speaks of a put: who reads
+ * copies, and looks whether it is still the same. A name's seat is one of the SPREAD behind its
+ * hash's. `taken` is raised before a seat is filled and lowered after it was left, so it is never
+ * less than the number of puts; a killed process leaves it too high until somebody takes its seat.
+ */
+#include "core/deferred_table.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "core/place.h"
+#include "core/reader_shared.h"
+#include "io/futex.h"
+
+#define SEATS  2048u
+#define SPREAD 16u
+
+struct seat {
+    _Atomic uint32_t pid;
+    _Atomic uint32_t serial;
+    _Atomic int64_t until_ns;
+    _Atomic uint64_t hash[2];
+    _Atomic uint64_t size_bytes;
+    _Atomic int64_t mtime_ns; /* since the epoch */
+    _Atomic uint64_t mode;    /* below it `has` */
+    _Atomic uint64_t owner;   /* uid, below it gid */
+};
+
+struct deferred_table {
+    _Atomic uint32_t taken;
+    struct seat seats[SEATS];
+};
+
+struct deferred_table *deferred_table_open(void)
+{
+    struct deferred_table *table = place_map("deferred-1", sizeof *table);
+
+    if (table)
+        return table;
+    table = mmap(NULL, sizeof *table, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return table == MAP_FAILED ? NULL : table;
+}
+
+void deferred_table_close(struct deferred_table *table)
+{
+    if (table)
+        munmap(table, sizeof *table);
+}
+
+bool deferred_table_any(struct deferred_table *table)
+{
+    return table && atomic_load_explicit(&table->taken, memory_order_acquire) != 0;
+}
+
+void deferred_name_of(struct store *store, const struct uri *uri, struct deferred_name *ret_name)
+{
+    uint64_t store_id = shared_store_id(store);
+    char text[ATTR_URI_BYTES];
+
+    attr_uri_text(uri, text);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t basis = i ? UINT64_C(0x9e3779b97f4a7c15) : HASH_BASIS;
+
+        ret_name->hash[i] =
+            hash_mix(hash_text(hash_bytes(basis, &store_id, sizeof store_id), text));
+    }
+}
+
+/* Of another process id namespace every one looks dead: then its puts are not known here. An id that
+ * has a new process after a death is found out by the time. */
+static bool is_dead(struct seat *seat)
+{
+    uint32_t pid = atomic_load(&seat->pid);
+
+    return pid > INT_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH) ||
+           clock_now_ns() > atomic_load(&seat->until_ns);
+}
+
+static struct seat *seat_at(struct deferred_table *table, const struct deferred_name *name,
+                            unsigned i)
+{
+    return &table->seats[(name->hash[0] + i) % SEATS];
+}
+
+/* ---- one's own ------------------------------------------------------------------------------- */
+
+/* It speaks of nothing from now on; still ours. */
+static void fall_silent(struct deferred_table *table, struct seat *seat)
+{
+    if (!(atomic_load(&seat->serial) & 1))
+        return;
+    atomic_fetch_add(&seat->serial, 1);
+    futex_wake_shared(&seat->serial, INT_MAX);
+    atomic_fetch_sub(&table->taken, 1);
+}
+
+static bool claim(struct deferred_table *table, struct seat *seat)
+{
+    uint32_t pid = atomic_load(&seat->pid), self = (uint32_t)getpid();
+
+    if (pid && (pid == self || !is_dead(seat)))
+        return false;
+    if (!atomic_compare_exchange_strong(&seat->pid, &pid, self))
+        return false;
+    fall_silent(table, seat);
+    return true;
+}
+
+static void fill(struct seat *seat, const struct deferred_name *name, const struct attr *attr,
+                 int64_t until_ns)
+{
+    atomic_store(&seat->until_ns, until_ns);
+    for (unsigned i = 0; i < 2; i++)
+        atomic_store(&seat->hash[i], name->hash[i]);
+    atomic_store(&seat->size_bytes, attr->size_bytes);
+    atomic_store(&seat->mtime_ns, attr->mtime.tv_sec * NS_PER_S + attr->mtime.tv_nsec);
+    atomic_store(&seat->mode, (uint64_t)attr->mode << 32 | attr->has);
+    atomic_store(&seat->owner, (uint64_t)attr->uid << 32 | attr->gid);
+}
+
+unsigned deferred_table_enter(struct deferred_table *table, const struct deferred_name *name,
+                              const struct attr *attr, int64_t until_ns)
+{
+    for (unsigned i = 0; i < SPREAD; i++) {
+        struct seat *seat = seat_at(table, name, i);
+
+        if (!claim(table, seat))
+            continue;
+        atomic_fetch_add(&table->taken, 1);
+        fill(seat, name, attr, until_ns);
+        atomic_fetch_add(&seat->serial, 1);
+        return (unsigned)(seat - table->seats) + 1;
+    }
+    return 0;
+}
+
+void deferred_table_leave(struct deferred_table *table, unsigned number)
+{
+    struct seat *seat = &table->seats[number - 1];
+
+    if (atomic_load(&seat->pid) != (uint32_t)getpid())
+        return; /* it took too long, and was given to another */
+    fall_silent(table, seat);
+    atomic_store(&seat->pid, 0);
+}
+
+/* ---- those of others ------------------------------------------------------------------------- */
+
+/* Does it speak of a put of another process that lives? Then *ret_serial. One of the dead is free
+ * afterwards. */
+static bool speaks(struct deferred_table *table, struct seat *seat,
+                   const struct deferred_name *name, uint32_t *ret_serial)
+{
+    uint32_t serial = atomic_load(&seat->serial), pid = atomic_load(&seat->pid);
+
+    if (!(serial & 1) || !pid || pid == (uint32_t)getpid())
+        return false;
+    if (is_dead(seat)) {
+        if (claim(table, seat))
+            atomic_store(&seat->pid, 0);
+        return false;
+    }
+    if (name && (atomic_load(&seat->hash[0]) != name->hash[0] ||
+                 atomic_load(&seat->hash[1]) != name->hash[1]))
+        return false;
+    *ret_serial = serial;
+    return true;
+}
+
+static void copy(struct seat *seat, struct attr *ret_attr)
+{
+    int64_t mtime_ns = atomic_load(&seat->mtime_ns);
+    uint64_t mode = atomic_load(&seat->mode), owner = atomic_load(&seat->owner);
+
+    ret_attr->size_bytes = atomic_load(&seat->size_bytes);
+    ret_attr->mtime =
+        (struct timespec){.tv_sec = mtime_ns / NS_PER_S, .tv_nsec = mtime_ns % NS_PER_S};
+    if (ret_attr->mtime.tv_nsec < 0) { /* before 1970 */
+        ret_attr->mtime.tv_nsec += NS_PER_S;
+        ret_attr->mtime.tv_sec--;
+    }
+    ret_attr->mode = (uint32_t)(mode >> 32) & 07777;
+    ret_attr->has = (uint32_t)mode &
+                    (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME);
+    ret_attr->uid = (uint32_t)(owner >> 32);
+    ret_attr->gid = (uint32_t)owner;
+}
+
+bool deferred_table_look(struct deferred_table *table, const struct deferred_name *name,
+                         struct attr *ret_attr)
+{
+    for (unsigned i = 0; i < SPREAD; i++) {
+        struct seat *seat = seat_at(table, name, i);
+        struct attr attr = {.type = ATTR_FILE};
+        uint32_t serial;
+
+        if (!speaks(table, seat, name, &serial))
+            continue;
+        copy(seat, &attr);
+        if (atomic_load(&seat->serial) != serial)
+            continue;
+        *ret_attr = attr;
+        return true;
+    }
+    return false;
+}
+
+static int wait_for(struct seat *seat, uint32_t serial, const struct limits *limits,
+                    struct error *err)
+{
+    int r = 0;
+
+    while (r == 0 && atomic_load(&seat->serial) == serial && !is_dead(seat))
+        r = limits_wait_shared(limits, &seat->serial, serial, err);
+    return r;
+}
+
+int deferred_table_wait(struct deferred_table *table, const struct deferred_name *name,
+                        const struct limits *limits, struct error *err)
+{
+    unsigned seats = name ? SPREAD : SEATS;
+    int r = 0;
+
+    for (unsigned i = 0; r == 0 && i < seats; i++) {
+        struct seat *seat = name ? seat_at(table, name, i) : &table->seats[i];
+        uint32_t serial;
+
+        if (speaks(table, seat, name, &serial))
+            r = wait_for(seat, serial, limits, err);
+    }
+    return r;
+}
