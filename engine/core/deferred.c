@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "core/call.h"
 #include "core/engine.h"
+#include "core/names.h"
 
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
@@ -155,7 +156,7 @@ static void end(struct deferred_put *put, const struct error *error)
     char text[ATTR_URI_BYTES];
 
     attr_uri_text(&put->call.uri, text);
-    attr_cache_forget(engine->attrs, text);
+    attr_cache_doubt(engine->attrs, text, true); /* its directory has changed with the close */
     if (error) {
         keep_failure(deferred, &put->call.uri, error);
         stats_add(engine_stats(engine), STATS_CLOSES_FAILED, 1);
@@ -289,6 +290,7 @@ static bool begin(struct engine *engine, struct deferred_put *put, const struct 
     struct limits_wait wait = {
         .done = has_place, .arg = engine, .value = put->memory.size_bytes};
     struct uri uri = put->call.uri;
+    char text[ATTR_URI_BYTES];
 
     if (limits_wait(shard_of(engine), limits, &wait, NULL) < 0)
         return false;
@@ -301,6 +303,8 @@ static bool begin(struct engine *engine, struct deferred_put *put, const struct 
         return false;
     }
     deferred->bytes += put->memory.size_bytes;
+    attr_uri_text(&uri, text);
+    attr_cache_forget(engine->attrs, text);
     send(put, engine, &uri);
     return true;
 }
@@ -338,6 +342,25 @@ static struct deferred_put *find(struct deferred *deferred, const struct uri *ur
 
     DL_FOREACH(deferred->puts, put)
         if (is_same(&put->call.uri, uri))
+            found = put;
+    return found;
+}
+
+static bool is_above(const struct uri *directory, const struct uri *uri)
+{
+    size_t length = strlen(directory->key);
+
+    return !strncmp(directory->key, uri->key, length) && uri->key[length] == '/' &&
+           !strcmp(directory->bucket, uri->bucket) && !strcmp(directory->scheme, uri->scheme);
+}
+
+/* To that name, or to one that stands for a directory in it. */
+static struct deferred_put *find_on_the_way(struct deferred *deferred, const struct uri *uri)
+{
+    struct deferred_put *put, *found = find(deferred, uri);
+
+    DL_FOREACH(deferred->puts, put)
+        if (is_above(&put->call.uri, uri))
             found = put;
     return found;
 }
@@ -397,25 +420,40 @@ static bool have_all_ended(const void *arg, uint64_t serial)
     return !deferred->puts || deferred->puts->serial > serial;
 }
 
-/* This process's; `uri` NULL: all. */
+/* This process's to that name. */
 static int wait_own(struct engine *engine, const struct uri *uri, const struct limits *limits,
                     struct error *err)
 {
     struct deferred *deferred = &engine->deferred;
-    struct limits_wait wait = {.done = uri ? has_ended : have_all_ended, .arg = deferred};
+    struct limits_wait wait = {.done = has_ended, .arg = deferred};
     struct deferred_put *put;
     int r = 0;
 
     if (!deferred_any(deferred))
         return 0;
     shard_lock(shard_of(engine));
-    wait.value = deferred->serial;
-    put = uri ? find(deferred, uri) : NULL;
-    if (put)
+    while (r == 0 && (put = find_on_the_way(deferred, uri))) {
         wait.value = put->serial;
-    if (put || !uri)
         r = limits_wait(shard_of(engine), limits, &wait, err);
+    }
     shard_unlock(shard_of(engine));
+    return r;
+}
+
+/* Of the others. */
+static int wait_elsewhere(struct engine *engine, const struct uri *uri, const struct limits *limits,
+                          struct error *err)
+{
+    struct uri at = *uri, parent;
+    struct deferred_name name;
+    int r = 0;
+
+    while (r == 0 && at.key[0] && is_elsewhere(engine, &at, &name)) {
+        r = deferred_table_wait(engine->deferred.table, &name, limits, err);
+        if (!names_parent(&at, &parent))
+            break;
+        at = parent;
+    }
     return r;
 }
 
@@ -423,16 +461,28 @@ int deferred_wait(struct engine *engine, const struct uri *uri, const struct lim
                   struct error *err)
 {
     int r = wait_own(engine, uri, limits, err);
-    struct deferred_name name;
 
-    if (r == 0 && is_elsewhere(engine, uri, &name))
-        r = deferred_table_wait(engine->deferred.table, &name, limits, err);
+    return r == 0 ? wait_elsewhere(engine, uri, limits, err) : r;
+}
+
+static int wait_all_own(struct engine *engine, const struct limits *limits, struct error *err)
+{
+    struct deferred *deferred = &engine->deferred;
+    struct limits_wait wait = {.done = have_all_ended, .arg = deferred};
+    int r;
+
+    if (!deferred_any(deferred))
+        return 0;
+    shard_lock(shard_of(engine));
+    wait.value = deferred->serial;
+    r = limits_wait(shard_of(engine), limits, &wait, err);
+    shard_unlock(shard_of(engine));
     return r;
 }
 
 int deferred_wait_everywhere(struct engine *engine, const struct limits *limits, struct error *err)
 {
-    int r = wait_own(engine, NULL, limits, err);
+    int r = wait_all_own(engine, limits, err);
 
     if (r == 0 && deferred_table_any(engine->deferred.table))
         r = deferred_table_wait(engine->deferred.table, NULL, limits, err);
@@ -445,7 +495,7 @@ void deferred_finish(struct engine *engine, const struct limits *limits)
     struct error error = {0};
     struct deferred_put *put;
 
-    if (wait_own(engine, NULL, limits, &error) < 0) {
+    if (wait_all_own(engine, limits, &error) < 0) {
         shard_lock(shard_of(engine));
         DL_FOREACH(deferred->puts, put)
             keep_failure(deferred, &put->call.uri, &error);

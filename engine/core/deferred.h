@@ -71,7 +71,7 @@ bool deferred_begin(struct engine *engine, const struct deferred_options *option
 
 /* Attributes of what is on its way to that name. */
 bool deferred_look(struct engine *engine, const struct uri *uri, struct attr *ret_attr);
-/* Sleeps until nothing is on its way to that name. */
+/* Sleeps until nothing is on its way to that name, or to one that stands for a directory in it. */
 int deferred_wait(struct engine *engine, const struct uri *uri, const struct limits *limits,
                   struct error *err);
 /* Until all have ended that have begun by now, of this process and of others. */

@@ -136,6 +136,12 @@ static int hand_over(struct target *target, char *const envp[], struct handover 
 
 /* ---- execveat ---- */
 
+/* Was something closed that is not stored? The next program's status is not to hide that. */
+static bool lacks_files(void)
+{
+    return !process_is_vfork_child() && engine_sync() < 0;
+}
+
 /* `name` is what it is called where something is said of it. */
 static int exec_named(int dirfd, const char *path, const char *name, char *const argv[],
                       char *const envp[], int flags)
@@ -147,13 +153,13 @@ static int exec_named(int dirfd, const char *path, const char *name, char *const
     int handed = process_has_virtual() ? hand_over(&target, envp, &handover) : 0;
     if (!engine_is_settled())
         engine_settle(); /* a failure is printed; the new program's status is its own */
-    int stored = process_is_vfork_child() ? 0 : engine_sync(); /* which is not to hide that */
+    bool is_lacking = lacks_files();
     if (!process_is_vfork_child())
         engine_flush_log();
-    if (stored < 0 && handed > 0)
+    if (is_lacking && handed > 0)
         handover_undo(&handover);
-    if (stored < 0 || handed < 0)
-        return handed < 0 ? handed : stored;
+    if (is_lacking || handed < 0)
+        return handed < 0 ? handed : -EIO; /* which no search along PATH goes on after */
     if (handed)
         envp = process_environ(envp, handover.variable, room);
     if (dirfd == AT_FDCWD && !flags)
@@ -211,7 +217,7 @@ static int exec_at(int dirfd, const char *path, char *const argv[], char *const 
 /* The common case, decided without a system call. */
 bool process_exec_is_plain(const char *path, char *const envp[])
 {
-    return likely(!path_maybe(path) && !process_has_virtual() &&
+    return likely(!path_maybe(path) && !process_has_virtual() && !lacks_files() &&
                   (!process_follows() || process_preloads(envp)));
 }
 

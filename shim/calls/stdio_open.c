@@ -10,6 +10,7 @@
 #include "shim/calls/link.h"
 #include "shim/calls/open.h"
 #include "shim/calls/stdio.h"
+#include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/real.h"
@@ -154,6 +155,8 @@ static int close_standard(int index)
 
 int fclose(FILE *file)
 {
+    if (unlikely(file == stderr))
+        engine_sync(); /* while there is where to say what was not stored: many end like this */
     struct stream *stream = stream_find(file);
     if (likely(!stream))
         return REAL(fclose)(file);

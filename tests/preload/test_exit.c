@@ -396,7 +396,7 @@ static int play(const char *name, const char *path)
 
 /* ---- tests ---- */
 
-static char output[256]; /* of the last role, stdout and stderr */
+static char output[4096]; /* of the last role, stdout and stderr */
 
 /* Ends at the end of the output, after the role's first line if a signal is to be sent then, or
  * when it takes too long. */

@@ -309,6 +309,15 @@ static int sync_it(const char *uri)
     return s3dlio_sync(NULL, NULL);
 }
 
+/* A file where a directory would have to be. */
+static int look_below(const char *uri)
+{
+    char below[100];
+
+    snprintf(below, sizeof below, "%s/sub/name", uri);
+    return stat_size(below) == -ENOTDIR ? 0 : -1;
+}
+
 static void test_what_waits(void **state)
 {
     check_waits("read", read_it);
@@ -327,6 +336,7 @@ static void test_what_waits(void **state)
     check_waits("list-again", list_again);
     check_waits("rmdir", remove_directory);
     check_waits("sync", sync_it);
+    check_waits("look-below", look_below);
     check_waits("rename-above", rename_above);
 }
 
