@@ -497,7 +497,7 @@ void deferred_finish(struct engine *engine, const struct limits *limits)
 
     if (wait_all_own(engine, limits, &error) < 0) {
         shard_lock(shard_of(engine));
-        DL_FOREACH(deferred->puts, put)
+        for (put = deferred->puts; put; put = put->next)
             keep_failure(deferred, &put->call.uri, &error);
         shard_unlock(shard_of(engine));
     }
