@@ -19,6 +19,7 @@
 
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
+#define PLACES_DEFAULT 128 /* as for other small objects */
 #define MEMORY_SHARE 4    /* of the budget, in bodies on their way */
 #define FAILURES_MAX 1000 /* kept by their names */
 #define LOOK_NS      (60 * NS_PER_S)
@@ -60,13 +61,21 @@ void deferred_init(struct engine *engine)
     deferred->is_on = option_int(&engine->options, CLOSE) == 1;
     if (deferred->is_on)
         deferred->table = deferred_table_open();
-    deferred->places = limiter_target(&engine->puts);
+    deferred->places_max =
+        engine->options.values[OPTION_ID_PUT_INFLIGHT].origin == ORIGIN_DEFAULT
+            ? PLACES_DEFAULT
+            : (unsigned)option_int(&engine->options, PUT_INFLIGHT);
+    deferred->places = deferred->places_max;
 }
 
 void deferred_reset_child(struct deferred *deferred)
 {
     *deferred = (struct deferred){
-        .is_on = deferred->is_on, .table = deferred->table, .places = deferred->places};
+        .is_on = deferred->is_on,
+        .table = deferred->table,
+        .places_max = deferred->places_max,
+        .places = deferred->places_max,
+    };
 }
 
 /* ---- how many -------------------------------------------------------------------------------- */
@@ -92,11 +101,9 @@ static void halve(struct deferred *deferred)
     deferred->stored = 0;
 }
 
-static void grow(struct engine *engine)
+static void grow(struct deferred *deferred)
 {
-    struct deferred *deferred = &engine->deferred;
-
-    if (deferred->places >= limiter_target(&engine->puts) || ++deferred->stored < deferred->places)
+    if (deferred->places >= deferred->places_max || ++deferred->stored < deferred->places)
         return;
     deferred->places++;
     deferred->stored = 0;
@@ -161,7 +168,7 @@ static void end(struct deferred_put *put, const struct error *error)
         keep_failure(deferred, &put->call.uri, error);
         stats_add(engine_stats(engine), STATS_CLOSES_FAILED, 1);
     } else {
-        grow(engine);
+        grow(deferred);
         forgive(deferred, &put->call.uri);
     }
     DL_DELETE(deferred->puts, put);

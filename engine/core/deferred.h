@@ -2,9 +2,9 @@
  *
  * Whoever closes hands over an upload that was not begun, with all its bytes, and goes on. Each put
  * ends by itself, retries and lost answers included, on whichever thread drives its shard; nothing
- * is left for a thread of the program to do. At most as many are under way as parts of an upload
- * may be (S3DLIO_PUT_INFLIGHT), half as many from each time that the store asks for less, one more
- * after so many that worked, with at most a quarter of the memory budget; for a place close waits.
+ * is left for a thread of the program to do. At most 128 are under way, or S3DLIO_PUT_INFLIGHT if that is set, half as
+ * many from each time that the store asks for less, one more after so many that worked, with at most
+ * a quarter of the memory budget; for a place close waits.
  *
  * Order: until it has ended a put is found by its name. A look at attributes is answered from it;
  * every other public call about the name waits (api/api.h), and so does the last request of another
@@ -43,6 +43,7 @@ struct deferred {
     struct deferred_put *puts; /* the oldest first */
     uint64_t bytes;            /* of their bodies */
     uint64_t serial;           /* of the newest */
+    unsigned places_max;
     unsigned places;           /* how many there may be now */
     unsigned stored;           /* since that was changed */
     int64_t halved_ns;
