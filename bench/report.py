@@ -31,16 +31,17 @@ class Report:
         self.rows, self.plots, self.part = [], [], None
         self.how = {}   # of each part: when and how it was measured
 
-    def keep_others(self, path):
-        """Takes from the results of an earlier run the parts that this one has not measured."""
-        if not path.exists():
-            return
-        earlier = json.loads(path.read_text())
-        kept = [row for row in earlier["rows"] if row["part"] not in self.how]
-        self.rows = kept + self.rows
-        self.how = {**{row["part"]: earlier["how"][row["part"]] for row in kept}, **self.how}
-        if not self.plots:
-            self.plots = earlier["plots"]
+    def keep(self, path):
+        """Begins with the results of an earlier run."""
+        if path.exists():
+            earlier = json.loads(path.read_text())
+            self.rows, self.plots, self.how = (earlier[name] for name in ("rows", "plots", "how"))
+
+    def begin(self, part, how):
+        """What was known of the part is measured anew."""
+        self.rows = [row for row in self.rows if row["part"] != part]
+        self.plots = [plot for plot in self.plots if plot.get("part") != part]
+        self.part, self.how[part] = part, how
 
     def sort(self, parts):
         self.rows.sort(key=lambda row: parts.index(row["part"]))
@@ -64,7 +65,8 @@ class Report:
 
     def plot(self, name, title, x, y, lines):
         """Data of a plot: x and y are axis labels, lines {label: [(x, y), ...]}."""
-        self.plots.append({"name": name, "title": title, "x": x, "y": y, "lines": lines})
+        self.plots.append({"name": name, "title": title, "x": x, "y": y, "lines": lines,
+                           "part": self.part})
 
     def _append(self, work, network, row, judged, at_most, at_least):
         met, target = None, ""
@@ -109,12 +111,15 @@ class Report:
         return [row for row in self.rows if row["met"] is False]
 
     def write(self, folder, machine):
-        """results.json, table.txt, and an SVG of each plot where matplotlib is there."""
+        """results.json and table.txt"""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "results.json").write_text(
             json.dumps({"machine": machine, "how": self.how, "rows": self.rows, "plots": self.plots},
                        indent=2) + "\n")
         (folder / "table.txt").write_text(self.text())
+
+    def draw(self, folder):
+        """An SVG of each plot where matplotlib is there; lines that say what became of it."""
         try:
             import matplotlib
         except ImportError:
