@@ -25,6 +25,8 @@ class Server:
         self.scratch = tempfile.TemporaryDirectory()
         self.scheme, self.authority = ("https", tls[2]) if tls else ("http", None)
         port_file = Path(self.scratch.name, "port")
+        self.runtime = Path(self.scratch.name, "runtime") # other processes of the user have no share
+        self.runtime.mkdir(mode=0o700)
         command = [build / "s3server", "--port", "0", "--port-file", port_file, "--memory",
                    "--bucket", BUCKET, "--access-key", KEY, "--secret-key", SECRET,
                    *([] if signed else ["--anonymous"]), *(["--network", network] if network else []),
@@ -58,7 +60,8 @@ class Server:
 
     def environment(self, build, **extra):
         """The same under the shim."""
-        return self.access(LD_PRELOAD=str(build / "libs3dlio_shim.so"), **extra)
+        return self.access(LD_PRELOAD=str(build / "libs3dlio_shim.so"),
+                           XDG_RUNTIME_DIR=str(self.runtime), **extra)
 
     def __enter__(self):
         return self

@@ -29,7 +29,7 @@ static void print_all(const struct options *options)
         printf("    %s\n", options_help((enum option_id)id));
         if (*info->aliases)
             printf("    Also read from: %s\n", info->aliases);
-        if (*info->words)
+        if (info->type == OPTION_ENUM)
             printf("    One of: %s\n", info->words);
         if (*info->default_text && option->origin != ORIGIN_DEFAULT)
             printf("    Default: %s\n", info->default_text);

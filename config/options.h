@@ -48,7 +48,7 @@ struct option_info {
     enum option_type type;
     int64_t min, max;
     const char *default_text;
-    const char *words; /* for OPTION_ENUM: "a|b|c" */
+    const char *words; /* for OPTION_ENUM: "a|b|c"; for numbers: what 0 is called, "" for nothing else */
 };
 
 struct option_value {

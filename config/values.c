@@ -155,7 +155,9 @@ int values_parse(const struct option_info *info, const char *text, int64_t *ret_
     int64_t number = 0;
     bool ok = true;
 
-    if (type->units) {
+    if (type->units && *info->words && strcasecmp(text, info->words) == 0) {
+        number = 0;
+    } else if (type->units) {
         ok = parse_scaled(text, type->units, &number) && number % type->divisor == 0;
         number /= type->divisor;
         ok = ok && number >= info->min && number <= info->max;
@@ -205,7 +207,9 @@ void values_format_number(const struct option_info *info, int64_t number, char *
     const struct value_type *type = &value_types[info->type];
     const char *word;
 
-    if (type->units) {
+    if (type->units && *info->words && number == 0) {
+        snprintf(buffer, size, "%s", info->words);
+    } else if (type->units) {
         format_scaled(type, number, buffer, size);
     } else if (info->type == OPTION_BOOL) {
         snprintf(buffer, size, "%s", number ? "yes" : "no");
@@ -224,6 +228,9 @@ void values_describe(const struct option_info *info, char *buffer, size_t size)
         snprintf(buffer, size, "%s%s", type->expected, info->words);
         for (char *p = buffer; (p = strchr(p, '|')); p++)
             *p = ' ';
+    } else if (type->units && *info->words) {
+        values_format_number(info, info->max, max, sizeof max);
+        snprintf(buffer, size, "%s, or %s from 1 to %s", info->words, type->expected, max);
     } else if (type->units) {
         values_format_number(info, info->min, min, sizeof min);
         values_format_number(info, info->max, max, sizeof max);

@@ -151,7 +151,6 @@ static void plan_run(void)
 {
     static const struct range_plan plan = {.get_part_bytes = 8 << 20,
                                            .get_threshold_bytes = 32 << 20,
-                                           .get_inflight = 32,
                                            .first_window_bytes = 1 << 20,
                                            .block_bytes = 64 << 10,
                                            .min_part_bytes = 5 << 20,
@@ -159,7 +158,7 @@ static void plan_run(void)
 
     for (uint64_t size = 1; size < UINT64_C(1) << 42; size += size / 16 + 1) {
         checked += range_plan_get_bytes(&plan, size, false);
-        checked += range_plan_window_max(&plan, size, false);
+        checked += range_plan_window_max(&plan, size, false, 32);
         for (unsigned part = 1; part <= STORE_PARTS_MAX; part *= 10)
             checked += range_plan_part_bytes(&plan, part, size, part % 2);
         checked += range_plan_copy_part_bytes(size);

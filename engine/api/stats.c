@@ -199,7 +199,15 @@ void s3dlio_flush_log(void)
 /* For programs that are not under the shim; there uploads may follow, and then the shim's call. */
 __attribute__((destructor)) static void at_exit(void)
 {
+    struct engine *engine = engine_used();
+    struct gate_scope scope;
+
     s3dlio_flush_log();
+    if (!engine)
+        return;
+    gate_enter(&scope);
+    engine_leave_fellows(engine);
+    gate_leave(&scope);
 }
 
 void s3dlio_set_teller(void (*tell)(void))

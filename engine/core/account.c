@@ -29,6 +29,9 @@ void account_begin(struct engine *engine, const struct store_request *request,
     account->thread = (uint16_t)shard_thread_id();
     note_memory(stats, &engine->budget);
     stats_begin(stats, request->operation, account->submitted_ns);
+    account->endpoint = engine_endpoint(engine, request->store);
+    account->begun = endpoint_begin(account->endpoint, request, account->is_guess, stats,
+                                    account->submitted_ns);
 }
 
 static uint64_t objects_of(const struct store_request *request)
@@ -80,6 +83,8 @@ static void end(struct engine *engine, const struct store_request *request, stru
     if (!account->submitted_ns)
         return;
     account->submitted_ns = 0;
+    endpoint_end(account->endpoint, request, &account->begun, abandoned, end.submitted_ns,
+                 end.ended_ns);
     note_memory(stats, &engine->budget);
     stats_end(stats, &end);
     if (engine->oplog)

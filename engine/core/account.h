@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include "core/endpoint.h"
+
 struct engine;
 struct store_request;
 
@@ -13,6 +15,9 @@ struct store_request;
 struct account {
     int64_t submitted_ns; /* 0: none is */
     uint16_t thread;      /* for the op-log */
+    bool is_guess;        /* nobody has asked for it yet; the owner says so before it begins */
+    struct endpoint *endpoint;
+    struct endpoint_begun begun;
 };
 
 void account_begin(struct engine *engine, const struct store_request *request,

@@ -107,12 +107,23 @@ uint64_t budget_memory_limit(void)
 void budget_init(struct budget *budget, uint64_t limit_bytes, const struct budget_units *units)
 {
     memset(budget, 0, sizeof *budget);
+    atomic_init(&budget->divided_by, 1);
     budget->limit_bytes = limit_bytes
                               ? limit_bytes
                               : smaller(BUDGET_DEFAULT_MAX, budget_memory_limit() / BUDGET_SHARE);
     budget->floor_bytes[BUDGET_BLOCKS] = FLOOR_BLOCKS * units->block_bytes;
     budget->floor_bytes[BUDGET_READ_AHEAD] = FLOOR_RANGES * units->range_bytes;
     budget->floor_bytes[BUDGET_PARTS] = units->part_bytes;
+}
+
+void budget_divide(struct budget *budget, unsigned processes)
+{
+    atomic_store_explicit(&budget->divided_by, processes, memory_order_relaxed);
+}
+
+uint64_t budget_share(const struct budget *budget)
+{
+    return budget->limit_bytes / atomic_load_explicit(&budget->divided_by, memory_order_relaxed);
 }
 
 static void raise_peak(struct budget *budget, uint64_t used)
@@ -128,7 +139,7 @@ bool budget_try(struct budget *budget, enum budget_class class, uint64_t bytes)
     uint64_t in_class = atomic_fetch_add(&budget->class_bytes[class], bytes) + bytes;
     uint64_t used = atomic_fetch_add(&budget->used_bytes, bytes) + bytes;
 
-    if (used > budget->limit_bytes && in_class > budget->floor_bytes[class]) {
+    if (used > budget_share(budget) && in_class > budget->floor_bytes[class]) {
         atomic_fetch_sub(&budget->used_bytes, bytes);
         atomic_fetch_sub(&budget->class_bytes[class], bytes);
         return false;

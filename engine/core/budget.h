@@ -5,6 +5,9 @@
  * memory that only a later call of the program would free. Floors: the first two ranges of
  * read-ahead, the first blocks and the first part are granted whatever else is reserved.
  *
+ * The processes of a user share it (core/fellows.h): each has what the number of those that move data at
+ * the moment leaves it, and its floors.
+ *
  * Atomics throughout; reservations are bytes, and each is released under the class that took it. A
  * fork child inherits the figures with the memory that they stand for.
  */
@@ -25,7 +28,8 @@ enum budget_class {
 };
 
 struct budget {
-    uint64_t limit_bytes;
+    uint64_t limit_bytes;   /* of all processes of the user that move data together */
+    atomic_uint divided_by; /* so many at the moment */
     uint64_t floor_bytes[BUDGET_CLASS_COUNT];
     atomic_uint_fast64_t used_bytes;
     atomic_uint_fast64_t class_bytes[BUDGET_CLASS_COUNT];
@@ -39,6 +43,10 @@ struct budget_units {
 
 /* limit_bytes 0: the smaller of 1 GiB and an eighth of the memory limit of the process. */
 void budget_init(struct budget *budget, uint64_t limit_bytes, const struct budget_units *units);
+/* So many processes move data at the moment, this one included. What is in use stays; floors hold. */
+void budget_divide(struct budget *budget, unsigned processes);
+/* What this one may use. */
+uint64_t budget_share(const struct budget *budget);
 bool budget_try(struct budget *budget, enum budget_class class, uint64_t bytes);
 /* Takes what may not be refused: bytes that a caller will be handed anyway, and that do not
  * stay. */

@@ -20,7 +20,6 @@
 #include "core/fetch.h"
 
 #define HUGE_PAGE_BYTES ((uint64_t)2 << 20)
-#define NEAR_RANGES     4u /* of large objects on a near store: more do not make it faster */
 
 struct item {
     const char *uri;
@@ -45,7 +44,8 @@ struct bulk {
     struct item *items;
     size_t count, started, unfinished;
     size_t growing; /* the first item that may lack ranges */
-    unsigned in_flight, in_flight_max;
+    struct endpoint *endpoint; /* of the first item: few calls are about several */
+    unsigned in_flight;
     bool pumping;
     struct getting *gettings;
 };
@@ -143,7 +143,8 @@ static void on_done(struct fetch *fetch)
 
     note_end(item, &fetch->call.request.error);
     DL_DELETE(bulk->gettings, getting);
-    bulk->in_flight--;
+    if (--bulk->in_flight == 0)
+        endpoint_leave(bulk->endpoint, ENDPOINT_GETS);
     item->pending--;
     fetch_fini(fetch);
     free(getting);
@@ -175,6 +176,14 @@ static int parse(const struct item *item, struct bulk *bulk, struct uri *ret_uri
     return r;
 }
 
+static void expect(struct bulk *bulk, const struct store *store)
+{
+    bulk->endpoint = engine_endpoint(bulk->engine, store);
+    endpoint_expect(bulk->endpoint, ENDPOINT_GETS,
+                    endpoint_unsized(bulk->endpoint) == LIMITER_LONG ? LIMITER_LONG_BYTES : 0,
+                    bulk->count);
+}
+
 /* [offset, offset + length) of the item; its error when that cannot even begin. */
 static void start(struct bulk *bulk, struct item *item, uint64_t offset, uint64_t length)
 {
@@ -199,7 +208,10 @@ static void start(struct bulk *bulk, struct item *item, uint64_t offset, uint64_
     getting->bulk = bulk;
     getting->item = item;
     DL_APPEND(bulk->gettings, getting);
-    bulk->in_flight++;
+    if (!bulk->endpoint)
+        expect(bulk, store);
+    if (bulk->in_flight++ == 0)
+        endpoint_join(bulk->endpoint, ENDPOINT_GETS);
     item->pending++;
     if (item->sized) {
         getting->fetch.object_size_bytes = item->size_bytes;
@@ -219,18 +231,25 @@ static struct item *next_growing(struct bulk *bulk)
     return NULL;
 }
 
+static bool has_room(const struct bulk *bulk, enum limiter_flow flow)
+{
+    return !bulk->endpoint ||
+           endpoint_has_room(bulk->endpoint, ENDPOINT_GETS, flow, bulk->in_flight);
+}
+
 static void pump(struct bulk *bulk)
 {
     const struct range_plan *plan = &bulk->engine->plan;
-    bool near = limiter_is_near(&bulk->engine->gets) && !plan->get_inflight_is_set;
 
     if (bulk->pumping)
         return;
     bulk->pumping = true;
-    while (bulk->in_flight < bulk->in_flight_max) {
+    for (;;) {
         struct item *item = next_growing(bulk);
+        enum limiter_flow flow =
+            item || !bulk->endpoint ? LIMITER_LONG : endpoint_unsized(bulk->endpoint);
 
-        if (item && near && bulk->in_flight >= NEAR_RANGES) {
+        if (!has_room(bulk, flow)) {
             break;
         } else if (item) {
             uint64_t offset = item->asked_bytes, left = item->size_bytes - offset;
@@ -273,7 +292,6 @@ static struct bulk *bulk_new(struct engine *engine, const struct bulk_get *items
     bulk->engine = engine;
     bulk->shard = engine->shards[shard_thread_id() % engine->shard_count];
     bulk->count = bulk->unfinished = count;
-    bulk->in_flight_max = limiter_target(&engine->gets);
     return bulk;
 }
 
@@ -287,6 +305,8 @@ static void give_up(struct bulk *bulk, const struct error *error)
         fetch_fini(&getting->fetch);
         free(getting);
     }
+    if (bulk->in_flight > 0)
+        endpoint_leave(bulk->endpoint, ENDPOINT_GETS);
     for (size_t i = 0; i < bulk->count; i++)
         if (i >= bulk->started || lacks_ranges(&bulk->items[i]))
             fail_item(&bulk->items[i], error);

@@ -36,7 +36,8 @@ struct bulk {
     const struct bulk_put *items;
     struct outcome *outcomes;
     size_t count, started;
-    unsigned in_flight, in_flight_max;
+    struct endpoint *endpoint; /* of the first item: few calls are about several */
+    unsigned in_flight;
     bool pumping;
     struct putting *puttings;
 };
@@ -60,7 +61,8 @@ static void on_done(struct call *call)
     attr_uri_text(&call->uri, text);
     attr_cache_forget(bulk->engine->attrs, text);
     DL_DELETE(bulk->puttings, putting);
-    bulk->in_flight--;
+    if (--bulk->in_flight == 0)
+        endpoint_leave(bulk->endpoint, ENDPOINT_PUTS);
     call_fini(call);
     free(putting);
     pump(bulk);
@@ -121,8 +123,21 @@ static void start(struct bulk *bulk, size_t index)
     putting->call.request.has_body_crc32c = true;
     putting->call.request.content_type = "application/octet-stream";
     DL_APPEND(bulk->puttings, putting);
-    bulk->in_flight++;
+    if (!bulk->endpoint) {
+        bulk->endpoint = engine_endpoint(bulk->engine, store);
+        endpoint_expect(bulk->endpoint, ENDPOINT_PUTS, item->length_bytes, bulk->count);
+    }
+    if (bulk->in_flight++ == 0)
+        endpoint_join(bulk->endpoint, ENDPOINT_PUTS);
     call_start(&putting->call);
+}
+
+static bool has_room(const struct bulk *bulk)
+{
+    return !bulk->endpoint ||
+           endpoint_has_room(bulk->endpoint, ENDPOINT_PUTS,
+                             limiter_flow(bulk->items[bulk->started].length_bytes),
+                             bulk->in_flight);
 }
 
 static void pump(struct bulk *bulk)
@@ -130,7 +145,7 @@ static void pump(struct bulk *bulk)
     if (bulk->pumping)
         return;
     bulk->pumping = true;
-    while (bulk->in_flight < bulk->in_flight_max && bulk->started < bulk->count)
+    while (bulk->started < bulk->count && has_room(bulk))
         start(bulk, bulk->started++);
     bulk->pumping = false;
 }
@@ -152,6 +167,8 @@ static void give_up(struct bulk *bulk, const struct error *error)
         call_fini(&putting->call);
         free(putting);
     }
+    if (bulk->in_flight > 0)
+        endpoint_leave(bulk->endpoint, ENDPOINT_PUTS);
     for (size_t i = bulk->started; i < bulk->count; i++)
         fail_item(bulk, i, error);
 }
@@ -198,8 +215,6 @@ static struct bulk *bulk_new(struct engine *engine, const struct bulk_put *items
     bulk->shard = engine->shards[shard_thread_id() % engine->shard_count];
     bulk->items = items;
     bulk->count = count;
-    /* Objects are small here and each costs a round trip: as many as for reading. */
-    bulk->in_flight_max = limiter_target(&engine->gets);
     return bulk;
 }
 

@@ -195,6 +195,7 @@ void call_hedge(struct call *call)
     rival->request.length = first->length;
     rival->request.if_match = first->if_match;
     rival->request.sink = first->sink;
+    rival->account = (struct account){.submitted_ns = 0};
     rival->call = call;
     call->rival = rival;
     stats_add(engine_stats(call->engine), STATS_HEDGES_SENT, 1);
@@ -269,6 +270,7 @@ void call_init(struct call *call, struct engine *engine, enum store_operation op
     store_request_init(&call->request, operation, store, engine_shard(engine, store, uri, 0),
                        on_request_done);
     call->engine = engine;
+    call->endpoint = engine_endpoint(engine, store);
     call->request.bucket = call->uri.bucket;
     call->request.key = call->uri.key;
     call->deadline_ns =

@@ -30,6 +30,7 @@ struct engine;
 struct call {
     struct store_request request; /* the owner sets what the operation needs after call_init */
     struct engine *engine;
+    struct endpoint *endpoint;
     struct uri uri;
     int64_t deadline_ns;
     struct account account;

@@ -62,7 +62,7 @@ void deferred_init(struct engine *engine)
     if (deferred->is_on)
         deferred->table = deferred_table_open();
     deferred->places_max =
-        engine->options.values[OPTION_ID_PUT_INFLIGHT].origin == ORIGIN_DEFAULT
+        option_int(&engine->options, PUT_INFLIGHT) == 0
             ? PLACES_DEFAULT
             : (unsigned)option_int(&engine->options, PUT_INFLIGHT);
     deferred->places = deferred->places_max;

@@ -52,7 +52,7 @@ void draft_ahead_trim(struct draft *draft)
 {
     struct draft_ahead *ahead = &draft->shared->ahead;
     const struct engine *engine = draft->engine;
-    uint64_t room = engine->budget.limit_bytes / WRITER_KEPT_SHARE;
+    uint64_t room = budget_share(&engine->budget) / WRITER_KEPT_SHARE;
 
     if (ahead->is_void || ahead->goes_back ||
         option_int(&engine->options, KEEP_PARTS) == WRITER_KEEP_SPOOL)

@@ -66,9 +66,6 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     pool_init(&engine->pool, &engine->budget);
     retry_policy_init(&engine->retry, (unsigned)option_int(options, RETRY_MAX),
                       (uint32_t)option_int(options, RETRY_BASE_MS));
-    limiter_init(&engine->gets, engine->plan.get_inflight,
-                 (unsigned)option_int(options, HEDGE_PERCENT));
-    limiter_init(&engine->puts, (unsigned)option_int(options, PUT_INFLIGHT), 0);
     atomic_init(&engine->generation, gate_generation());
     pthread_mutex_init(&engine->renewing, NULL);
     pthread_mutex_init(&engine->stores_mutex, NULL);
@@ -135,6 +132,8 @@ static void forget_parent(struct engine *engine)
 
         if (store && store->ops->reset_child)
             store->ops->reset_child(store);
+        if (store)
+            endpoint_reset_child(&engine->endpoints[i]);
     }
     removals_reset_child(&engine->removals, engine->shards[0]);
     deferred_reset_child(&engine->deferred);
@@ -226,9 +225,11 @@ static int open_store(struct engine *engine, const char *scheme, struct store **
     if (slot == ENGINE_STORES_MAX)
         return error_set(err, ERROR_UNSUPPORTED, "too many kinds of stores are open");
     r = ops->open(&engine->options, ret_store, err);
-    if (r == 0)
-        atomic_store_explicit(&engine->stores[slot], *ret_store, memory_order_release);
-    return r;
+    if (r < 0)
+        return r;
+    endpoint_init(&engine->endpoints[slot], *ret_store, &engine->options, &engine->budget);
+    atomic_store_explicit(&engine->stores[slot], *ret_store, memory_order_release);
+    return 0;
 }
 
 int engine_store(struct engine *engine, const char *scheme, struct store **ret_store,
@@ -249,6 +250,15 @@ int engine_store(struct engine *engine, const char *scheme, struct store **ret_s
     if (r == 0)
         *ret_store = store;
     return r;
+}
+
+struct endpoint *engine_endpoint(struct engine *engine, const struct store *store)
+{
+    unsigned i = 0;
+
+    while (i + 1 < ENGINE_STORES_MAX && engine->endpoints[i].store != store)
+        i++;
+    return &engine->endpoints[i];
 }
 
 struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
@@ -285,8 +295,16 @@ void engine_end(void)
 {
     struct engine *engine = engine_peek();
 
-    if (engine)
-        shared_leave_all(engine->readers.shared);
+    if (!engine)
+        return;
+    shared_leave_all(engine->readers.shared);
+    engine_leave_fellows(engine);
+}
+
+void engine_leave_fellows(struct engine *engine)
+{
+    for (unsigned i = 0; i < ENGINE_STORES_MAX && atomic_load(&engine->stores[i]); i++)
+        endpoint_leave_fellows(&engine->endpoints[i]);
 }
 
 static void on_kick(struct shard_timer *timer)

@@ -18,7 +18,7 @@
 #include "core/attr_cache.h"
 #include "core/budget.h"
 #include "core/deferred.h"
-#include "core/limiter.h"
+#include "core/endpoint.h"
 #include "core/oplog.h"
 #include "core/pool.h"
 #include "core/range_plan.h"
@@ -45,7 +45,6 @@ struct engine {
     struct budget budget;
     struct pool pool;
     struct retry_policy retry;
-    struct limiter gets, puts;
     struct attr_cache *attrs;
     struct symlink_cache *links;
     struct prefetch prefetch;
@@ -58,6 +57,7 @@ struct engine {
     struct oplog *oplog; /* NULL: none is wanted */
     pthread_mutex_t stores_mutex;
     _Atomic(struct store *) stores[ENGINE_STORES_MAX]; /* filled from the front, never emptied */
+    struct endpoint endpoints[ENGINE_STORES_MAX];      /* of each store */
 };
 
 /* The runtime, made with `environment` (NULL: the process's) when there is none yet. Inside the
@@ -71,6 +71,8 @@ struct engine *engine_used(void);
 /* The opened store of a scheme; opens it the first time. */
 int engine_store(struct engine *engine, const char *scheme, struct store **ret_store,
                  struct error *err);
+/* Of a store that was opened. */
+struct endpoint *engine_endpoint(struct engine *engine, const struct store *store);
 /* A shard for work on this object from `offset` on: the store's choice, else the next in turn. */
 struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
                            uint64_t offset);
@@ -95,8 +97,9 @@ void engine_reset_stats(struct engine *engine);
 void engine_reset_child(void);
 /* Others know of its readers as that process's, too. Inside the gate. */
 void engine_give_readers(int pid);
-/* The process ends: others forget its readers. Inside the gate. */
+/* The process ends: others forget its readers, and that it moved data. Inside the gate. */
 void engine_end(void);
+void engine_leave_fellows(struct engine *engine);
 
 /* Wakes every waiter so that it looks at its cancel flag. Inside the gate, no lock held. */
 void engine_kick(struct engine *engine);

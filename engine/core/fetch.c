@@ -40,14 +40,14 @@ static void note_first_byte(struct fetch *fetch, const struct store_request *req
 
     fetch->answered = true;
     shard_timer_clear(request->shard, &fetch->hedge_timer);
-    limiter_on_first_byte(&fetch->call.engine->gets, now_ns - sent_ns,
+    latency_on_first_byte(&fetch->call.endpoint->latency, now_ns - sent_ns,
                           now_ns - (fetch->first_sent_ns ? fetch->first_sent_ns : sent_ns));
 }
 
 static void arm_hedge(struct fetch *fetch)
 {
     const struct store_request *request = &fetch->call.request;
-    int64_t late_ns = limiter_late_ns(&fetch->call.engine->gets);
+    int64_t late_ns = latency_late_ns(&fetch->call.endpoint->latency);
     int64_t now_ns, sent_ns = request->sent_ns;
 
     if (!fetch->wanted || fetch->answered || !fetch->call.in_flight || fetch->call.rival ||
@@ -67,7 +67,7 @@ static void on_late(struct shard_timer *timer)
         return;
     if (!request->sent_ns) {
         arm_hedge(fetch);
-    } else if (limiter_may_hedge(&fetch->call.engine->gets)) {
+    } else if (latency_may_hedge(&fetch->call.endpoint->latency)) {
         fetch->first_sent_ns = request->sent_ns;
         call_hedge(&fetch->call);
     }

@@ -40,7 +40,7 @@ struct fetch {
 void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *uri,
                 struct store *store, const struct limits *limits);
 void fetch_start(struct fetch *fetch, uint64_t offset, uint64_t length, const char *etag);
-/* Somebody waits for its bytes: an answer that is late is hedged (core/limiter.h), that is the
+/* Somebody waits for its bytes: an answer that is late is hedged (core/latency.h), that is the
  * same is asked for once more, and whichever answer begins first is taken. */
 void fetch_want(struct fetch *fetch);
 void fetch_resume(struct fetch *fetch);  /* space() has room again */

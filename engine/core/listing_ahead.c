@@ -14,8 +14,8 @@
 
 struct listing_ahead {
     struct engine *engine;
+    struct endpoint *endpoint; /* NULL: nothing was asked yet */
     struct uri directory;
-    unsigned width;
     size_t first, end;
     uint64_t generation;
     struct call *calls[AHEAD_MAX]; /* of entry i at i % AHEAD_MAX; NULL: none */
@@ -30,9 +30,6 @@ struct listing_ahead *listing_ahead_new(struct engine *engine, const struct uri 
     ahead->engine = engine;
     ahead->directory = *directory;
     ahead->generation = gate_generation();
-    ahead->width = limiter_target(&engine->gets);
-    if (ahead->width > AHEAD_MAX)
-        ahead->width = AHEAD_MAX;
     return ahead;
 }
 
@@ -76,9 +73,19 @@ static int ask(struct listing_ahead *ahead, const struct store_entry *entry,
     call = call_new(ahead->engine, STORE_HEAD, &uri, limits, err);
     if (!call)
         return -error_errno(err);
+    ahead->endpoint = call->endpoint;
     ahead->calls[ahead->end++ % AHEAD_MAX] = call;
     call_begin(call);
     return 0;
+}
+
+static bool has_room(const struct listing_ahead *ahead)
+{
+    size_t own = ahead->end - ahead->first;
+
+    return own < AHEAD_MAX && (!ahead->endpoint ||
+                               endpoint_has_room(ahead->endpoint, ENDPOINT_GETS, LIMITER_SHORT,
+                                                 (unsigned)own));
 }
 
 static int fill(struct listing_ahead *ahead, const struct store_page *page,
@@ -86,7 +93,7 @@ static int fill(struct listing_ahead *ahead, const struct store_page *page,
 {
     int r = 0;
 
-    while (r == 0 && ahead->end < page->count && ahead->end - ahead->first < ahead->width)
+    while (r == 0 && ahead->end < page->count && has_room(ahead))
         r = ask(ahead, &page->entries[ahead->end], limits, err);
     return r;
 }

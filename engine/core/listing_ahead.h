@@ -1,8 +1,7 @@
 /* The attributes of a page's entries, asked for ahead of whoever reads the page, in its order.
  *
- * As many HEADs are under way as a reader may have ranges (the limiter's target, at most
- * AHEAD_MAX). An entry that went away since is told as the listing showed it. One thread at a time;
- * each request lives on its shard, under that shard's lock. A fork child asks anew.
+ * As many HEADs are under way as are worth while (core/limiter.h), at most AHEAD_MAX. An entry that
+ * went away since is told as the listing showed it. One thread at a time; each request lives on its shard, under that shard's lock. A fork child asks anew.
  */
 #ifndef S3DLIO_CORE_LISTING_AHEAD_H
 #define S3DLIO_CORE_LISTING_AHEAD_H

@@ -151,8 +151,13 @@ static bool guess(struct listing_pages *pages)
 static unsigned width(const struct listing_pages *pages)
 {
     unsigned width = pages->read < LARGE_PAGES ? 1 : pages->read / 2 + 1;
-    unsigned target = limiter_target(&pages->engine->gets);
+    struct store *store;
+    struct error ignored;
+    unsigned target = 1;
 
+    if (engine_store(pages->engine, pages->uri.scheme, &store, &ignored) == 0)
+        target = endpoint_target(engine_endpoint(pages->engine, store), ENDPOINT_GETS,
+                                 LIMITER_SHORT);
     if (width > target)
         width = target;
     return width < LISTING_PAGES_MAX ? width : LISTING_PAGES_MAX;

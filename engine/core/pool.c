@@ -33,7 +33,7 @@ void pool_init(struct pool *pool, const struct budget *budget)
 /* How much may lie idle. */
 static size_t idle_max(const struct pool *pool)
 {
-    uint64_t used = budget_used(pool->budget), limit = pool->budget->limit_bytes;
+    uint64_t used = budget_used(pool->budget), limit = budget_share(pool->budget);
 
     return POOL_IDLE_BYTES + (used < limit ? limit - used : 0);
 }

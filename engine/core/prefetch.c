@@ -152,11 +152,10 @@ static uint64_t bytes_of(const struct engine *engine, uint64_t size_bytes)
 static bool has_room(const struct engine *engine, uint64_t bytes)
 {
     const struct budget *budget = &engine->budget;
-
-    uint64_t share_bytes = budget->limit_bytes / PREFETCH_SHARE;
+    uint64_t all_bytes = budget_share(budget), share_bytes = all_bytes / PREFETCH_SHARE;
 
     return atomic_load(&budget->class_bytes[BUDGET_PREFETCH]) + bytes <= share_bytes &&
-           budget_used(budget) + bytes <= budget->limit_bytes - share_bytes;
+           budget_used(budget) + bytes <= all_bytes - share_bytes;
 }
 
 /* What is known of the name already: false when fetching it makes no sense. */
@@ -206,6 +205,7 @@ static bool guess_start(struct prefetch_guess *guess, uint64_t bytes)
     range->on_object = on_object;
     range->buffered_only = true;
     range->fetch.call.no_retry = true;
+    range->fetch.call.account.is_guess = true;
     shard_lock(reader->shard);
     if (!range_reserve(range, BUDGET_PREFETCH, bytes)) {
         range_drop(range);
@@ -268,7 +268,8 @@ static bool fetch_ahead(struct engine *engine, struct order_guess *guessed)
     guess = guess_new(engine, guessed->uri);
     if (!guess)
         return true;
-    if (!guess_start(guess, bytes)) {
+    if (!endpoint_has_room_for_guess(guess->reader->endpoint, limiter_flow(bytes)) ||
+        !guess_start(guess, bytes)) {
         reader_close(guess->reader);
         free(guess);
         return false;
@@ -362,6 +363,7 @@ struct reader *prefetch_take(struct engine *engine, const char *uri)
         shard_timer_clear(reader->shard, &guess->timer);
         shard_release(reader->shard);
         reader->window->fetch.call.no_retry = false;
+        reader->window->fetch.call.account.is_guess = false;
         range_become(reader->window, BUDGET_READ_AHEAD);
     }
     shard_unlock(shard_of(guess));

@@ -137,7 +137,7 @@ static bool others_wait(const struct range *range, const struct range_read *read
 static bool may_rest(const struct range *range, const struct range_read *read)
 {
     return !others_wait(range, read) && !range->draining && !range->buffered_only &&
-           limiter_is_near(&engine_of(range)->gets);
+           endpoint_is_near(range->fetch.call.endpoint);
 }
 
 static size_t on_space(struct fetch *fetch, void **ret_where)

@@ -28,8 +28,6 @@ void range_plan_init(struct range_plan *plan, const struct options *options)
         .get_part_is_set = is_set(options, OPTION_ID_GET_PART_SIZE),
         .get_threshold_bytes = (uint64_t)option_int(options, GET_THRESHOLD),
         .get_threshold_is_set = is_set(options, OPTION_ID_GET_THRESHOLD),
-        .get_inflight = (unsigned)option_int(options, GET_INFLIGHT),
-        .get_inflight_is_set = is_set(options, OPTION_ID_GET_INFLIGHT),
         .first_window_bytes = (uint64_t)option_int(options, FIRST_WINDOW),
         .block_bytes = (uint64_t)option_int(options, BLOCK_SIZE),
         .put_part_bytes = (uint64_t)option_int(options, PUT_PART_SIZE),
@@ -70,14 +68,11 @@ uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes
     return plan->get_part_bytes;
 }
 
-uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near)
+uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near,
+                               unsigned count)
 {
-    unsigned count = plan->get_inflight;
-
     if (!is_parallel(plan, size_bytes))
         count = 1;
-    else if (near && !plan->get_inflight_is_set)
-        count = RANGE_NEAR_COUNT;
     return count * range_plan_get_bytes(plan, size_bytes, near);
 }
 

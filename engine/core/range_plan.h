@@ -15,15 +15,13 @@
 struct options;
 
 #define RANGE_NEAR_BYTES (UINT64_C(2) << 20)
-#define RANGE_NEAR_COUNT 2u
+#define RANGE_NEAR_COUNT 2u /* to begin with */
 
 struct range_plan {
     uint64_t get_part_bytes; /* as set or the default */
     bool get_part_is_set;    /* an option, profile or file named it: holds everywhere */
     uint64_t get_threshold_bytes;
     bool get_threshold_is_set;
-    unsigned get_inflight;
-    bool get_inflight_is_set;
     uint64_t first_window_bytes;
     uint64_t block_bytes;
     uint64_t put_part_bytes; /* 0: chosen */
@@ -37,8 +35,10 @@ void range_plan_init(struct range_plan *plan, const struct options *options);
 
 /* Size of one range of a sequential reader of an object of `size_bytes`. */
 uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes, bool near);
-/* How far a sequential reader may read ahead, in bytes, when memory allows. */
-uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near);
+/* How far a sequential reader may read ahead, in bytes, when memory allows and so many ranges at
+ * once are worth while. */
+uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near,
+                               unsigned count);
 
 /* The size of part `number` (from 1) of an upload whose length will be size_hint_bytes (0:
  * unknown). */

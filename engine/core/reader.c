@@ -34,6 +34,7 @@ struct reader *reader_new(struct engine *engine, const struct uri *uri, struct e
         return NULL;
     }
     reader->engine = engine;
+    reader->endpoint = engine_endpoint(engine, reader->store);
     reader->uri = *uri;
     reader->shard = engine_shard(engine, reader->store, uri, 0);
     reader->is_inline = reader->store->capabilities & STORE_CAP_INLINE;
@@ -298,6 +299,7 @@ void reader_adopt(struct reader *reader)
     if (reader->generation == gate_generation())
         return;
     reader->generation = gate_generation();
+    reader->has_joined = false;
     stream_init(reader);
     for (range = reader->window; range; range = next) {
         next = range->next;
@@ -541,6 +543,7 @@ void reader_free(struct reader *reader)
         next = range->next;
         stream_remove(reader, range);
     }
+    stream_settle(reader);
     block_drop_all(reader);
     shard_unlock(reader->shard);
     reader_copy_unref(reader->copy);

@@ -133,7 +133,8 @@ int block_take(struct reader *reader, struct range_read *read, const struct limi
 void block_prefetch(struct reader *reader, uint64_t start, uint64_t end)
 {
     uint64_t block_bytes = reader->engine->plan.block_bytes;
-    unsigned count = 0, count_max = limiter_target(&reader->engine->gets);
+    unsigned count = 0, count_max = endpoint_target(
+                                     reader->endpoint, ENDPOINT_GETS, LIMITER_SHORT);
 
     for (uint64_t at = start - start % block_bytes; at < end && count < count_max;
          at += block_bytes, count++)

@@ -38,7 +38,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 struct fetching {
     struct keeping *keeping;
     uint64_t at, end, range_bytes;
-    unsigned begun, ended, width;
+    unsigned begun, ended;
     struct range *ranges[FETCHES_MAX];
 };
 
@@ -95,6 +95,14 @@ static int end_range(struct fetching *fetching, struct error *err)
     return r;
 }
 
+static bool has_room(const struct fetching *fetching)
+{
+    unsigned own = fetching->begun - fetching->ended;
+
+    return own < FETCHES_MAX && endpoint_has_room(fetching->keeping->reader->endpoint,
+                                                  ENDPOINT_GETS, LIMITER_LONG, own);
+}
+
 static int fetch(struct keeping *keeping, uint64_t start, uint64_t end, struct error *err)
 {
     struct engine *engine = keeping->reader->engine;
@@ -103,14 +111,13 @@ static int fetch(struct keeping *keeping, uint64_t start, uint64_t end, struct e
         .at = start,
         .end = end,
         .range_bytes = range_plan_get_bytes(&engine->plan, keeping->size_bytes,
-                                            limiter_is_near(&engine->gets)),
-        .width = (unsigned)smaller(FETCHES_MAX, larger(1, limiter_target(&engine->gets))),
+                                            endpoint_is_near(keeping->reader->endpoint)),
     };
     int r = 0;
 
     while (r >= 0 && (fetching.at < end || fetching.begun > fetching.ended)) {
         r = 0;
-        if (fetching.at < end && fetching.begun - fetching.ended < fetching.width)
+        if (fetching.at < end && has_room(&fetching))
             r = begin_range(&fetching, err);
         if (r == 0)
             r = end_range(&fetching, err);

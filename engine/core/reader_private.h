@@ -27,6 +27,7 @@ struct reader_entry {
 struct reader {
     struct engine *engine;
     struct store *store;
+    struct endpoint *endpoint;
     struct shard *shard;
     struct attr attr; /* as it was opened */
     char content_type[128];
@@ -57,6 +58,7 @@ struct reader {
     uint64_t window_bytes; /* how far ahead to read; 0: not yet */
     uint64_t grow_at;      /* position at which the window doubles */
     struct range *window;  /* ascending, without gaps; each in flight or arrived */
+    bool has_joined;       /* the users of the endpoint: ranges are on their way */
 
     struct range *blocks; /* hash by offset; the order of insertion is that of last use */
     unsigned block_count;
@@ -76,6 +78,8 @@ struct range *stream_extend(struct reader *reader, const struct range_read *read
 /* Lets go of what lies behind the position. */
 void stream_retire(struct reader *reader, uint64_t position);
 void stream_drop(struct reader *reader);
+/* The endpoint counts it among its users as long as something is on its way. */
+void stream_settle(struct reader *reader);
 void stream_remove(struct reader *reader, struct range *range);
 /* Sees to it that bytes left in the kernel are not left there for long. */
 void stream_arm_drain(struct reader *reader);

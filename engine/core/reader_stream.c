@@ -8,10 +8,11 @@
  * none. Nothing beyond the first window is asked for until the program has come near its end.
  *
  * The window reaches `window_bytes` ahead of the position and doubles each time the program has
- * consumed half of that, up to what plan, limiter and budget allow; its ranges are half of the
- * reach, up to the full size. Without budget it is the one range at the position. A file that is
- * read from its beginning has two ranges of a MiB at once; on a near store the whole reach, which
- * there is two ranges as well, whose bytes stay in the kernel until the program wants them.
+ * consumed half of that, or four times as much from some MiB on, up to what plan, limiter and budget
+ * allow; its ranges are an eighth of the reach, or on a near store half, between a MiB and the full
+ * size. Without budget it is the one range at the position. A file that is read from its beginning
+ * has two ranges of a MiB at once; on a near store the whole reach, which there is few ranges as
+ * well, whose bytes stay in the kernel until the program wants them.
  *
  * All under the reader's shard's lock.
  */
@@ -28,6 +29,9 @@
 #define RANGE_BYTES_MIN   (UINT64_C(256) << 10)
 #define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
 #define FILE_WINDOW_BYTES (UINT64_C(2) << 20)
+#define FAST_GROWTH_BYTES (UINT64_C(8) << 20)
+#define FAR_RANGE_BYTES   (UINT64_C(1) << 20) /* at least, where the reach has room for two */
+#define FAR_RANGES        8u
 #define DRAIN_AFTER_NS    (5 * NS_PER_MS)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -100,6 +104,28 @@ bool stream_note_read(struct reader *reader, uint64_t start, uint64_t end)
 
 /* ---- the window ------------------------------------------------------------------------------ */
 
+static unsigned in_flight(const struct reader *reader)
+{
+    const struct range *range;
+    unsigned count = 0;
+
+    for (range = reader->window; range; range = range->next) {
+        count += !range_done(range);
+    }
+    return count;
+}
+
+void stream_settle(struct reader *reader)
+{
+    bool has_joined = in_flight(reader) > 0;
+
+    if (has_joined && !reader->has_joined)
+        endpoint_join(reader->endpoint, ENDPOINT_GETS);
+    else if (!has_joined && reader->has_joined)
+        endpoint_leave(reader->endpoint, ENDPOINT_GETS);
+    reader->has_joined = has_joined;
+}
+
 void stream_remove(struct reader *reader, struct range *range)
 {
     struct stats *stats = engine_stats(reader->engine);
@@ -120,12 +146,14 @@ void stream_drop(struct reader *reader)
         if (range->users == 0)
             stream_remove(reader, range);
     }
+    stream_settle(reader);
 }
 
 /* Behind the position, one range that is in memory stays: for a short step back. */
 void stream_retire(struct reader *reader, uint64_t position)
 {
     struct range *range, *next, *last = NULL;
+    const struct range *first = reader->window;
 
     for (range = reader->window; range; range = next) {
         next = range->next;
@@ -142,12 +170,16 @@ void stream_retire(struct reader *reader, uint64_t position)
         else
             stream_remove(reader, range);
     }
+    if (last != first)
+        stream_settle(reader);
 }
 
 static void grow(struct reader *reader, uint64_t position, uint64_t window_max)
 {
     while (position >= reader->grow_at && reader->window_bytes < window_max) {
-        reader->window_bytes = smaller(2 * reader->window_bytes, window_max);
+        unsigned factor = reader->window_bytes < FAST_GROWTH_BYTES ? 2 : 4;
+
+        reader->window_bytes = smaller(factor * reader->window_bytes, window_max);
         reader->grow_at += reader->window_bytes / 2;
     }
 }
@@ -155,7 +187,7 @@ static void grow(struct reader *reader, uint64_t position, uint64_t window_max)
 /* The program reads a file from its beginning, and on. */
 static void begin_file(struct reader *reader, uint64_t position)
 {
-    bool near = limiter_is_near(&reader->engine->gets);
+    bool near = endpoint_is_near(reader->endpoint);
 
     begin_stream(reader, position);
     reader->window_bytes = near ? RANGE_NEAR_COUNT * RANGE_NEAR_BYTES : FILE_WINDOW_BYTES;
@@ -173,17 +205,6 @@ static bool wants_more(struct reader *reader, const struct range_read *read)
         return false;
     begin_file(reader, read->start);
     return true;
-}
-
-static unsigned in_flight(const struct reader *reader)
-{
-    const struct range *range;
-    unsigned count = 0;
-
-    for (range = reader->window; range; range = range->next) {
-        count += !range_done(range);
-    }
-    return count;
 }
 
 static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end, bool must)
@@ -209,15 +230,30 @@ struct reach {
     unsigned count;
 };
 
+/* Of the reach: large enough to be worth a request, small enough for several to be on their way. */
+static uint64_t piece_bytes(uint64_t reach_bytes, unsigned count, bool near)
+{
+    if (near || count < 2)
+        return reach_bytes / 2;
+    return larger(reach_bytes / smaller(count, FAR_RANGES),
+                  smaller(reach_bytes / 2, FAR_RANGE_BYTES));
+}
+
+static bool has_room(const struct reader *reader, const struct reach *reach, unsigned flying)
+{
+    return flying < reach->count &&
+           endpoint_has_room(reader->endpoint, ENDPOINT_GETS, LIMITER_LONG, flying);
+}
+
 static struct reach plan_reach(struct reader *reader, const struct range_read *read, bool ahead)
 {
     const struct range_plan *plan = &reader->engine->plan;
-    struct limiter *limiter = &reader->engine->gets;
+    unsigned target = endpoint_target(reader->endpoint, ENDPOINT_GETS, LIMITER_LONG);
     uint64_t size_bytes = reader->attr.size_bytes;
-    bool near = limiter_is_near(limiter);
+    bool near = endpoint_is_near(reader->endpoint);
     uint64_t part_bytes = range_plan_get_bytes(plan, size_bytes, near);
-    uint64_t window_max = smaller(range_plan_window_max(plan, size_bytes, near),
-                                  reader->engine->budget.limit_bytes / WINDOW_SHARE);
+    uint64_t window_max = smaller(range_plan_window_max(plan, size_bytes, near, target),
+                                  budget_share(&reader->engine->budget) / WINDOW_SHARE);
     uint64_t reach_bytes = read->end - read->position;
     struct reach reach = {.count = (unsigned)larger(1, window_max / part_bytes)};
 
@@ -227,7 +263,8 @@ static struct reach plan_reach(struct reader *reader, const struct range_read *r
     }
     reach_bytes = smaller(reach_bytes, larger(window_max, part_bytes));
     reach.end = smaller(size_bytes, read->position + reach_bytes);
-    reach.range_bytes = larger(RANGE_BYTES_MIN, smaller(part_bytes, reach_bytes / 2));
+    reach.range_bytes =
+        larger(RANGE_BYTES_MIN, smaller(part_bytes, piece_bytes(reach_bytes, reach.count, near)));
     reach.range_bytes -= reach.range_bytes % RANGE_ALIGN_BYTES;
     if (plan->get_part_is_set && reach.range_bytes > part_bytes)
         reach.range_bytes = part_bytes;
@@ -255,7 +292,7 @@ struct range *stream_extend(struct reader *reader, const struct range_read *read
     reach = plan_reach(reader, read, ahead);
     edge = found ? window_end(reader) : read->position;
     flying = in_flight(reader);
-    while (edge < reach.end && flying < reach.count) {
+    while (edge < reach.end && has_room(reader, &reach, flying)) {
         uint64_t end = smaller(edge + reach.range_bytes, reader->attr.size_bytes);
 
         if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
@@ -265,6 +302,8 @@ struct range *stream_extend(struct reader *reader, const struct range_read *read
         edge = end;
         flying++;
     }
+    if (flying > 0 && !reader->has_joined)
+        stream_settle(reader);
     return stream_find(reader, read->position);
 }
 

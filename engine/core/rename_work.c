@@ -22,7 +22,8 @@ struct slot {
 
 struct ring {
     struct rename_work *work;
-    unsigned begun, ended, width;
+    struct endpoint *endpoint; /* NULL: nothing has begun */
+    unsigned begun, ended;
     struct slot slots[IN_FLIGHT_MAX];
 };
 
@@ -35,9 +36,6 @@ static struct ring *ring_new(struct rename_work *work, struct error *err)
         return NULL;
     }
     ring->work = work;
-    ring->width = limiter_target(&work->engine->gets);
-    if (ring->width > IN_FLIGHT_MAX)
-        ring->width = IN_FLIGHT_MAX;
     return ring;
 }
 
@@ -65,8 +63,20 @@ static struct slot *next_slot(struct ring *ring)
     return &ring->slots[ring->begun % IN_FLIGHT_MAX];
 }
 
+static bool has_room(const struct ring *ring)
+{
+    unsigned own = ring->begun - ring->ended;
+
+    return own < IN_FLIGHT_MAX &&
+           (!ring->endpoint ||
+            endpoint_has_room(ring->endpoint, ENDPOINT_PUTS, LIMITER_SHORT, own));
+}
+
 static void start(struct ring *ring, struct slot *slot)
 {
+    if (!ring->endpoint)
+        endpoint_expect(slot->call->endpoint, ENDPOINT_PUTS, 0, ring->work->tree->count);
+    ring->endpoint = slot->call->endpoint;
     ring->begun++;
     call_begin(slot->call);
 }
@@ -192,7 +202,7 @@ static int copy_one(struct ring *ring, size_t index, struct error *err)
         return r;
     if (ring->work->tree->items[index].size_bytes > store_copy_max(store))
         return copy_large(ring->work, index, err);
-    if (ring->begun - ring->ended == ring->width)
+    if (!has_room(ring))
         r = end_copy(ring, err);
     return r < 0 ? r : begin_copy(ring, index, err);
 }
@@ -290,7 +300,7 @@ static int delete_all(struct ring *ring, size_t first, bool can_batch, struct er
     for (size_t i = first; r == 0 && i < work->tree->count;) {
         size_t count = batch_length(work, i, can_batch);
 
-        if (ring->begun - ring->ended == ring->width)
+        if (!has_room(ring))
             r = end_delete(ring, err);
         if (r == 0)
             r = count ? begin_batch(ring, i, count, err) : begin_delete(ring, i, err);

@@ -72,6 +72,20 @@ void stats_end(struct stats *stats, const struct stats_end *end)
                 end->bytes_received + end->bytes_sent);
 }
 
+void stats_note_level(struct stats *stats, unsigned which, unsigned level, unsigned in_flight)
+{
+    atomic_store_explicit(&stats->level[which], level, memory_order_relaxed);
+    raise_to(&stats->level_peak[which], in_flight);
+}
+
+const char *stats_level_word(unsigned which)
+{
+    static const char *const words[STATS_LEVELS] = {"get_short", "get_long", "put_short",
+                                                    "put_long"};
+
+    return words[which];
+}
+
 void stats_copy(const struct stats *stats, int64_t now_ns, struct stats_copy *ret_copy)
 {
     int64_t begun_ns = atomic_load_explicit(&stats->begun_ns, memory_order_relaxed);
@@ -85,6 +99,10 @@ void stats_copy(const struct stats *stats, int64_t now_ns, struct stats_copy *re
     }
     for (unsigned i = 0; i < STATS_COUNTERS; i++)
         ret_copy->counters[i] = stats_read(&stats->counters[i]);
+    for (unsigned i = 0; i < STATS_LEVELS; i++) {
+        ret_copy->level[i] = stats_read(&stats->level[i]);
+        ret_copy->level_peak[i] = stats_read(&stats->level_peak[i]);
+    }
     ret_copy->in_flight = stats_read(&stats->in_flight);
     ret_copy->in_flight_peak = stats_read(&stats->in_flight_peak);
     ret_copy->memory_bytes = stats_read(&stats->memory_bytes);

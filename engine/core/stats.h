@@ -25,6 +25,10 @@ enum stats_counter {
     STATS_COUNTERS
 };
 
+/* How many requests at once are found worth while, by direction and length (core/limiter.h), in the
+ * order of stats_level_word, and the most that there were. */
+#define STATS_LEVELS 4u
+
 struct stats {
     _Atomic int64_t begun_ns; /* when the first request was; 0: none yet */
     atomic_uint_fast64_t requests[STORE_OPERATION_COUNT]; /* submitted, repeats included */
@@ -32,6 +36,7 @@ struct stats {
     atomic_uint_fast64_t in_flight, in_flight_peak;
     /* The budget's, as of the last request. */
     atomic_uint_fast64_t memory_bytes, memory_peak_bytes, memory_limit_bytes;
+    atomic_uint_fast64_t level[STATS_LEVELS], level_peak[STATS_LEVELS];
     struct histogram first_byte[STORE_OPERATION_COUNT], total[STORE_OPERATION_COUNT];
     struct samples samples;
 };
@@ -42,6 +47,7 @@ struct stats_copy {
     uint64_t counters[STATS_COUNTERS];
     uint64_t in_flight, in_flight_peak;
     uint64_t memory_bytes, memory_peak_bytes, memory_limit_bytes;
+    uint64_t level[STATS_LEVELS], level_peak[STATS_LEVELS];
     int64_t elapsed_ns; /* since the first request */
     struct histogram_copy first_byte[STORE_OPERATION_COUNT], total[STORE_OPERATION_COUNT];
     struct samples_copy samples;
@@ -72,6 +78,9 @@ struct stats_end {
 };
 void stats_begin(struct stats *stats, enum store_operation operation, int64_t now_ns);
 void stats_end(struct stats *stats, const struct stats_end *end);
+
+void stats_note_level(struct stats *stats, unsigned which, unsigned level, unsigned in_flight);
+const char *stats_level_word(unsigned which); /* "get_short", … */
 
 void stats_copy(const struct stats *stats, int64_t now_ns, struct stats_copy *ret_copy);
 

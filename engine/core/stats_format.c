@@ -129,6 +129,23 @@ static void put_course(struct writing *to, const struct stats_copy *copy)
     put(to, "\n");
 }
 
+/* Those that were of use. */
+static void put_levels(struct writing *to, const struct stats_copy *copy)
+{
+    const char *before = "  at once      ";
+
+    for (unsigned i = 0; i < STATS_LEVELS; i++) {
+        if (copy->level_peak[i] == 0)
+            continue;
+        put(to, "%s%llu %s at most, found worth while %llu", before,
+            (unsigned long long)copy->level_peak[i], stats_level_word(i),
+            (unsigned long long)copy->level[i]);
+        before = "; ";
+    }
+    if (*before == ';')
+        put(to, "\n");
+}
+
 int stats_format_text(const struct stats_copy *copy, const struct stats_about *about,
                       struct buffer *out)
 {
@@ -147,6 +164,7 @@ int stats_format_text(const struct stats_copy *copy, const struct stats_about *a
         (unsigned long long)copy->memory_peak_bytes, (unsigned long long)copy->memory_limit_bytes,
         (unsigned long long)about->resident_bytes);
     put_course(&to, copy);
+    put_levels(&to, copy);
     for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++) {
         if (copy->first_byte[i].count) {
             put(&to, "  %-26s ", store_operation_name(i));
@@ -218,6 +236,10 @@ int stats_format_json(const struct stats_copy *copy, const struct stats_about *a
     put(&to, ", \"in_flight\": %llu, \"in_flight_peak\": %llu, \"in_flight_mean\": %.3f",
         (unsigned long long)copy->in_flight, (unsigned long long)copy->in_flight_peak,
         mean_in_flight(copy));
+    for (unsigned i = 0; i < STATS_LEVELS; i++)
+        put(&to, ", \"%s_target\": %llu, \"%s_peak\": %llu", stats_level_word(i),
+            (unsigned long long)copy->level[i], stats_level_word(i),
+            (unsigned long long)copy->level_peak[i]);
     put(&to, ", \"memory_bytes\": %llu, \"memory_peak_bytes\": %llu, \"memory_budget_bytes\": %llu",
         (unsigned long long)copy->memory_bytes, (unsigned long long)copy->memory_peak_bytes,
         (unsigned long long)copy->memory_limit_bytes);
@@ -303,6 +325,17 @@ static void put_prometheus_requests(struct writing *to, const struct stats_copy 
     }
 }
 
+static void put_prometheus_levels(struct writing *to, const struct stats_copy *copy,
+                                  const struct stats_about *about)
+{
+    put_head(to, "s3dlio_requests_target", "gauge", "Requests at once that are found worth while.");
+    for (unsigned i = 0; i < STATS_LEVELS; i++) {
+        put(to, "s3dlio_requests_target");
+        put_labels(to, about);
+        put(to, ",kind=\"%s\"} %llu\n", stats_level_word(i), (unsigned long long)copy->level[i]);
+    }
+}
+
 int stats_format_prometheus(const struct stats_copy *copy, const struct stats_about *about,
                             struct buffer *out)
 {
@@ -321,6 +354,7 @@ int stats_format_prometheus(const struct stats_copy *copy, const struct stats_ab
               (double)copy->in_flight_peak);
     put_gauge(&to, about, "s3dlio_requests_in_flight_mean", "Requests under way on average.",
               mean_in_flight(copy));
+    put_prometheus_levels(&to, copy, about);
     put_gauge(&to, about, "s3dlio_memory_bytes", "Buffers under the budget.",
               (double)copy->memory_bytes);
     put_gauge(&to, about, "s3dlio_memory_peak_bytes", "The most that buffers took.",

@@ -65,6 +65,7 @@ int upload_new(struct engine *engine, const struct uri *uri, const struct upload
              options->copy_uri ? options->copy_etag : upload->base_etag);
     r = engine_store(engine, uri->scheme, &upload->store, err);
     if (r == 0) {
+        upload->endpoint = engine_endpoint(engine, upload->store);
         upload->absent = options->exclusive;
         upload->exclusive =
             options->exclusive && (upload->store->capabilities & STORE_CAP_IF_NONE_MATCH);

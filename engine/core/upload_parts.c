@@ -15,6 +15,8 @@
 
 #include "core/upload_private.h"
 
+#define WAIT_SHARE 8u /* of the parts under way are older than the one that is waited for */
+
 struct part {
     struct call call;
     struct upload_memory memory;
@@ -103,7 +105,8 @@ static void reap(struct upload *upload, struct part *part)
 
     shard_lock(shard);
     DL_DELETE(upload->in_flight, part);
-    upload->in_flight_count--;
+    if (!upload->in_flight)
+        endpoint_leave(upload->endpoint, ENDPOINT_PUTS);
     if (has_ended(part, 0))
         note_part(upload, part);
     call_fini(&part->call);
@@ -127,17 +130,23 @@ static bool has_ended_or_gone(const void *arg, uint64_t value)
     return part->reaped || has_ended(part, 0);
 }
 
-int upload_wait_part(struct upload *upload, const struct limits *limits, struct error *err)
+/* Takes out what has ended by itself, from the head on. */
+static void reap_ended(struct upload *upload)
 {
-    struct part *part = upload->in_flight;
+    struct part *part;
+
+    while ((part = upload->in_flight) && has_ended(part, 0))
+        reap(upload, part);
+}
+
+static int wait_for(struct upload *upload, struct part *part, const struct limits *limits,
+                    struct error *err)
+{
     struct limits_wait wait = {.done = has_ended_or_gone, .arg = part};
-    struct shard *shard;
+    struct shard *shard = part->call.request.shard;
     bool reaped, last;
     int r;
 
-    if (!part)
-        return upload_check(upload, err);
-    shard = part->call.request.shard; /* NOLINT(*-unix.Malloc): a reaped part left in_flight */
     shard_lock(shard);
     part->waiters++;
     r = limits_wait(shard, limits, &wait, err);
@@ -147,20 +156,55 @@ int upload_wait_part(struct upload *upload, const struct limits *limits, struct 
     if (r < 0)
         call_name_error(&part->call, err);
     shard_unlock(shard);
-    if (!reaped && r == 0)
-        reap(upload, part);
-    else if (reaped && last)
+    if (reaped && last)
         free(part);
+    if (r == 0)
+        reap_ended(upload);
     return r < 0 ? r : upload_check(upload, err);
 }
 
-/* Takes out what has ended by itself, from the head on. */
-static void reap_ended(struct upload *upload)
+int upload_wait_part(struct upload *upload, const struct limits *limits, struct error *err)
 {
-    struct part *part;
+    struct part *part = upload->in_flight;
 
-    while ((part = upload->in_flight) && has_ended(part, 0))
-        reap(upload, part);
+    return part ? wait_for(upload, part, limits, err) : upload_check(upload, err);
+}
+
+/* ---- how many at once ------------------------------------------------------------------------ */
+
+static unsigned count_under_way(const struct upload *upload)
+{
+    const struct part *part;
+    unsigned count = 0;
+
+    DL_FOREACH(upload->in_flight, part)
+    {
+        count += !has_ended(part, 0);
+    }
+    return count;
+}
+
+/* One that ends soon, in all likelihood: not the oldest, because what has taken long may be what takes
+ * long. */
+static struct part *next_to_end(const struct upload *upload, unsigned under_way)
+{
+    struct part *part, *found = upload->in_flight;
+    unsigned skip = under_way / WAIT_SHARE;
+
+    DL_FOREACH(upload->in_flight, part)
+    {
+        if (has_ended(part, 0))
+            continue;
+        found = part;
+        if (skip-- == 0)
+            break;
+    }
+    return found;
+}
+
+static bool has_room(const struct upload *upload, unsigned under_way)
+{
+    return endpoint_has_room(upload->endpoint, ENDPOINT_PUTS, LIMITER_LONG, under_way);
 }
 
 /* NULL: the upload has failed. */
@@ -195,8 +239,9 @@ static void part_start(struct upload *upload, struct part *part)
 {
     struct shard *shard = part->call.request.shard;
 
+    if (!upload->in_flight)
+        endpoint_join(upload->endpoint, ENDPOINT_PUTS);
     DL_APPEND(upload->in_flight, part);
-    upload->in_flight_count++;
     if (part->call.request.part_number > upload->sent_count) {
         upload->sent_count++;
         upload->offset += part->memory.size_bytes;
@@ -209,22 +254,22 @@ static void part_start(struct upload *upload, struct part *part)
 
 int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err)
 {
-    unsigned inflight_max = limiter_target(&upload->engine->puts);
+    unsigned under_way;
     int r;
 
     reap_ended(upload);
     r = upload_check(upload, err);
     if (r == 0)
         r = upload_create(upload, limits, err);
-    while (r == 0 && upload->in_flight_count >= inflight_max)
-        r = upload_wait_part(upload, limits, err);
+    while (r == 0 && !has_room(upload, under_way = count_under_way(upload)))
+        r = wait_for(upload, next_to_end(upload, under_way), limits, err);
     return r < 0 ? upload_fail_with(upload, r, err) : 0;
 }
 
 bool upload_has_place(struct upload *upload)
 {
     reap_ended(upload);
-    return upload->in_flight_count < limiter_target(&upload->engine->puts);
+    return has_room(upload, count_under_way(upload));
 }
 
 int upload_part_again(struct upload *upload, unsigned number, const struct upload_memory *memory,

@@ -16,6 +16,7 @@ struct part;
 struct upload {
     struct engine *engine;
     struct store *store;
+    struct endpoint *endpoint;
     struct uri uri;
     bool exclusive; /* and the store can do it */
     bool appends;   /* see upload_options */
@@ -33,8 +34,8 @@ struct upload {
     struct attr attr; /* what is stored with it */
 
     char *upload_id; /* NULL: nothing was created */
-    struct part *in_flight;
-    unsigned in_flight_count, sent_count;
+    struct part *in_flight; /* or ended, and not in front: results are taken in order */
+    unsigned sent_count;
     struct store_part *parts; /* acknowledged, in order */
     unsigned part_count, part_capacity;
     uint64_t size_bytes, offset;

@@ -117,7 +117,7 @@ static void trim(struct writer *writer)
     const struct budget *budget = &writer->engine->budget;
 
     for (unsigned i = 1; i < writer->parts.kept_count; i++) {
-        if (budget_used(budget) <= budget->limit_bytes / WRITER_KEPT_SHARE)
+        if (budget_used(budget) <= budget_share(budget) / WRITER_KEPT_SHARE)
             return;
         evict(writer, &writer->parts.kept[i]);
     }

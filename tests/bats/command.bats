@@ -193,7 +193,7 @@ os.setxattr(sys.argv[1], "security.capability", struct.pack("<IIIII", 0x02000001
     run "$B/s3dlio" run --set http_max_conns=3 env
     [[ $output == *S3DLIO_MAX_HTTP_CONNECTIONS=3* ]]
     run_refuses 2 "'get_inflght' is no option: did you mean S3DLIO_GET_INFLIGHT" --set get_inflght=3 true
-    run_refuses 2 "S3DLIO_GET_INFLIGHT=0 cannot be used: expected a whole number from 1 to 1024" --set get_inflight=0 true
+    run_refuses 2 "S3DLIO_GET_INFLIGHT=1025 cannot be used: expected auto, or a whole number from 1 to 1024" --set get_inflight=1025 true
     run_refuses 2 "no profile 'clout', did you mean cloud\?; there are:" --profile clout true
     run_refuses 2 "wants NAME=VALUE" --set
     run_refuses 2 "wants NAME=VALUE" --set x true

@@ -1,4 +1,4 @@
-/* core/budget.h, pool.h, retry.h, limiter.h: what is granted, kept, repeated and measured. */
+/* core/budget.h, pool.h, retry.h, latency.h: what is granted, kept, repeated and measured. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "core/budget.h"
-#include "core/limiter.h"
+#include "core/latency.h"
 #include "core/part_memory.h"
 #include "core/pool.h"
 #include "core/retry.h"
@@ -45,6 +45,23 @@ static void test_limit_and_floors(void **state)
     assert_true(budget_try(&budget, BUDGET_PARTS, MIB));
     assert_int_equal(budget_used(&budget), 10 * MIB);
     assert_int_equal(budget_peak(&budget), 18 * MIB);
+}
+
+static void test_processes_divide_it(void **state)
+{
+    struct budget budget;
+
+    budget_init(&budget, 64 * MIB, &small);
+    assert_true(budget_try(&budget, BUDGET_PARTS, 32 * MIB));
+    budget_divide(&budget, 4);
+    assert_int_equal(budget_share(&budget), 16 * MIB);
+    assert_false(budget_try(&budget, BUDGET_PARTS, 1)); /* and what is in use stays */
+    assert_true(budget_try(&budget, BUDGET_READ_AHEAD, 2 * MIB));
+    budget_release(&budget, BUDGET_PARTS, 24 * MIB);
+    assert_true(budget_try(&budget, BUDGET_PARTS, 6 * MIB));
+    assert_false(budget_try(&budget, BUDGET_PARTS, 1));
+    budget_divide(&budget, 1);
+    assert_true(budget_try(&budget, BUDGET_PARTS, 32 * MIB));
 }
 
 static void test_default_limit(void **state)
@@ -157,17 +174,16 @@ static void test_an_outage_does_not_multiply_requests(void **state)
 
 static void test_near_and_far(void **state)
 {
-    struct limiter limiter;
+    struct latency latency;
 
-    limiter_init(&limiter, 64, 0);
-    assert_false(limiter_is_near(&limiter));
-    limiter_on_first_byte(&limiter, 30 * NS_PER_MS, 0);
-    assert_false(limiter_is_near(&limiter));
-    limiter_on_first_byte(&limiter, NS_PER_MS / 2, 0);
-    limiter_on_first_byte(&limiter, 200 * NS_PER_MS, 0); /* our own queue */
-    assert_true(limiter_is_near(&limiter));
-    assert_int_equal(limiter_first_byte_ns(&limiter), NS_PER_MS / 2);
-    assert_int_equal(limiter_target(&limiter), 64);
+    latency_init(&latency, 0);
+    assert_false(latency_is_near(&latency));
+    latency_on_first_byte(&latency, 30 * NS_PER_MS, 0);
+    assert_false(latency_is_near(&latency));
+    latency_on_first_byte(&latency, NS_PER_MS / 2, 0);
+    latency_on_first_byte(&latency, 200 * NS_PER_MS, 0); /* our own queue */
+    assert_true(latency_is_near(&latency));
+    assert_int_equal(latency_first_byte_ns(&latency), NS_PER_MS / 2);
 }
 
 static unsigned count_pages(void *memory, size_t bytes)
@@ -218,6 +234,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limit_and_floors),
+        cmocka_unit_test(test_processes_divide_it),
         cmocka_unit_test(test_default_limit),
         cmocka_unit_test(test_pool_gives_warm_buffers_back),
         cmocka_unit_test(test_pool_keeps_no_more_than_fits),

@@ -1,4 +1,4 @@
-/* Reads that are asked for twice because the answer is late (core/limiter.h, fetch_want): which
+/* Reads that are asked for twice because the answer is late (core/latency.h, fetch_want): which
  * answer counts, how many there are, and that every byte is right. */
 #include "core_run.h"
 
@@ -131,34 +131,34 @@ static void few_are_hedged(void **state)
     for (unsigned i = 0; i < 200; i++)
         read_piece(i);
     hedges = counter(STATS_HEDGES_SENT) - sent;
-    assert_in_range(hedges, 1, LIMITER_HEDGES_MAX + 200 / 20 + 1);
+    assert_in_range(hedges, 1, LATENCY_HEDGES_MAX + 200 / 20 + 1);
 }
 
 static void what_is_late_follows_the_store(void **state)
 {
-    struct limiter limiter;
+    struct latency latency;
     int64_t late_ns;
 
-    limiter_init(&limiter, 64, 5);
-    assert_int_equal(limiter_late_ns(&limiter), 0);
+    latency_init(&latency, 5);
+    assert_int_equal(latency_late_ns(&latency), 0);
     for (unsigned i = 0; i < 2000; i++)
-        limiter_on_first_byte(&limiter, (20 + i % 20) * NS_PER_MS, 0);
-    late_ns = limiter_late_ns(&limiter); /* 19 of 20 are below 39 ms */
+        latency_on_first_byte(&latency, (20 + i % 20) * NS_PER_MS, 0);
+    late_ns = latency_late_ns(&latency); /* 19 of 20 are below 39 ms */
     assert_in_range(late_ns, 35 * NS_PER_MS, 43 * NS_PER_MS);
     for (unsigned i = 0; i < 4000; i++)
-        limiter_on_first_byte(&limiter, (100 + i % 20) * NS_PER_MS, 0);
-    late_ns = limiter_late_ns(&limiter);
+        latency_on_first_byte(&latency, (100 + i % 20) * NS_PER_MS, 0);
+    late_ns = latency_late_ns(&latency);
     assert_in_range(late_ns, 112 * NS_PER_MS, 130 * NS_PER_MS);
     for (unsigned i = 0; i < 4000; i++)
-        limiter_on_first_byte(&limiter, NS_PER_MS / 2, 0);
-    assert_int_equal(limiter_late_ns(&limiter), LIMITER_LATE_MIN_NS);
-    for (unsigned i = 0; i < LIMITER_HEDGES_MAX; i++)
-        assert_true(limiter_may_hedge(&limiter));
-    assert_false(limiter_may_hedge(&limiter));
-    limiter_init(&limiter, 64, 0);
+        latency_on_first_byte(&latency, NS_PER_MS / 2, 0);
+    assert_int_equal(latency_late_ns(&latency), LATENCY_LATE_MIN_NS);
+    for (unsigned i = 0; i < LATENCY_HEDGES_MAX; i++)
+        assert_true(latency_may_hedge(&latency));
+    assert_false(latency_may_hedge(&latency));
+    latency_init(&latency, 0);
     for (unsigned i = 0; i < 100; i++)
-        limiter_on_first_byte(&limiter, NS_PER_MS, 0);
-    assert_int_equal(limiter_late_ns(&limiter), 0); /* switched off */
+        latency_on_first_byte(&latency, NS_PER_MS, 0);
+    assert_int_equal(latency_late_ns(&latency), 0); /* switched off */
 }
 
 int main(void)

@@ -170,6 +170,11 @@ static void times_numbers_words(void **state)
     assert_value(OPTION_ID_PRICE_GET, "0.000125", 125);
     assert_no_value(OPTION_ID_PRICE_GET, "0.0000001");
     assert_no_value(OPTION_ID_RT_THREADS, "2.5");
+    assert_no_value(OPTION_ID_RT_THREADS, "auto");
+    assert_value(OPTION_ID_GET_INFLIGHT, "Auto", 0);
+    assert_value(OPTION_ID_PUT_INFLIGHT, "0", 0);
+    assert_value(OPTION_ID_PUT_INFLIGHT, "256", 256);
+    assert_no_value(OPTION_ID_PUT_INFLIGHT, "automatic");
     assert_no_value(OPTION_ID_RT_THREADS, "65");
     assert_value(OPTION_ID_TLS_VERIFY, "No", 0);
     assert_value(OPTION_ID_TLS_VERIFY, "ON", 1);

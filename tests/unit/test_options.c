@@ -112,7 +112,7 @@ static void defaults_without_any_source(void **state)
     assert_int_equal(option_int(&options, RT_THREADS), 2);
     assert_int_equal(option_int(&options, MAX_HTTP_CONNECTIONS), 400);
     assert_int_equal(option_int(&options, GET_PART_SIZE), 8 << 20);
-    assert_int_equal(option_int(&options, GET_INFLIGHT), 64);
+    assert_int_equal(option_int(&options, GET_INFLIGHT), 0); /* auto */
     assert_int_equal(option_int(&options, GET_THRESHOLD), 32 << 20);
     assert_int_equal(option_int(&options, CONNECT_TIMEOUT_MS), 5000);
     assert_int_equal(option_int(&options, OPERATION_TIMEOUT_SECS), 600);
@@ -177,7 +177,7 @@ static void a_named_file_is_the_only_one(void **state)
     load(&loaded, variable, NULL);
     assert_no_problem(&loaded);
     assert_int_equal(option_int(&loaded.options, RT_THREADS), 6);
-    assert_int_equal(option_int(&loaded.options, GET_INFLIGHT), 64);
+    assert_int_equal(option_int(&loaded.options, GET_INFLIGHT), 0);
     options_fini(&loaded.options);
     load(&loaded, "S3DLIO_CONFIG=/dev/null", NULL);
     assert_no_problem(&loaded);
@@ -296,14 +296,17 @@ static void a_bad_value_names_the_range_and_the_next_source_counts(void **state)
 
     (void)state;
     write_file(USER_CONFIG, "get_part_size = 4M\n");
-    load(&loaded, "S3DLIO_GET_PART_SIZE=3Q", "S3DLIO_GET_INFLIGHT=0", "S3DLIO_LOG=loud", NULL);
-    assert_int_equal(loaded.problems, 3);
+    load(&loaded, "S3DLIO_GET_PART_SIZE=3Q", "S3DLIO_RT_THREADS=0", "S3DLIO_LOG=loud",
+         "S3DLIO_GET_INFLIGHT=1025", NULL);
+    assert_int_equal(loaded.problems, 4);
     assert_problem(&loaded,
                    "S3DLIO_GET_PART_SIZE=3Q cannot be used: expected a size from 64K to 5G");
-    assert_problem(&loaded, "S3DLIO_GET_INFLIGHT=0 cannot be used: expected a whole number from 1");
+    assert_problem(&loaded, "S3DLIO_RT_THREADS=0 cannot be used: expected a whole number from 1");
+    assert_problem(&loaded, "S3DLIO_GET_INFLIGHT=1025 cannot be used: expected auto, or a whole "
+                            "number from 1 to 1024");
     assert_problem(&loaded, "expected one of off error warn info debug trace");
     assert_int_equal(option_int(&loaded.options, GET_PART_SIZE), 4 << 20);
-    assert_int_equal(option_int(&loaded.options, GET_INFLIGHT), 64);
+    assert_int_equal(option_int(&loaded.options, GET_INFLIGHT), 0);
     assert_int_equal(option_int(&loaded.options, LOG), 2);
     options_fini(&loaded.options);
 }
@@ -385,8 +388,8 @@ static void mistakes_in_a_file_name_their_line(void **state)
     assert_problem(&loaded, "config:1: 'rt_threads' is not of the form NAME = value");
     assert_problem(&loaded, "config:2: 'get_inflght' is no option: did you mean "
                             "S3DLIO_GET_INFLIGHT?");
-    assert_problem(&loaded, "config:3: S3DLIO_PUT_INFLIGHT=lots cannot be used: expected a whole "
-                            "number from 1 to 256");
+    assert_problem(&loaded, "config:3: S3DLIO_PUT_INFLIGHT=lots cannot be used: expected auto, "
+                            "or a whole number from 1 to 256");
     assert_problem(&loaded, "config:4: S3DLIO_CONFIG has no effect here");
     options_fini(&loaded.options);
 }

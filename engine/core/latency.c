@@ -1,0 +1,98 @@
+/* Keeps the least first-byte time and the percentile. See latency.h. */
+#include "core/latency.h"
+
+#include "base/clock.h"
+
+void latency_init(struct latency *latency, unsigned hedge_percent)
+{
+    latency->hedge_percent = hedge_percent;
+    atomic_init(&latency->answers, 0);
+    atomic_init(&latency->late_ns, 0);
+    atomic_init(&latency->hedges, 0);
+    atomic_init(&latency->least_ns, 0);
+    atomic_init(&latency->least_before_ns, 0);
+    atomic_init(&latency->period_ns, 0);
+}
+
+static int64_t load(const atomic_int_fast64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+static void store(atomic_int_fast64_t *value, int64_t number)
+{
+    atomic_store_explicit(value, number, memory_order_relaxed);
+}
+
+/* The estimate goes up by 19 steps when it was exceeded and down by one when not: where both
+ * happen as much as they should, 19 to 1, it stays. A step is a 200th of it. */
+static void track_late(struct latency *latency, int64_t waited_ns)
+{
+    int64_t late_ns = load(&latency->late_ns), step_ns = late_ns / 200;
+
+    if (late_ns == 0)
+        late_ns = waited_ns + waited_ns / 2;
+    else
+        late_ns += waited_ns > late_ns ? 19 * step_ns : -step_ns;
+    store(&latency->late_ns, late_ns);
+    if (atomic_load_explicit(&latency->answers, memory_order_relaxed) < LATENCY_ANSWERS_MIN)
+        atomic_fetch_add_explicit(&latency->answers, 1, memory_order_relaxed);
+    if (load(&latency->hedges) < LATENCY_HEDGES_MAX * 100)
+        atomic_fetch_add_explicit(&latency->hedges, latency->hedge_percent, memory_order_relaxed);
+}
+
+/* Two threads may both begin a period: a sample more or less does not matter. */
+void latency_on_answer(struct latency *latency, int64_t elapsed_ns)
+{
+    int64_t now_ns = clock_now_ns(), least = load(&latency->least_ns);
+
+    if (elapsed_ns <= 0)
+        elapsed_ns = 1;
+    if (now_ns - load(&latency->period_ns) > LATENCY_PERIOD_NS) {
+        store(&latency->least_before_ns, least);
+        store(&latency->period_ns, now_ns);
+        least = 0;
+    }
+    if (least == 0 || elapsed_ns < least)
+        least = elapsed_ns;
+    store(&latency->least_ns, least);
+}
+
+void latency_on_first_byte(struct latency *latency, int64_t elapsed_ns, int64_t waited_ns)
+{
+    track_late(latency, waited_ns > elapsed_ns ? waited_ns : elapsed_ns);
+    latency_on_answer(latency, elapsed_ns);
+}
+
+int64_t latency_first_byte_ns(const struct latency *latency)
+{
+    int64_t least = load(&latency->least_ns), before = load(&latency->least_before_ns);
+
+    return before > 0 && (least == 0 || before < least) ? before : least;
+}
+
+int64_t latency_late_ns(const struct latency *latency)
+{
+    int64_t late_ns = load(&latency->late_ns);
+
+    if (latency->hedge_percent == 0 ||
+        atomic_load_explicit(&latency->answers, memory_order_relaxed) < LATENCY_ANSWERS_MIN)
+        return 0;
+    return late_ns > LATENCY_LATE_MIN_NS ? late_ns : LATENCY_LATE_MIN_NS;
+}
+
+bool latency_may_hedge(struct latency *latency)
+{
+    if (atomic_fetch_sub(&latency->hedges, 100) < 100) {
+        atomic_fetch_add(&latency->hedges, 100);
+        return false;
+    }
+    return true;
+}
+
+bool latency_is_near(const struct latency *latency)
+{
+    int64_t first_byte_ns = latency_first_byte_ns(latency);
+
+    return first_byte_ns > 0 && first_byte_ns < LATENCY_NEAR_NS;
+}
