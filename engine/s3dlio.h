@@ -607,6 +607,47 @@ S3DLIO_API int s3dlio_uploads_abort(const char *uri, const char *upload_id,
                                     const struct s3dlio_call *call,
                                     struct s3dlio_error *ret_error);
 
+/* ---- maps ------------------------------------------------------------------------------------ */
+
+/* Memory whose pages are fetched when they are touched, by userfaultfd(2). In a child of fork it
+ * is what it is here, if s3dlio_fork_prepare was called, and not there otherwise. A page that
+ * cannot be had is SIGBUS, and a line on stderr says why; so are pages behind the object's end. */
+enum s3dlio_lazy_mode {
+    S3DLIO_LAZY_NONE, /* there is none so far */
+    S3DLIO_LAZY_USER, /* a system call that meets a page which is not there gives EFAULT */
+    S3DLIO_LAZY_ALL,  /* it waits as the program does */
+};
+S3DLIO_API enum s3dlio_lazy_mode s3dlio_lazy_mode(void);
+/* As mmap(2) of a file that is open for reading. -EOPNOTSUPP: this is to be mapped in another way
+ * (too small by S3DLIO_MMAP_THRESHOLD, executable, populated, no userfaultfd, …); with MAP_FIXED what
+ * was there before may be gone. The reader may be closed afterwards. */
+S3DLIO_API int s3dlio_lazy_map(struct s3dlio_reader *reader, void *address, size_t length_bytes,
+                               int protection, int flags, uint64_t offset_bytes,
+                               void **ret_memory);
+/* Is such memory there? False for calls that the engine makes on the memory itself. */
+S3DLIO_API bool s3dlio_lazy_has(const void *address, size_t length_bytes);
+/* Is there any that was made of this reader? */
+S3DLIO_API bool s3dlio_lazy_shows(const struct s3dlio_reader *reader);
+/* Around munmap(2) and whatever else puts something in the place of pages: true where there is
+ * such memory, and then no page comes before s3dlio_lazy_end, and all signals are blocked. With
+ * `gone` the range is not fetched any more. */
+S3DLIO_API bool s3dlio_lazy_begin(const void *address, size_t length_bytes);
+S3DLIO_API void s3dlio_lazy_end(const void *address, size_t length_bytes, bool gone);
+/* As mremap(2). -ENOENT: no such memory is at `old`. */
+S3DLIO_API int s3dlio_lazy_remap(void *old, size_t old_bytes, size_t new_bytes, int flags,
+                                 void *target, void **ret_memory);
+/* Is it a shared map of a file that is open for reading only? */
+S3DLIO_API bool s3dlio_lazy_is_read_only(const void *address, size_t length_bytes);
+/* Fetches what is not there yet: before a system call, or one of these functions, is given the
+ * memory. Memory of other kinds is passed over. */
+S3DLIO_API int s3dlio_lazy_fill(const void *address, size_t length_bytes);
+/* What madvise(2), with its numbers, means for such memory: 1 when the kernel is to be asked, too; 0
+ * when all is done; -errno. */
+S3DLIO_API int s3dlio_lazy_advise(void *address, size_t length_bytes, int advice);
+/* While a function here has such memory as a buffer (`held`), until it has returned, MADV_DONTNEED
+ * takes no page away. */
+S3DLIO_API void s3dlio_lazy_hold(bool held);
+
 /* ---- whole objects --------------------------------------------------------------------------- */
 
 /* Fetches [offset, offset+length) of an object into the caller's memory with concurrent ranges;

@@ -23,6 +23,8 @@
     F(list_open) F(list_next) F(list_rewind) F(list_close)                                         \
     F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(sync) F(rename)           \
     F(set_attr)                                                                                    \
+    F(lazy_map) F(lazy_mode) F(lazy_shows) F(lazy_has) F(lazy_begin) F(lazy_end) F(lazy_remap)      \
+    F(lazy_is_read_only) F(lazy_fill) F(lazy_advise) F(lazy_hold)                                  \
     F(lock_open) F(lock_adopt) F(lock_close) F(symlink) F(readlink) F(find_link)                   \
     F(getxattr) F(listxattr) F(setxattr) F(removexattr)                                            \
     F(writer_getxattr) F(writer_listxattr) F(writer_setxattr) F(draft_getxattr)                    \

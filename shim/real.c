@@ -91,6 +91,16 @@ static void *raw_mremap(void *old, size_t old_length, size_t new_length, int fla
     return (void *)syscall(SYS_mremap, old, old_length, new_length, flags, target);
 }
 
+static int raw_mprotect(void *address, size_t length, int protection)
+{
+    return (int)syscall(SYS_mprotect, address, length, protection);
+}
+
+static int raw_madvise(void *address, size_t length, int advice)
+{
+    return (int)syscall(SYS_madvise, address, length, advice);
+}
+
 static ssize_t raw_readlink(const char *path, char *buffer, size_t size)
 {
     return syscall(SYS_readlinkat, AT_FDCWD, path, buffer, size);
@@ -116,6 +126,8 @@ struct real_calls real_calls = {
     .mmap = raw_mmap,
     .munmap = raw_munmap,
     .mremap = raw_mremap,
+    .mprotect = raw_mprotect,
+    .madvise = raw_madvise,
     .readlink = raw_readlink,
     .pidfd_getfd = raw_pidfd_getfd,
 };

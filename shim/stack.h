@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#define STACK_CALLS_MAX 96u
+#define STACK_CALLS_MAX 128u
 #define STACK_LINK      (STACK_CALLS_MAX - 1) /* the engine's begin at 0 */
 
 /* A function that does what `target` does (at most ten arguments in registers and words, no

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "core/call.h"
+#include "core/lazy.h"
 #include "io/fd.h"
 #include "io/keeper.h"
 #include "io/thread.h"
@@ -39,20 +40,27 @@ void s3dlio_fork_prepare(void)
         api_leave(&api, 0);
     }
     gate_fork_prepare();
+    lazy_fork_prepare();
 }
 
 void s3dlio_fork_parent(void)
 {
+    lazy_fork_parent();
     gate_fork_parent();
 }
 
 void s3dlio_fork_child(void)
 {
+    struct gate_scope scope;
+    lazy_fork_child_begin();
     gate_fork_child();
     fd_reset_child();
     thread_reset_child();
     keeper_reset_child();
     engine_reset_child();
+    gate_enter(&scope);
+    lazy_fork_child();
+    gate_leave(&scope);
 }
 
 void s3dlio_give_readers(int pid)

@@ -13,6 +13,7 @@
 
 #include "shim/calls/content.h"
 #include "shim/calls/entries.h"
+#include "shim/calls/map_lazy.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -38,6 +39,17 @@ off_t io_size(struct file *file)
     return (off_t)attr.size_bytes;
 }
 
+static ssize_t reader_read_at(struct file *file, void *buffer, size_t length, off_t offset)
+{
+    struct s3dlio_error error = {0};
+    ssize_t result = engine_call(reader_pread)(file_reader_begin(file), buffer, length,
+                                               (uint64_t)offset, NULL, &error);
+    file_reader_end(file);
+    if (result < 0)
+        report_error(&error);
+    return result;
+}
+
 ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
 {
     if (file->kind == FILE_DIRECTORY)
@@ -47,14 +59,12 @@ ssize_t io_read_at(struct file *file, void *buffer, size_t length, off_t offset)
     if (offset < 0)
         return -EINVAL;
     length = length > RW_MAX ? RW_MAX : length;
-    if (file->staged)
-        return content_read_at(file, buffer, length, (uint64_t)offset);
-    struct s3dlio_error error = {0};
-    ssize_t result = engine_call(reader_pread)(file_reader_begin(file), buffer, length,
-                                               (uint64_t)offset, NULL, &error);
-    file_reader_end(file);
-    if (result < 0)
-        report_error(&error);
+    long result;
+    bool taken = map_lazy_take(buffer, length, &result);
+    if (!result)
+        result = file->staged ? content_read_at(file, buffer, length, (uint64_t)offset)
+                              : reader_read_at(file, buffer, length, offset);
+    map_lazy_give(taken);
     return result;
 }
 
@@ -133,7 +143,12 @@ static ssize_t write_at(struct file *file, const void *buffer, size_t length, of
         return content_refuse_length(file);
     if ((off_t)length > OBJECT_MAX_BYTES - offset) /* as much as there is room for (write(2)) */
         length = (size_t)(OBJECT_MAX_BYTES - offset);
-    return content_write_at(file, buffer, length, (uint64_t)offset);
+    long result;
+    bool taken = map_lazy_take(buffer, length, &result);
+    if (!result)
+        result = content_write_at(file, buffer, length, (uint64_t)offset);
+    map_lazy_give(taken);
+    return result;
 }
 
 static ssize_t writev_at(struct file *file, const struct iovec *iov, int count, off_t offset)
@@ -238,28 +253,33 @@ off_t io_seek(struct file *file, off_t offset, int whence)
 
 ssize_t read(int fd, void *buffer, size_t length)
 {
+    MAP_LAZY_BUFFER(buffer, length);
     FILE_POINT(ssize_t, fd, REAL(read)(fd, buffer, length), io_read(file, buffer, length));
 }
 
 ssize_t pread(int fd, void *buffer, size_t length, off_t offset)
 {
+    MAP_LAZY_BUFFER(buffer, length);
     FILE_POINT(ssize_t, fd, REAL(pread)(fd, buffer, length, offset),
                io_read_at(file, buffer, length, offset));
 }
 
 ssize_t readv(int fd, const struct iovec *iov, int count)
 {
+    MAP_LAZY_VECTOR(iov, count);
     FILE_POINT(ssize_t, fd, REAL(readv)(fd, iov, count), readv_now(file, iov, count));
 }
 
 ssize_t preadv(int fd, const struct iovec *iov, int count, off_t offset)
 {
+    MAP_LAZY_VECTOR(iov, count);
     FILE_POINT(ssize_t, fd, REAL(preadv)(fd, iov, count, offset),
                readv_at(file, iov, count, offset));
 }
 
 ssize_t preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
+    MAP_LAZY_VECTOR(iov, count);
     FILE_POINT(ssize_t, fd, REAL(preadv2)(fd, iov, count, offset, flags),
                flags & ~(RWF_HIPRI | RWF_NOWAIT) ? -EOPNOTSUPP
                : flags & RWF_NOWAIT              ? -EAGAIN
@@ -283,28 +303,33 @@ ssize_t __pread_chk(int fd, void *buffer, size_t length, off_t offset, size_t si
 
 ssize_t write(int fd, const void *buffer, size_t length)
 {
+    MAP_LAZY_BUFFER(buffer, length);
     FILE_POINT(ssize_t, fd, REAL(write)(fd, buffer, length), io_write(file, buffer, length));
 }
 
 ssize_t pwrite(int fd, const void *buffer, size_t length, off_t offset)
 {
+    MAP_LAZY_BUFFER(buffer, length);
     FILE_POINT(ssize_t, fd, REAL(pwrite)(fd, buffer, length, offset),
                io_write_at(file, buffer, length, offset));
 }
 
 ssize_t writev(int fd, const struct iovec *iov, int count)
 {
+    MAP_LAZY_VECTOR(iov, count);
     FILE_POINT(ssize_t, fd, REAL(writev)(fd, iov, count), io_writev(file, iov, count));
 }
 
 ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t offset)
 {
+    MAP_LAZY_VECTOR(iov, count);
     FILE_POINT(ssize_t, fd, REAL(pwritev)(fd, iov, count, offset),
                pwritev_at(file, iov, count, offset));
 }
 
 ssize_t pwritev2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
+    MAP_LAZY_VECTOR(iov, count);
     FILE_POINT(ssize_t, fd, REAL(pwritev2)(fd, iov, count, offset, flags),
                flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC) ? -EOPNOTSUPP
                : offset == -1                              ? io_writev(file, iov, count)

@@ -1,4 +1,5 @@
-/* mmap of a virtual file: its bytes are placed in a memfd, or beyond the memory budget in an
+/* mmap of a virtual file. Pages of large objects come when they are touched, where the kernel lets
+ * us (map_lazy.c). The bytes of others are placed in a memfd, or beyond the memory budget in an
  * unlinked spool file, and the kernel maps that. So fork, mremap, madvise and close in any order
  * work as ever.
  *
@@ -18,6 +19,7 @@
 
 #include "config/options.h"
 #include "shim/calls/io.h"
+#include "shim/calls/map_lazy.h"
 #include "shim/calls/map_range.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -85,6 +87,8 @@ bool map_is_live(const struct file *file)
     struct stat st;
     char buffer[1024], line[128];
     size_t length = 0;
+    if (map_lazy_is_live(file))
+        return true;
     if (!file->backing)
         return false;
     int fd = REAL(openat)(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -359,9 +363,11 @@ static void *map_file(struct file *file, const struct map_request *request)
     void *memory = MAP_FAILED;
     int saved = errno;
     ENTRY_HOLD();
-    if (!result && file->staged) {
+    if (!result && file->staged)
         result = map_staged(file, request, &memory);
-    } else if (!result) {
+    else if (!result)
+        result = map_lazy(file, request, &memory);
+    if (result == -EOPNOTSUPP && !file->staged) {
         int locked = arena_lock(file->slot);
         result = report_full(file, map_backed(file, request, &memory));
         if (locked)

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "shim/calls/map_lazy.h"
 #include "shim/calls/syscall.h"
 #include "shim/entry.h"
 #include "shim/in_call.h"
@@ -268,16 +269,22 @@ int map_range_follow(struct staged *staged)
 int munmap(void *address, size_t length)
 {
     uintptr_t start = (uintptr_t)address, end = page_end(start, length);
-    if (likely(!ranges_any()) || !is_tracked(start, end))
+    bool tracked = ranges_any() && is_tracked(start, end);
+    if (likely(!tracked) && likely(!map_lazy_near(address, length)))
         return REAL(munmap)(address, length);
     ENTRY_HOLD();
     int saved = errno;
-    struct map_range *spare = malloc(sizeof *spare), *gone = NULL;
+    struct map_range *spare = tracked ? malloc(sizeof *spare) : NULL, *gone = NULL;
+    bool lazy = map_lazy_begin(address, length);
+    if (!tracked && !lazy)
+        return REAL(munmap)(address, length);
     int locked = shared_lock_take(&ranges.lock);
     int result = (int)syscall_kernel(SYS_munmap, (long)address, (long)length, 0, 0, 0, 0);
     if (!result)
         gone = list_cut(start, end, &spare);
     ranges_unlock(locked);
+    if (lazy)
+        map_lazy_end(address, length, !result);
     free(spare);
     int published = ranges_end(gone);
     return (int)entry_return(saved, result ? result : published);
@@ -286,6 +293,8 @@ int munmap(void *address, size_t length)
 void map_end(const void *address, size_t length)
 {
     uintptr_t start = (uintptr_t)address, end = page_end(start, length);
+    if (map_lazy_begin(address, length))
+        map_lazy_end(address, length, true);
     if (likely(!ranges_any()) || !is_tracked(start, end))
         return;
     struct map_range *spare = malloc(sizeof *spare);
@@ -372,6 +381,16 @@ void *mremap(void *old, size_t old_length, size_t new_length, int flags, ...)
         map_end(remap.target, new_length);
     bool publishes;
     uintptr_t start = (uintptr_t)old;
+    if (unlikely(map_lazy_near(old, 1))) {
+        ENTRY_HOLD();
+        int saved = errno;
+        void *memory = MAP_FAILED;
+        int result = map_lazy_remap(old, old_length, new_length, flags, remap.target, &memory);
+        if (result != -ENOENT) {
+            entry_return(saved, result);
+            return memory;
+        }
+    }
     struct map_range *range = unlikely(ranges_any()) && is_tracked(start, start + 1)
                                   ? range_get(start, start + 1, &publishes)
                                   : NULL;

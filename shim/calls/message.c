@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shim/calls/map_lazy.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
+#include "shim/memory.h"
 #include "shim/parcel.h"
 #include "shim/path.h"
 #include "shim/real.h"
@@ -53,6 +55,22 @@ static bool has_control(const struct msghdr *message)
 {
     return (uintptr_t)message >= PATH_UNREAD && (uintptr_t)message->msg_control >= PATH_UNREAD &&
            message->msg_controllen >= CMSG_LEN(sizeof(int));
+}
+
+/* Bytes that the kernel takes from a map, or puts into one (map_lazy.h). */
+static void fill_vector(const struct msghdr *message)
+{
+    if (unlikely(map_lazy_near(NULL, SIZE_MAX)) && memory_is_given(message, sizeof *message))
+        map_lazy_fill_vector(message->msg_iov, message->msg_iovlen);
+}
+
+static void fill_vectors(const struct mmsghdr *messages, unsigned count)
+{
+    if (likely(!map_lazy_near(NULL, SIZE_MAX)) ||
+        !memory_is_given(messages, count * sizeof *messages))
+        return;
+    for (unsigned i = 0; i < count; i++)
+        fill_vector(&messages[i].msg_hdr);
 }
 
 /* ---- sending ---- */
@@ -127,6 +145,7 @@ static ssize_t send_packed(int fd, const struct msghdr *message, int flags)
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     NO_SOCKET(fd);
+    fill_vector(message);
     if (likely(!file_any()) || !carries_ours(message))
         return REAL(sendmsg)(fd, message, flags);
     ENTRY_POINT();
@@ -149,6 +168,7 @@ static int send_one_by_one(int fd, struct mmsghdr *messages, unsigned count, int
 int sendmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags)
 {
     NO_SOCKET(fd);
+    fill_vectors(messages, count);
     for (unsigned i = 0; unlikely(file_any()) && i < count; i++)
         if (carries_ours(&messages[i].msg_hdr))
             return send_one_by_one(fd, messages, count, flags);
@@ -177,6 +197,7 @@ static void open_all(const struct msghdr *message, int flags)
 ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     NO_SOCKET(fd);
+    fill_vector(message);
     ssize_t received = REAL(recvmsg)(fd, message, flags);
     if (received >= 0)
         open_all(message, flags);
@@ -186,6 +207,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 int recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
 {
     NO_SOCKET(fd);
+    fill_vectors(messages, count);
     int received = REAL(recvmmsg)(fd, messages, count, flags, timeout);
     for (int i = 0; i < received; i++)
         open_all(&messages[i].msg_hdr, flags);

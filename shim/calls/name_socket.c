@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "shim/calls/map_lazy.h"
 #include "shim/calls/stat.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
@@ -68,6 +69,7 @@ int connect(int fd, const struct sockaddr *address, socklen_t length)
 ssize_t recv(int fd, void *buffer, size_t length, int flags)
 {
     NO_SOCKET(fd);
+    MAP_LAZY_BUFFER(buffer, length);
     return REAL(recv)(fd, buffer, length, flags);
 }
 
@@ -75,12 +77,30 @@ ssize_t recvfrom(int fd, void *buffer, size_t length, int flags, struct sockaddr
                  socklen_t *address_length)
 {
     NO_SOCKET(fd);
+    MAP_LAZY_BUFFER(buffer, length);
     return REAL(recvfrom)(fd, buffer, length, flags, address, address_length);
+}
+
+ssize_t __recv_chk(int fd, void *buffer, size_t length, size_t room, int flags)
+{
+    if (length > room)
+        return REAL(__recv_chk)(fd, buffer, length, room, flags); /* aborts, as it has to */
+    return recv(fd, buffer, length, flags);
+}
+
+/* NOLINTNEXTLINE(readability-function-size): the C library's own arguments */
+ssize_t __recvfrom_chk(int fd, void *buffer, size_t length, size_t room, int flags,
+                       struct sockaddr *address, socklen_t *address_length)
+{
+    if (length > room)
+        return REAL(__recvfrom_chk)(fd, buffer, length, room, flags, address, address_length);
+    return recvfrom(fd, buffer, length, flags, address, address_length);
 }
 
 ssize_t send(int fd, const void *buffer, size_t length, int flags)
 {
     NO_SOCKET(fd);
+    MAP_LAZY_BUFFER(buffer, length);
     return REAL(send)(fd, buffer, length, flags);
 }
 
@@ -88,6 +108,7 @@ ssize_t sendto(int fd, const void *buffer, size_t length, int flags, const struc
                socklen_t address_length)
 {
     NO_SOCKET(fd);
+    MAP_LAZY_BUFFER(buffer, length);
     return REAL(sendto)(fd, buffer, length, flags, address, address_length);
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shim/calls/io.h"
+#include "shim/calls/map_lazy.h"
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/memory.h"
@@ -212,6 +213,7 @@ ssize_t tee(int in, int out, size_t length, unsigned flags)
 
 ssize_t vmsplice(int fd, const struct iovec *iov, size_t count, unsigned flags)
 {
+    MAP_LAZY_VECTOR(iov, count);
     if (likely(!fdtab_is_virtual(fd)))
         return REAL(vmsplice)(fd, iov, count, flags);
     errno = EBADF;

@@ -14,6 +14,7 @@
 
 #include "config/options.h"
 #include "shim/calls/map.h"
+#include "shim/calls/map_lazy.h"
 #include "shim/calls/process.h"
 #include "shim/engine.h"
 #include "shim/entry.h"
@@ -73,6 +74,7 @@ static long ring_call(unsigned entries, void *parameters)
         errno = ENOSYS;
         return -1;
     }
+    map_lazy_note_ring();
     return syscall_answer(
         syscall_kernel(SYS_io_uring_setup, (long)entries, (long)parameters, 0, 0, 0, 0));
 }
@@ -163,6 +165,9 @@ static long ring_call(unsigned entries, void *parameters)
     ROW(splice, FDS(0, 2), splice(I(0), P(1), I(2), P(3), U(4), (unsigned)a[5]))                   \
     ROW(mmap, FD(4), map_call(a[0], U(1), I(2), I(3), I(4), a[5]))                                 \
     ROW(munmap, MEMORY, munmap(P(0), U(1)))                                                        \
+    ROW(madvise, MEMORY, madvise(P(0), U(1), I(2)))                                                \
+    ROW(mprotect, MEMORY, mprotect(P(0), U(1), I(2)))                                              \
+    ROW(mlock, MEMORY, mlock(P(0), U(1)))                                                          \
     ROW(mremap, MEMORY, (long)mremap(P(0), U(1), U(2), I(3), P(4)))                                \
     ROW(getxattr, PATH(0), getxattr(P(0), P(1), P(2), U(3)))                                       \
     ROW(lgetxattr, PATH(0), lgetxattr(P(0), P(1), P(2), U(3)))                                     \
@@ -309,7 +314,7 @@ static bool names_ours(const long *a, uint32_t where)
  * ours, and each would call the other for ever. */
 static bool takes_map(const struct row *row, const long *a)
 {
-    return map_is_known(P(0), U(1)) ||
+    return map_is_known(P(0), U(1)) || map_lazy_is_there(P(0), U(1)) ||
            (row == &rows[ROW_mremap] && a[3] & MREMAP_FIXED && map_is_known(P(4), U(2)));
 }
 
@@ -342,7 +347,10 @@ long syscall_decide(long number, long a0, long a1, long a2, long a3, long a4, lo
     const struct row *row = &rows[syscall_rows[number]];
     if (unlikely(is_ours(row, arguments)))
         return row->call(arguments);
-    return syscall_answer(syscall_kernel(number, a0, a1, a2, a3, a4, a5));
+    long result = syscall_kernel(number, a0, a1, a2, a3, a4, a5);
+    if (unlikely(result == -EFAULT) && map_lazy_fill_arguments(arguments))
+        result = syscall_kernel(number, a0, a1, a2, a3, a4, a5);
+    return syscall_answer(result);
 }
 
 /* ---- the entry ---- */

@@ -1,0 +1,2 @@
+/* The same maps with what every user is allowed. */
+#include "tests/preload/test_map_lazy.c"
