@@ -15,7 +15,7 @@
 #define PAGE   1000u
 #define LENGTH 64u
 
-static char (*keys)[LENGTH]; /* ascending */
+static char keys[KEYS][LENGTH]; /* ascending */
 
 static int compare(const void *left, const void *right)
 {
@@ -46,8 +46,6 @@ static void learn(struct key_space *space, unsigned from, unsigned count, size_t
 
 static void make(name_fn *name)
 {
-    keys = calloc(KEYS, sizeof *keys);
-    assert_non_null(keys);
     for (unsigned i = 0; i < KEYS; i++)
         name(keys[i], i, scatter(i));
     qsort(keys, KEYS, sizeof *keys, compare);
@@ -76,7 +74,6 @@ static void check_even(name_fn *name)
     learn(&space, 0, PAGE, 2);
     for (unsigned page = 1; page <= 15; page++)
         assert_in_range(step_from(&space, page * PAGE), PAGE * 75 / 100, PAGE);
-    free(keys);
 }
 
 static void counter(char *key, unsigned number, uint32_t scattered)
@@ -122,11 +119,9 @@ static void test_the_last_digits(void **state)
     make(hash);
     learn(&space, 0, PAGE, 2);
     assert_int_equal(step_from(&space, KEYS - 10), 0);
-    free(keys);
     make(counter);
     learn(&space, 0, PAGE, 2);
     assert_false(key_space_next(&space, "d/img_999990.jpg", next));
-    free(keys);
 }
 
 /* ---- names that are less even ---------------------------------------------------------------- */
@@ -178,7 +173,6 @@ static void test_uneven_names(void **state)
                     assert_true(*at != '/' && *at >= ' ' && *at < 0x7f);
             }
         }
-        free(keys);
     }
 }
 
@@ -193,7 +187,6 @@ static void test_nothing_to_guess_by(void **state)
     assert_true(step_from(&space, PAGE) > 0);
     learn(&space, 0, 0, 2);
     assert_int_equal(step_from(&space, PAGE), 0);
-    free(keys);
 }
 
 static void test_keys_too_long_for_a_name(void **state)
