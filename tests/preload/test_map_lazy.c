@@ -7,8 +7,6 @@
 
 #define THREADS 12
 
-extern char **environ;
-
 /* ---- touching ---- */
 
 static void scattered(void **state)
