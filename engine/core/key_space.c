@@ -157,6 +157,7 @@ bool key_space_next(const struct key_space *space, const char *key, char ret_key
     for (unsigned i = space->count; i-- > 0;) {
         const struct key_space_digit *digit = &space->digits[i];
 
+        /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): a digit has values */
         ret_key[space->first + i] = (char)digit->values[number % digit->count];
         number /= digit->count;
     }

@@ -107,15 +107,16 @@ static struct piece *last_of(const struct listing_pages *pages)
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-static int ask(struct listing_pages *pages, struct piece *piece, const struct limits *limits,
-               struct error *err)
+/* False with *err. */
+static bool ask(struct listing_pages *pages, struct piece *piece, const struct limits *limits,
+                struct error *err)
 {
     bool root = !pages->uri.bucket[0];
     struct call *call =
         call_new(pages->engine, root ? STORE_LIST_BUCKETS : STORE_LIST, &pages->uri, limits, err);
 
     if (!call)
-        return -error_errno(err);
+        return false;
     call->request.prefix = call->uri.key;
     call->request.delimiter = pages->recursive ? NULL : "/";
     call->request.token = piece->token;
@@ -123,7 +124,7 @@ static int ask(struct listing_pages *pages, struct piece *piece, const struct li
     piece->call = call;
     piece->asked_ns = clock_now_ns();
     call_begin(call);
-    return 0;
+    return true;
 }
 
 static bool can_guess(const struct listing_pages *pages, const struct call *call)
@@ -169,7 +170,7 @@ void listing_pages_ask(struct listing_pages *pages, const struct limits *limits)
     unsigned count = 0;
 
     for (struct piece *piece = pages->first; piece; piece = piece->next) {
-        if (!piece->call && !piece->page && ask(pages, piece, limits, &ignored) < 0)
+        if (!piece->call && !piece->page && !ask(pages, piece, limits, &ignored))
             return;
         count++;
         if (!piece->next && count < width(pages))
@@ -283,9 +284,9 @@ int listing_pages_next(struct listing_pages *pages, const struct limits *limits,
     int r = 0;
 
     withdraw_parents(pages);
-    if (!piece->page && !piece->call)
-        r = ask(pages, piece, limits, err);
-    if (r == 0 && !piece->page)
+    if (!piece->page && !piece->call && !ask(pages, piece, limits, err))
+        return -error_errno(err);
+    if (!piece->page)
         r = take(pages, piece, limits, err);
     if (r < 0)
         return r;

@@ -6,7 +6,8 @@
 load lib/shim
 
 FILES="bin/s3dlio include/s3dlio.h lib/libs3dlio.so lib/libs3dlio.so.0 lib/libs3dlio_shim.so
-lib/pkgconfig/s3dlio.pc share/man/man1/s3dlio.1 share/s3dlio/profiles/cloud.conf
+lib/pkgconfig/s3dlio.pc share/man/man1/s3dlio.1
+share/s3dlio/profiles/bulk.conf share/s3dlio/profiles/cloud.conf
 share/s3dlio/profiles/fast-lan.conf share/s3dlio/profiles/legacy-tools.conf
 share/s3dlio/profiles/low-memory.conf share/s3dlio/profiles/training.conf"
 

@@ -23,7 +23,7 @@
     60 /* all waits that the environment of the tests allows, and a busy machine */
 #define CASE_REQUESTS_MAX 60
 #define CASE_FAILURES_MAX 4
-#define PATIENCE_MS       "100"   /* with a server that stalls */
+#define PATIENCE_MS       "200"   /* with a server that stalls; a busy machine is not one */
 #define WRONG_BYTES       EBADMSG /* of reading: no fault may give it */
 
 enum fault_trait {
