@@ -113,17 +113,6 @@ before = values[100 << 20].item()
 values[100 << 20:101 << 20] += 1
 assert values[100 << 20].item() == (before + 1) % 256'
     at_most $((6 << 20))
-    shim /usr/bin/python3 -c 'import inspect, sys, torch
-sys.exit("mmap" not in inspect.signature(torch.load).parameters)' || return 0 # older than 2.1
-    shim /usr/bin/python3 -c 'import torch
-torch.save({f"w{i}": torch.full((1 << 20,), i, dtype=torch.float32) for i in range(16)}, "/s3/test/weights.pt")'
-    admin stats/reset -X POST
-    shim /usr/bin/python3 -c 'import torch
-weights = torch.load("/s3/test/weights.pt", mmap=True)
-assert weights["w7"].sum().item() == 7 * (1 << 20)
-weights["w3"] += 1
-assert weights["w3"].sum().item() == 4 * (1 << 20)'
-    at_most $((24 << 20))
 }
 
 @test "an object that was replaced meanwhile: SIGBUS, and a line that says why" {
