@@ -83,12 +83,15 @@ server_has_ended() {
 }
 
 @test "the server of a benchmark that is ended or killed ends, too" {
-    local signal
+    local signal pid status
     for signal in TERM KILL; do
         start_with_server
+        pid=$bench_program_PID
         kill -0 "$server_pid"
-        kill -s "$signal" "$bench_program_PID"
+        kill -s "$signal" "$pid"
         server_has_ended || explain "$signal left $server_pid"
-        wait "$bench_program_PID" 2>/dev/null || true
+        status=0
+        wait "$pid" || status=$?
+        [[ $signal$status == TERM0 || $signal$status == KILL137 ]] || explain "$signal: status $status"
     done
 }
