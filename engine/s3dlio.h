@@ -201,6 +201,9 @@ struct s3dlio_reader;
 S3DLIO_API int s3dlio_reader_open(const char *uri, const struct s3dlio_call *call,
                                   struct s3dlio_reader **ret_reader,
                                   struct s3dlio_error *ret_error);
+/* Of a file that s3dlio_writer_close_soon has put off: 1 with a reader whose first read waits for it.
+ * 0: it is stored, or it cannot be opened so. */
+S3DLIO_API int s3dlio_reader_open_soon(const char *uri, struct s3dlio_reader **ret_reader);
 /* The version of which s3dlio_reader_attr said this, perhaps in another process: no request. Where
  * it is no longer there the reads give -ESTALE. -ENOMEM … */
 S3DLIO_API int s3dlio_reader_reopen(const char *uri, const struct s3dlio_attr *version,
@@ -521,6 +524,10 @@ S3DLIO_API bool s3dlio_is_settled(void);
 /* Waits until all is stored that s3dlio_writer_close_soon has put off. 0, or the first failure of
  * those whose name nothing was stored under since, each time. */
 S3DLIO_API int s3dlio_sync(const struct s3dlio_call *call, struct s3dlio_error *ret_error);
+/* The same, and what other processes of this user have put off by now; of their failures it knows
+ * nothing. */
+S3DLIO_API int s3dlio_sync_everywhere(const struct s3dlio_call *call,
+                                      struct s3dlio_error *ret_error);
 /* Waits until s3dlio_is_settled. 0, or the first failure of a deletion that no call has returned yet,
  * else what s3dlio_sync returns. */
 S3DLIO_API int s3dlio_settle(const struct s3dlio_call *call, struct s3dlio_error *ret_error);

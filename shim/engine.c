@@ -139,6 +139,12 @@ int engine_sync(void)
     return engine_is_loaded() ? engine_call(sync)(NULL, &error) : 0;
 }
 
+int engine_sync_everywhere(void)
+{
+    struct s3dlio_error error = {0};
+    return engine_is_loaded() ? engine_call(sync_everywhere)(NULL, &error) : 0;
+}
+
 void engine_flush_log(void)
 {
     if (engine_is_loaded())

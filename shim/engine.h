@@ -12,7 +12,7 @@
     F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(give_readers) F(end)                    \
     F(main_thread_left) F(owns_fd) F(get_stats) F(flush_log) F(format_stats) F(set_teller)         \
     F(wake_teller) F(report) F(expect) F(stat) F(statfs)                                           \
-    F(reader_open) F(reader_reopen) F(reader_attr) F(reader_pread) F(reader_newer)                 \
+    F(reader_open) F(reader_open_soon) F(reader_reopen) F(reader_attr) F(reader_pread) F(reader_newer)                 \
     F(reader_advise) F(reader_can_clone) F(reader_close)                                           \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \
     F(writer_rename) F(writer_publish) F(writer_close_soon) F(writer_abort) F(writer_forget)       \
@@ -22,7 +22,7 @@
     F(draft_publish) F(draft_rename) F(draft_clone) F(draft_abort) F(draft_forget)                 \
     F(list_open) F(list_next) F(list_rewind) F(list_close)                                         \
     F(mkdir) F(rmdir) F(unlink) F(unlink_soon) F(is_settled) F(settle) F(sync) F(rename)           \
-    F(set_attr)                                                                                    \
+    F(set_attr) F(sync_everywhere)                                                                 \
     F(lazy_map) F(lazy_mode) F(lazy_shows) F(lazy_has) F(lazy_begin) F(lazy_end) F(lazy_remap)      \
     F(lazy_is_read_only) F(lazy_fill) F(lazy_advise) F(lazy_hold)                                  \
     F(lock_open) F(lock_adopt) F(lock_close) F(symlink) F(readlink) F(find_link)                   \
@@ -49,6 +49,8 @@ bool engine_is_settled(void);
 int engine_settle(void);
 /* The same for files that were closed, and for no deletions. */
 int engine_sync(void);
+/* The same for those that other processes of this user have closed as well. */
+int engine_sync_everywhere(void);
 
 /* The op-log's rows go to its file. */
 void engine_flush_log(void);

@@ -56,6 +56,13 @@ bool start_publishes_at_sync(void)
     return !ready || option_int(&options, FSYNC) == PUBLISH;
 }
 
+bool start_defers_close(void)
+{
+    enum { WAIT, DEFERRED }; /* the order of the words in options.def */
+
+    return ready && option_int(&options, CLOSE) == DEFERRED;
+}
+
 bool start_is_active(void)
 {
     return active;

@@ -25,6 +25,8 @@ mode_t start_umask(void);
 bool start_ignores_metadata(void);
 /* S3DLIO_FSYNC=publish: what asks for data to be durable makes it the object. */
 bool start_publishes_at_sync(void);
+/* Does close return while a small file is on its way (S3DLIO_CLOSE)? */
+bool start_defers_close(void);
 /* False in set-uid programs and with S3DLIO_DISABLE: then no path is ever virtual. */
 bool start_is_active(void);
 

@@ -5,10 +5,22 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "core/deferred.h"
 #include "core/metadata_change.h"
 #include "core/rename.h"
 #include "core/symlink.h"
 #include "core/uploads.h"
+
+static int rename_in_order(struct api *api, struct rename *rename)
+{
+    int result = api_order_uri(api, rename->from);
+
+    if (!result)
+        result = api_order_uri(api, rename->to);
+    if (!result)
+        result = api_order_all(api);
+    return result ? result : rename_name(api->engine, rename, &api->limits, &api->error);
+}
 
 int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
                   const struct s3dlio_call *call, struct s3dlio_error *ret_error)
@@ -17,19 +29,19 @@ int s3dlio_rename(const char *from_text, const char *to_text, unsigned flags,
     struct uri from, to;
     struct rename rename = {
         .from = &from, .to = &to, .no_replace = flags & S3DLIO_RENAME_NOREPLACE};
-    int result = api_enter_uri(&api, from_text, call, ret_error, &from);
+    int result = api_enter_in_order(&api, call, ret_error);
 
+    if (!result)
+        result = api_parse_uri(&api, from_text, &from);
     if (!result)
         result = api_check_flags(&api, flags, S3DLIO_RENAME_NOREPLACE);
     if (!result)
         result = api_parse_uri(&api, to_text, &to);
     if (!result)
-        result = api_order_uri(&api, &to);
+        result = deferred_rename(api.engine, &rename, &api.limits, &api.error);
     if (!result)
-        result = api_order_all(&api);
-    if (!result)
-        result = rename_name(api.engine, &rename, &api.limits, &api.error);
-    return (int)api_leave(&api, result);
+        result = rename_in_order(&api, &rename);
+    return (int)api_leave(&api, result < 0 ? result : 0);
 }
 
 int s3dlio_set_attr(const char *uri_text, const struct s3dlio_attr *attr,
@@ -40,8 +52,16 @@ int s3dlio_set_attr(const char *uri_text, const struct s3dlio_attr *attr,
     struct uri uri;
     struct attr now;
     struct attr wanted = api_import_changes(attr);
-    int result = api_enter_uri(&api, uri_text, call, ret_error, &uri);
+    int result = api_enter_in_order(&api, call, ret_error);
 
+    if (!result)
+        result = api_parse_uri(&api, uri_text, &uri);
+    if (!result)
+        result = deferred_set_attr(api.engine, &uri, &wanted, &api.limits, &api.error);
+    if (result > 0 && deferred_look(api.engine, &uri, &now))
+        return api_leave_attr(&api, 0, &now, ret_attr);
+    if (result >= 0)
+        result = api_order_uri(&api, &uri);
     if (!result)
         result = metadata_set_attr(api.engine, &uri, &wanted, &api.limits, &now, &api.error);
     return api_leave_attr(&api, result, &now, ret_attr);

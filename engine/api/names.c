@@ -126,6 +126,22 @@ int s3dlio_sync(const struct s3dlio_call *call, struct s3dlio_error *ret_error)
     return (int)api_leave(&api, result);
 }
 
+int s3dlio_sync_everywhere(const struct s3dlio_call *call, struct s3dlio_error *ret_error)
+{
+    struct api api;
+    struct engine *engine = engine_used();
+    if (!engine || !deferred_table_any(engine->deferred.table))
+        return s3dlio_sync(call, ret_error);
+    int result = api_enter(&api, call, ret_error);
+    if (!result) {
+        deferred_finish(api.engine, &api.limits);
+        result = api_order_all(&api);
+    }
+    if (!result)
+        result = deferred_failure(api.engine, &api.error);
+    return (int)api_leave(&api, result);
+}
+
 /* ---- listings: the core's own object ---- */
 
 static struct listing *listing_of(struct s3dlio_list *list)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "api/api.h"
+#include "core/deferred.h"
 #include "core/metadata_change.h"
 #include "core/reader.h"
 #include "core/writer.h"
@@ -24,6 +25,22 @@ int s3dlio_reader_open(const char *uri_text, const struct s3dlio_call *call,
     if (!result)
         result = reader_open(api.engine, &uri, &api.limits, &reader, &api.error);
     if (!result)
+        *ret_reader = (struct s3dlio_reader *)reader;
+    return (int)api_leave(&api, result);
+}
+
+int s3dlio_reader_open_soon(const char *uri_text, struct s3dlio_reader **ret_reader)
+{
+    struct api api;
+    struct uri uri;
+    struct reader *reader;
+    struct s3dlio_error ignored;
+    int result = api_enter_in_order(&api, NULL, &ignored);
+    if (!result)
+        result = api_parse_uri(&api, uri_text, &uri);
+    if (!result)
+        result = deferred_open(api.engine, &uri, &reader, &api.error);
+    if (result > 0)
         *ret_reader = (struct s3dlio_reader *)reader;
     return (int)api_leave(&api, result);
 }

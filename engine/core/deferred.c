@@ -2,57 +2,21 @@
  *
  * A put goes through at most three requests, each begun where the one before has ended, under the
  * shard's lock: the PUT; when that may have worked although it failed, or its condition was not
- * understood, a HEAD; and, when nothing is there, the PUT without the condition.
+ * understood, a HEAD; and, when nothing is there, the PUT without the condition. What was changed
+ * meanwhile goes the same way once more.
  */
-#include "core/deferred.h"
-
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "core/call.h"
-#include "core/engine.h"
+#include "core/deferred_private.h"
 #include "core/names.h"
 
-#define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
-
 #define PLACES_DEFAULT 128 /* as for other small objects */
-#define MEMORY_SHARE 4    /* of the budget, in bodies on their way */
-#define FAILURES_MAX 1000 /* kept by their names */
-#define LOOK_NS      (60 * NS_PER_S)
-#define HALVE_NS     (100 * NS_PER_MS) /* what the store says meanwhile is about the same requests */
-
-struct deferred_put {
-    struct call call;
-    struct iovec body;
-    struct upload *upload;
-    struct upload_memory memory;
-    struct attr attr;
-    void (*release)(void *owner);
-    void *owner;
-    struct error failure; /* of the PUT, while a HEAD is on its way */
-    bool is_refused;      /* its condition was */
-    bool is_plain;        /* goes without */
-    unsigned seat;
-    uint64_t serial;
-    struct deferred_put *prev, *next;
-};
-
-struct deferred_failure {
-    struct uri uri;
-    struct error error;
-    bool is_printed, is_told;
-    struct deferred_failure *prev, *next;
-};
-
-/* One for all, as for deletions: objects are small here. */
-static struct shard *shard_of(struct engine *engine)
-{
-    return engine->shards[0];
-}
+#define MEMORY_SHARE   4   /* of the budget, in bodies on their way */
+#define LOOK_NS        (60 * NS_PER_S)
+#define HALVE_NS       (100 * NS_PER_MS) /* what the store says within is about the same requests */
 
 void deferred_init(struct engine *engine)
 {
@@ -61,11 +25,11 @@ void deferred_init(struct engine *engine)
     deferred->is_on = option_int(&engine->options, CLOSE) == 1;
     if (deferred->is_on)
         deferred->table = deferred_table_open();
-    deferred->places_max =
-        option_int(&engine->options, PUT_INFLIGHT) == 0
-            ? PLACES_DEFAULT
-            : (unsigned)option_int(&engine->options, PUT_INFLIGHT);
+    deferred->places_max = option_int(&engine->options, PUT_INFLIGHT) == 0
+                               ? PLACES_DEFAULT
+                               : (unsigned)option_int(&engine->options, PUT_INFLIGHT);
     deferred->places = deferred->places_max;
+    deferred->hold_ns = option_int(&engine->options, CLOSE_HOLD_MS) * NS_PER_MS;
 }
 
 void deferred_reset_child(struct deferred *deferred)
@@ -75,6 +39,7 @@ void deferred_reset_child(struct deferred *deferred)
         .table = deferred->table,
         .places_max = deferred->places_max,
         .places = deferred->places_max,
+        .hold_ns = deferred->hold_ns,
     };
 }
 
@@ -117,59 +82,21 @@ static void on_answer(struct call *call)
 
 /* ---- the end of a put ------------------------------------------------------------------------ */
 
-/* Nobody comes to grief over one that is not remembered: it is printed at once. */
-static void keep_failure(struct deferred *deferred, const struct uri *uri,
-                         const struct error *error)
-{
-    struct deferred_failure *failure = calloc(1, sizeof *failure);
-
-    if (!failure) {
-        log_error("%s/%s was not stored, although close had returned 0", uri->bucket, uri->key);
-        deferred->first_failure = *error;
-    } else {
-        failure->uri = *uri;
-        failure->error = *error;
-        DL_APPEND(deferred->failures, failure);
-        atomic_fetch_add(&deferred->unprinted, 1);
-    }
-    atomic_fetch_add(&deferred->failed, 1);
-}
-
-static bool is_same(const struct uri *a, const struct uri *b)
-{
-    return !strcmp(a->key, b->key) && !strcmp(a->bucket, b->bucket) &&
-           !strcmp(a->scheme, b->scheme);
-}
-
-/* Something is stored under that name. */
-static void forgive(struct deferred *deferred, const struct uri *uri)
-{
-    struct deferred_failure *failure, *next;
-
-    DL_FOREACH_SAFE(deferred->failures, failure, next) {
-        if (!failure->is_printed || !is_same(&failure->uri, uri))
-            continue;
-        DL_DELETE(deferred->failures, failure);
-        free(failure);
-        atomic_fetch_sub(&deferred->failed, 1);
-    }
-}
-
 /* Under the shard's lock; `error` NULL: it is stored. The put is gone on return. */
 static void end(struct deferred_put *put, const struct error *error)
 {
-    struct engine *engine = put->call.engine;
+    struct engine *engine = put->engine;
     struct deferred *deferred = &engine->deferred;
     char text[ATTR_URI_BYTES];
 
     attr_uri_text(&put->call.uri, text);
     attr_cache_doubt(engine->attrs, text, true); /* its directory has changed with the close */
     if (error) {
-        keep_failure(deferred, &put->call.uri, error);
+        deferred_keep_failure(deferred, &put->call.uri, error);
         stats_add(engine_stats(engine), STATS_CLOSES_FAILED, 1);
     } else {
         grow(deferred);
-        forgive(deferred, &put->call.uri);
+        deferred_forgive_one(deferred, &put->call.uri);
     }
     DL_DELETE(deferred->puts, put);
     deferred->bytes -= put->memory.size_bytes;
@@ -185,45 +112,62 @@ static void end(struct deferred_put *put, const struct error *error)
 static void on_put(struct call *call);
 
 /* The call begins anew, with another request. */
-static void begin_call(struct deferred_put *put, struct engine *engine,
-                       enum store_operation operation, const struct uri *uri)
+static void begin_call(struct deferred_put *put, enum store_operation operation)
 {
+    struct uri uri = put->call.uri;
     struct store *store;
     struct error ignored;
 
-    if (engine_store(engine, uri->scheme, &store, &ignored) < 0)
+    if (engine_store(put->engine, uri.scheme, &store, &ignored) < 0)
         return; /* cannot be: the upload has it */
-    call_init(&put->call, engine, operation, uri, store, NULL);
-    put->call.request.shard = shard_of(engine);
+    call_init(&put->call, put->engine, operation, &uri, store, NULL);
+    put->call.request.shard = deferred_shard(put->engine);
     put->call.on_answer = on_answer;
 }
 
-static void send(struct deferred_put *put, struct engine *engine, const struct uri *uri)
+void deferred_send(struct deferred_put *put)
 {
-    begin_call(put, engine, STORE_PUT, uri);
+    begin_call(put, STORE_PUT);
     upload_put_describe(put->upload, &put->memory, &put->body, &put->call.request);
-    if (put->is_plain)
+    if (put->is_plain || put->is_again)
         put->call.request.if_none_match = false;
+    if (put->is_again && put->etag[0] &&
+        put->call.request.store->capabilities & STORE_CAP_IF_MATCH_PUT)
+        put->call.request.if_match = put->etag;
     put->call.on_done = on_put;
     call_start(&put->call);
+}
+
+/* It is stored, as it was sent. */
+static void stored(struct deferred_put *put)
+{
+    int r = deferred_goes_again(put, put->call.request.object.etag);
+
+    if (r > 0) {
+        call_fini(&put->call);
+        deferred_send(put);
+        return;
+    }
+    if (r < 0)
+        error_set_errno(&put->failure, -r, "storing attributes");
+    end(put, r < 0 ? &put->failure : NULL);
 }
 
 static void on_look(struct call *call)
 {
     struct deferred_put *put = CONTAINER(call, struct deferred_put, call);
-    struct engine *engine = call->engine;
     const struct store_request *answer = &call->request;
-    struct uri uri = call->uri;
 
     if (answer->error.class == ERROR_NONE && upload_is_of(put->upload, &answer->object)) {
-        end(put, NULL);
-    } else if (put->is_refused && answer->error.class == ERROR_NOT_FOUND) {
+        stored(put);
+    } else if (put->is_refused && !put->is_again && answer->error.class == ERROR_NOT_FOUND) {
         call_fini(call);
         put->is_plain = true;
-        send(put, engine, &uri);
+        deferred_send(put);
     } else {
         if (put->is_refused && answer->error.class == ERROR_NONE) {
-            error_set(&put->failure, ERROR_EXISTS, "something of that name exists");
+            error_set(&put->failure, put->is_again ? ERROR_CHANGED : ERROR_EXISTS,
+                      "something of that name exists");
             call_name_error(call, &put->failure);
         }
         end(put, &put->failure);
@@ -232,12 +176,9 @@ static void on_look(struct call *call)
 
 static void look(struct deferred_put *put)
 {
-    struct engine *engine = put->call.engine;
-    struct uri uri = put->call.uri;
-
     put->failure = put->call.request.error;
     call_fini(&put->call);
-    begin_call(put, engine, STORE_HEAD, &uri);
+    begin_call(put, STORE_HEAD);
     put->call.deadline_ns = put->call.request.deadline_ns = clock_deadline_ns(LOOK_NS);
     put->call.on_done = on_look;
     call_start(&put->call);
@@ -250,9 +191,9 @@ static void on_put(struct call *call)
 
     put->is_refused = error->class != ERROR_NONE && call_condition_refused(call);
     if (error->class == ERROR_NONE) {
-        if (put->is_plain)
+        if (put->is_plain && !put->is_again)
             store_lose(call->request.store, STORE_CAP_IF_NONE_MATCH);
-        end(put, NULL);
+        stored(put);
     } else if (put->is_refused || upload_put_may_have_worked(put->upload, call)) {
         look(put);
     } else {
@@ -263,27 +204,36 @@ static void on_put(struct call *call)
 
 /* ---- beginning one --------------------------------------------------------------------------- */
 
-static struct deferred_put *put_new(struct engine *engine, const struct deferred_options *options)
+unsigned deferred_seat(struct deferred_put *put, const struct uri *uri)
 {
-    struct deferred_put *put = calloc(1, sizeof *put);
+    struct engine *engine = put->engine;
     struct deferred_name name;
     struct error ignored;
     struct store *store;
 
-    if (!put || engine_store(engine, options->uri->scheme, &store, &ignored) < 0) {
-        free(put);
+    if (engine_store(engine, uri->scheme, &store, &ignored) < 0)
+        return 0;
+    deferred_name_of(store, uri, &name);
+    return deferred_table_enter(
+        engine->deferred.table, &name, &put->attr,
+        clock_deadline_ns(engine->deferred.hold_ns + 4 * engine->operation_timeout_ns + LOOK_NS));
+}
+
+static struct deferred_put *put_new(struct engine *engine, const struct deferred_options *options)
+{
+    struct deferred_put *put = calloc(1, sizeof *put);
+
+    if (!put)
         return NULL;
-    }
+    put->engine = engine;
     put->upload = options->upload;
     put->memory = options->memory;
     put->attr = *options->attr;
+    put->is_new = options->is_new;
     put->release = options->release;
     put->owner = options->owner;
     put->call.uri = *options->uri;
-    deferred_name_of(store, options->uri, &name);
-    put->seat = deferred_table_enter(
-        engine->deferred.table, &name, options->attr,
-        clock_deadline_ns(2 * engine->operation_timeout_ns + LOOK_NS));
+    put->seat = deferred_seat(put, options->uri);
     if (put->seat)
         return put;
     free(put);
@@ -294,12 +244,13 @@ static struct deferred_put *put_new(struct engine *engine, const struct deferred
 static bool begin(struct engine *engine, struct deferred_put *put, const struct limits *limits)
 {
     struct deferred *deferred = &engine->deferred;
-    struct limits_wait wait = {
-        .done = has_place, .arg = engine, .value = put->memory.size_bytes};
+    struct limits_wait wait = {.done = has_place, .arg = engine, .value = put->memory.size_bytes};
     struct uri uri = put->call.uri;
     char text[ATTR_URI_BYTES];
 
-    if (limits_wait(shard_of(engine), limits, &wait, NULL) < 0)
+    if (!has_place(engine, put->memory.size_bytes))
+        deferred_let_all_go(engine);
+    if (limits_wait(deferred_shard(engine), limits, &wait, NULL) < 0)
         return false;
     put->serial = ++deferred->serial;
     DL_APPEND(deferred->puts, put);
@@ -312,7 +263,7 @@ static bool begin(struct engine *engine, struct deferred_put *put, const struct 
     deferred->bytes += put->memory.size_bytes;
     attr_uri_text(&uri, text);
     attr_cache_forget(engine->attrs, text);
-    send(put, engine, &uri);
+    deferred_hold(put);
     return true;
 }
 
@@ -328,9 +279,9 @@ bool deferred_begin(struct engine *engine, const struct deferred_options *option
     put = put_new(engine, options);
     if (!put)
         return false;
-    shard_lock(shard_of(engine));
+    shard_lock(deferred_shard(engine));
     begun = begin(engine, put, limits);
-    shard_unlock(shard_of(engine));
+    shard_unlock(deferred_shard(engine));
     if (begun) {
         stats_add(engine_stats(engine), STATS_CLOSES_DEFERRED, 1);
     } else {
@@ -342,14 +293,13 @@ bool deferred_begin(struct engine *engine, const struct deferred_options *option
 
 /* ---- looking and waiting --------------------------------------------------------------------- */
 
-/* The newest put to that name. Under the shard's lock. */
-static struct deferred_put *find(struct deferred *deferred, const struct uri *uri)
+struct deferred_put *deferred_find(struct deferred *deferred, const struct uri *uri)
 {
     struct deferred_put *put, *found = NULL;
 
     DL_FOREACH(deferred->puts, put)
-        if (is_same(&put->call.uri, uri))
-            found = put;
+    if (uri_is_same(&put->call.uri, uri))
+        found = put;
     return found;
 }
 
@@ -361,14 +311,13 @@ static bool is_above(const struct uri *directory, const struct uri *uri)
            !strcmp(directory->bucket, uri->bucket) && !strcmp(directory->scheme, uri->scheme);
 }
 
-/* To that name, or to one that stands for a directory in it. */
-static struct deferred_put *find_on_the_way(struct deferred *deferred, const struct uri *uri)
+struct deferred_put *deferred_find_on_the_way(struct deferred *deferred, const struct uri *uri)
 {
-    struct deferred_put *put, *found = find(deferred, uri);
+    struct deferred_put *put, *found = deferred_find(deferred, uri);
 
     DL_FOREACH(deferred->puts, put)
-        if (is_above(&put->call.uri, uri))
-            found = put;
+    if (is_above(&put->call.uri, uri))
+        found = put;
     return found;
 }
 
@@ -394,16 +343,15 @@ bool deferred_look(struct engine *engine, const struct uri *uri, struct attr *re
     char text[ATTR_URI_BYTES];
 
     if (deferred_any(deferred)) {
-        shard_lock(shard_of(engine));
-        put = find(deferred, uri);
+        shard_lock(deferred_shard(engine));
+        put = deferred_find(deferred, uri);
         if (put)
             *ret_attr = put->attr;
-        shard_unlock(shard_of(engine));
+        shard_unlock(deferred_shard(engine));
     }
     if (put)
         return true;
-    if (!is_elsewhere(engine, uri, &name) ||
-        !deferred_table_look(deferred->table, &name, ret_attr))
+    if (!is_elsewhere(engine, uri, &name) || !deferred_table_look(deferred->table, &name, ret_attr))
         return false;
     attr_uri_text(uri, text);
     ret_attr->inode = attr_inode(text);
@@ -415,8 +363,8 @@ static bool has_ended(const void *arg, uint64_t serial)
     const struct deferred_put *put;
 
     DL_FOREACH(((const struct deferred *)arg)->puts, put)
-        if (put->serial == serial)
-            return false;
+    if (put->serial == serial)
+        return false;
     return true;
 }
 
@@ -425,6 +373,23 @@ static bool have_all_ended(const void *arg, uint64_t serial)
     const struct deferred *deferred = arg;
 
     return !deferred->puts || deferred->puts->serial > serial;
+}
+
+int deferred_wait_serial(struct engine *engine, uint64_t serial, const struct limits *limits,
+                         struct error *err)
+{
+    struct deferred *deferred = &engine->deferred;
+    struct limits_wait wait = {.done = has_ended, .arg = deferred, .value = serial};
+    struct deferred_put *put;
+    int r;
+
+    shard_lock(deferred_shard(engine));
+    DL_SEARCH_SCALAR(deferred->puts, put, serial, serial);
+    if (put)
+        deferred_let_go(put);
+    r = limits_wait(deferred_shard(engine), limits, &wait, err);
+    shard_unlock(deferred_shard(engine));
+    return r;
 }
 
 /* This process's to that name. */
@@ -438,12 +403,13 @@ static int wait_own(struct engine *engine, const struct uri *uri, const struct l
 
     if (!deferred_any(deferred))
         return 0;
-    shard_lock(shard_of(engine));
-    while (r == 0 && (put = find_on_the_way(deferred, uri))) {
+    shard_lock(deferred_shard(engine));
+    while (r == 0 && (put = deferred_find_on_the_way(deferred, uri))) {
         wait.value = put->serial;
-        r = limits_wait(shard_of(engine), limits, &wait, err);
+        deferred_let_go(put);
+        r = limits_wait(deferred_shard(engine), limits, &wait, err);
     }
-    shard_unlock(shard_of(engine));
+    shard_unlock(deferred_shard(engine));
     return r;
 }
 
@@ -480,10 +446,11 @@ static int wait_all_own(struct engine *engine, const struct limits *limits, stru
 
     if (!deferred_any(deferred))
         return 0;
-    shard_lock(shard_of(engine));
+    shard_lock(deferred_shard(engine));
     wait.value = deferred->serial;
-    r = limits_wait(shard_of(engine), limits, &wait, err);
-    shard_unlock(shard_of(engine));
+    deferred_let_all_go(engine);
+    r = limits_wait(deferred_shard(engine), limits, &wait, err);
+    shard_unlock(deferred_shard(engine));
     return r;
 }
 
@@ -503,102 +470,10 @@ void deferred_finish(struct engine *engine, const struct limits *limits)
     struct deferred_put *put;
 
     if (wait_all_own(engine, limits, &error) < 0) {
-        shard_lock(shard_of(engine));
+        shard_lock(deferred_shard(engine));
         for (put = deferred->puts; put; put = put->next)
-            keep_failure(deferred, &put->call.uri, &error);
-        shard_unlock(shard_of(engine));
+            deferred_keep_failure(deferred, &put->call.uri, &error);
+        shard_unlock(deferred_shard(engine));
     }
     deferred_print(engine);
-}
-
-/* ---- what failed ----------------------------------------------------------------------------- */
-
-int deferred_tell(struct engine *engine, const struct uri *uri, struct error *err)
-{
-    struct deferred *deferred = &engine->deferred;
-    struct deferred_failure *failure;
-    int r = 0;
-
-    if (!deferred_any_failed(deferred))
-        return 0;
-    shard_lock(shard_of(engine));
-    DL_FOREACH(deferred->failures, failure) {
-        if (failure->is_told || !is_same(&failure->uri, uri))
-            continue;
-        failure->is_told = true;
-        *err = failure->error;
-        r = -error_errno(err);
-        break;
-    }
-    shard_unlock(shard_of(engine));
-    return r;
-}
-
-/* One that is to be printed, as printed; the oldest names are forgotten when there are too many. */
-static bool next_to_print(struct deferred *deferred, struct deferred_failure *ret_failure)
-{
-    struct deferred_failure *failure;
-
-    DL_SEARCH_SCALAR(deferred->failures, failure, is_printed, false);
-    if (!failure)
-        return false;
-    failure->is_printed = true;
-    atomic_fetch_sub(&deferred->unprinted, 1);
-    *ret_failure = *failure;
-    if (atomic_load(&deferred->failed) > FAILURES_MAX && deferred->failures->is_printed) {
-        deferred->first_failure = deferred->failures->error;
-        failure = deferred->failures;
-        DL_DELETE(deferred->failures, failure);
-        free(failure);
-    }
-    return true;
-}
-
-void deferred_print(struct engine *engine)
-{
-    struct deferred *deferred = &engine->deferred;
-    struct deferred_failure failure;
-    char text[ATTR_URI_BYTES], reason[1024];
-
-    while (deferred_is_to_print(deferred)) {
-        bool any;
-
-        shard_lock(shard_of(engine));
-        any = next_to_print(deferred, &failure);
-        shard_unlock(shard_of(engine));
-        if (!any)
-            return;
-        uri_format(&failure.uri, text, sizeof text);
-        error_format(&failure.error, reason, sizeof reason);
-        log_error("%s was not stored, although close had returned 0 (S3DLIO_CLOSE=deferred); write "
-                  "it again: %s",
-                  text, reason);
-    }
-}
-
-int deferred_failure(struct engine *engine, struct error *err)
-{
-    struct deferred *deferred = &engine->deferred;
-    int r = 0;
-
-    if (!deferred_any_failed(deferred))
-        return 0;
-    shard_lock(shard_of(engine));
-    if (deferred->first_failure.class != ERROR_NONE)
-        *err = deferred->first_failure;
-    else if (deferred->failures)
-        *err = deferred->failures->error;
-    r = -error_errno(err);
-    shard_unlock(shard_of(engine));
-    return r;
-}
-
-void deferred_forgive(struct engine *engine, const struct uri *uri)
-{
-    if (!deferred_any_failed(&engine->deferred))
-        return;
-    deferred_print(engine);
-    shard_lock(shard_of(engine));
-    forgive(&engine->deferred, uri);
-    shard_unlock(shard_of(engine));
 }

@@ -6,6 +6,11 @@
  * many from each time that the store asks for less, one more after so many that worked, with at most
  * a quarter of the memory budget; for a place close waits.
  *
+ * The last few are held back for S3DLIO_CLOSE_HOLD_MS, unless somebody waits for them: programs often
+ * set modes, owners and times, or give a file its name, right after they have closed it. Such a
+ * change then travels with the put. One that comes later is put behind it with the same bytes once
+ * more, if it is of attributes; for another name the caller waits.
+ *
  * Order: until it has ended a put is found by its name. A look at attributes is answered from it;
  * every other public call about the name waits (api/api.h), and so does the last request of another
  * upload there (core/upload.c); those about directories wait for all. Fork, exec and the end of the
@@ -34,6 +39,8 @@
 struct deferred_put;
 struct deferred_failure;
 struct engine;
+struct reader;
+struct rename;
 
 struct deferred {
     bool is_on;
@@ -44,11 +51,13 @@ struct deferred {
     uint64_t bytes;            /* of their bodies */
     uint64_t serial;           /* of the newest */
     unsigned places_max;
-    unsigned places;           /* how many there may be now */
-    unsigned stored;           /* since that was changed */
+    unsigned places; /* how many there may be now */
+    unsigned stored; /* since that was changed */
     int64_t halved_ns;
+    int64_t hold_ns;
+    unsigned held;
     struct deferred_failure *failures;
-    struct error first_failure; /* of those that are kept no more; class ERROR_NONE: none */
+    struct error first_failure;   /* of those that are kept no more; class ERROR_NONE: none */
     struct deferred_table *table; /* NULL: no room for it, nothing is deferred */
 };
 
@@ -59,9 +68,10 @@ void deferred_reset_child(struct deferred *deferred);
 
 struct deferred_options {
     const struct uri *uri;
-    struct upload *upload;       /* prepared: upload_put_prepare */
-    struct upload_memory memory; /* its `release` is not called */
-    const struct attr *attr;     /* what stat says meanwhile */
+    struct upload *upload;        /* prepared: upload_put_prepare */
+    struct upload_memory memory;  /* its `release` is not called */
+    const struct attr *attr;      /* what stat says meanwhile */
+    bool is_new;                  /* whoever opened it has found nothing of that name */
     void (*release)(void *owner); /* frees upload and memory; leaf locks only */
     void *owner;
 };
@@ -72,6 +82,18 @@ bool deferred_begin(struct engine *engine, const struct deferred_options *option
 
 /* Attributes of what is on its way to that name. */
 bool deferred_look(struct engine *engine, const struct uri *uri, struct attr *ret_attr);
+/* Changes of a put of this process that was not stored yet, without waiting for it. 1: done, and seen
+ * by all who look from now on. 0: there is none, or this one cannot be changed so. -errno: as the
+ * store would have said it. */
+int deferred_set_attr(struct engine *engine, const struct uri *uri, const struct attr *attr,
+                      const struct limits *limits, struct error *err);
+int deferred_rename(struct engine *engine, const struct rename *rename, const struct limits *limits,
+                    struct error *err);
+/* A reader of it, if its bytes are few: the first read waits. Answers as above. */
+int deferred_open(struct engine *engine, const struct uri *uri, struct reader **ret_reader,
+                  struct error *err);
+int deferred_wait_serial(struct engine *engine, uint64_t serial, const struct limits *limits,
+                         struct error *err);
 /* Sleeps until nothing is on its way to that name, or to one that stands for a directory in it. */
 int deferred_wait(struct engine *engine, const struct uri *uri, const struct limits *limits,
                   struct error *err);

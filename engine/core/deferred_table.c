@@ -2,7 +2,8 @@
  *
  * Invariants: a seat whose `pid` is 0 is free; whoever makes it anything else by compare-and-swap has
  * it, and is the only one who writes to it. `serial` is odd while the seat speaks of a put: who reads
- * copies, and looks whether it is still the same. A name's seat is one of the SPREAD behind its
+ * copies, and looks whether it is still the same; `change` is odd while attributes are exchanged. A
+ * name's seat is one of the SPREAD behind its
  * hash's. `taken` is raised before a seat is filled and lowered after it was left, so it is never
  * less than the number of puts; a killed process leaves it too high until somebody takes its seat.
  */
@@ -24,16 +25,18 @@
 
 #define SEATS  2048u
 #define SPREAD 16u
+#define LOOKS  1000u
 
 struct seat {
     _Atomic uint32_t pid;
     _Atomic uint32_t serial;
+    _Atomic uint32_t change;
     _Atomic int64_t until_ns;
     _Atomic uint64_t hash[2];
     _Atomic uint64_t size_bytes;
-    _Atomic int64_t mtime_ns; /* since the epoch */
-    _Atomic uint64_t mode;    /* below it `has` */
-    _Atomic uint64_t owner;   /* uid, below it gid */
+    _Atomic int64_t mtime_ns, atime_ns; /* since the epoch */
+    _Atomic uint64_t mode;              /* below it `has` */
+    _Atomic uint64_t owner;             /* uid, below it gid */
 };
 
 struct deferred_table {
@@ -43,7 +46,7 @@ struct deferred_table {
 
 struct deferred_table *deferred_table_open(void)
 {
-    struct deferred_table *table = place_map("deferred-1", sizeof *table);
+    struct deferred_table *table = place_map("deferred-2", sizeof *table);
 
     if (table)
         return table;
@@ -116,16 +119,28 @@ static bool claim(struct deferred_table *table, struct seat *seat)
     return true;
 }
 
+static int64_t ns_of(const struct timespec *time)
+{
+    return time->tv_sec * NS_PER_S + time->tv_nsec;
+}
+
+static void fill_attr(struct seat *seat, const struct attr *attr)
+{
+    atomic_store(&seat->size_bytes, attr->size_bytes);
+    atomic_store(&seat->mtime_ns, ns_of(&attr->mtime));
+    atomic_store(&seat->atime_ns, attr->has & ATTR_HAS_ATIME ? ns_of(&attr->atime) : 0);
+    atomic_store(&seat->mode, (uint64_t)attr->mode << 32 | attr->has);
+    atomic_store(&seat->owner, (uint64_t)attr->uid << 32 | attr->gid);
+}
+
 static void fill(struct seat *seat, const struct deferred_name *name, const struct attr *attr,
                  int64_t until_ns)
 {
     atomic_store(&seat->until_ns, until_ns);
     for (unsigned i = 0; i < 2; i++)
         atomic_store(&seat->hash[i], name->hash[i]);
-    atomic_store(&seat->size_bytes, attr->size_bytes);
-    atomic_store(&seat->mtime_ns, attr->mtime.tv_sec * NS_PER_S + attr->mtime.tv_nsec);
-    atomic_store(&seat->mode, (uint64_t)attr->mode << 32 | attr->has);
-    atomic_store(&seat->owner, (uint64_t)attr->uid << 32 | attr->gid);
+    atomic_store(&seat->change, 0); /* the one before may have died within */
+    fill_attr(seat, attr);
 }
 
 unsigned deferred_table_enter(struct deferred_table *table, const struct deferred_name *name,
@@ -142,6 +157,17 @@ unsigned deferred_table_enter(struct deferred_table *table, const struct deferre
         return (unsigned)(seat - table->seats) + 1;
     }
     return 0;
+}
+
+void deferred_table_change(struct deferred_table *table, unsigned number, const struct attr *attr)
+{
+    struct seat *seat = &table->seats[number - 1];
+
+    if (atomic_load(&seat->pid) != (uint32_t)getpid())
+        return;
+    atomic_fetch_add(&seat->change, 1);
+    fill_attr(seat, attr);
+    atomic_fetch_add(&seat->change, 1);
 }
 
 void deferred_table_leave(struct deferred_table *table, unsigned number)
@@ -177,23 +203,41 @@ static bool speaks(struct deferred_table *table, struct seat *seat,
     return true;
 }
 
+static struct timespec time_of(int64_t ns)
+{
+    struct timespec time = {.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+
+    if (time.tv_nsec < 0) { /* before 1970 */
+        time.tv_nsec += NS_PER_S;
+        time.tv_sec--;
+    }
+    return time;
+}
+
 static void copy(struct seat *seat, struct attr *ret_attr)
 {
-    int64_t mtime_ns = atomic_load(&seat->mtime_ns);
     uint64_t mode = atomic_load(&seat->mode), owner = atomic_load(&seat->owner);
 
     ret_attr->size_bytes = atomic_load(&seat->size_bytes);
-    ret_attr->mtime =
-        (struct timespec){.tv_sec = mtime_ns / NS_PER_S, .tv_nsec = mtime_ns % NS_PER_S};
-    if (ret_attr->mtime.tv_nsec < 0) { /* before 1970 */
-        ret_attr->mtime.tv_nsec += NS_PER_S;
-        ret_attr->mtime.tv_sec--;
-    }
+    ret_attr->mtime = time_of(atomic_load(&seat->mtime_ns));
+    ret_attr->atime = time_of(atomic_load(&seat->atime_ns));
     ret_attr->mode = (uint32_t)(mode >> 32) & 07777;
     ret_attr->has = (uint32_t)mode &
-                    (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME);
+                    (ATTR_HAS_MODE | ATTR_HAS_UID | ATTR_HAS_GID | ATTR_HAS_MTIME | ATTR_HAS_ATIME);
     ret_attr->uid = (uint32_t)(owner >> 32);
     ret_attr->gid = (uint32_t)owner;
+}
+
+/* Not for ever: whoever exchanges them may have been stopped there. */
+static void copy_whole(struct seat *seat, struct attr *ret_attr)
+{
+    uint32_t change;
+    unsigned tries = 0;
+
+    do {
+        change = atomic_load(&seat->change);
+        copy(seat, ret_attr);
+    } while ((change & 1 || atomic_load(&seat->change) != change) && ++tries < LOOKS);
 }
 
 bool deferred_table_look(struct deferred_table *table, const struct deferred_name *name,
@@ -206,7 +250,7 @@ bool deferred_table_look(struct deferred_table *table, const struct deferred_nam
 
         if (!speaks(table, seat, name, &serial))
             continue;
-        copy(seat, &attr);
+        copy_whole(seat, &attr);
         if (atomic_load(&seat->serial) != serial)
             continue;
         *ret_attr = attr;

@@ -36,6 +36,8 @@ void deferred_name_of(struct store *store, const struct uri *uri, struct deferre
 /* A seat for a put that has ended by until_ns (CLOCK_MONOTONIC). Its number, or 0: there is none. */
 unsigned deferred_table_enter(struct deferred_table *table, const struct deferred_name *name,
                               const struct attr *attr, int64_t until_ns);
+/* It is to have other attributes. */
+void deferred_table_change(struct deferred_table *table, unsigned seat, const struct attr *attr);
 void deferred_table_leave(struct deferred_table *table, unsigned seat);
 
 /* ---- those of other processes ---------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <utlist.h>
 
+#include "core/deferred.h"
 #include "core/names.h"
 #include "core/prefetch.h"
 #include "core/reader_foreign.h"
@@ -454,6 +455,19 @@ int reader_fill(struct reader *reader, struct range_read *read, const struct lim
     return r;
 }
 
+/* What was opened while its put was on its way. */
+static int wait_for_put(struct reader *reader, const struct limits *limits, struct error *err)
+{
+    struct uri uri;
+    int r = deferred_wait_serial(reader->engine, atomic_load(&reader->put_serial), limits, err);
+
+    if (r < 0)
+        return r;
+    atomic_store(&reader->put_serial, 0);
+    reader_locate(reader, &uri, &(struct attr){0});
+    return deferred_tell(reader->engine, &uri, err);
+}
+
 ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
                      struct limits *limits, struct error *err)
 {
@@ -466,8 +480,10 @@ ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
         .position = target->offset_bytes,
         .id = range_read_id(),
     };
-    int r = 0;
+    int r = atomic_load(&reader->put_serial) ? wait_for_put(reader, limits, err) : 0;
 
+    if (r < 0)
+        return r;
     if (target->offset_bytes < size_bytes) {
         uint64_t left = size_bytes - target->offset_bytes;
 

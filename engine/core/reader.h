@@ -41,6 +41,14 @@ int reader_open(struct engine *engine, const struct uri *uri, const struct limit
  * NULL) is who reads it in order to replace it: that replacement does not mind this reader. */
 int reader_open_version(struct engine *engine, const struct uri *uri, const struct attr *attr,
                         const void *owner, struct reader **ret_reader, struct error *err);
+/* The same for what is on its way there with these bytes, as the put of that serial (core/deferred.h),
+ * which the first read waits for. The bytes are copied; of few only. */
+struct reader_put {
+    const void *data;
+    uint64_t size_bytes, serial;
+};
+int reader_open_put(struct engine *engine, const struct uri *uri, const struct attr *attr,
+                    const struct reader_put *put, struct reader **ret_reader, struct error *err);
 /* Of what stands now where the reader's version is, or was: 1 with a reader of that if it is another
  * version, or this one gave ESTALE; 0: it is the same, or nothing is there. One request. */
 int reader_open_newer(const struct reader *reader, const struct limits *limits,

@@ -46,6 +46,7 @@ struct reader {
     uint64_t stored_bytes; /* of the object there: more than the version's when it was added to */
     uint64_t epoch;        /* counts the changes of these and of `copy` */
     struct reader_copy *copy; /* the whole of it; NULL: at the store */
+    _Atomic uint64_t put_serial; /* the put that it is of, which the first read waits for; 0 */
     bool closed;              /* a thread that changes its object still looks at it */
     struct error stale;       /* sticky once the version is gone */
     bool advised_random, advised_sequential;

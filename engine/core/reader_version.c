@@ -24,6 +24,28 @@ int reader_open_version(struct engine *engine, const struct uri *uri, const stru
     return 0;
 }
 
+/* In no registry: whatever becomes of the name, the bytes are here. */
+int reader_open_put(struct engine *engine, const struct uri *uri, const struct attr *attr,
+                    const struct reader_put *put, struct reader **ret_reader, struct error *err)
+{
+    struct reader *reader = reader_new(engine, uri, err);
+    int r = reader ? 0 : -error_errno(err);
+
+    if (r == 0 && put->size_bytes)
+        r = reader_copy_new(engine, put->size_bytes, &reader->copy, err);
+    if (r == 0 && put->size_bytes)
+        r = reader_copy_put(reader->copy, put->data, put->size_bytes, 0, err);
+    if (r < 0) {
+        reader_close(reader);
+        return r;
+    }
+    reader->attr = *attr;
+    reader->stored_bytes = attr->size_bytes;
+    atomic_store(&reader->put_serial, put->serial);
+    *ret_reader = reader;
+    return 0;
+}
+
 static bool is_missing(const struct error *err)
 {
     return err->class == ERROR_NOT_FOUND || err->class == ERROR_IS_DIRECTORY ||

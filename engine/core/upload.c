@@ -111,6 +111,24 @@ void upload_expect_nothing(struct upload *upload)
     upload->exclusive = upload->store->capabilities & STORE_CAP_IF_NONE_MATCH;
 }
 
+bool upload_rename(struct upload *upload, const struct uri *uri, bool exclusive)
+{
+    bool was = upload->absent;
+
+    upload->uri = upload->copy_uri = *uri;
+    upload->absent = exclusive;
+    upload->exclusive = exclusive && upload->store->capabilities & STORE_CAP_IF_NONE_MATCH;
+    return was;
+}
+
+int upload_renew(struct upload *upload)
+{
+    if (!upload->write_id[0])
+        return 0;
+    random_hex(upload->write_id, UPLOAD_ID_DIGITS);
+    return store_metadata_set(&upload->metadata, UPLOAD_ID_NAME, upload->write_id);
+}
+
 void upload_set_begins_as_base(struct upload *upload, bool begins)
 {
     upload->begins_as_base = begins && upload->base_etag[0];

@@ -60,6 +60,11 @@ void upload_put_describe(struct upload *upload, const struct upload_memory *memo
                          struct iovec *body, struct store_request *request);
 bool upload_put_may_have_worked(const struct upload *upload, const struct call *call);
 bool upload_is_of(const struct upload *upload, const struct store_object *object);
+/* Nothing of it was sent: it is to make an object of another name, in the place of what is there
+ * unless `exclusive`. Returns whether it was that before. */
+bool upload_rename(struct upload *upload, const struct uri *uri, bool exclusive);
+/* It was put, and is to be once more: as another write. -ENOMEM, -E2BIG. */
+int upload_renew(struct upload *upload);
 /* Waits until one more part may go up: fewer than PUT_INFLIGHT are under way, the upload exists. */
 int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err);
 /* Sends one more part, without waiting. On failure the memory was released. */

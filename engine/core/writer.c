@@ -239,6 +239,7 @@ int writer_open(struct engine *engine, const struct uri *uri, const struct write
     writer->parts.spool_fd = -1;
     writer->appends = options->append && !options->upload.exclusive && !options->once;
     writer->exclusive = options->upload.exclusive;
+    writer->is_new = options->upload.exclusive || options->sought;
     writer->size_hint_bytes = options->size_hint_bytes;
     writer->generation = gate_generation();
     writer->equal_parts = store->capabilities & STORE_CAP_EQUAL_PARTS;

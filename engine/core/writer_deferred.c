@@ -25,6 +25,7 @@ static bool hand_over(struct writer *writer, const struct limits *limits)
         .upload = writer->upload,
         .memory = {.data = nothing},
         .attr = &attr,
+        .is_new = writer->is_new,
         .release = release,
         .owner = writer,
     };

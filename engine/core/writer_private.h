@@ -61,6 +61,7 @@ struct writer {
 
     bool appends;             /* behind whatever is there: never in its place */
     bool exclusive;           /* nothing may be there at the first publish */
+    bool is_new;              /* nothing was there when it was opened */
     struct base_version base; /* what is appended to, or was published last; its metadata goes on */
     uint64_t base_bytes;      /* of it, what went through no buffer */
     bool copies_base;         /* the store copies these bytes; else they are to be fetched */

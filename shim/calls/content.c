@@ -18,6 +18,9 @@
 #include "shim/report.h"
 #include "shim/staged.h"
 
+/* A stream of which the program may read is in memory as a whole, so that it can become a draft. */
+#define READABLE_STREAM_BYTES ((uint64_t)4 << 20)
+
 static int fail(struct file *file, const struct s3dlio_error *error, int result)
 {
     report_error(error);
@@ -73,6 +76,11 @@ ssize_t content_read_at(struct file *file, void *buffer, size_t length, uint64_t
     return got;
 }
 
+static bool outgrows(const struct file *file, uint64_t end, size_t length)
+{
+    return (file->slot->flags & O_ACCMODE) == O_RDWR && end + length > READABLE_STREAM_BYTES;
+}
+
 /* Copies in user space, so it asks for the buffer first. -EOPNOTSUPP: this takes a draft, whose
  * bytes the kernel copies. */
 static ssize_t stream_write(struct file *file, const void *buffer, size_t length, uint64_t offset)
@@ -82,7 +90,7 @@ static ssize_t stream_write(struct file *file, const void *buffer, size_t length
     struct s3dlio_error error = {0};
     uint64_t end = content_length(file);
     ssize_t done;
-    if (offset > end || (offset < end && length > end - offset))
+    if (offset > end || (offset < end && length > end - offset) || outgrows(file, end, length))
         return -EOPNOTSUPP;
     if (!memory_is_readable(buffer, length))
         return -EFAULT;

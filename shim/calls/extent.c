@@ -26,14 +26,15 @@ static int publish(struct file *file)
     return result;
 }
 
-/* Reading files have nothing to sync, directories what was closed before. What is written so far becomes the object, for others to see;
- * S3DLIO_FSYNC=flush and ignore leave that to close, and tell of errors met so far. */
+/* Directories have to sync what was closed before, and so have files that are read where close does
+ * not wait; without, those have nothing. What is written so far becomes the object, for others to
+ * see; S3DLIO_FSYNC=flush and ignore leave that to close, and tell of errors met so far. */
 static int sync_file(struct file *file)
 {
     if (file->kind == FILE_PATH)
         return -EBADF;
     if (!file->staged || !file->publishes)
-        return file->kind == FILE_DIRECTORY ? engine_sync() : 0;
+        return file->kind == FILE_DIRECTORY || start_defers_close() ? engine_sync() : 0;
     if (!staged_is_ours(file->staged))
         return report_refusal("fsync in a forked child of", file->path);
     return start_publishes_at_sync() ? publish(file) : file->staged->node->error;
@@ -51,7 +52,19 @@ int fdatasync(int fd)
 
 int syncfs(int fd)
 {
-    FILE_POINT(int, fd, REAL(syncfs)(fd), engine_sync());
+    FILE_POINT(int, fd, REAL(syncfs)(fd), engine_sync_everywhere());
+}
+
+/* sync(2) knows no failure: what is not stored is said on stderr, and by the exit status. */
+void sync(void)
+{
+    int saved = errno;
+    if (start_defers_close()) {
+        ENTRY_HOLD();
+        engine_sync_everywhere();
+    }
+    errno = saved;
+    REAL(sync)();
 }
 
 int sync_file_range(int fd, off64_t offset, off64_t length, unsigned flags)

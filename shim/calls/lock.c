@@ -194,6 +194,8 @@ static int see_others(struct file *file)
 {
     if (file->kind == FILE_READER)
         return reader_refresh(file);
+    if (file->staged && !file->staged->draft && (file->slot->flags & O_ACCMODE) == O_RDWR)
+        staged_make_draft(file->staged); /* a stream shows nothing before its close */
     return file->staged && file->staged->draft ? staged_refresh(file->staged) : 0;
 }
 

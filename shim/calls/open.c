@@ -2,8 +2,10 @@
  *
  * The flags tell readers, streams, drafts and directories apart: O_RDONLY opens the object with one
  * request; O_WRONLY that begins with an empty file starts a stream, which becomes an object at
- * close; all else (O_RDWR, old content that is to be changed) is a draft. A path that this process
- * is writing already gets another file on the same content.
+ * close; all else (O_RDWR, old content that is to be changed) is a draft. Where close does not wait,
+ * an empty file that may be read, too, is a stream as long as it is small and nobody reads it. A path
+ * that this process is writing already gets another file on the same content. O_NONBLOCK says that
+ * open is not to wait: what is on its way to the store is waited for by the first read.
  */
 #include "shim/calls/open.h"
 #include "shim/calls/process.h"
@@ -51,7 +53,10 @@ static int open_reader(const struct vpath *path, int flags, struct file **ret_fi
 {
     struct s3dlio_error error = {0};
     struct s3dlio_reader *reader = NULL;
-    int result = staged_explain(path->path,
+    bool is_quick = flags & O_NONBLOCK && start_defers_close();
+    int result = is_quick ? engine_call(reader_open_soon)(path->uri, &reader) : 0;
+    if (result <= 0)
+        result = staged_explain(path->path,
                                 engine_call(reader_open)(path->uri, NULL, &reader, &error));
     if (result == -EISDIR) {
         struct s3dlio_attr attr;
@@ -222,12 +227,16 @@ static int open_nameless(const struct vpath *path, int flags, mode_t mode, struc
     return result < 0 ? result : open_draft(&unique, flags, mode, NULL, ret_file);
 }
 
-/* Does the program begin with an empty file and write it from its beginning to its end? */
+/* Does the program begin with an empty file and write it from its beginning to its end? One that
+ * may read it as well is believed to where it gains by that: content_write_at makes a draft of what
+ * grows. */
 static bool is_stream(int flags, const struct s3dlio_attr *old)
 {
-    if ((flags & O_ACCMODE) != O_WRONLY || (old && old->size_bytes && !(flags & O_TRUNC)))
+    if (old && old->size_bytes && !(flags & O_TRUNC))
         return false;
-    return flags & (O_TRUNC | O_EXCL | O_APPEND);
+    if ((flags & O_ACCMODE) == O_RDWR)
+        return start_defers_close() && !(flags & O_APPEND) && flags & (O_TRUNC | O_EXCL);
+    return (flags & O_ACCMODE) == O_WRONLY && flags & (O_TRUNC | O_EXCL | O_APPEND);
 }
 
 static int open_to_write(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #define STATUS_FAILED 74
@@ -104,6 +106,193 @@ static void names_and_attributes(void **state)
     text_put("df-other", "new");
     assert_int_equal(text_move("df-other", "df-old"), 0);
     text_is("df-old", "new");
+}
+
+static void has(const char *name, mode_t mode, time_t mtime)
+{
+    struct stat st;
+    assert_int_equal(lstat(preload_path(name), &st), 0);
+    assert_int_equal(st.st_mode & 07777, mode);
+    assert_int_equal(st.st_mtim.tv_sec, mtime);
+}
+
+static void has_mode(const char *name, mode_t mode)
+{
+    struct stat st;
+    assert_int_equal(lstat(preload_path(name), &st), 0);
+    assert_int_equal(st.st_mode & 07777, mode);
+}
+
+static void set_time(const char *name, time_t mtime)
+{
+    struct timespec times[2] = {{mtime - 1, 0}, {mtime, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, preload_path(name), times, AT_SYMLINK_NOFOLLOW), 0);
+}
+
+/* As unpacking and copying programs do it: rsync, unzip, git. */
+static void changed_after_close(void **state)
+{
+    char name[32], to[32];
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, ".df-part-%u", i);
+        snprintf(to, sizeof to, "df-part-%u", i);
+        text_put(name, to);
+        set_time(name, 1000000 + i);
+        int fd = text_open(name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
+        assert_int_equal(fchmod(fd, 0640), 0);
+        close(fd);
+        has(name, 0640, 1000000 + i);
+        assert_int_equal(text_move(name, to), 0);
+        assert_false(text_exists(name));
+        has(to, 0640, 1000000 + i);
+        assert_int_equal(chmod(preload_path(to), 0604), 0);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(to, sizeof to, "df-part-%u", i);
+        has(to, 0604, 1000000 + i);
+        text_is(to, to);
+    }
+}
+
+/* Each step is one that the next must not overtake. */
+static void in_order(void **state)
+{
+    text_put("df-a", "one");
+    assert_int_equal(text_move("df-a", "df-b"), 0);
+    text_put("df-a", "two");
+    assert_int_equal(text_move("df-a", "df-b"), 0);
+    text_is("df-b", "two");
+    assert_int_equal(text_remove("df-b"), 0);
+    assert_false(text_exists("df-b"));
+    text_put("df-b", "three");
+    set_time("df-b", 1234567);
+    text_put("df-a", "four");
+    assert_int_equal(text_move("df-b", "df-c"), 0);
+    assert_int_equal(text_move("df-a", "df-b"), 0);
+    assert_errno(open(preload_path("df-a"), O_RDONLY), ENOENT);
+    text_is("df-b", "four");
+    text_is("df-c", "three");
+    has("df-c", 0644, 1234567);
+    text_directory("df-there");
+    text_put("df-d", "five");
+    assert_errno(text_move("df-d", "df-there"), EISDIR);
+    assert_errno(text_move("df-d", "df-c/below"), ENOTDIR);
+    assert_errno(text_move("df-d", "df-nowhere/below"), ENOENT);
+    assert_int_equal(text_move("df-d", "df-there/d"), 0);
+    text_is("df-there/d", "five");
+    assert_int_equal(text_remove("df-there/d"), 0);
+    assert_int_equal(rmdir(preload_path("df-there")), 0);
+}
+
+/* ---- files that may be read, too ---- */
+
+static int open_both(const char *name)
+{
+    return text_open(name, O_RDWR | O_CREAT | O_TRUNC);
+}
+
+static void read_back(int fd, off_t offset, const char *text)
+{
+    char buffer[64] = "";
+    assert_int_equal(pread(fd, buffer, sizeof buffer - 1, offset), strlen(text));
+    assert_string_equal(buffer, text);
+}
+
+static void read_and_written(void **state)
+{
+    int fd = open_both("df-both");
+    text_add(fd, "one two");
+    assert_int_equal(close(fd), 0);
+    text_is("df-both", "one two");
+    fd = open_both("df-both");
+    text_add(fd, "three");
+    read_back(fd, 2, "ree");
+    assert_int_equal(pwrite(fd, "T", 1, 0), 1);
+    text_add(fd, " four");
+    assert_int_equal(close(fd), 0);
+    text_is("df-both", "Three four");
+    fd = open_both("df-both");
+    text_add(fd, "five six");
+    assert_int_equal(pwrite(fd, "F", 1, 0), 1); /* in memory still */
+    assert_int_equal(ftruncate(fd, 4), 0);
+    int other = text_open("df-both", O_RDONLY);
+    read_back(other, 0, "Five");
+    close(other);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_END), 4);
+    text_add(fd, "!");
+    read_back(fd, 0, "Five!");
+    assert_int_equal(close(fd), 0);
+    text_is("df-both", "Five!");
+}
+
+static void mapped_and_shared(void **state)
+{
+    int fd = open_both("df-mapped");
+    text_add(fd, "mapped");
+    char *map = mmap(NULL, 6, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(map, MAP_FAILED);
+    assert_memory_equal(map, "mapped", 6);
+    map[0] = 'M';
+    assert_int_equal(munmap(map, 6), 0);
+    assert_int_equal(close(fd), 0);
+    text_is("df-mapped", "Mapped");
+    fd = open_both("df-shared");
+    text_add(fd, "parent ");
+    pid_t pid = fork();
+    if (!pid) {
+        read_back(fd, 0, "parent ");
+        text_add(fd, "child");
+        _exit(0);
+    }
+    assert_int_equal(status_of(pid), 0);
+    read_back(fd, 0, "parent child");
+    assert_int_equal(close(fd), 0);
+    text_is("df-shared", "parent child");
+    fd = open_both("df-locked");
+    text_add(fd, "seen");
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    read_back(fd, 0, "seen");
+    assert_int_equal(close(fd), 0);
+    text_is("df-locked", "seen");
+}
+
+/* More than is kept in memory for such a file, in several writes and in one. */
+static void large_and_read(void **state)
+{
+    size_t size = (size_t)5 << 20;
+    char *bytes = malloc(size), *again = malloc(size);
+    memset(bytes, 'x', size);
+    for (size_t step = size / 5; step <= size; step += size - size / 5) {
+        int fd = open_both("df-large");
+        for (size_t at = 0; at < size; at += step)
+            assert_int_equal(write(fd, bytes + at, step), step);
+        assert_int_equal(pread(fd, again, size, 0), size);
+        assert_memory_equal(bytes, again, size);
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(text_size("df-large"), size);
+    }
+    free(bytes);
+    free(again);
+}
+
+static void temporary(void **state)
+{
+    char path[PATH_MAX];
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(path, sizeof path, "%s", preload_path("df-XXXXXX"));
+        int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        text_add(fd, "loose");
+        assert_int_equal(fchmod(fd, 0444), 0);
+        assert_int_equal(close(fd), 0);
+        assert_int_equal(rename(path, preload_path("df-loose")), 0);
+        has_mode("df-loose", 0444);
+        if (i % 2)
+            text_is("df-loose", "loose");
+        assert_int_equal(text_remove("df-loose"), 0);
+    }
 }
 
 static void directories(void **state)
@@ -292,6 +481,69 @@ static void end_by_signal(void)
     kill(getpid(), SIGKILL);
 }
 
+/* sync(2) and syncfs(2) say nothing before all is stored, under its last name. */
+static void end_after(void (*wait)(void))
+{
+    text_put("df-synced-new", "in the end");
+    if (text_move("df-synced-new", "df-synced") || chmod(preload_path("df-synced"), 0640))
+        _exit(1);
+    wait();
+    kill(getpid(), SIGKILL);
+}
+
+static void sync_name(void)
+{
+    int fd = text_open("df-synced", O_RDONLY | O_NONBLOCK);
+    if (fsync(fd))
+        _exit(1);
+}
+
+static void sync_where_it_is(void)
+{
+    int fd = open(preload_root(), O_RDONLY | O_DIRECTORY);
+    if (fd < 0 || syncfs(fd))
+        _exit(1);
+}
+
+static void synced(void **state)
+{
+    void (*const ways[])(void) = {sync, sync_name, sync_where_it_is};
+    for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++) {
+        fflush(NULL);
+        pid_t pid = fork();
+        if (!pid)
+            end_after(ways[i]);
+        assert_int_equal(status_of(pid), -SIGKILL);
+        text_is("df-synced", "in the end");
+        has_mode("df-synced", 0640);
+        assert_int_equal(text_remove("df-synced"), 0);
+    }
+}
+
+/* Killed right after the close: there or not, but whole, and under one name. */
+static void killed(void **state)
+{
+    for (unsigned i = 0; i < 4; i++) {
+        fflush(NULL);
+        pid_t pid = fork();
+        if (!pid) {
+            text_put("df-killed-new", "whole");
+            if (i % 2)
+                text_move("df-killed-new", "df-killed");
+            if (i / 2)
+                usleep(100000);
+            kill(getpid(), SIGKILL);
+        }
+        assert_int_equal(status_of(pid), -SIGKILL);
+        text_put("df-killed-then", "x"); /* nothing hangs */
+        const char *name = i % 2 ? "df-killed" : "df-killed-new";
+        if (text_exists(name))
+            text_is(name, "whole");
+        assert_false(text_exists(i % 2 ? "df-killed-new" : "df-killed"));
+        unlink(preload_path(name));
+    }
+}
+
 static void ends(void **state)
 {
     static const struct {
@@ -328,7 +580,8 @@ static void told_by_the_next_call(void **state)
         return;
     pid_t pid = fork();
     if (!pid) {
-        text_put("df-refused", "x");
+        text_put("df-unrefused", "x");
+        assert_int_equal(text_move("df-unrefused", "df-refused"), 0);
         assert_errno(open(preload_path("df-refused"), O_RDONLY), EACCES);
         assert_errno(open(preload_path("df-refused"), O_RDONLY), ENOENT);
         int fd = open(preload_root(), O_RDONLY | O_DIRECTORY);
@@ -348,7 +601,10 @@ static int status_after(void (*end)(void))
     fflush(NULL);
     pid_t pid = fork();
     if (!pid) {
-        text_put("df-refused-too", "x");
+        text_put("df-moved-too", "x");
+        if (text_move("df-moved-too", "df-refused-too"))
+            _exit(1);
+        chmod(preload_path("df-refused-too"), 0600);
         end();
         _exit(1);
     }
@@ -376,6 +632,7 @@ static void statuses(void **state)
     assert_int_equal(status_after(end_badly), 3);
     assert_int_equal(status_after(become_true), 5);
     assert_false(text_exists("df-refused-too"));
+    assert_false(text_exists("df-moved-too"));
 }
 
 int main(void)
@@ -384,6 +641,12 @@ int main(void)
         cmocka_unit_test_setup(seen_at_once, slow_puts),
         cmocka_unit_test_setup(written_again, slow_puts),
         cmocka_unit_test_setup(names_and_attributes, slow_puts),
+        cmocka_unit_test_setup(changed_after_close, slow_puts),
+        cmocka_unit_test_setup(in_order, slow_puts),
+        cmocka_unit_test_setup(read_and_written, slow_puts),
+        cmocka_unit_test_setup(mapped_and_shared, slow_puts),
+        cmocka_unit_test_setup(large_and_read, slow_puts),
+        cmocka_unit_test_setup(temporary, slow_puts),
         cmocka_unit_test_setup(directories, slow_puts),
         cmocka_unit_test_setup(many, slow_puts),
         cmocka_unit_test_setup(many_by_threads, slow_puts),
@@ -391,6 +654,8 @@ int main(void)
         cmocka_unit_test_setup(a_child_that_writes, slow_puts),
         cmocka_unit_test_setup(a_child_made_after, slow_puts),
         cmocka_unit_test_setup(programs, slow_puts),
+        cmocka_unit_test_setup(synced, slow_puts),
+        cmocka_unit_test_setup(killed, slow_puts),
         cmocka_unit_test_setup(ends, slow_puts),
         cmocka_unit_test_setup(told_by_the_next_call, refused_puts),
         cmocka_unit_test_setup(statuses, refused_puts),

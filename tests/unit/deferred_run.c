@@ -8,6 +8,7 @@ int deferred_run_set_up(void **state)
 {
     core_run_set_option("S3DLIO_META_TTL_MS=3000");
     core_run_set_option("S3DLIO_CLOSE=deferred");
+    core_run_set_option("S3DLIO_CLOSE_HOLD_MS=0");
     core_run_set_option("S3DLIO_PUT_INFLIGHT=8");
     core_run_set_option("S3DLIO_PUT_PART_SIZE=5M");
     core_run_set_option("S3DLIO_MEMORY_BUDGET=64M");

@@ -8,7 +8,7 @@
 
 #define B "fault://deferred/"
 
-/* A group's setup: the option, the bucket, eight at a time. */
+/* A group's setup: the option, the bucket, eight at a time, none of which is held back. */
 int deferred_run_set_up(void **state);
 
 struct s3dlio_writer *deferred_run_begin(const char *uri, unsigned flags);

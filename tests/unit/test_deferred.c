@@ -139,14 +139,6 @@ static int unlink_soon(const char *uri)
     return r < 0 || !core_run_holds(uri, NULL) ? -1 : 0;
 }
 
-static int change_mode(const char *uri)
-{
-    struct s3dlio_attr attr = {.has = S3DLIO_HAS_MODE, .mode = 0600};
-    int r = s3dlio_set_attr(uri, &attr, NULL, NULL, NULL);
-
-    return r < 0 || s3dlio_stat(uri, NULL, &attr, NULL) < 0 || attr.mode != 0600 ? -1 : 0;
-}
-
 static int copy_it(const char *uri)
 {
     return s3dlio_copy(uri, B "copied", NULL, NULL);
@@ -231,7 +223,6 @@ static void test_what_waits(void **state)
     check_waits("rename-onto", rename_onto_it);
     check_waits("unlink", unlink_it);
     check_waits("unlink-soon", unlink_soon);
-    check_waits("set-attr", change_mode);
     check_waits("copy", copy_it);
     check_waits("append", append_to_it);
     check_waits("draft", draft_it);
