@@ -123,6 +123,8 @@ static void remember(const struct change *change, const struct store_object *obj
     attr_from_object(object, change->key, &attr);
     attr_uri_text(change->key, text);
     attr_cache_put(change->engine->attrs, text, &attr);
+    if (change->is_marker) /* known by that, as if it had been looked up */
+        attr_cache_owe_page(change->engine->attrs, text, ATTR_OWED_TREE);
     if (ret_attr)
         *ret_attr = attr;
 }
