@@ -263,20 +263,22 @@ static void test_creating_in_a_directory_of_others(void **state)
 }
 
 /* Who has looked says so: the name is not looked for again, and the store decides in the end. */
-/* Its marker is known by that; its contents are asked for once. */
-static void test_missing_names_where_the_mode_was_set(void **state)
+/* The mode marks its directory, which is known by that; its contents are asked for once. */
+static void test_missing_names_beside_one_with_a_mode(void **state)
 {
-    struct s3dlio_attr attr = {.has = S3DLIO_HAS_MODE, .mode = 0751};
+    struct s3dlio_write_options options = {
+        .flags = S3DLIO_WRITE_SOUGHT, .has = S3DLIO_HAS_MODE, .mode = 0600};
+    struct s3dlio_writer *writer;
 
-    names_run_plant(B "changed/");
-    names_run_plant_many(B "changed/%02u", 10);
-    assert_int_equal(s3dlio_set_attr(B "changed", &attr, NULL, NULL, NULL), 0);
+    names_run_plant(B "modes/");
+    names_run_plant_many(B "modes/%02u", 10);
+    assert_int_equal(s3dlio_writer_open(B "modes/new", &options, NULL, &writer, NULL), 0);
+    assert_int_equal(s3dlio_writer_close(writer, NULL, NULL), 0);
     names_run_requests();
-    assert_int_equal(core_run_type(B "changed/none.txt"), -ENOENT);
-    assert_int_equal(core_run_type(B "changed/none"), -ENOENT);
-    assert_int_equal(core_run_type(B "changed/other.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "modes/none.txt"), -ENOENT);
+    assert_int_equal(core_run_type(B "modes/none"), -ENOENT);
+    assert_int_equal(core_run_type(B "modes/other.txt"), -ENOENT);
     assert_int_equal(names_run_requests(), 1);
-    assert_int_equal(names_run_mode(B "changed"), 0751);
 }
 
 static void test_creating_what_was_sought(void **state)
@@ -391,7 +393,7 @@ int main(void)
         cmocka_unit_test_setup(test_who_may_not_list_may_read, core_run_clear),
         cmocka_unit_test_setup(test_creating_in_a_new_directory, core_run_clear),
         cmocka_unit_test_setup(test_creating_in_a_directory_of_others, core_run_clear),
-        cmocka_unit_test_setup(test_missing_names_where_the_mode_was_set, core_run_clear),
+        cmocka_unit_test_setup(test_missing_names_beside_one_with_a_mode, core_run_clear),
         cmocka_unit_test_setup(test_creating_what_was_sought, core_run_clear),
         cmocka_unit_test_setup(test_removing_slowly, core_run_clear),
         cmocka_unit_test_setup(test_own_changes_show_in_the_next_listing, core_run_clear),
