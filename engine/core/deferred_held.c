@@ -18,20 +18,36 @@
 #include "core/rename.h"
 
 #define HELD_MAX       16u
+#define LOOK_AGAIN_NS  (20 * NS_PER_MS)
 #define READ_MAX_BYTES (UINT64_C(1) << 20)
 
 /* ---- held ------------------------------------------------------------------------------------ */
 
+/* Other processes that wait for it cannot wake anybody here: they are looked for. */
+static void set_timer(struct deferred_put *put)
+{
+    int64_t next_ns = clock_deadline_ns(LOOK_AGAIN_NS);
+
+    shard_timer_set(deferred_shard(put->engine), &put->timer,
+                    next_ns < put->held_until_ns ? next_ns : put->held_until_ns);
+}
+
 static void on_timer(struct shard_timer *timer)
 {
-    deferred_let_go(CONTAINER(timer, struct deferred_put, timer));
+    struct deferred_put *put = CONTAINER(timer, struct deferred_put, timer);
+
+    if (clock_now_ns() >= put->held_until_ns ||
+        deferred_table_is_wanted(put->engine->deferred.table, put->seat))
+        deferred_let_go(put);
+    else
+        set_timer(put);
 }
 
 static void keep(struct deferred_put *put)
 {
     put->state = PUT_HELD;
     put->engine->deferred.held++;
-    shard_timer_set(deferred_shard(put->engine), &put->timer, put->held_until_ns);
+    set_timer(put);
 }
 
 static void stop_keeping(struct deferred_put *put)

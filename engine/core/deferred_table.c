@@ -31,6 +31,7 @@ struct seat {
     _Atomic uint32_t pid;
     _Atomic uint32_t serial;
     _Atomic uint32_t change;
+    _Atomic uint32_t wanted; /* somebody waits; never taken back */
     _Atomic int64_t until_ns;
     _Atomic uint64_t hash[2];
     _Atomic uint64_t size_bytes;
@@ -46,7 +47,7 @@ struct deferred_table {
 
 struct deferred_table *deferred_table_open(void)
 {
-    struct deferred_table *table = place_map("deferred-2", sizeof *table);
+    struct deferred_table *table = place_map("deferred-3", sizeof *table);
 
     if (table)
         return table;
@@ -139,6 +140,7 @@ static void fill(struct seat *seat, const struct deferred_name *name, const stru
     atomic_store(&seat->until_ns, until_ns);
     for (unsigned i = 0; i < 2; i++)
         atomic_store(&seat->hash[i], name->hash[i]);
+    atomic_store(&seat->wanted, 0);
     atomic_store(&seat->change, 0); /* the one before may have died within */
     fill_attr(seat, attr);
 }
@@ -168,6 +170,11 @@ void deferred_table_change(struct deferred_table *table, unsigned number, const 
     atomic_fetch_add(&seat->change, 1);
     fill_attr(seat, attr);
     atomic_fetch_add(&seat->change, 1);
+}
+
+bool deferred_table_is_wanted(struct deferred_table *table, unsigned number)
+{
+    return atomic_load(&table->seats[number - 1].wanted) != 0;
 }
 
 void deferred_table_leave(struct deferred_table *table, unsigned number)
@@ -259,11 +266,22 @@ bool deferred_table_look(struct deferred_table *table, const struct deferred_nam
     return false;
 }
 
+/* Who holds them back is to send them all, and not one after the other. */
+static void want_all(struct deferred_table *table)
+{
+    uint32_t serial;
+
+    for (unsigned i = 0; i < SEATS; i++)
+        if (speaks(table, &table->seats[i], NULL, &serial))
+            atomic_store(&table->seats[i].wanted, 1);
+}
+
 static int wait_for(struct seat *seat, uint32_t serial, const struct limits *limits,
                     struct error *err)
 {
     int r = 0;
 
+    atomic_store(&seat->wanted, 1); /* if it is another's by now, that one is not held for long */
     while (r == 0 && atomic_load(&seat->serial) == serial && !is_dead(seat))
         r = limits_wait_shared(limits, &seat->serial, serial, err);
     return r;
@@ -275,6 +293,8 @@ int deferred_table_wait(struct deferred_table *table, const struct deferred_name
     unsigned seats = name ? SPREAD : SEATS;
     int r = 0;
 
+    if (!name)
+        want_all(table);
     for (unsigned i = 0; r == 0 && i < seats; i++) {
         struct seat *seat = name ? seat_at(table, name, i) : &table->seats[i];
         uint32_t serial;

@@ -38,6 +38,8 @@ unsigned deferred_table_enter(struct deferred_table *table, const struct deferre
                               const struct attr *attr, int64_t until_ns);
 /* It is to have other attributes. */
 void deferred_table_change(struct deferred_table *table, unsigned seat, const struct attr *attr);
+/* Does another process wait for it? */
+bool deferred_table_is_wanted(struct deferred_table *table, unsigned seat);
 void deferred_table_leave(struct deferred_table *table, unsigned seat);
 
 /* ---- those of other processes ---------------------------------------------------------------- */

@@ -418,11 +418,41 @@ static void wait_for_step(_Atomic int *step, int value)
     assert_true(atomic_load(step) >= value);
 }
 
-/* Each has a store of its own here, but both have the table. */
-static void test_another_process_sees_it(void **state)
+static _Atomic int *share_step(void)
 {
     _Atomic int *step =
         mmap(NULL, sizeof *step, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(step != MAP_FAILED);
+    return step;
+}
+
+/* However long it was to be held. */
+static void test_another_process_wants_it(void **state)
+{
+    _Atomic int *step = share_step();
+    struct s3dlio_error error = {0};
+    struct s3dlio_reader *reader;
+    pid_t child = core_run_fork();
+
+    if (child == 0) {
+        core_run_reset_counts();
+        if (put_new(B "wanted", "text") != 1)
+            _exit(1);
+        atomic_store(step, 1);
+        wait_for_step(step, 2);
+        _exit(core_run_count(STORE_PUT) != 1 || !s3dlio_is_settled());
+    }
+    wait_for_step(step, 1);
+    assert_int_equal(s3dlio_reader_open(B "wanted", NULL, &reader, &error), -ENOENT);
+    atomic_store(step, 2);
+    core_run_wait_for(child);
+}
+
+/* Each has a store of its own here, but both have the table. */
+static void test_another_process_sees_it(void **state)
+{
+    _Atomic int *step = share_step();
     pid_t child = core_run_fork();
 
     if (child == 0) {
@@ -472,14 +502,14 @@ static void *put_files(void *arg)
     return (void *)failed;
 }
 
-static void test_threads(void **state)
+static void check_threads(int64_t hold_ns)
 {
     static char *names[THREADS] = {"a", "b", "c", "d"};
     pthread_t threads[THREADS];
     void *failed;
     char uri[100];
 
-    core_run_engine()->deferred.hold_ns = 2 * NS_PER_MS; /* some go in between */
+    core_run_engine()->deferred.hold_ns = hold_ns;
     core_run_faults("op=PutObject p=50 delay=5");
     for (unsigned i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, put_files, names[i]), 0);
@@ -496,6 +526,16 @@ static void test_threads(void **state)
         assert_true(core_run_holds(uri, NULL));
     }
     core_run_check_released();
+}
+
+static void test_threads(void **state)
+{
+    check_threads(2 * NS_PER_MS); /* some go in between */
+}
+
+static void test_threads_that_are_late(void **state)
+{
+    check_threads(0);
 }
 
 /* Two that take each other's name do not wait for each other for ever; what comes of it is a matter
@@ -546,7 +586,9 @@ int main(void)
         cmocka_unit_test_setup(test_opening_does_not_wait, hold),
         cmocka_unit_test_setup(test_reading_tells_of_the_failure, hold),
         cmocka_unit_test_setup(test_another_process_sees_it, hold),
+        cmocka_unit_test_setup(test_another_process_wants_it, hold),
         cmocka_unit_test_setup(test_threads, hold),
+        cmocka_unit_test_setup(test_threads_that_are_late, hold),
         cmocka_unit_test_setup(test_each_onto_the_other, hold),
     };
 
