@@ -33,7 +33,7 @@ int s3dlio_reader_open_soon(const char *uri_text, struct s3dlio_reader **ret_rea
 {
     struct api api;
     struct uri uri;
-    struct reader *reader;
+    struct reader *reader = NULL;
     struct s3dlio_error ignored;
     int result = api_enter_in_order(&api, NULL, &ignored);
     if (!result)

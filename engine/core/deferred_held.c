@@ -71,8 +71,10 @@ void deferred_let_all_go(struct engine *engine)
 {
     struct deferred_put *put, *next;
 
-    DL_FOREACH_SAFE(engine->deferred.puts, put, next)
-    deferred_let_go(put);
+    for (put = engine->deferred.puts; put; put = next) {
+        next = put->next; /* it may be gone */
+        deferred_let_go(put);
+    }
 }
 
 static void push_out(struct deferred *deferred)

@@ -29,9 +29,11 @@ int reader_open_put(struct engine *engine, const struct uri *uri, const struct a
                     const struct reader_put *put, struct reader **ret_reader, struct error *err)
 {
     struct reader *reader = reader_new(engine, uri, err);
-    int r = reader ? 0 : -error_errno(err);
+    int r = 0;
 
-    if (r == 0 && put->size_bytes)
+    if (!reader)
+        return -error_errno(err);
+    if (put->size_bytes)
         r = reader_copy_new(engine, put->size_bytes, &reader->copy, err);
     if (r == 0 && put->size_bytes)
         r = reader_copy_put(reader->copy, put->data, put->size_bytes, 0, err);
