@@ -58,13 +58,15 @@ static void stop_keeping(struct deferred_put *put)
 
 void deferred_let_go(struct deferred_put *put)
 {
+    struct shard *shard = deferred_shard(put->engine);
+
     put->is_wanted = true;
     if (put->state != PUT_HELD)
         return;
     stop_keeping(put);
     put->state = PUT_SENT;
-    shard_release(deferred_shard(put->engine));
-    deferred_send(put);
+    deferred_send(put); /* it may be gone after that */
+    shard_release(shard);
 }
 
 void deferred_let_all_go(struct engine *engine)
