@@ -294,6 +294,14 @@ void call_refuse(struct call *call, const struct error *reason)
     shard_timer_set(call->request.shard, &call->timer, clock_now_ns());
 }
 
+void call_give_up(struct call *call)
+{
+    abandon(call);
+    error_set(&call->request.error, ERROR_TIMEOUT, "the answer stood still");
+    call_name_error(call, &call->request.error);
+    on_request_done(&call->request);
+}
+
 static bool is_done(const void *arg, uint64_t value)
 {
     const struct call *call = arg;

@@ -72,6 +72,9 @@ bool call_advance(struct call *call);
 /* From a callback of the request: what came is not what we want. The call ends with request.error =
  * *reason soon after, outside the callback. */
 void call_refuse(struct call *call, const struct error *reason);
+/* What is in flight has not moved for too long: it is left, and repeated as after a timeout. Not
+ * from a callback of the request. */
+void call_give_up(struct call *call);
 /* Says which request of which object the error is about, unless that is known. */
 void call_name_error(const struct call *call, struct error *err);
 /* Abandons what is in flight and frees what the answer holds; the struct stays the owner's. */

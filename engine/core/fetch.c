@@ -8,6 +8,8 @@
 #include "core/engine.h"
 #include "io/gate.h"
 
+#define GIVEN_UP_MAX 6u /* each waits twice as long as the one before */
+
 #define CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 static struct fetch *of_request(struct store_request *request)
@@ -30,7 +32,25 @@ static bool is_other_version(const struct fetch *fetch, const struct store_reque
     return fetch->size_known && fetch->object_size_bytes != request->object.size_bytes;
 }
 
-/* ---- answers that are late ------------------------------------------------------------------- */
+/* ---- answers that are late, or stand still --------------------------------------------------- */
+
+/* When it is late, or stands still, for whoever waits. */
+static void watch(struct fetch *fetch)
+{
+    const struct store_request *request = &fetch->call.request;
+    const struct latency *latency = &fetch->call.endpoint->latency;
+    int64_t late_ns = latency_late_ns(latency), stalled_ns = latency_stalled_ns(latency), at_ns;
+    int64_t now_ns = clock_now_ns();
+
+    if (!fetch->wanted || stalled_ns == 0)
+        return;
+    at_ns = fetch->moved_ns + (stalled_ns << fetch->given_up);
+    if (at_ns < now_ns + LATENCY_LATE_MIN_NS)
+        at_ns = now_ns + LATENCY_LATE_MIN_NS; /* what has come meanwhile is received first */
+    if (!fetch->answered && !fetch->was_late && late_ns > 0)
+        at_ns = (request->sent_ns ? request->sent_ns : now_ns) + late_ns;
+    shard_timer_set(request->shard, &fetch->late_timer, at_ns);
+}
 
 /* What it took of the request that was answered, and of the one that was sent first. */
 static void note_first_byte(struct fetch *fetch, const struct store_request *request)
@@ -39,45 +59,57 @@ static void note_first_byte(struct fetch *fetch, const struct store_request *req
     int64_t sent_ns = request->sent_ns ? request->sent_ns : fetch->sent_ns;
 
     fetch->answered = true;
-    shard_timer_clear(request->shard, &fetch->hedge_timer);
+    fetch->moved_ns = now_ns;
+    watch(fetch);
     latency_on_first_byte(&fetch->call.endpoint->latency, now_ns - sent_ns,
                           now_ns - (fetch->first_sent_ns ? fetch->first_sent_ns : sent_ns));
 }
 
-static void arm_hedge(struct fetch *fetch)
+/* One that has not been sent yet waits for a connection: so would another. */
+static void ask_twice(struct fetch *fetch)
 {
     const struct store_request *request = &fetch->call.request;
-    int64_t late_ns = latency_late_ns(&fetch->call.endpoint->latency);
-    int64_t now_ns, sent_ns = request->sent_ns;
 
-    if (!fetch->wanted || fetch->answered || !fetch->call.in_flight || fetch->call.rival ||
-        late_ns == 0)
+    if (!request->sent_ns)
         return;
-    now_ns = clock_now_ns();
-    shard_timer_set(request->shard, &fetch->hedge_timer, (sent_ns ? sent_ns : now_ns) + late_ns);
+    fetch->was_late = true;
+    if (!latency_may_hedge(&fetch->call.endpoint->latency))
+        return;
+    fetch->first_sent_ns = request->sent_ns;
+    call_hedge(&fetch->call);
 }
 
-/* One that has not been sent yet waits for a connection: so would another. */
+static bool stands_still(const struct fetch *fetch)
+{
+    int64_t limit_ns = latency_stalled_ns(&fetch->call.endpoint->latency) << fetch->given_up;
+
+    return fetch->call.request.sent_ns && !fetch->paused &&
+           clock_now_ns() - fetch->moved_ns >= limit_ns;
+}
+
 static void on_late(struct shard_timer *timer)
 {
-    struct fetch *fetch = CONTAINER(timer, struct fetch, hedge_timer);
-    const struct store_request *request = &fetch->call.request;
+    struct fetch *fetch = CONTAINER(timer, struct fetch, late_timer);
 
-    if (fetch->answered || !fetch->call.in_flight)
+    if (!fetch->call.in_flight)
         return;
-    if (!request->sent_ns) {
-        arm_hedge(fetch);
-    } else if (latency_may_hedge(&fetch->call.endpoint->latency)) {
-        fetch->first_sent_ns = request->sent_ns;
-        call_hedge(&fetch->call);
+    if (!fetch->answered && !fetch->was_late) {
+        ask_twice(fetch);
+    } else if (stands_still(fetch)) {
+        fetch->given_up += fetch->given_up < GIVEN_UP_MAX;
+        if (latency_may_hedge(&fetch->call.endpoint->latency)) {
+            call_give_up(&fetch->call);
+            return;
+        }
     }
+    watch(fetch);
 }
 
 void fetch_want(struct fetch *fetch)
 {
     fetch->wanted = true;
-    if (fetch->hedge_timer.at_ns == CLOCK_NEVER)
-        arm_hedge(fetch);
+    if (fetch->late_timer.at_ns == CLOCK_NEVER && fetch->call.in_flight)
+        watch(fetch);
 }
 
 /* ---- what the request tells ------------------------------------------------------------------ */
@@ -128,6 +160,8 @@ static void sink_commit(struct store_sink *sink, size_t length)
 
     fetch->received += length;
     fetch->progressed = true;
+    fetch->moved_ns = clock_now_ns();
+    fetch->given_up = 0;
     fetch->ops->commit(fetch, length);
 }
 
@@ -162,21 +196,22 @@ static void aim(struct fetch *fetch)
     request->offset = fetch->offset + fetch->received;
     request->length = fetch->length ? fetch->length - fetch->received : 0;
     request->if_match = fetch->etag[0] ? fetch->etag : NULL;
-    fetch->paused = fetch->answered = false;
+    fetch->paused = fetch->answered = fetch->was_late = false;
     fetch->first_sent_ns = 0;
-    fetch->sent_ns = clock_now_ns();
+    fetch->sent_ns = fetch->moved_ns = clock_now_ns();
 }
 
 static void on_repeat(struct call *call)
 {
     aim(of_call(call));
+    watch(of_call(call));
 }
 
 static void on_done(struct call *call)
 {
     struct fetch *fetch = of_call(call);
 
-    shard_timer_clear(call->request.shard, &fetch->hedge_timer);
+    shard_timer_clear(call->request.shard, &fetch->late_timer);
     if (fetch->ops->on_done)
         fetch->ops->on_done(fetch);
 }
@@ -187,7 +222,7 @@ void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *ur
     call_init(&fetch->call, engine, STORE_GET, uri, store, limits);
     memset((char *)fetch + sizeof fetch->call, 0, sizeof *fetch - sizeof fetch->call);
     fetch->sink = (struct store_sink){.space = sink_space, .commit = sink_commit};
-    shard_timer_init(&fetch->hedge_timer, on_late);
+    shard_timer_init(&fetch->late_timer, on_late);
     fetch->call.on_done = on_done;
     fetch->call.on_answer = on_answer;
     fetch->call.on_repeat = on_repeat;
@@ -210,6 +245,7 @@ void fetch_resume(struct fetch *fetch)
     if (!fetch->paused || !fetch->call.in_flight)
         return;
     fetch->paused = false;
+    fetch->moved_ns = clock_now_ns();
     call_resume(&fetch->call);
 }
 
@@ -221,6 +257,6 @@ bool fetch_advance(struct fetch *fetch)
 void fetch_fini(struct fetch *fetch)
 {
     if (fetch->call.generation == gate_generation())
-        shard_timer_clear(fetch->call.request.shard, &fetch->hedge_timer);
+        shard_timer_clear(fetch->call.request.shard, &fetch->late_timer);
     call_fini(&fetch->call);
 }

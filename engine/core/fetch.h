@@ -31,9 +31,12 @@ struct fetch {
     bool object_known, size_known, progressed, paused;
     bool wanted;           /* somebody waits for it, or did */
     bool answered;         /* the request that is under way */
+    bool was_late;         /* it was asked for twice, if it could be */
     int64_t sent_ns;       /* when it was handed to the store */
     int64_t first_sent_ns; /* hedged: when the first of the two was sent */
-    struct shard_timer hedge_timer;
+    int64_t moved_ns;      /* when it last got a byte, or could not have */
+    unsigned given_up;     /* requests in a row that stood still */
+    struct shard_timer late_timer;
 };
 
 /* etag: the version wanted, or "" for whatever is there. */
@@ -41,7 +44,8 @@ void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *ur
                 struct store *store, const struct limits *limits);
 void fetch_start(struct fetch *fetch, uint64_t offset, uint64_t length, const char *etag);
 /* Somebody waits for its bytes: an answer that is late is hedged (core/latency.h), that is the
- * same is asked for once more, and whichever answer begins first is taken. */
+ * same is asked for once more, and whichever answer begins first is taken; one that stands still
+ * later on is left, and the rest asked for again. */
 void fetch_want(struct fetch *fetch);
 void fetch_resume(struct fetch *fetch);  /* space() has room again */
 bool fetch_advance(struct fetch *fetch); /* receive now, on this thread */

@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 
+#define STALLED_TIMES 4 /* what is late */
+
 void latency_init(struct latency *latency, unsigned hedge_percent)
 {
     latency->hedge_percent = hedge_percent;
@@ -79,6 +81,18 @@ int64_t latency_late_ns(const struct latency *latency)
         atomic_load_explicit(&latency->answers, memory_order_relaxed) < LATENCY_ANSWERS_MIN)
         return 0;
     return late_ns > LATENCY_LATE_MIN_NS ? late_ns : LATENCY_LATE_MIN_NS;
+}
+
+int64_t latency_stalled_ns(const struct latency *latency)
+{
+    int64_t late_ns = latency_late_ns(latency);
+
+    if (latency->hedge_percent == 0)
+        return 0;
+    if (late_ns == 0)
+        return LATENCY_STALLED_UNKNOWN_NS;
+    return STALLED_TIMES * late_ns > LATENCY_STALLED_MIN_NS ? STALLED_TIMES * late_ns
+                                                            : LATENCY_STALLED_MIN_NS;
 }
 
 bool latency_may_hedge(struct latency *latency)

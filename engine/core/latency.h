@@ -20,6 +20,9 @@
 #define LATENCY_LATE_MIN_NS INT64_C(5000000) /* nothing is late before */
 #define LATENCY_HEDGES_MAX  10               /* saved up */
 
+#define LATENCY_STALLED_MIN_NS     INT64_C(500000000) /* a body that stands still */
+#define LATENCY_STALLED_UNKNOWN_NS INT64_C(2000000000)
+
 struct latency {
     atomic_int_fast64_t least_ns;        /* first-byte time of this period; 0: none yet */
     atomic_int_fast64_t least_before_ns; /* of the period before */
@@ -42,6 +45,9 @@ int64_t latency_first_byte_ns(const struct latency *latency);
 /* When an answer is late: 19 of 20 came sooner. 0 while unknown, or when there is to be no
  * hedging. */
 int64_t latency_late_ns(const struct latency *latency);
+/* How long a body may stand still before it is asked for again: several times what an answer takes
+ * to begin. 0: nothing is sent twice. */
+int64_t latency_stalled_ns(const struct latency *latency);
 /* True: one more request may be hedged, and counts as that. */
 bool latency_may_hedge(struct latency *latency);
 /* False while unknown. */

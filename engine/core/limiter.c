@@ -126,7 +126,7 @@ static unsigned table(const struct limiter *limiter, uint64_t object_bytes, uint
         return at_most(object_bytes < 10 * MB ? 32 : 16, count);
     if (object_bytes < MB)
         return at_most(128, count);
-    return at_most(object_bytes < 100 * MB ? 64 : 16, count);
+    return at_most(object_bytes < 100 * MB ? 64 : 32, count);
 }
 
 void limiter_expect(struct limiter *limiter, uint64_t object_bytes, uint64_t count)

@@ -31,7 +31,7 @@
 #define FILE_WINDOW_BYTES (UINT64_C(2) << 20)
 #define FAST_GROWTH_BYTES (UINT64_C(8) << 20)
 #define FAR_RANGE_BYTES   (UINT64_C(1) << 20) /* at least, where the reach has room for two */
-#define FAR_RANGES        8u
+#define FAR_RANGES        32u
 #define DRAIN_AFTER_NS    (5 * NS_PER_MS)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -188,7 +188,10 @@ static void grow(struct reader *reader, uint64_t position, uint64_t window_max)
 static void begin_file(struct reader *reader, uint64_t position)
 {
     bool near = endpoint_is_near(reader->endpoint);
+    uint64_t size_bytes = reader->attr.size_bytes;
+    uint64_t part_bytes = range_plan_get_bytes(&reader->engine->plan, size_bytes, near);
 
+    endpoint_expect(reader->endpoint, ENDPOINT_GETS, size_bytes, size_bytes / part_bytes + 1);
     begin_stream(reader, position);
     reader->window_bytes = near ? RANGE_NEAR_COUNT * RANGE_NEAR_BYTES : FILE_WINDOW_BYTES;
     reader->grow_at = position + reader->window_bytes / 2;

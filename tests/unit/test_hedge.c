@@ -1,4 +1,4 @@
-/* Reads that are asked for twice because the answer is late (core/latency.h, fetch_want): which
+/* Reads that are asked for twice because the answer is late (core/latency.h, fetch_want), or stands still: which
  * answer counts, how many there are, and that every byte is right. */
 #include "core_run.h"
 
@@ -121,6 +121,41 @@ static void a_hedge_that_finds_another_version_does_no_harm(void **state)
     assert_int_equal(core_run_count(STORE_GET), 2);
 }
 
+/* A body that begins in time and then stands still is left; what it lacks is asked for anew. */
+static void a_body_that_stands_still_is_left(void **state)
+{
+    core_run_faults(NULL);
+    core_run_faults(SOON "op=GetObject nth=1 count=1 after=30000 pause=60000; ");
+    read_piece(13);
+    assert_int_equal(core_run_count(STORE_GET), 2);
+}
+
+/* The one that goes on in its place stands still, too. */
+static void bodies_that_stand_still_one_after_another(void **state)
+{
+    core_run_faults(NULL);
+    core_run_faults(SOON "op=GetObject nth=1 count=2 after=30000 pause=60000; ");
+    read_piece(14);
+    assert_int_equal(core_run_count(STORE_GET), 3);
+}
+
+/* Whoever has sent a second one already gives up both. */
+static void neither_of_two_answers(void **state)
+{
+    core_run_faults(NULL);
+    core_run_faults(SOON "op=GetObject nth=1 count=2 delay=60000; ");
+    read_piece(15);
+    assert_in_range(core_run_count(STORE_GET), 3, 4);
+}
+
+static void a_short_pause_is_waited_for(void **state)
+{
+    core_run_faults(NULL);
+    core_run_faults(SOON "op=GetObject nth=1 count=1 after=30000 pause=100; ");
+    read_piece(16);
+    assert_int_equal(core_run_count(STORE_GET), 1);
+}
+
 static void few_are_hedged(void **state)
 {
     uint64_t sent = counter(STATS_HEDGES_SENT), hedges;
@@ -170,6 +205,10 @@ int main(void)
         TEST(a_first_that_fails_is_repeated),
         TEST(a_hedge_that_breaks_off_is_resumed),
         TEST(a_hedge_that_finds_another_version_does_no_harm),
+        TEST(a_body_that_stands_still_is_left),
+        TEST(bodies_that_stand_still_one_after_another),
+        TEST(neither_of_two_answers),
+        TEST(a_short_pause_is_waited_for),
         TEST(few_are_hedged),
         cmocka_unit_test(what_is_late_follows_the_store),
     };
