@@ -9,49 +9,14 @@
  */
 #include "core/attr_cache.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "core/attr_cache_pages.h"
+#include "core/attr_cache_private.h"
 #include "core/attr_cache_shared.h"
 
 #define WORTH_PAGES_MAX 8u
-
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-#include <utlist.h>
-
-struct entry {
-    UT_hash_handle hh;
-    struct entry *prev, *next; /* by use, the next to go first */
-    struct attr attr;
-    int64_t expires_ns;
-    int64_t complete_until_ns; /* 0: not known completely */
-    int64_t changed_ns;        /* it, or something below it, by this process */
-    int64_t removed_ns;        /* something below it */
-    unsigned children;         /* entries directly below it */
-    unsigned answers[2];       /* given to look-ups of names that it lacks, and that it has */
-    bool kept;
-    bool named; /* of attr only type and inode count */
-    enum attr_owed owed;
-    char name[];
-};
-
-struct attr_cache {
-    pthread_mutex_t mutex;
-    struct entry *by_name;
-    struct entry *by_use;
-    unsigned count, entries_max;
-    int64_t ttl_ns;
-    int64_t broken_ns;        /* when an entry was last lost that may still exist */
-    int64_t dropped_ns;       /* when an entry was last dropped */
-    _Atomic uint64_t missing; /* attr_inode of the name that was looked for in vain last */
-    struct attr_pages pages;
-    struct attr_shared *shared; /* what other processes change; may be NULL */
-};
 
 struct attr_cache *attr_cache_new(int64_t ttl_ns, unsigned entries_max)
 {
@@ -66,7 +31,7 @@ struct attr_cache *attr_cache_new(int64_t ttl_ns, unsigned entries_max)
     return cache;
 }
 
-static struct entry *find(struct attr_cache *cache, const char *name, size_t length)
+struct entry *attr_cache_find(struct attr_cache *cache, const char *name, size_t length)
 {
     struct entry *entry;
 
@@ -74,8 +39,7 @@ static struct entry *find(struct attr_cache *cache, const char *name, size_t len
     return entry;
 }
 
-/* Length of the name of the directory that holds `name`; 0 at a bucket or above. */
-static size_t parent_length(const char *name, size_t length)
+size_t attr_cache_parent_length(const char *name, size_t length)
 {
     const char *root = strstr(name, "://");
     size_t first = root ? (size_t)(root - name) + 3 : 0;
@@ -87,7 +51,8 @@ static size_t parent_length(const char *name, size_t length)
 
 static struct entry *parent_of(struct attr_cache *cache, const struct entry *entry)
 {
-    return find(cache, entry->name, parent_length(entry->name, entry->hh.keylen));
+    return attr_cache_find(cache, entry->name,
+                           attr_cache_parent_length(entry->name, entry->hh.keylen));
 }
 
 static void drop(struct attr_cache *cache, struct entry *entry)
@@ -150,7 +115,7 @@ static void make_room(struct attr_cache *cache)
 /* The entry of that name, made when there is none; NULL without memory. */
 static struct entry *obtain(struct attr_cache *cache, const char *name, size_t length)
 {
-    struct entry *entry = find(cache, name, length), *parent;
+    struct entry *entry = attr_cache_find(cache, name, length), *parent;
 
     if (entry) {
         touch(cache, entry);
@@ -178,7 +143,8 @@ static struct entry *obtain(struct attr_cache *cache, const char *name, size_t l
 /* Something is at every name above what exists: most likely a directory, but a file would win. */
 static void put_parents(struct attr_cache *cache, const char *name, size_t length)
 {
-    while ((length = parent_length(name, length)) > 0 && !find(cache, name, length))
+    while ((length = attr_cache_parent_length(name, length)) > 0 &&
+           !attr_cache_find(cache, name, length))
         obtain(cache, name, length);
 }
 
@@ -190,9 +156,9 @@ static void note_change(struct attr_cache *cache, const char *name, size_t lengt
 
     attr_shared_note_name(cache->shared, name, length);
     if (is_own)
-        attr_shared_note_time(cache->shared, name, parent_length(name, length));
-    while ((length = parent_length(name, length)) > 0) {
-        struct entry *above = find(cache, name, length);
+        attr_shared_note_time(cache->shared, name, attr_cache_parent_length(name, length));
+    while ((length = attr_cache_parent_length(name, length)) > 0) {
+        struct entry *above = attr_cache_find(cache, name, length);
 
         attr_shared_note_below(cache->shared, name, length);
         if (above)
@@ -213,8 +179,8 @@ static bool others_changed(struct attr_cache *cache, const char *name, int64_t s
 {
     size_t length = strlen(name);
 
-    return attr_shared_name_changed(cache->shared, name, length, parent_length(name, length),
-                                    since_ns);
+    return attr_shared_name_changed(cache->shared, name, length,
+                                    attr_cache_parent_length(name, length), since_ns);
 }
 
 /* Has the process removed names from its directory since a listing that shows this one? */
@@ -223,9 +189,9 @@ static bool may_be_removed(struct attr_cache *cache, const char *name, int64_t a
     size_t length = strlen(name);
     struct entry *parent;
 
-    if (find(cache, name, length))
+    if (attr_cache_find(cache, name, length))
         return false;
-    parent = find(cache, name, parent_length(name, length));
+    parent = attr_cache_find(cache, name, attr_cache_parent_length(name, length));
     return (parent ? parent->removed_ns : cache->dropped_ns) >= asked_ns;
 }
 
@@ -233,7 +199,7 @@ static bool may_be_removed(struct attr_cache *cache, const char *name, int64_t a
 static bool is_overtaken(struct attr_cache *cache, const char *name, enum attr_type type,
                          int64_t asked_ns)
 {
-    struct entry *entry = find(cache, name, strlen(name));
+    struct entry *entry = attr_cache_find(cache, name, strlen(name));
 
     return (type != ATTR_DIRECTORY && entry && entry->changed_ns >= asked_ns) ||
            others_changed(cache, name, asked_ns);
@@ -275,18 +241,24 @@ void attr_cache_put(struct attr_cache *cache, const char *uri, const struct attr
     pthread_mutex_unlock(&cache->mutex);
 }
 
+static void put_listed(struct attr_cache *cache, const char *uri, const struct attr *attr,
+                       int64_t asked_ns, int64_t seen_ns)
+{
+    if (may_be_removed(cache, uri, asked_ns))
+        return;
+    if (is_overtaken(cache, uri, attr->type, asked_ns))
+        obtain(cache, uri, strlen(uri)); /* it exists, and nothing complete may lack it */
+    else
+        put(cache, uri, attr, seen_ns);
+}
+
 void attr_cache_put_listed(struct attr_cache *cache, const char *uri, const struct attr *attr,
                            int64_t asked_ns, int64_t seen_ns)
 {
     if (cache->ttl_ns <= 0)
         return;
     pthread_mutex_lock(&cache->mutex);
-    if (!may_be_removed(cache, uri, asked_ns)) {
-        if (is_overtaken(cache, uri, attr->type, asked_ns))
-            obtain(cache, uri, strlen(uri)); /* it exists, and nothing complete may lack it */
-        else
-            put(cache, uri, attr, seen_ns);
-    }
+    put_listed(cache, uri, attr, asked_ns, seen_ns);
     pthread_mutex_unlock(&cache->mutex);
 }
 
@@ -318,10 +290,27 @@ void attr_cache_put_named(struct attr_cache *cache, const char *uri, enum attr_t
     pthread_mutex_unlock(&cache->mutex);
 }
 
-static bool is_fresh(struct attr_cache *cache, const struct entry *entry, int64_t now_ns)
+bool attr_cache_is_fresh(struct attr_cache *cache, const struct entry *entry, int64_t now_ns)
 {
     return entry->kept || (entry->expires_ns > now_ns &&
                            !others_changed(cache, entry->name, entry->expires_ns - cache->ttl_ns));
+}
+
+void attr_cache_renew(struct attr_cache *cache, const char *uri, const struct attr *attr,
+                      int64_t asked_ns, int64_t since_ns)
+{
+    struct entry *entry;
+
+    if (cache->ttl_ns <= 0)
+        return;
+    pthread_mutex_lock(&cache->mutex);
+    entry = attr_cache_find(cache, uri, strlen(uri));
+    if (!entry || entry->named || !attr_cache_is_fresh(cache, entry, clock_now_ns())) {
+        if (entry)
+            entry->expires_ns = 0; /* nothing of it is to live longer */
+        put_listed(cache, uri, attr, asked_ns, since_ns);
+    }
+    pthread_mutex_unlock(&cache->mutex);
 }
 
 /* What others change ends it before its time. */
@@ -344,16 +333,18 @@ enum attr_cache_answer attr_cache_get(struct attr_cache *cache, const char *uri,
     struct entry *entry, *parent;
 
     pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, uri, length);
-    parent = find(cache, uri, parent_length(uri, length));
+    entry = attr_cache_find(cache, uri, length);
+    parent = attr_cache_find(cache, uri, attr_cache_parent_length(uri, length));
     if (entry) {
-        bool fresh = is_fresh(cache, entry, now_ns);
+        bool fresh = attr_cache_is_fresh(cache, entry, now_ns);
 
         answer = !fresh ? ATTR_CACHE_PAST : entry->named ? ATTR_CACHE_NAMED : ATTR_CACHE_FOUND;
         if (fresh)
             touch(cache, entry);
-        if (fresh && parent)
+        if (fresh && parent) {
             parent->answers[1]++;
+            parent->found++;
+        }
         *ret_attr = entry->attr;
     } else if (parent && is_complete(cache, parent, now_ns)) {
         parent->answers[0]++;
@@ -373,7 +364,7 @@ static void change(struct attr_cache *cache, const char *uri, bool is_there, boo
     pthread_mutex_lock(&cache->mutex);
     if (stays)
         put_parents(cache, uri, length);
-    entry = stays ? obtain(cache, uri, length) : find(cache, uri, length);
+    entry = stays ? obtain(cache, uri, length) : attr_cache_find(cache, uri, length);
     if (entry && stays) {
         entry->expires_ns = 0;
         entry->attr.type = ATTR_FILE;
@@ -413,7 +404,7 @@ void attr_cache_drop_below(struct attr_cache *cache, const char *directory)
             drop(cache, entry);
     }
     cache->broken_ns = cache->dropped_ns = clock_now_ns();
-    entry = find(cache, directory, length);
+    entry = attr_cache_find(cache, directory, length);
     if (entry) {
         entry->complete_until_ns = 0;
         entry->changed_ns = entry->removed_ns = cache->broken_ns;
@@ -461,7 +452,7 @@ bool attr_cache_is_complete(struct attr_cache *cache, const char *directory)
     bool complete;
 
     pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, directory, strlen(directory));
+    entry = attr_cache_find(cache, directory, strlen(directory));
     complete = entry && is_complete(cache, entry, now_ns);
     pthread_mutex_unlock(&cache->mutex);
     return complete;
@@ -484,7 +475,7 @@ unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory,
     struct entry *entry;
 
     pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, directory, strlen(directory));
+    entry = attr_cache_find(cache, directory, strlen(directory));
     if (entry && entry->complete_until_ns && entry->complete_until_ns <= now_ns) {
         pages = entry->children / ATTR_CACHE_PAGE_KEYS + 1;
         if (pages > entry->answers[known] || pages > WORTH_PAGES_MAX)
@@ -493,6 +484,36 @@ unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory,
     }
     pthread_mutex_unlock(&cache->mutex);
     return pages;
+}
+
+uint64_t attr_cache_found(struct attr_cache *cache, const char *directory)
+{
+    struct entry *entry;
+    uint64_t found;
+
+    pthread_mutex_lock(&cache->mutex);
+    entry = attr_cache_find(cache, directory, strlen(directory));
+    found = entry ? entry->found : 0;
+    pthread_mutex_unlock(&cache->mutex);
+    return found;
+}
+
+static bool changed_below(struct attr_cache *cache, const char *directory, int64_t since_ns)
+{
+    struct entry *entry = attr_cache_find(cache, directory, strlen(directory));
+
+    return (entry ? entry->changed_ns : cache->dropped_ns) >= since_ns ||
+           others_changed_below(cache, directory, since_ns);
+}
+
+bool attr_cache_changed_below(struct attr_cache *cache, const char *directory, int64_t since_ns)
+{
+    bool changed;
+
+    pthread_mutex_lock(&cache->mutex);
+    changed = changed_below(cache, directory, since_ns);
+    pthread_mutex_unlock(&cache->mutex);
+    return changed;
 }
 
 void attr_cache_keep(struct attr_cache *cache, const char *directory)
@@ -512,7 +533,7 @@ bool attr_cache_is_kept(struct attr_cache *cache, const char *directory)
     bool kept;
 
     pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, directory, strlen(directory));
+    entry = attr_cache_find(cache, directory, strlen(directory));
     kept = entry && entry->kept;
     pthread_mutex_unlock(&cache->mutex);
     return kept;
@@ -540,7 +561,7 @@ void attr_cache_owe_page(struct attr_cache *cache, const char *directory, enum a
     struct entry *entry;
 
     pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, directory, strlen(directory));
+    entry = attr_cache_find(cache, directory, strlen(directory));
     if (entry && !is_complete(cache, entry, clock_now_ns()))
         entry->owed = owed;
     pthread_mutex_unlock(&cache->mutex);
@@ -554,8 +575,8 @@ enum attr_owed attr_cache_take_owed(struct attr_cache *cache, const char *direct
     struct entry *entry;
 
     pthread_mutex_lock(&cache->mutex);
-    entry = find(cache, directory, strlen(directory));
-    if (entry && entry->owed && is_fresh(cache, entry, now_ns) && !entry->named &&
+    entry = attr_cache_find(cache, directory, strlen(directory));
+    if (entry && entry->owed && attr_cache_is_fresh(cache, entry, now_ns) && !entry->named &&
         entry->attr.type == ATTR_DIRECTORY && !is_complete(cache, entry, now_ns)) {
         owed = entry->owed;
         *ret_marker = entry->attr;
@@ -582,15 +603,12 @@ bool attr_cache_start(struct attr_cache *cache, const struct uri *directory,
                       struct attr_cache_start *ret_start)
 {
     char text[ATTR_URI_BYTES];
-    struct entry *entry;
     bool found;
 
     attr_uri_text(directory, text);
     pthread_mutex_lock(&cache->mutex);
     found = attr_pages_start(&cache->pages, directory, clock_now_ns() - cache->ttl_ns, ret_start);
-    entry = find(cache, text, strlen(text));
-    if (found && ((entry ? entry->changed_ns : cache->dropped_ns) >= ret_start->asked_ns ||
-                  others_changed_below(cache, text, ret_start->asked_ns))) {
+    if (found && changed_below(cache, text, ret_start->asked_ns)) {
         store_page_free(ret_start->page);
         free(ret_start->after);
         found = false;

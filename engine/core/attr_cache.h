@@ -24,7 +24,8 @@
 
 #include "core/attr.h"
 
-#define ATTR_CACHE_ENTRIES 100000u
+/* More than the 100,000 entries that fts reads of a directory before it looks at the first. */
+#define ATTR_CACHE_ENTRIES 120000u
 
 struct attr_cache;
 
@@ -46,7 +47,11 @@ void attr_cache_put(struct attr_cache *cache, const char *uri, const struct attr
 /* A listing that was asked for at asked_ns shows it; trusted until the TTL after seen_ns. */
 void attr_cache_put_listed(struct attr_cache *cache, const char *uri, const struct attr *attr,
                            int64_t asked_ns, int64_t seen_ns);
-/* The same, where only the type counts: a look-up of it has to ask for its metadata. */
+/* The same of what is not known any more, trusted until the TTL after since_ns, which is not after
+ * asked_ns; what is known stays. */
+void attr_cache_renew(struct attr_cache *cache, const char *uri, const struct attr *attr,
+                      int64_t asked_ns, int64_t since_ns);
+/* As attr_cache_put_listed, where only the type counts: a look-up of it has to ask for its metadata. */
 void attr_cache_put_named(struct attr_cache *cache, const char *uri, enum attr_type type,
                           int64_t asked_ns);
 /* This process has changed it, or tried to: something may be there, a file most likely. */
@@ -70,6 +75,15 @@ bool attr_cache_was_missing(struct attr_cache *cache, const char *uri);
  * one (`known`: that it has had): how many pages of a listing it is worth to make it complete
  * again. 0: none. Asking begins the count anew. */
 unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory, bool known);
+/* How many look-ups of what is in the directory it has answered with what is there. */
+uint64_t attr_cache_found(struct attr_cache *cache, const char *directory);
+/* Has a process of this user, this one too, changed something below it, at since_ns or later? */
+bool attr_cache_changed_below(struct attr_cache *cache, const char *directory, int64_t since_ns);
+/* Files and links of the same directory that are not known any more, those that come next after
+ * `name`: in the order in which they were used last, or by their inodes (looks at every entry). At
+ * most `max`; the names are the caller's. */
+unsigned attr_cache_following(struct attr_cache *cache, const char *name, bool by_inode,
+                              unsigned max, char **ret_names);
 /* The directory stays one although nothing is left in it. */
 void attr_cache_keep(struct attr_cache *cache, const char *directory);
 bool attr_cache_is_kept(struct attr_cache *cache, const char *directory);

@@ -74,8 +74,10 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     pthread_mutex_init(&engine->swept.mutex, NULL);
     engine->attrs =
         attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);
+    engine->listed = listed_new(option_int(options, META_TTL_MS) * NS_PER_MS,
+                                ATTR_CACHE_ENTRIES / ATTR_CACHE_PAGE_KEYS);
     engine->links = symlink_cache_new();
-    if (!engine->attrs || !engine->links)
+    if (!engine->attrs || !engine->listed || !engine->links)
         return error_set(err, ERROR_NO_MEMORY, "making the attribute cache");
     if (option_text(options, OPLOG)) {
         engine->oplog = oplog_new(option_text(options, OPLOG));
@@ -100,6 +102,7 @@ static void engine_free(struct engine *engine)
     oplog_free(engine->oplog);
     prefetch_fini(&engine->prefetch);
     symlink_cache_free(engine->links);
+    listed_free(engine->listed);
     attr_cache_free(engine->attrs);
     rename_moves_fini(&engine->moves);
     options_fini(&engine->options);

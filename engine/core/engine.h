@@ -3,8 +3,8 @@
  * Made by the first call that needs it; no thread and no socket comes with it. Never freed: calls
  * may come from destructors and exit handlers. What changes after the start has its own lock or
  * atomics; the array of stores is guarded by stores_mutex, a leaf that is not held over a sleep.
- * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, moves, readers, swept
- * buckets).
+ * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, listed directories,
+ * moves, readers, swept buckets).
  */
 #ifndef S3DLIO_CORE_ENGINE_H
 #define S3DLIO_CORE_ENGINE_H
@@ -14,13 +14,14 @@
 
 #include "base/uri.h"
 #include "config/options.h"
-#include "core/prefetch.h"
 #include "core/attr_cache.h"
 #include "core/budget.h"
 #include "core/deferred.h"
 #include "core/endpoint.h"
+#include "core/listed.h"
 #include "core/oplog.h"
 #include "core/pool.h"
+#include "core/prefetch.h"
 #include "core/range_plan.h"
 #include "core/reader_registry.h"
 #include "core/removals.h"
@@ -46,6 +47,7 @@ struct engine {
     struct pool pool;
     struct retry_policy retry;
     struct attr_cache *attrs;
+    struct listed *listed;
     struct symlink_cache *links;
     struct prefetch prefetch;
     struct rename_moves moves;
@@ -54,7 +56,7 @@ struct engine {
     struct deferred deferred;
     struct uploads_swept swept;
     _Atomic(struct stats *) stats; /* NULL until there is something to count: engine_stats */
-    struct oplog *oplog; /* NULL: none is wanted */
+    struct oplog *oplog;           /* NULL: none is wanted */
     pthread_mutex_t stores_mutex;
     _Atomic(struct store *) stores[ENGINE_STORES_MAX]; /* filled from the front, never emptied */
     struct endpoint endpoints[ENGINE_STORES_MAX];      /* of each store */

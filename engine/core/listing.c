@@ -15,7 +15,9 @@
 
 #include "base/clock.h"
 #include "core/engine.h"
+#include "core/listed.h"
 #include "core/listing_ahead.h"
+#include "core/listing_entry.h"
 #include "core/listing_pages.h"
 #include "core/marked.h"
 #include "core/names.h"
@@ -27,9 +29,8 @@
 
 struct listing {
     struct engine *engine;
-    struct uri uri; /* key empty or ending in '/' */
+    struct listing_directory directory;
     bool recursive;
-    char base[ATTR_URI_BYTES]; /* the directory's name in the cache */
 
     struct turn turn;
     struct listing_pages *pages; /* those that are still to come */
@@ -43,12 +44,12 @@ struct listing {
     char open_text[URI_KEY_MAX + 1];
     size_t open_lengths[OPEN_NAMES_MAX];
     unsigned open_count;
-    char name[URI_KEY_MAX + 1];
 };
 
 /* ---- pages ----------------------------------------------------------------------------------- */
 
 static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns);
+static void note_page(struct listing *listing, int64_t asked_ns);
 
 /* The group that the page before ended with may go on: it was shown. */
 static void skip_shown_group(struct listing *listing, const struct store_page *before)
@@ -67,10 +68,11 @@ static int ask_once(struct listing *listing, const struct limits *limits, struct
 {
     listing_ahead_reset(listing->ahead);
     if (!listing->asked)
-        listing->exact = marked_ask(listing->engine, &listing->uri, listing->page, limits);
+        listing->exact =
+            marked_ask(listing->engine, &listing->directory.uri, listing->page, limits);
     listing->asked = true;
     if (listing->exact && !listing->ahead)
-        listing->ahead = listing_ahead_new(listing->engine, &listing->uri);
+        listing->ahead = listing_ahead_new(listing->engine, &listing->directory.uri);
     return listing->exact && !listing->ahead
                ? error_set(err, ERROR_NO_MEMORY, "listing a directory")
                : 0;
@@ -85,6 +87,7 @@ static int begin_page(struct listing *listing, int64_t asked_ns, int64_t seen_ns
     if (r < 0)
         return r;
     prime(listing, asked_ns, seen_ns);
+    note_page(listing, asked_ns);
     listing_pages_ask(listing->pages, limits);
     return 0;
 }
@@ -107,86 +110,22 @@ static int next_page(struct listing *listing, const struct limits *limits, struc
 
 /* ---- entries --------------------------------------------------------------------------------- */
 
-/* Can a path reach it? Every component is something other than "", "." and "..". */
-static bool is_reachable(const char *name)
-{
-    for (const char *at = name;;) {
-        size_t length = strcspn(at, "/");
-
-        if (length == 0 || (length == 1 && at[0] == '.') ||
-            (length == 2 && at[0] == '.' && at[1] == '.'))
-            return false;
-        at += length;
-        if (!*at)
-            return true;
-        at++;
-    }
-}
-
-/* The name relative to the directory, without the slash of a prefix, into listing->name. False for
- * what is no entry. */
-static bool entry_name(struct listing *listing, const struct store_entry *entry)
-{
-    size_t prefix_length = strlen(listing->uri.key);
-    size_t length = strlen(entry->key);
-
-    if (length < prefix_length || length > URI_KEY_MAX + prefix_length)
-        return false;
-    length -= prefix_length;
-    if (length == 0 || length > URI_KEY_MAX)
-        return false;
-    memcpy(listing->name, entry->key + prefix_length, length + 1);
-    if (entry->is_prefix && listing->name[length - 1] == '/')
-        listing->name[length - 1] = '\0';
-    if (prefix_length == 0 && strcmp(listing->name, MARKED_BUCKET_KEY) == 0)
-        return false;
-    return is_reachable(listing->name);
-}
-
-static void entry_attr(const struct store_entry *entry, const char *text, struct attr *ret_attr)
-{
-    memset(ret_attr, 0, sizeof *ret_attr);
-    ret_attr->type = entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE;
-    ret_attr->inode = attr_inode(text);
-    ret_attr->mtime = entry->mtime;
-    ret_attr->mark_unknown = entry->is_prefix && !entry->attributes.known;
-    attr_take_own(ret_attr, &entry->attributes, &entry->mtime);
-    if (!entry->is_prefix) {
-        ret_attr->size_bytes = entry->size_bytes;
-        memcpy(ret_attr->etag, entry->etag, sizeof ret_attr->etag);
-    }
-}
-
-/* "base/name" behind the base; false when it is too long for any cache. */
-static bool entry_text(struct listing *listing, char text[ATTR_URI_BYTES])
-{
-    size_t base_length = strlen(listing->base), name_length = strlen(listing->name);
-    bool slash = listing->uri.bucket[0] != '\0';
-
-    if (base_length + slash + name_length >= ATTR_URI_BYTES)
-        return false;
-    memcpy(text, listing->base, base_length);
-    text[base_length] = '/';
-    memcpy(text + base_length + slash, listing->name, name_length + 1);
-    return true;
-}
-
 /* True when an object of exactly this name came before: it hides the prefix. Objects are noted. */
 static bool is_hidden(struct listing *listing, bool is_prefix)
 {
-    size_t length = strlen(listing->name);
+    size_t length = strlen(listing->directory.name);
 
     while (listing->open_count > 0) {
         size_t open = listing->open_lengths[listing->open_count - 1];
 
-        if (open <= length && memcmp(listing->open_text, listing->name, open) == 0)
+        if (open <= length && memcmp(listing->open_text, listing->directory.name, open) == 0)
             break;
         listing->open_count--;
     }
     if (is_prefix)
         return listing->open_count > 0 && listing->open_lengths[listing->open_count - 1] == length;
     if (listing->open_count < OPEN_NAMES_MAX) {
-        memcpy(listing->open_text, listing->name, length + 1);
+        memcpy(listing->open_text, listing->directory.name, length + 1);
         listing->open_lengths[listing->open_count++] = length;
     }
     return false;
@@ -195,30 +134,42 @@ static bool is_hidden(struct listing *listing, bool is_prefix)
 /* The whole page goes into the cache at once, so that it is as fresh there as it was. */
 static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
 {
+    struct listing_directory *directory = &listing->directory;
     struct attr_cache *cache = listing->engine->attrs;
     char text[ATTR_URI_BYTES];
-    struct attr attr, known;
+    struct attr attr;
 
     for (size_t i = 0; i < listing->page->count; i++) {
         const struct store_entry *entry = &listing->page->entries[i];
 
         if (entry->key[0] && entry->key[strlen(entry->key) - 1] == '/' && !entry->is_prefix)
             listing->saw_marker = true;
-        if (!entry_name(listing, entry) || !entry_text(listing, text))
+        if (!listing_entry_name(directory, entry) || !listing_entry_text(directory, text))
             continue;
-        entry_attr(entry, text, &attr);
+        listing_entry_attr(entry, text, &attr);
         if (!entry->is_prefix)
-            prefetch_note_listed(listing->engine, listing->base, listing->name, &attr);
-        if (listing->exact || (listing->recursive && listing->saw_marker)) {
-            attr_cache_put_named(cache, text, entry->is_prefix ? ATTR_DIRECTORY : ATTR_FILE,
-                                 asked_ns);
-            continue;
-        }
-        if (!listing->recursive && entry->is_prefix && i > 0 &&
-            attr_cache_get(cache, text, &known) == ATTR_CACHE_FOUND && known.type != ATTR_DIRECTORY)
-            continue; /* a file of the same name, seen before it */
-        attr_cache_put_listed(cache, text, &attr, asked_ns, seen_ns);
+            prefetch_note_listed(listing->engine, directory->text, directory->name, &attr);
+        if (listing->exact || (listing->recursive && listing->saw_marker))
+            attr_cache_put_named(cache, text, attr.type, asked_ns);
+        else if (listing->recursive || !listing_entry_is_hidden(cache, text, &attr))
+            attr_cache_put_listed(cache, text, &attr, asked_ns, seen_ns);
     }
+}
+
+/* Where the page begins and ends is of use when it is asked for again (names_renew.c). `last` NULL: it
+ * is the last one. */
+static void note_page(struct listing *listing, int64_t asked_ns)
+{
+    struct listed *listed = listing->engine->listed;
+    struct listed_page shown = {.asked_ns = asked_ns};
+
+    if (listing->recursive || !listing->directory.uri.bucket[0])
+        return;
+    listing_pages_shown(listing->pages, &shown.from, &shown.last);
+    if (listing->exact)
+        listed_note_marked(listed, listing->directory.text);
+    else
+        listed_note(listed, listing->directory.text, &shown);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -229,13 +180,14 @@ static int explain_empty(struct listing *listing, const struct limits *limits, s
     struct attr attr;
     int r;
 
-    if (!listing->uri.key[0] || attr_cache_is_kept(listing->engine->attrs, listing->base))
+    if (!listing->directory.uri.key[0] ||
+        attr_cache_is_kept(listing->engine->attrs, listing->directory.text))
         return 0;
-    attr_cache_doubt(listing->engine->attrs, listing->base, false);
-    r = names_lookup(listing->engine, &listing->uri, limits, &attr, err);
+    attr_cache_doubt(listing->engine->attrs, listing->directory.text, false);
+    r = names_lookup(listing->engine, &listing->directory.uri, limits, &attr, err);
     if (r == 0 && attr.type != ATTR_DIRECTORY) {
         r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
-        error_set_context(err, NULL, listing->base);
+        error_set_context(err, NULL, listing->directory.text);
     }
     return r;
 }
@@ -245,11 +197,12 @@ static int refuse_file(struct listing *listing, struct error *err)
     struct attr attr;
     int r;
 
-    if (attr_cache_get(listing->engine->attrs, listing->base, &attr) != ATTR_CACHE_FOUND ||
+    if (attr_cache_get(listing->engine->attrs, listing->directory.text, &attr) !=
+            ATTR_CACHE_FOUND ||
         attr.type == ATTR_DIRECTORY)
         return 0;
     r = error_set(err, ERROR_NOT_DIRECTORY, "a file");
-    error_set_context(err, NULL, listing->base);
+    error_set_context(err, NULL, listing->directory.text);
     return r;
 }
 
@@ -262,7 +215,7 @@ static void restart(struct listing *listing)
     listing->asked = listing->exact = listing->saw_marker = false;
     listing_ahead_reset(listing->ahead);
     listing->since_ns = clock_now_ns();
-    prefetch_begin_listing(listing->engine, listing->base);
+    prefetch_begin_listing(listing->engine, listing->directory.text);
 }
 
 static int listing_begin(struct listing *listing, const struct limits *limits, struct error *err)
@@ -285,12 +238,12 @@ static int begin_from_cache(struct listing *listing, const struct limits *limits
     int r;
 
     restart(listing);
-    if (listing->recursive || !listing->uri.bucket[0])
+    if (listing->recursive || !listing->directory.uri.bucket[0])
         return 0;
-    names_list_owed(listing->engine, &listing->uri, limits);
-    if (!attr_cache_start(listing->engine->attrs, &listing->uri, &start))
+    names_list_owed(listing->engine, &listing->directory.uri, limits);
+    if (!attr_cache_start(listing->engine->attrs, &listing->directory.uri, &start))
         return 0;
-    if (start.page->count == 0 && listing->uri.key[0]) { /* it has gone, or never was */
+    if (start.page->count == 0 && listing->directory.uri.key[0]) { /* it has gone, or never was */
         store_page_free(start.page);
         free(start.after);
         return 0;
@@ -314,17 +267,17 @@ int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
     if (!listing)
         return error_set(err, ERROR_NO_MEMORY, "opening a directory");
     listing->engine = engine;
-    listing->uri = *uri;
+    listing->directory.uri = *uri;
     listing->recursive = recursive && uri->bucket[0];
     turn_init(&listing->turn, engine->shards[0]);
-    attr_uri_text(uri, listing->base);
+    attr_uri_text(uri, listing->directory.text);
     if (length > 0 && uri->key[length - 1] != '/') {
         if (length == URI_KEY_MAX)
             r = error_set(err, ERROR_TOO_LONG, "the key of the directory is too long");
         else
-            strcpy(listing->uri.key + length, "/");
+            strcpy(listing->directory.uri.key + length, "/");
     }
-    listing->pages = listing_pages_new(engine, &listing->uri, listing->recursive);
+    listing->pages = listing_pages_new(engine, &listing->directory.uri, listing->recursive);
     if (r == 0 && !listing->pages)
         r = error_set(err, ERROR_NO_MEMORY, "opening a directory");
     if (r == 0)
@@ -344,7 +297,7 @@ int listing_open(struct engine *engine, const struct uri *uri, bool recursive,
 static void finish_pass(struct listing *listing)
 {
     if (!listing->recursive && listing->since_ns) {
-        attr_cache_complete(listing->engine->attrs, listing->base, listing->since_ns);
+        attr_cache_complete(listing->engine->attrs, listing->directory.text, listing->since_ns);
         listing->since_ns = 0;
     }
 }
@@ -369,12 +322,13 @@ static int next_entry(struct listing *listing, const struct limits *limits,
             continue;
         }
         entry = &listing->page->entries[listing->index++];
-        if (!entry_name(listing, entry) || !entry_text(listing, text))
+        if (!listing_entry_name(&listing->directory, entry) ||
+            !listing_entry_text(&listing->directory, text))
             continue;
         if (!listing->recursive && is_hidden(listing, entry->is_prefix))
             continue;
-        ret_entry->name = listing->name;
-        entry_attr(entry, text, &ret_entry->attr);
+        ret_entry->name = listing->directory.name;
+        listing_entry_attr(entry, text, &ret_entry->attr);
         if (listing->exact) {
             r = listing_ahead_take(listing->ahead, listing->page, listing->index - 1, limits,
                                    &ret_entry->attr, err);

@@ -125,28 +125,48 @@ static bool look(struct engine *engine, const struct uri *directory, const struc
     return marked;
 }
 
-bool marked_ask(struct engine *engine, const struct uri *directory, const struct store_page *page,
-                const struct limits *limits)
+enum wish { AUTO, ALWAYS, NEVER };
+
+static enum wish wish(struct engine *engine, const struct uri *directory)
 {
-    enum { AUTO, ALWAYS, NEVER };
-    char text[ATTR_URI_BYTES];
     struct error ignored;
     struct store *store;
-    struct attr attr;
-    struct uri key;
 
     if (!directory->bucket[0] || engine_store(engine, directory->scheme, &store, &ignored) < 0 ||
         !(store->capabilities & STORE_CAP_METADATA))
-        return false;
-    switch (option_int(&engine->options, LISTING_METADATA)) {
-    case ALWAYS: return true;
-    case NEVER: return false;
-    default: break;
-    }
+        return NEVER;
+    return (enum wish)option_int(&engine->options, LISTING_METADATA);
+}
+
+bool marked_ask(struct engine *engine, const struct uri *directory, const struct store_page *page,
+                const struct limits *limits)
+{
+    enum wish wished = wish(engine, directory);
+    char text[ATTR_URI_BYTES];
+    struct error ignored;
+    struct attr attr;
+    struct uri key;
+
+    if (wished != AUTO)
+        return wished == ALWAYS;
     attr_uri_text(directory, text);
     if (attr_cache_get(engine->attrs, text, &attr) == ATTR_CACHE_FOUND && directory->key[0] &&
         !attr.mark_unknown)
         return attr.marked;
     return mark_key(directory, &key, &ignored) == 0 && shows(page, key.key) &&
            look(engine, directory, &key, limits);
+}
+
+bool marked_ask_again(struct engine *engine, const struct uri *directory,
+                      const struct limits *limits)
+{
+    enum wish wished = wish(engine, directory);
+    struct error ignored;
+    struct attr attr;
+    struct uri key;
+
+    if (wished != AUTO)
+        return wished == ALWAYS;
+    return is_known(engine, directory, &attr) ||
+           (mark_key(directory, &key, &ignored) == 0 && look(engine, directory, &key, limits));
 }

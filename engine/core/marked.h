@@ -30,5 +30,9 @@ int marked_require(struct engine *engine, const struct uri *name, const struct l
  * is its first page, which shows whether there is a marker at all: at most one request. */
 bool marked_ask(struct engine *engine, const struct uri *directory, const struct store_page *page,
                 const struct limits *limits);
+/* The same of a directory that was listed before, now: one request at least, unless it is known to be
+ * marked. */
+bool marked_ask_again(struct engine *engine, const struct uri *directory,
+                      const struct limits *limits);
 
 #endif

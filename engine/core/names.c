@@ -4,7 +4,8 @@
  * A name with a dot is most likely a file: HEAD. Any other, and one whose HEAD or GET found
  * nothing, is looked for in a listing (names_ask.c). Where nothing is known of the directory that a
  * missing name should be in, that directory is listed instead: the answer also tells whether it is
- * a file, and where it fits a page, the name and its neighbours are answered by it too.
+ * a file, and where it fits a page, the name and its neighbours are answered by it too. Names that a
+ * listing has shown are asked for together where that pays (names_renew.c).
  */
 #include "core/names_private.h"
 #include "core/prefetch.h"
@@ -267,6 +268,8 @@ static int look_up(const struct names_question *question, const struct uri *uri,
     if (r == 0 && (!past || (past == ATTR_FILE && question->type_only)) &&
         renew_parent(question, uri, past == ATTR_FILE))
         r = recall(question, uri, ret_answer, &past, err);
+    if (r == 0 && past && names_renew(question, uri, past))
+        r = recall(question, uri, ret_answer, &past, err);
     if (r < 0)
         return r;
     if (r == 1 && (!ret_answer->named || question->type_only))
@@ -276,6 +279,8 @@ static int look_up(const struct names_question *question, const struct uri *uri,
     else if ((r = complete_answer(question, uri, ret_answer, err)) == -ENOENT)
         r = look_beyond(question, uri, ret_answer, err);
     note_end(question, uri, r, ret_answer, asked_ns);
+    if (past)
+        names_renew_end(question, uri, asked_ns);
     return r;
 }
 

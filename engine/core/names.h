@@ -10,7 +10,8 @@
  * this user has lately seen a marker (the listing follows when it is needed, and has a page for the
  * contents, as the marker is known); of a missing name no more than
  * two requests, one without a dot, none where its directory is known completely; and once one more
- * where nothing is known of its directory.
+ * where nothing is known of its directory. Names that a listing has shown, and whose attributes have
+ * passed, are asked for together where many of them are looked up (core/listed.h).
  *
  * Every function may sleep, holds no lock on entry or return, and takes its answer from the
  * attribute cache where that is fresh. Names are not followed across symbolic links.

@@ -1,7 +1,8 @@
 /* What the files of core/names.h share: questions to the store, and how far a name has been asked
  * for.
  *
- * names_ask.c knows requests, names.c the cache and parents, names_change.c what changes names.
+ * names_ask.c knows requests, names.c the cache and parents, names_renew.c what the cache knew before,
+ * names_change.c what changes names.
  */
 #ifndef S3DLIO_CORE_NAMES_PRIVATE_H
 #define S3DLIO_CORE_NAMES_PRIVATE_H
@@ -65,6 +66,15 @@ int names_ask_keys(const struct names_question *question, const struct uri *uri,
  * into the cache and makes complete what it shows completely (all, when nothing is grouped). */
 void names_prime(struct engine *engine, const struct uri *uri, const struct store_page *page,
                  size_t index, int64_t asked_ns);
+
+/* ---- names_renew.c: names whose attributes have passed ---- */
+
+/* Asks for much of the directory of a name that was of this type lately, where that is worth it; then
+ * the cache may know the name again. */
+bool names_renew(const struct names_question *question, const struct uri *uri, enum attr_type past);
+/* Such a name was looked up by itself, from asked_ns until now. */
+void names_renew_end(const struct names_question *question, const struct uri *uri,
+                     int64_t asked_ns);
 
 /* ---- names_hint.c: does the directory have a marker? For choosing the first question ---- */
 
