@@ -19,6 +19,7 @@ struct page {
     int64_t asked_ns;  /* 0: it is only known to begin here */
     int64_t missed_ns; /* since when, within the TTL, ... */
     unsigned misses;   /* ... so many look-ups of what it had were in vain */
+    bool is_last;
 };
 
 /* What pressing look-ups have cost lately. */
@@ -277,6 +278,7 @@ static void note(struct directory *directory, const struct listed_page *page)
     if (at < 0 || end <= at)
         return;
     directory->pages[at].asked_ns = page->asked_ns;
+    directory->pages[at].is_last = !page->last;
     remove_pages(directory, (size_t)at + 1, (size_t)end);
 }
 
@@ -293,9 +295,10 @@ void listed_note(struct listed *listed, const char *name, const struct listed_pa
     pthread_mutex_unlock(&listed->mutex);
 }
 
-char *listed_next(struct listed *listed, const char *name, const char *from)
+bool listed_next(struct listed *listed, const char *name, const char *from, char **ret_from)
 {
     struct directory *directory;
+    bool is_known = false;
     char *next = NULL;
 
     pthread_mutex_lock(&listed->mutex);
@@ -305,11 +308,16 @@ char *listed_next(struct listed *listed, const char *name, const char *from)
 
         while (at < directory->count && strcmp(directory->pages[at].from, from) == 0)
             at++;
+        is_known = at > 0 && (at < directory->count || directory->pages[at - 1].is_last);
         if (at < directory->count)
             next = strdup(directory->pages[at].from);
     }
     pthread_mutex_unlock(&listed->mutex);
-    return next;
+    if (is_known)
+        *ret_from = next;
+    else
+        free(next);
+    return is_known;
 }
 
 /* ---- what is worth it ------------------------------------------------------------------------ */

@@ -50,8 +50,9 @@ void listed_note_marked(struct listed *listed, const char *directory);
 
 enum listed_kind { LISTED_NOT, LISTED_PLAIN, LISTED_MARKED };
 enum listed_kind listed_kind(struct listed *listed, const char *directory);
-/* The first page known that begins behind `from`; the caller's. NULL: none. */
-char *listed_next(struct listed *listed, const char *directory, const char *from);
+/* Where the first page begins that does so behind `from`; the caller's, NULL: there is none. False: it
+ * is not known whether there is one. */
+bool listed_next(struct listed *listed, const char *directory, const char *from, char **ret_from);
 
 /* When the directory was last seen to be unmarked; 0: never. */
 int64_t listed_unmarked_ns(struct listed *listed, const char *directory);

@@ -40,6 +40,11 @@ struct listing {
     bool exact, saw_marker; /* saw_marker: below it in a recursive listing entries may be, too */
     struct listing_ahead *ahead; /* NULL until it is exact */
     int64_t since_ns;            /* when this pass over the directory began */
+    struct {
+        char from[URI_KEY_MAX + 1]; /* behind this key, ... */
+        size_t keys, keys_max;      /* ... so many so far; a page has no more */
+        int64_t asked_ns;
+    } noted;
 
     char open_text[URI_KEY_MAX + 1];
     size_t open_lengths[OPEN_NAMES_MAX];
@@ -156,20 +161,43 @@ static void prime(struct listing *listing, int64_t asked_ns, int64_t seen_ns)
     }
 }
 
-/* Where the page begins and ends is of use when it is asked for again (names_renew.c). `last` NULL: it
- * is the last one. */
+/* What lies behind the last key noted, up to this one (NULL: the end), is one page to ask for. */
+static void note_until(struct listing *listing, const char *last)
+{
+    struct listed_page page = {listing->noted.from, last, listing->noted.asked_ns};
+
+    listed_note(listing->engine->listed, listing->directory.text, &page);
+    listing->noted.keys = 0;
+    if (last)
+        strcpy(listing->noted.from, last);
+}
+
+/* Where pages begin is of use when they are asked for again (names_renew.c): not those that have come,
+ * which are cut where another one began, but as the store would show them one after the other. */
 static void note_page(struct listing *listing, int64_t asked_ns)
 {
-    struct listed *listed = listing->engine->listed;
-    struct listed_page shown = {.asked_ns = asked_ns};
+    const struct store_page *page = listing->page;
+    bool is_last = listing_pages_at_end(listing->pages);
 
     if (listing->recursive || !listing->directory.uri.bucket[0])
         return;
-    listing_pages_shown(listing->pages, &shown.from, &shown.last);
-    if (listing->exact)
-        listed_note_marked(listed, listing->directory.text);
-    else
-        listed_note(listed, listing->directory.text, &shown);
+    if (listing->exact) {
+        listed_note_marked(listing->engine->listed, listing->directory.text);
+        return;
+    }
+    if (page->count > listing->noted.keys_max)
+        listing->noted.keys_max = page->count;
+    for (size_t i = listing->index; i < page->count; i++) {
+        if (listing->noted.keys++ == 0)
+            listing->noted.asked_ns = asked_ns;
+        if (listing->noted.keys >= listing->noted.keys_max && !(is_last && i + 1 == page->count) &&
+            strlen(page->entries[i].key) <= URI_KEY_MAX)
+            note_until(listing, page->entries[i].key);
+    }
+    if (is_last && listing->noted.keys == 0)
+        listing->noted.asked_ns = asked_ns;
+    if (is_last)
+        note_until(listing, NULL);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -215,6 +243,8 @@ static void restart(struct listing *listing)
     listing->asked = listing->exact = listing->saw_marker = false;
     listing_ahead_reset(listing->ahead);
     listing->since_ns = clock_now_ns();
+    listing->noted.from[0] = '\0';
+    listing->noted.keys = 0;
     prefetch_begin_listing(listing->engine, listing->directory.text);
 }
 

@@ -157,15 +157,16 @@ static bool can_guess(const struct listing_pages *pages, const struct call *call
            pages->wasted <= WASTED_PAGES_MIN + pages->read / 3;
 }
 
-/* Where a page began the last time; the caller's, or NULL. */
-static char *recall(const struct listing_pages *pages, const char *from)
+/* Where the next page began the last time (the caller's; NULL: there was none). False: it was not
+ * listed so far. */
+static bool recall(const struct listing_pages *pages, const char *from, char **ret_from)
 {
     char text[ATTR_URI_BYTES];
 
     if (pages->recursive)
-        return NULL;
+        return false;
     attr_uri_text(&pages->uri, text);
-    return listed_next(pages->engine->listed, text, from);
+    return listed_next(pages->engine->listed, text, from, ret_from);
 }
 
 /* One more piece behind the last one, which has not come yet: false where none can be guessed. */
@@ -174,15 +175,16 @@ static bool guess(struct listing_pages *pages)
     struct piece *last = last_of(pages);
     char from[URI_KEY_MAX + 1];
     struct error ignored;
-    char *known;
+    char *known = from;
     bool guessed;
 
     if (pages->is_part || !last || !last->from || !can_guess(pages, last->call))
         return false;
-    known = recall(pages, last->from);
-    guessed = (known || key_space_next(&pages->space, last->from, from)) &&
-              insert(&last->next, known ? known : from, NULL, &ignored) == 0;
-    free(known);
+    if (!recall(pages, last->from, &known) && !key_space_next(&pages->space, last->from, from))
+        return false;
+    guessed = known && insert(&last->next, known, NULL, &ignored) == 0;
+    if (known != from)
+        free(known);
     return guessed;
 }
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -42,6 +43,78 @@ static void test_ttl(void **state)
     cache = attr_cache_new(0, 100);
     attr_cache_put(cache, "s3://b/d/f", &attr);
     assert_int_equal(ask(cache, "s3://b/d/f"), ATTR_CACHE_UNKNOWN);
+    attr_cache_free(cache);
+}
+
+/* What is known is newer than what a listing said that was asked for before. */
+static void test_renewing(void **state)
+{
+    struct attr_cache *cache = attr_cache_new(NS_PER_S, 100);
+    struct attr old = file_of(5), new = file_of(6), found;
+    int64_t now_ns = clock_now_ns();
+
+    attr_cache_put(cache, "s3://b/d/known", &new);
+    attr_cache_renew(cache, "s3://b/d/known", &old, now_ns, now_ns);
+    assert_int_equal(attr_cache_get(cache, "s3://b/d/known", &found), ATTR_CACHE_FOUND);
+    assert_int_equal(found.size_bytes, 6);
+    attr_cache_put_named(cache, "s3://b/d/named", ATTR_FILE, now_ns);
+    attr_cache_renew(cache, "s3://b/d/named", &old, now_ns, now_ns);
+    assert_int_equal(attr_cache_get(cache, "s3://b/d/named", &found), ATTR_CACHE_FOUND);
+    attr_cache_renew(cache, "s3://b/d/past", &old, now_ns, now_ns - 2 * NS_PER_S);
+    assert_int_equal(ask(cache, "s3://b/d/past"), ATTR_CACHE_PAST); /* it counts from then */
+    attr_cache_renew(cache, "s3://b/d/past", &new, now_ns, now_ns);
+    assert_int_equal(attr_cache_get(cache, "s3://b/d/past", &found), ATTR_CACHE_FOUND);
+    assert_int_equal(found.size_bytes, 6);
+    attr_cache_forget(cache, "s3://b/d/past");
+    attr_cache_renew(cache, "s3://b/d/past", &old, now_ns, now_ns); /* asked for before that */
+    assert_int_equal(ask(cache, "s3://b/d/past"), ATTR_CACHE_PAST);
+    attr_cache_free(cache);
+}
+
+/* A change of metadata keeps the ETag: nothing of what has passed lives on. */
+static void test_renewing_forgets_metadata(void **state)
+{
+    struct attr_cache *cache = attr_cache_new(30 * NS_PER_MS, 100);
+    struct attr old = file_of(5), listed = file_of(5), found;
+    int64_t since_ns = clock_now_ns();
+
+    old.has = ATTR_HAS_MODE;
+    attr_cache_put(cache, "s3://b/d/f", &old);
+    while (ask(cache, "s3://b/d/f") != ATTR_CACHE_PAST)
+        usleep(5000);
+    attr_cache_renew(cache, "s3://b/d/f", &listed, clock_now_ns(), since_ns);
+    attr_cache_get(cache, "s3://b/d/f", &found);
+    assert_int_equal(found.has, 0);
+    attr_cache_free(cache);
+}
+
+static void test_following(void **state)
+{
+    struct attr_cache *cache = attr_cache_new(NS_PER_MS, 100);
+    struct attr attr = file_of(5);
+    char *names[8];
+
+    for (unsigned i = 0; i < 6; i++) {
+        char name[32];
+
+        attr.inode = 100 - 10 * i;
+        snprintf(name, sizeof name, "s3://b/d/%u", i);
+        attr_cache_put(cache, name, &attr);
+        snprintf(name, sizeof name, "s3://b/d/%u/below", 7 + i);
+        attr_cache_put(cache, name, &attr);
+    }
+    while (ask(cache, "s3://b/d/5") != ATTR_CACHE_PAST)
+        usleep(1000);
+    assert_int_equal(attr_cache_following(cache, "s3://b/d/1", false, 3, names), 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(names[i][9], '2' + (int)i);
+        free(names[i]);
+    }
+    assert_int_equal(attr_cache_following(cache, "s3://b/d/1", true, 8, names), 1);
+    assert_string_equal(names[0], "s3://b/d/0");
+    free(names[0]);
+    assert_int_equal(attr_cache_following(cache, "s3://b/d/5", false, 8, names), 0);
+    assert_int_equal(attr_cache_following(cache, "s3://b/d/none", false, 8, names), 0);
     attr_cache_free(cache);
 }
 
@@ -190,6 +263,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ttl),
+        cmocka_unit_test(test_renewing),
+        cmocka_unit_test(test_renewing_forgets_metadata),
+        cmocka_unit_test(test_following),
         cmocka_unit_test(test_complete_directories),
         cmocka_unit_test(test_eviction_takes_completeness),
         cmocka_unit_test(test_listings_do_not_take_metadata_away),
