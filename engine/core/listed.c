@@ -556,31 +556,31 @@ static unsigned entries_worth(struct order *order, const char *name, uint64_t in
     return order->step;
 }
 
-unsigned listed_entries(struct listed *listed, const char *name, const char *entry, uint64_t inode,
-                        bool *ret_by_inode)
+unsigned listed_entries(struct listed *listed, const char *directory, const char *entry,
+                        uint64_t inode, bool *ret_by_inode)
 {
-    struct directory *directory;
+    struct directory *at;
     unsigned count = 1;
 
     pthread_mutex_lock(&listed->mutex);
-    directory = find(listed, name);
-    if (directory) {
-        count = entries_worth(&directory->order, entry, inode);
-        *ret_by_inode = directory->order.by_inode;
+    at = find(listed, directory);
+    if (at) {
+        count = entries_worth(&at->order, entry, inode);
+        *ret_by_inode = at->order.by_inode;
     }
     pthread_mutex_unlock(&listed->mutex);
     return count;
 }
 
-void listed_expect(struct listed *listed, const char *name, const char *expected)
+void listed_expect(struct listed *listed, const char *directory, const char *entry)
 {
-    struct directory *directory;
+    struct directory *at;
 
     pthread_mutex_lock(&listed->mutex);
-    directory = find(listed, name);
-    if (directory) {
-        free(directory->order.expected);
-        directory->order.expected = expected ? strdup(expected) : NULL;
+    at = find(listed, directory);
+    if (at) {
+        free(at->order.expected);
+        at->order.expected = entry ? strdup(entry) : NULL;
     }
     pthread_mutex_unlock(&listed->mutex);
 }

@@ -83,9 +83,9 @@ void listed_note_took(struct listed *listed, const char *directory, unsigned pag
 
 /* Of a marked directory: how many entries to ask for, from the one of that name and inode on; 1:
  * that one. *ret_by_inode: in the order of their inodes, else as they were used last. */
-unsigned listed_entries(struct listed *listed, const char *directory, const char *name,
+unsigned listed_entries(struct listed *listed, const char *directory, const char *entry,
                         uint64_t inode, bool *ret_by_inode);
 /* The look-up after these is expected to be of that name; NULL: of none. */
-void listed_expect(struct listed *listed, const char *directory, const char *name);
+void listed_expect(struct listed *listed, const char *directory, const char *entry);
 
 #endif

@@ -75,10 +75,11 @@ static unsigned miss_in(const char *directory, unsigned page, bool is_pressing)
     char key[32];
     struct listed_miss miss = {.directory = directory,
                                .key = key,
-                               .now_ns = ++now_ns,
+                               .now_ns = now_ns + 1,
                                .found = found,
                                .is_pressing = is_pressing};
 
+    now_ns++;
     listed_plan_fini(&plan);
     snprintf(key, sizeof key, "d/%04u5", page);
     return listed_plan(listed, &miss, &plan) ? plan.count : 0;
