@@ -2,6 +2,7 @@
 #include "core/listed.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +59,7 @@ struct listed {
     pthread_mutex_t mutex;
     int64_t ttl_ns;
     unsigned pages_fresh;
-    uint64_t uses;
+    _Atomic uint64_t uses; /* changes under the mutex; 0: no directory was ever noted */
     struct directory directories[LISTED_DIRECTORIES]; /* name NULL: free */
 };
 
@@ -152,6 +153,11 @@ void listed_note_marked(struct listed *listed, const char *name)
             remove_pages(directory, 0, directory->count);
     }
     pthread_mutex_unlock(&listed->mutex);
+}
+
+bool listed_is_empty(struct listed *listed)
+{
+    return atomic_load_explicit(&listed->uses, memory_order_relaxed) == 0;
 }
 
 enum listed_kind listed_kind(struct listed *listed, const char *name)

@@ -48,6 +48,8 @@ void listed_note(struct listed *listed, const char *directory, const struct list
 /* It is marked: there is nothing to know of its pages. */
 void listed_note_marked(struct listed *listed, const char *directory);
 
+/* Nothing was ever noted: no need to ask. */
+bool listed_is_empty(struct listed *listed);
 enum listed_kind { LISTED_NOT, LISTED_PLAIN, LISTED_MARKED };
 enum listed_kind listed_kind(struct listed *listed, const char *directory);
 /* Where the first page begins that does so behind `from`; the caller's, NULL: there is none. False: it

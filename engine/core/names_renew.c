@@ -53,17 +53,28 @@ static void note_end(const struct names_question *question, const char *director
     last.found = found_in(question, directory);
 }
 
+/* Is the directory of that name one that was listed lately? */
+static enum listed_kind kind_of(const struct names_question *question, const struct uri *uri,
+                                char directory[ATTR_URI_BYTES])
+{
+    struct listed *listed = question->engine->listed;
+    char *slash;
+
+    if (!uri->key[0] || listed_is_empty(listed))
+        return LISTED_NOT;
+    attr_uri_text(uri, directory);
+    slash = strrchr(directory, '/');
+    *slash = '\0';
+    return listed_kind(listed, directory);
+}
+
 void names_renew_end(const struct names_question *question, const struct uri *uri, int64_t asked_ns)
 {
-    char text[ATTR_URI_BYTES];
-    struct uri parent;
+    char directory[ATTR_URI_BYTES];
 
-    if (!names_parent(uri, &parent))
+    if (kind_of(question, uri, directory) == LISTED_NOT)
         return;
-    attr_uri_text(&parent, text);
-    if (listed_kind(question->engine->listed, text) == LISTED_NOT)
-        return;
-    note_end(question, text);
+    note_end(question, directory);
     last.waited_ns = last.ended_ns - asked_ns;
 }
 
@@ -245,23 +256,29 @@ static bool renew_entries(struct renewal *renewal, const char *name)
 
 /* ---- either ---------------------------------------------------------------------------------- */
 
-bool names_renew(const struct names_question *question, const struct uri *uri, enum attr_type past)
+static bool renew(const struct names_question *question, const struct uri *uri,
+                  enum listed_kind kind, enum attr_type past)
 {
     struct renewal renewal = {.question = question, .listed = question->engine->listed};
+    char name[ATTR_URI_BYTES];
     struct error ignored;
     struct uri parent;
-    char name[ATTR_URI_BYTES];
 
-    if (!names_parent(uri, &parent) || !parent.bucket[0] || names_ask_is_plain(question, uri))
+    if (!names_parent(uri, &parent) ||
+        names_marker_of(&parent, &renewal.directory.uri, &ignored) < 0)
         return false;
     attr_uri_text(&parent, renewal.directory.text);
-    if (names_marker_of(&parent, &renewal.directory.uri, &ignored) < 0)
-        return false;
-    switch (listed_kind(renewal.listed, renewal.directory.text)) {
-    case LISTED_PLAIN: return renew_pages(&renewal, uri, past);
-    case LISTED_MARKED:
-        attr_uri_text(uri, name);
-        return past != ATTR_DIRECTORY && !question->type_only && renew_entries(&renewal, name);
-    default: return false;
-    }
+    if (kind == LISTED_PLAIN)
+        return renew_pages(&renewal, uri, past);
+    attr_uri_text(uri, name);
+    return past != ATTR_DIRECTORY && !question->type_only && renew_entries(&renewal, name);
+}
+
+bool names_renew(const struct names_question *question, const struct uri *uri, enum attr_type past)
+{
+    char directory[ATTR_URI_BYTES];
+    enum listed_kind kind = kind_of(question, uri, directory);
+
+    return kind != LISTED_NOT && !names_ask_is_plain(question, uri) &&
+           renew(question, uri, kind, past);
 }
