@@ -22,6 +22,19 @@
 #include "http/trust.h"
 #include "io/fd.h"
 
+#if defined __aarch64__
+#    include <sys/auxv.h>
+#    ifndef HWCAP_AES
+#        define HWCAP_AES (1UL << 3)
+#    endif
+#endif
+
+#define CIPHERS_AES                                                                                \
+    "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define CIPHERS_NO_AES                                                                             \
+    "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384"
+#define READ_AHEAD_BYTES ((size_t)128 << 10)
+
 static struct {
     CURLSH *handle; /* the dialer's thread makes it */
     pthread_mutex_t locks[CURL_LOCK_DATA_LAST];
@@ -83,10 +96,27 @@ static int dial_close_socket(void *arg, curl_socket_t fd)
     return 0;
 }
 
+/* Does the processor do AES by itself? */
+static bool dial_has_aes(void)
+{
+#if defined __x86_64__ || defined __i386__
+    return __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+#elif defined __aarch64__
+    return getauxval(AT_HWCAP) & HWCAP_AES;
+#else
+    return false;
+#endif
+}
+
+/* The fastest cipher of TLS 1.3 first: servers that have no wish of their own take it. Records are read
+ * several at a time: by itself OpenSSL makes two system calls for each, of 16 KiB at most. */
 static CURLcode dial_ssl_context(CURL *easy, void *context, void *arg)
 {
     (void)easy;
     SSL_CTX_set1_cert_store(context, arg);
+    SSL_CTX_set_ciphersuites(context, dial_has_aes() ? CIPHERS_AES : CIPHERS_NO_AES);
+    SSL_CTX_set_default_read_buffer_len(context, READ_AHEAD_BYTES);
+    SSL_CTX_set_read_ahead(context, 1);
     return CURLE_OK;
 }
 

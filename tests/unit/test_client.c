@@ -1,5 +1,6 @@
 /* engine/http/client.h against a scripted server: exchanges, and every way they can go wrong.
  * Each test runs plain; the group "over TLS" runs those again where TLS makes a difference. */
+#include <openssl/ssl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -459,6 +460,47 @@ static void abandoned_requests_are_forgotten(void **state)
     assert_true(stats.connections_open <= 2);
 }
 
+static atomic_uint resumed;
+
+static void serve_one(struct http_peer *peer)
+{
+    resumed += SSL_session_reused(peer->ssl) == 1;
+    if (http_peer_read_head(peer))
+        http_peer_answer(peer, "hello");
+}
+
+static void tls_sessions_are_resumed(void **state)
+{
+    struct fetch fetch;
+
+    resumed = 0;
+    open_rig(serve_one);
+    for (unsigned i = 0; i < 5; i++) {
+        fetch_get(&rig, &fetch);
+        assert_fetched(&fetch, 200, "hello");
+    }
+    assert_int_equal(http_server_connections(rig.server), 5);
+    assert_int_equal(resumed, 4);
+}
+
+/* The server leaves the choice to the client. */
+static void the_fastest_cipher_comes_first(void **state)
+{
+#if defined __x86_64__
+    bool has_aes = __builtin_cpu_supports("aes") && __builtin_cpu_supports("pclmul");
+    const char *expected =
+        has_aes ? "TLSv1.3 TLS_AES_128_GCM_SHA256" : "TLSv1.3 TLS_CHACHA20_POLY1305_SHA256";
+    struct fetch fetch;
+
+    open_rig(http_serve_hello);
+    fetch_get(&rig, &fetch);
+    assert_fetched(&fetch, 200, "hello");
+    assert_string_equal(http_client_tls(rig.client), expected);
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_teardown(function, close_rig)
@@ -477,6 +519,8 @@ int main(void)
     };
     const struct CMUnitTest tls[] = {
         EITHER_WAY,
+        TEST(tls_sessions_are_resumed),
+        TEST(the_fastest_cipher_comes_first),
     };
     int failed = cmocka_run_group_tests_name("client", plain, make_big, free_big);
 
