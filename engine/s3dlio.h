@@ -485,6 +485,7 @@ struct s3dlio_entry {
                               * its next call. For recursive lists it holds slashes. */
     struct s3dlio_attr attr; /* what s3dlio_stat would say. Listings show size, time and ETag; the
                               * rest is asked for where something is stored: docs/SEMANTICS.md */
+    uint8_t next_is_ready;   /* 1: the next call for an entry, or the end, will not wait */
 };
 
 enum { S3DLIO_LIST_RECURSIVE = 1 };

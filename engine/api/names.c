@@ -176,6 +176,7 @@ int s3dlio_list_next(struct s3dlio_list *list, struct s3dlio_entry *ret_entry,
         result = listing_next(listing_of(list), &api.limits, &entry, &api.error);
     if (result > 0) {
         ret_entry->name = entry.name;
+        ret_entry->next_is_ready = entry.next_is_ready;
         api_export_attr(&entry.attr, &ret_entry->attr);
     }
     return (int)api_leave(&api, result);

@@ -372,6 +372,13 @@ static int next_entry(struct listing *listing, const struct limits *limits,
     }
 }
 
+static bool is_ready(const struct listing *listing)
+{
+    if (listing->index == listing->page->count)
+        return listing_pages_at_end(listing->pages);
+    return !listing->exact || listing_ahead_has(listing->ahead, listing->index);
+}
+
 int listing_next(struct listing *listing, const struct limits *limits,
                  struct listing_entry *ret_entry, struct error *err)
 {
@@ -380,6 +387,8 @@ int listing_next(struct listing *listing, const struct limits *limits,
     if (r < 0)
         return r;
     r = next_entry(listing, limits, ret_entry, err);
+    if (r > 0)
+        ret_entry->next_is_ready = is_ready(listing);
     turn_give(&listing->turn);
     return r;
 }

@@ -20,6 +20,7 @@ struct listing;
 struct listing_entry {
     const char *name; /* relative; valid until the next call on the listing */
     struct attr attr;
+    bool next_is_ready; /* the one after it, or the end, is at hand */
 };
 
 /* Fetches the first page, or takes the one that a look-up of the directory has read within the TTL:

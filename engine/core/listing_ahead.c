@@ -110,6 +110,16 @@ static void apply(const struct call *call, struct attr *attr)
         attr->size_bytes = 0;
 }
 
+bool listing_ahead_has(const struct listing_ahead *ahead, size_t index)
+{
+    struct call *call;
+
+    if (ahead->generation != gate_generation() || index < ahead->first || index >= ahead->end)
+        return false;
+    call = ahead->calls[index % AHEAD_MAX];
+    return !call || call_is_done(call);
+}
+
 int listing_ahead_take(struct listing_ahead *ahead, const struct store_page *page, size_t index,
                        const struct limits *limits, struct attr *attr, struct error *err)
 {

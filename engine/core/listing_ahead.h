@@ -20,6 +20,8 @@ struct listing_ahead *listing_ahead_new(struct engine *engine, const struct uri 
  * it and becomes what the object says. 0 or -errno. */
 int listing_ahead_take(struct listing_ahead *ahead, const struct store_page *page, size_t index,
                        const struct limits *limits, struct attr *attr, struct error *err);
+/* Has the answer about entry `index` come? */
+bool listing_ahead_has(const struct listing_ahead *ahead, size_t index);
 /* The page is another one from now on: forgets what is under way. NULL is fine. */
 void listing_ahead_reset(struct listing_ahead *ahead);
 void listing_ahead_free(struct listing_ahead *ahead);

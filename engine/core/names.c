@@ -125,15 +125,18 @@ static void note_end(const struct names_question *question, const struct uri *ur
         attr_cache_owe_page(question->engine->attrs, text, answer->owed);
 }
 
-/* Its type is known, its metadata asked for. -ENOENT: gone meanwhile. */
+/* Its type is known, its metadata asked for. Who opens a directory is going to list it: its first page
+ * tells whether there is a marker. -ENOENT: gone meanwhile. */
 static int complete_answer(const struct names_question *question, const struct uri *uri,
-                           struct names_answer *answer, struct error *err)
+                           bool wants_directory, struct names_answer *answer, struct error *err)
 {
     if (!answer->named || question->type_only)
         return 0;
     answer->named = false;
     if (answer->attr.type != ATTR_DIRECTORY)
         return names_ask_object(question, uri, answer, err);
+    if (wants_directory && !names_has_hint(question->engine, uri))
+        return names_ask_directory(question, uri, answer, err);
     names_ask_marker(question, uri, &answer->attr);
     return 0;
 }
@@ -185,7 +188,7 @@ static int look_beyond(const struct names_question *question, const struct uri *
         r = recall(question, uri, ret_answer, &past, err);
         if (r < 0)
             return r;
-        if (r == 1 && complete_answer(question, uri, ret_answer, err) == 0)
+        if (r == 1 && complete_answer(question, uri, false, ret_answer, err) == 0)
             return 0;
     }
     return names_ask_listing(question, uri, ret_answer, err);
@@ -276,7 +279,8 @@ static int look_up(const struct names_question *question, const struct uri *uri,
         return 0;
     if (r == 0)
         r = ask(question, uri, wants_directory, past, ret_answer, err);
-    else if ((r = complete_answer(question, uri, ret_answer, err)) == -ENOENT)
+    else if ((r = complete_answer(question, uri, wants_directory, ret_answer, err)) ==
+             -ENOENT)
         r = look_beyond(question, uri, ret_answer, err);
     note_end(question, uri, r, ret_answer, asked_ns);
     if (past)

@@ -39,6 +39,7 @@ struct directory {
     struct staged_names own;  /* written by this process as the list began */
     unsigned own_at;          /* the first of them that was not given yet */
     bool has_listed;          /* `listed` is the store's next, not given yet */
+    bool next_is_ready;       /* the one after it is at hand */
     bool list_ended;
     int64_t next;             /* label of what comes next */
     bool has_current;         /* `current` is entry next - 1 */
@@ -136,6 +137,7 @@ static int list_look(struct directory *directory)
     while (!directory->has_listed && !directory->list_ended && result > 0) {
         result = engine_call(list_next)(directory->list, &directory->listed, &error);
         directory->list_ended = !result;
+        directory->next_is_ready = result > 0 && directory->listed.next_is_ready;
         directory->has_listed =
             result > 0 && !staged_names_has(&directory->own, directory->listed.name);
     }
@@ -185,6 +187,7 @@ static int list_restart(struct file *file, struct directory *directory)
     directory->next = 2;
     directory->own_at = 0;
     directory->has_listed = directory->list_ended = false;
+    directory->next_is_ready = true; /* the first page is there */
     directory->has_current = directory->ended = directory->is_stale = false;
     return 0;
 }
@@ -231,6 +234,13 @@ static unsigned char type_of(const struct s3dlio_attr *attr)
     return attr->type < sizeof types ? types[attr->type] : DT_UNKNOWN;
 }
 
+/* Would the entry at `position` be waited for? Whoever has something to give by then does not. */
+static bool is_waited_for(const struct directory *directory, int64_t position)
+{
+    return directory->list && !directory->is_stale && !directory->ended && !directory->has_listed &&
+           !directory->list_ended && directory->next == position && !directory->next_is_ready;
+}
+
 static ssize_t record_put(char *at, size_t room, const char *name, uint64_t inode,
                           unsigned char type, int64_t next_position)
 {
@@ -258,6 +268,8 @@ static ssize_t fill_locked(struct file *file, int64_t position, char *buffer, si
         uint64_t inode = file->attr.inode;
         unsigned char type = DT_DIR;
         if (position >= 2) {
+            if (used && is_waited_for(directory, position))
+                break;
             int result = list_seek(file, directory, position);
             if (result < 0 && !used)
                 return result;

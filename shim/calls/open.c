@@ -297,6 +297,18 @@ static int open_path_only(const struct vpath *path, int flags, struct file **ret
     return result;
 }
 
+/* By its name with a slash: it is going to be listed, and its first page may tell all of it. */
+static int stat_directory(const struct vpath *path, struct s3dlio_attr *ret_attr)
+{
+    struct vpath slashed = *path;
+    size_t length = strlen(slashed.uri);
+    const char *bucket = strstr(slashed.uri, "://");
+    const char *key = bucket ? strchr(bucket + 3, '/') : NULL;
+    if (key && key[1] && !path->wants_directory && length + 1 < sizeof slashed.uri)
+        memcpy(slashed.uri + length, "/", 2);
+    return stat_attr(&slashed, ret_attr);
+}
+
 int open_file(const struct vpath *path, int flags, mode_t mode, struct file **ret_file)
 {
     if (process_is_vfork_child()) /* its descriptors are its own, our tables are its parent's */
@@ -312,7 +324,7 @@ int open_file(const struct vpath *path, int flags, mode_t mode, struct file **re
         return open_nameless(path, flags, mode, ret_file);
     if (flags & O_DIRECTORY) {
         struct s3dlio_attr attr;
-        result = flags & O_CREAT ? -EINVAL : stat_attr(path, &attr);
+        result = flags & O_CREAT ? -EINVAL : stat_directory(path, &attr);
         if (!result && attr.type == S3DLIO_SYMLINK && !(flags & O_NOFOLLOW))
             result = -ELOOP;
         else if (!result && attr.type != S3DLIO_DIRECTORY)

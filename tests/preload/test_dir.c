@@ -261,6 +261,30 @@ static void raw_records(void **state)
     close(fd);
 }
 
+/* Whoever has the first page is given it: a read that could hold more does not wait for the next. */
+static void a_page_is_given_when_it_is_there(void **state)
+{
+    enum { COUNT = 1300, PAGE = 1000 };
+    _Alignas(struct dirent64) static char buffer[COUNT * 40];
+    char *place = strdup(preload_path("dir-pages")), name[16];
+    assert_int_equal(mkdir(place, 0755), 0);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof name, "p%04d", i);
+        file_make(place, name);
+    }
+    int fd = open(place, O_RDONLY | O_DIRECTORY), count = 0, reads = 0, first = 0;
+    for (ssize_t got; (got = getdents64(fd, buffer, sizeof buffer)) > 0; reads++)
+        for (ssize_t at = 0; at < got; count++) {
+            at += ((struct dirent64 *)(void *)(buffer + at))->d_reclen;
+            first += reads == 0;
+        }
+    assert_int_equal(count, COUNT + 2);
+    if (preload_is_virtual())
+        assert_in_range(first, 1, PAGE + 2);
+    close(fd);
+    free(place);
+}
+
 static void shared_by_fork(void **state)
 {
     static bool seen[FILES];
@@ -301,6 +325,7 @@ int main(void)
         cmocka_unit_test(entries),          cmocka_unit_test(all_of_many),
         cmocka_unit_test(refusals),         cmocka_unit_test(descriptors),
         cmocka_unit_test(listed_by_copies), cmocka_unit_test(positions),
+        cmocka_unit_test(a_page_is_given_when_it_is_there),
         cmocka_unit_test(raw_records),      cmocka_unit_test(position_among_changes),
         cmocka_unit_test(shared_by_fork),   cmocka_unit_test(removed_while_read),
         cmocka_unit_test(reentrant),

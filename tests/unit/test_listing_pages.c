@@ -209,6 +209,23 @@ static void test_a_store_that_cannot_begin_anywhere(void **state)
 
 /* ---- what happens meanwhile ------------------------------------------------------------------ */
 
+/* What the last entry of a page says: the next one may take its time. */
+static void test_what_is_at_hand(void **state)
+{
+    struct s3dlio_list *listing;
+    struct s3dlio_entry entry;
+
+    name_counters(2 * PAGE + 1);
+    plant("at-hand", 2 * PAGE + 1);
+    listing = open_list("at-hand", 0);
+    for (unsigned i = 0; i < name_count; i++) {
+        assert_int_equal(s3dlio_list_next(listing, &entry, NULL), 1);
+        assert_int_equal(entry.next_is_ready, i + 1 != PAGE && i + 1 != 2 * PAGE);
+    }
+    assert_int_equal(s3dlio_list_next(listing, &entry, NULL), 0);
+    s3dlio_list_close(listing);
+}
+
 static void test_errors(void **state)
 {
     struct s3dlio_list *listing;
@@ -308,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup(test_four_pages_are_four_requests, core_run_clear),
         cmocka_unit_test_setup(test_more_are_under_way_than_are_read, core_run_clear),
         cmocka_unit_test_setup(test_a_store_that_cannot_begin_anywhere, core_run_clear),
+        cmocka_unit_test_setup(test_what_is_at_hand, core_run_clear),
         cmocka_unit_test_setup(test_errors, core_run_clear),
         cmocka_unit_test_setup(test_changes, core_run_clear),
         cmocka_unit_test_setup(test_fork, core_run_clear),

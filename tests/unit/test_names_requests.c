@@ -41,6 +41,26 @@ static void test_a_thousand_and_one_keys_are_two_pages(void **state)
     assert_int_equal(names_run_requests(), 3);
 }
 
+/* The bucket's listing has shown that it is there, not whether it has a marker: whoever is going to list it
+ * finds that on its first page. */
+static void test_opening_a_directory_begins_its_listing(void **state)
+{
+#define OPENED "fault://opened/"
+    core_run_make_bucket("opened");
+    names_run_plant_many(OPENED "plain/%04u", 1001);
+    names_run_plant_with(OPENED "with/", "mode", "16872"); /* 040750 */
+    names_run_plant(OPENED "with/a");
+    core_run_let_ttl_pass(); /* of the list of buckets */
+    assert_int_equal(core_run_type(OPENED), S3DLIO_DIRECTORY);
+    names_run_requests();
+    assert_int_equal(core_run_type(OPENED "plain/"), S3DLIO_DIRECTORY);
+    assert_int_equal(names_run_requests(), 1);
+    assert_int_equal(names_run_ls(OPENED "plain"), 1001);
+    assert_int_equal(names_run_requests(), 1); /* the second page */
+    assert_int_equal(names_run_mode(OPENED "with/"), 0750);
+    assert_int_equal(names_run_requests(), 2);
+}
+
 /* ---- pages ----------------------------------------------------------------------------------- */
 
 static void test_pages_go_on_behind_the_first(void **state)
@@ -398,6 +418,7 @@ int main(void)
         cmocka_unit_test_setup(test_removing_slowly, core_run_clear),
         cmocka_unit_test_setup(test_own_changes_show_in_the_next_listing, core_run_clear),
         cmocka_unit_test_setup(test_changes_of_others_show_after_the_ttl, core_run_clear),
+        cmocka_unit_test_setup(test_opening_a_directory_begins_its_listing, core_run_clear),
         cmocka_unit_test_setup(test_fork, core_run_clear),
     };
 
