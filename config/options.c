@@ -344,6 +344,46 @@ static void loader_profile(struct loader *loader, char *const *environment)
                    nearest ? nearest : "", nearest ? "?" : "", names);
 }
 
+/* ---- values that do not go together ---------------------------------------------------------- */
+
+static const struct {
+    enum option_id more, less; /* of the same unit; 0 of either: chosen by the engine */
+    const char *consequence;
+} contradictions[] = {
+    {OPTION_ID_PUT_PART_SIZE, OPTION_ID_MEMORY_BUDGET,
+     "uploads have one part at a time; raise the one or lower the other"},
+    {OPTION_ID_GET_PART_SIZE, OPTION_ID_MEMORY_BUDGET,
+     "nothing is read ahead; raise the one or lower the other"},
+    {OPTION_ID_MIN_PART_SIZE, OPTION_ID_PUT_PART_SIZE,
+     "parts have the size that was set; the least counts where it is chosen"},
+    {OPTION_ID_GET_INFLIGHT, OPTION_ID_MAX_HTTP_CONNECTIONS,
+     "the other requests wait for a connection"},
+    {OPTION_ID_PUT_INFLIGHT, OPTION_ID_MAX_HTTP_CONNECTIONS,
+     "the other parts wait for a connection"},
+};
+
+/* Both were set by somebody, so that one of them is not what was meant. */
+static void loader_check_contradictions(struct loader *loader)
+{
+    char more_text[64], less_text[64];
+
+    for (size_t i = 0; i < sizeof contradictions / sizeof contradictions[0]; i++) {
+        const struct option_value *more = &loader->options.values[contradictions[i].more];
+        const struct option_value *less = &loader->options.values[contradictions[i].less];
+
+        if (loader->strength[contradictions[i].more] >> 8 == LAYER_DEFAULT ||
+            loader->strength[contradictions[i].less] >> 8 == LAYER_DEFAULT || less->number == 0 ||
+            more->number <= less->number)
+            continue;
+        options_format(&loader->options, contradictions[i].more, more_text, sizeof more_text);
+        options_format(&loader->options, contradictions[i].less, less_text, sizeof less_text);
+        loader_problem(loader, "%s=%s is more than %s=%s: %s",
+                       options_info(contradictions[i].more)->name, more_text,
+                       options_info(contradictions[i].less)->name, less_text,
+                       contradictions[i].consequence);
+    }
+}
+
 int options_load(char *const *environment, options_problem_fn *problem, void *arg,
                  struct options *ret_options)
 {
@@ -354,6 +394,7 @@ int options_load(char *const *environment, options_problem_fn *problem, void *ar
     loader_environment(&loader, environment);
     loader_files(&loader, environment);
     loader_profile(&loader, environment);
+    loader_check_contradictions(&loader);
     if (loader.out_of_memory) {
         options_fini(&loader.options);
         return -ENOMEM;

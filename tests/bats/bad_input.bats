@@ -139,6 +139,47 @@ print(s.getsockname()[1], flush=True); time.sleep(60)' >"$BATS_TEST_TMPDIR/port"
     diff "$BATS_TEST_TMPDIR/out" "$NATIVE/text/short.txt"
 }
 
+@test "values that do not go together are named, and what follows; the work is done all the same" {
+    refuse 0 'S3DLIO_PUT_PART_SIZE=64M is more than S3DLIO_MEMORY_BUDGET=1M' S3DLIO_PUT_PART_SIZE=64M \
+        S3DLIO_MEMORY_BUDGET=1M cp "$NATIVE/big.bin" "$VIRTUAL/contradiction"
+    one_line
+    shim cmp "$NATIVE/big.bin" "$VIRTUAL/contradiction"
+    shim rm "$VIRTUAL/contradiction"
+}
+
+@test "a memory budget smaller than one part, or a byte: reads, copies and changes work" {
+    local budget
+    for budget in 1 64K; do
+        shim "S3DLIO_MEMORY_BUDGET=$budget" cp "$VIRTUAL/big.bin" "$VIRTUAL/tight"
+        shim "S3DLIO_MEMORY_BUDGET=$budget" dd if="$NATIVE/big.bin" of="$VIRTUAL/streamed" bs=64K status=none
+        shim "S3DLIO_MEMORY_BUDGET=$budget" dd if="$NATIVE/big.bin" of="$VIRTUAL/tight" bs=4K count=1 \
+            conv=notrunc status=none
+        shim "S3DLIO_MEMORY_BUDGET=$budget" cmp "$VIRTUAL/tight" "$NATIVE/big.bin"
+        shim "S3DLIO_MEMORY_BUDGET=$budget" cmp "$VIRTUAL/streamed" "$NATIVE/big.bin"
+        shim rm "$VIRTUAL/tight" "$VIRTUAL/streamed"
+    done
+}
+
+# Eight threads wait for answers that do not come, on every shard; a ninth reads as ever.
+@test "requests that are stuck keep nobody else" {
+    fault "op=GetObject key=*open-ended.txt action=stall:600000"
+    cat >"$BATS_TEST_TMPDIR/stuck.py" <<'EOT'
+import os, sys, threading
+def stuck():
+    open(sys.argv[1], "rb").read()
+    os._exit(3)  # the server does not answer
+for _ in range(8):
+    threading.Thread(target=stuck, daemon=True).start()
+for _ in range(30):
+    for name in sys.argv[2:]:
+        with open(name, "rb", buffering=0) as file:
+            assert file.read()
+os._exit(0)
+EOT
+    shim S3DLIO_PREFETCH=0 S3DLIO_RT_THREADS=4 S3DLIO_META_TTL_MS=0 timeout 60 python3 "$BATS_TEST_TMPDIR/stuck.py" \
+        "$VIRTUAL/text/open-ended.txt" "$FILE" "$VIRTUAL/big.bin"
+}
+
 @test "a profile that does not exist is named" {
     refuse 0 's3dlio.*cluod' S3DLIO_PROFILE=cluod cat "$FILE"
 }

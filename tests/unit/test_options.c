@@ -257,6 +257,30 @@ static void a_bad_value_leaves_the_alias_to_count(void **state)
     options_fini(&loaded.options);
 }
 
+static void values_that_do_not_go_together_are_said(void **state)
+{
+    struct loaded loaded;
+
+    (void)state;
+    load(&loaded, "S3DLIO_PUT_PART_SIZE=64M", "S3DLIO_MEMORY_BUDGET=16M", NULL);
+    assert_int_equal(loaded.problems, 1);
+    assert_problem(&loaded, "S3DLIO_PUT_PART_SIZE=64M is more than S3DLIO_MEMORY_BUDGET=16M: ");
+    options_fini(&loaded.options);
+    load(&loaded, "S3DLIO_GET_INFLIGHT=64", "S3DLIO_PUT_INFLIGHT=65",
+         "S3DLIO_MAX_HTTP_CONNECTIONS=2", "S3DLIO_GET_PART_SIZE=8M", "S3DLIO_MEMORY_BUDGET=1M",
+         "S3DLIO_MIN_PART_SIZE=6M", "S3DLIO_PUT_PART_SIZE=5M", NULL);
+    assert_int_equal(loaded.problems, 5);
+    options_fini(&loaded.options);
+    /* One of them is the default, or says that the engine chooses, or they are equal. */
+    load(&loaded, "S3DLIO_MEMORY_BUDGET=1M", NULL);
+    assert_no_problem(&loaded);
+    options_fini(&loaded.options);
+    load(&loaded, "S3DLIO_PUT_PART_SIZE=64M", "S3DLIO_MEMORY_BUDGET=0",
+         "S3DLIO_GET_INFLIGHT=auto", "S3DLIO_PUT_INFLIGHT=2", "S3DLIO_MAX_HTTP_CONNECTIONS=2", NULL);
+    assert_no_problem(&loaded);
+    options_fini(&loaded.options);
+}
+
 static void other_tools_names_go_together(void **state)
 {
     struct loaded loaded;
@@ -546,6 +570,7 @@ int main(void)
         HOME_TEST(a_set_uid_process_reads_no_file),
         HOME_TEST(the_own_name_wins_and_a_conflict_is_said),
         HOME_TEST(a_bad_value_leaves_the_alias_to_count),
+        HOME_TEST(values_that_do_not_go_together_are_said),
         HOME_TEST(other_tools_names_go_together),
         HOME_TEST(an_empty_value_is_none),
         HOME_TEST(a_bad_value_names_the_range_and_the_next_source_counts),
