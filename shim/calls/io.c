@@ -10,6 +10,8 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "shim/calls/content.h"
 #include "shim/calls/entries.h"
@@ -23,7 +25,8 @@
 #include "shim/report.h"
 #include "shim/staged.h"
 
-#define RW_MAX 0x7ffff000 /* the kernel's MAX_RW_COUNT (read(2), NOTES) */
+#define RW_MAX     0x7ffff000 /* the kernel's MAX_RW_COUNT (read(2), NOTES) */
+#define GATHER_MAX ((size_t)1 << 20)
 
 static bool is_readable(const struct file *file)
 {
@@ -97,6 +100,25 @@ static ssize_t iov_length(const struct iovec *iov, int count)
     return (ssize_t)total;
 }
 
+/* Neighbours in one request. False: to be read one by one, without memory, or where the kernel will not
+ * spread what came (a bad address, seccomp). */
+static bool readv_gathered(struct file *file, const struct iovec *iov, int count, size_t total,
+                           off_t offset, ssize_t *ret_result)
+{
+    if (count < 2 || total > GATHER_MAX || file->kind != FILE_READER || file->staged)
+        return false;
+    char *buffer = malloc(total);
+    if (!buffer)
+        return false;
+    ssize_t got = io_read_at(file, buffer, total, offset);
+    struct iovec from = {buffer, got > 0 ? (size_t)got : 0};
+    bool is_spread =
+        got <= 0 || process_vm_writev(getpid(), &from, 1, iov, (unsigned long)count, 0) == got;
+    free(buffer);
+    *ret_result = got;
+    return is_spread;
+}
+
 static ssize_t readv_at(struct file *file, const struct iovec *iov, int count, off_t offset)
 {
     ssize_t total = iov_length(iov, count);
@@ -105,6 +127,9 @@ static ssize_t readv_at(struct file *file, const struct iovec *iov, int count, o
     ssize_t done = 0;
     if (!total)
         return io_read_at(file, NULL, 0, offset);
+    if (readv_gathered(file, iov, count, (size_t)total, offset, &done))
+        return done;
+    done = 0;
     for (int i = 0; i < count; i++) {
         if (!iov[i].iov_len)
             continue;

@@ -48,6 +48,19 @@ by_the_store() {
 # is_copy NAME OF: the object has the bytes of the local file.
 is_copy() { shim cmp "$NATIVE/$2" "$VIRTUAL/$1"; }
 
+@test "preadv: neighbours are one request, and no more bytes than were asked for" {
+    counted python3 -c 'import os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+for at in 30000000, 10000000, 50000000, 20000000:
+    parts = [bytearray(100000) for _ in range(8)]
+    assert os.preadv(fd, parts, at) == 800000
+    with open(sys.argv[2], "rb") as disk:
+        disk.seek(at)
+        assert b"".join(parts) == disk.read(800000)
+os._exit(0)' "$VIRTUAL/large.bin" "$NATIVE/large.bin"
+    [[ $(spent GetObject requests) -le 6 && $(spent GetObject bytes_out) -le 4000000 ]] || explain "$(admin stats)"
+}
+
 @test "cp of a large file: one copy request, nothing sent" {
     counted cp "$VIRTUAL/large.bin" "$VIRTUAL/large.copy"
     by_the_store 1

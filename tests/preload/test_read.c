@@ -95,6 +95,12 @@ static void vectors(void **state)
     assert_errno(preadv(fd, iov, 4, -1), EINVAL);
     assert_int_equal(preadv2(fd, iov, 4, -1, 0), 5101);
     assert_int_equal(lseek(fd, 0, SEEK_CUR), 10202);
+    void *nowhere = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    iov[2].iov_base = nowhere; /* what lies before it is read */
+    memset(a, 0, sizeof a);
+    assert_int_equal(preadv(fd, iov, 4, 2000), 100);
+    assert_true(preload_matches(a, 100, 2000));
+    assert_int_equal(munmap(nowhere, 4096), 0);
     close(fd);
 }
 
