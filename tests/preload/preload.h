@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,12 +32,12 @@ static inline const char *preload_root(void)
     return root;
 }
 
-/* "<root>/<name>" in one of eight rotating static buffers. */
+/* "<root>/<name>" in one of many rotating static buffers: threads do not meet in one. */
 static inline const char *preload_path(const char *name)
 {
-    static char paths[8][PATH_MAX];
-    static unsigned next;
-    char *path = paths[next++ % 8];
+    static char paths[256][PATH_MAX];
+    static atomic_uint next;
+    char *path = paths[atomic_fetch_add(&next, 1) % 256];
     snprintf(path, PATH_MAX, "%s/%s", preload_root(), name);
     return path;
 }
