@@ -79,12 +79,20 @@ static void ask_twice(struct fetch *fetch)
     call_hedge(&fetch->call);
 }
 
+/* Could it have had a byte, and has had none for so long? */
 static bool stands_still(const struct fetch *fetch)
 {
     int64_t limit_ns = latency_stalled_ns(&fetch->call.endpoint->latency) << fetch->given_up;
 
     return fetch->call.request.sent_ns && !fetch->paused &&
            clock_now_ns() - fetch->moved_ns >= limit_ns;
+}
+
+/* What is paused, or has no connection, is not to be looked at again before that time has passed. */
+static void note_excused(struct fetch *fetch)
+{
+    if (fetch->paused || !fetch->call.request.sent_ns)
+        fetch->moved_ns = clock_now_ns();
 }
 
 static void on_late(struct shard_timer *timer)
@@ -101,6 +109,9 @@ static void on_late(struct shard_timer *timer)
             call_give_up(&fetch->call);
             return;
         }
+        fetch->moved_ns = clock_now_ns(); /* not now: twice as long from here */
+    } else {
+        note_excused(fetch);
     }
     watch(fetch);
 }

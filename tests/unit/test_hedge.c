@@ -148,6 +148,18 @@ static void neither_of_two_answers(void **state)
     assert_in_range(core_run_count(STORE_GET), 3, 4);
 }
 
+/* As many were sent twice as may be: it comes when it comes. */
+static void without_a_hedge_to_spare_it_is_waited_for(void **state)
+{
+    struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
+
+    core_run_faults(NULL);
+    core_run_faults(SOON "op=GetObject nth=1 count=1 after=30000 pause=1200; ");
+    atomic_store(&endpoint->latency.hedges, 0);
+    read_piece(17);
+    assert_int_equal(core_run_count(STORE_GET), 1);
+}
+
 static void a_short_pause_is_waited_for(void **state)
 {
     core_run_faults(NULL);
@@ -208,6 +220,7 @@ int main(void)
         TEST(a_body_that_stands_still_is_left),
         TEST(bodies_that_stand_still_one_after_another),
         TEST(neither_of_two_answers),
+        TEST(without_a_hedge_to_spare_it_is_waited_for),
         TEST(a_short_pause_is_waited_for),
         TEST(few_are_hedged),
         cmocka_unit_test(what_is_late_follows_the_store),
