@@ -1,6 +1,7 @@
 /* Files whose close does not wait; see deferred_run.h. */
 #include "deferred_run.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,4 +109,21 @@ bool deferred_run_has_attributes(const char *uri)
     return s3dlio_stat(uri, NULL, &attr, NULL) == 0 && attr.type == S3DLIO_FILE &&
            attr.size_bytes == 5 && attr.mode == 0640 && attr.mtime.tv_sec == deferred_run_mtime_s &&
            attr.mtime.tv_nsec == 500000000 && attr.inode > 1;
+}
+
+const char *const deferred_run_threads[DEFERRED_RUN_THREADS] = {"a", "b", "c", "d"};
+
+void deferred_run_by_threads(void *(*put_files)(void *name))
+{
+    pthread_t threads[DEFERRED_RUN_THREADS];
+    void *failed;
+
+    for (unsigned i = 0; i < DEFERRED_RUN_THREADS; i++)
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, put_files, (void *)deferred_run_threads[i]), 0);
+    for (unsigned i = 0; i < DEFERRED_RUN_THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], &failed), 0);
+        assert_null(failed);
+    }
+    assert_int_equal(deferred_run_settle(), 0);
 }

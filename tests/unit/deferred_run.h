@@ -26,6 +26,11 @@ void deferred_run_forgive(const char *uri);
 /* `check` in a child in which no put to B "never" ever ends, so that nothing depends on how fast this
  * machine is. */
 void deferred_run_with_a_put_that_never_ends(bool (*check)(void));
+/* Runs `put_files` on that many threads, each with a name, and waits for all that they have put. It
+ * returns NULL if nothing failed. */
+#define DEFERRED_RUN_THREADS 4
+extern const char *const deferred_run_threads[DEFERRED_RUN_THREADS];
+void deferred_run_by_threads(void *(*put_files)(void *name));
 /* Waits for all; no process has a seat then. */
 void deferred_run_check_table_is_empty(void);
 

@@ -481,8 +481,7 @@ static void test_another_process_sees_it(void **state)
     assert_int_equal(deferred_run_stat_size(B "theirs"), -ENOENT);
 }
 
-#define THREADS 4
-#define FILES   50
+#define FILES 50
 
 static void *put_files(void *arg)
 {
@@ -504,25 +503,19 @@ static void *put_files(void *arg)
 
 static void check_threads(int64_t hold_ns)
 {
-    static char *names[THREADS] = {"a", "b", "c", "d"};
-    pthread_t threads[THREADS];
-    void *failed;
     char uri[100];
 
     core_run_engine()->deferred.hold_ns = hold_ns;
     core_run_faults("op=PutObject p=50 delay=5");
-    for (unsigned i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, put_files, names[i]), 0);
-    for (unsigned i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_join(threads[i], &failed), 0);
-        assert_null(failed);
-    }
-    assert_int_equal(deferred_run_settle(), 0);
-    for (unsigned i = 0; i < THREADS * FILES; i++) {
-        snprintf(uri, sizeof uri, B "threads/%s-%u", names[i % THREADS], i / THREADS);
+    deferred_run_by_threads(put_files);
+    for (unsigned i = 0; i < DEFERRED_RUN_THREADS * FILES; i++) {
+        const char *name = deferred_run_threads[i % DEFERRED_RUN_THREADS];
+        unsigned number = i / DEFERRED_RUN_THREADS;
+
+        snprintf(uri, sizeof uri, B "threads/%s-%u", name, number);
         assert_true(core_run_holds(uri, uri));
         assert_int_equal(mode_of(uri), 0604);
-        snprintf(uri, sizeof uri, B "threads/.%s-%u", names[i % THREADS], i / THREADS);
+        snprintf(uri, sizeof uri, B "threads/.%s-%u", name, number);
         assert_true(core_run_holds(uri, NULL));
     }
     core_run_check_released();

@@ -11,8 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define THREADS 4
-#define FILES   50
+#define FILES 50
 
 static void *put_files(void *arg)
 {
@@ -30,19 +29,10 @@ static void *put_files(void *arg)
 
 static void test_threads(void **state)
 {
-    static char *names[THREADS] = {"a", "b", "c", "d"};
-    pthread_t threads[THREADS];
-    void *failed;
 
     core_run_faults("op=PutObject p=50 delay=5");
-    for (unsigned i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, put_files, names[i]), 0);
-    for (unsigned i = 0; i < THREADS; i++) {
-        assert_int_equal(pthread_join(threads[i], &failed), 0);
-        assert_null(failed);
-    }
-    assert_int_equal(deferred_run_settle(), 0);
-    assert_int_equal(core_run_count(STORE_PUT), THREADS * FILES);
+    deferred_run_by_threads(put_files);
+    assert_int_equal(core_run_count(STORE_PUT), DEFERRED_RUN_THREADS * FILES);
     core_run_check_released();
 }
 
