@@ -180,10 +180,16 @@ static bool stores(const unsigned char *memory, size_t length)
            size_of(path) == (off_t)length;
 }
 
+/* Far below where the kernel maps by itself: what is unmapped here stays a hole, also while threads
+ * of the engine map their stacks. */
+#define QUIET_ADDRESS ((void *)0x200000000000)
+
 static bool looks_at_pages(size_t length, size_t good, bool finds_forbidden)
 {
-    unsigned char *memory =
-        mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *memory = mmap(QUIET_ADDRESS, length, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (memory != QUIET_ADDRESS)
+        return false;
     memset(memory, 'm', good);
     return stores(memory, length) && !mprotect(memory + good, 4096, PROT_NONE) &&
            (!finds_forbidden || refuses(memory, length, good)) && !munmap(memory + good, 4096) &&
