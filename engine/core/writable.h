@@ -5,7 +5,8 @@
 
 #include <stddef.h>
 
-/* 0 or -EFAULT. Pages are made present as if written to; their contents stay. */
+/* 0 or -EFAULT, with errno as it was. For bytes that are about to be written in any case: one of
+ * each page may be changed. Any thread, in the gate. */
 int writable_check(void *buffer, size_t length_bytes);
 
 #endif
