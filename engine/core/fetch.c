@@ -34,15 +34,23 @@ static bool is_other_version(const struct fetch *fetch, const struct store_reque
 
 /* ---- answers that are late, or stand still --------------------------------------------------- */
 
-/* When it is late, or stands still, for whoever waits. */
+/* When it is late: what will be waited for soon, before it is in the way. */
+static int64_t late_after_ns(const struct fetch *fetch)
+{
+    int64_t late_ns = latency_late_ns(&fetch->call.endpoint->latency);
+
+    return fetch->need == FETCH_SOON ? 2 * late_ns : late_ns;
+}
+
+/* Looks again when it is late, or stands still. */
 static void watch(struct fetch *fetch)
 {
     const struct store_request *request = &fetch->call.request;
     const struct latency *latency = &fetch->call.endpoint->latency;
-    int64_t late_ns = latency_late_ns(latency), stalled_ns = latency_stalled_ns(latency), at_ns;
+    int64_t late_ns = late_after_ns(fetch), stalled_ns = latency_stalled_ns(latency), at_ns;
     int64_t now_ns = clock_now_ns();
 
-    if (!fetch->wanted || stalled_ns == 0)
+    if (fetch->need == FETCH_GUESS || stalled_ns == 0)
         return;
     at_ns = fetch->moved_ns + (stalled_ns << fetch->given_up);
     if (at_ns < now_ns + LATENCY_LATE_MIN_NS)
@@ -116,10 +124,13 @@ static void on_late(struct shard_timer *timer)
     watch(fetch);
 }
 
-void fetch_want(struct fetch *fetch)
+void fetch_want(struct fetch *fetch, enum fetch_need need)
 {
-    fetch->wanted = true;
-    if (fetch->late_timer.at_ns == CLOCK_NEVER && fetch->call.in_flight)
+    if (fetch->need >= need && fetch->late_timer.at_ns != CLOCK_NEVER)
+        return;
+    if (fetch->need < need)
+        fetch->need = need;
+    if (fetch->call.in_flight)
         watch(fetch);
 }
 

@@ -21,6 +21,12 @@ struct fetch_ops {
     void (*on_done)(struct fetch *fetch);   /* call.request.error says how; may be NULL */
 };
 
+enum fetch_need {
+    FETCH_GUESS,
+    FETCH_SOON, /* somebody will wait for it, unless it comes in time */
+    FETCH_NOW,  /* somebody waits */
+};
+
 struct fetch {
     struct call call;
     struct store_sink sink;
@@ -29,7 +35,7 @@ struct fetch {
     uint64_t object_size_bytes;        /* valid when size_known: the owner may know it before */
     char etag[STORE_ETAG_MAX];         /* "": take what comes */
     bool object_known, size_known, progressed, paused;
-    bool wanted;           /* somebody waits for it, or did */
+    enum fetch_need need;  /* the most it ever was */
     bool answered;         /* the request that is under way */
     bool was_late;         /* it was asked for twice, if it could be */
     int64_t sent_ns;       /* when it was handed to the store */
@@ -43,10 +49,10 @@ struct fetch {
 void fetch_init(struct fetch *fetch, struct engine *engine, const struct uri *uri,
                 struct store *store, const struct limits *limits);
 void fetch_start(struct fetch *fetch, uint64_t offset, uint64_t length, const char *etag);
-/* Somebody waits for its bytes: an answer that is late is hedged (core/latency.h), that is the
- * same is asked for once more, and whichever answer begins first is taken; one that stands still
- * later on is left, and the rest asked for again. */
-void fetch_want(struct fetch *fetch);
+/* Its bytes are needed: an answer that is late is hedged (core/latency.h), that is the same is asked
+ * for once more, and whichever answer begins first is taken; one that stands still later on is left,
+ * and the rest asked for again. What is needed only soon may take twice as long. */
+void fetch_want(struct fetch *fetch, enum fetch_need need);
 void fetch_resume(struct fetch *fetch);  /* space() has room again */
 bool fetch_advance(struct fetch *fetch); /* receive now, on this thread */
 void fetch_fini(struct fetch *fetch);

@@ -208,6 +208,8 @@ static void on_done(struct fetch *fetch)
 
     if (!range->owner)
         range_free(range);
+    else if (range->on_done)
+        range->on_done(range);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -312,7 +314,7 @@ static int wait_for(struct range *range, uint64_t position, const struct limits 
     int r;
 
     range->users++;
-    fetch_want(&range->fetch);
+    fetch_want(&range->fetch, FETCH_NOW);
     fetch_resume(&range->fetch);
     r = limits_wait(range->fetch.call.request.shard, limits, &wait, err);
     range->users--;

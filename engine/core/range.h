@@ -41,6 +41,7 @@ struct range {
     bool buffered_only;                     /* stays whole: a block, the first window */
     uint64_t only_read;                     /* nobody else's bytes; 0: whoever reads them */
     void (*on_object)(struct range *range); /* may be NULL */
+    void (*on_done)(struct range *range);   /* may be NULL; the owner is there still */
 };
 
 /* One call that fills a caller's buffer with [start, end); limits->work while it runs. */

@@ -12,8 +12,6 @@
 #include "store/store.h"
 
 #define MIB              (UINT64_C(1) << 20)
-#define GIB              (UINT64_C(1) << 30)
-#define LARGE_OBJECT     GIB
 #define SPEED_PART_BYTES (16 * MIB) /* the least that the network speed asks for */
 
 static bool is_set(const struct options *options, enum option_id id)
@@ -61,14 +59,12 @@ uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes
         return plan->get_part_bytes;
     if (near)
         return RANGE_NEAR_BYTES;
-    if (size_bytes >= LARGE_OBJECT)
-        return 2 * plan->get_part_bytes;
     if (size_bytes < plan->get_threshold_bytes || plan->get_threshold_is_set)
         return clamp(size_bytes / 4, MIB, plan->get_part_bytes);
     return plan->get_part_bytes;
 }
 
-uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near,
+uint64_t range_plan_flight_max(const struct range_plan *plan, uint64_t size_bytes, bool near,
                                unsigned count)
 {
     if (!is_parallel(plan, size_bytes))

@@ -1,9 +1,8 @@
 /* How objects are cut into ranges and uploads into parts: pure functions, no state.
  *
- * Reads: ranges are 8 MiB (16 MiB for objects of a GiB and more, a quarter of objects below the
- * threshold) unless an option says otherwise; near stores get RANGE_NEAR_BYTES. A threshold that
- * was set is obeyed to the letter: below it one request at a time. Uploads: at most 10,000 parts of
- * 5 MiB to 5 GiB; the size from network speed and length where they are known, else growing so that
+ * Reads: ranges are 8 MiB (a quarter of objects below the threshold) unless an option says
+ * otherwise; near stores get RANGE_NEAR_BYTES. A threshold that was set is obeyed to the letter:
+ * below it one request at a time. Uploads: at most 10,000 parts of 5 MiB to 5 GiB; the size from network speed and length where they are known, else growing so that
  * any object fits.
  */
 #ifndef S3DLIO_CORE_RANGE_PLAN_H
@@ -35,9 +34,9 @@ void range_plan_init(struct range_plan *plan, const struct options *options);
 
 /* Size of one range of a sequential reader of an object of `size_bytes`. */
 uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes, bool near);
-/* How far a sequential reader may read ahead, in bytes, when memory allows and so many ranges at
- * once are worth while. */
-uint64_t range_plan_window_max(const struct range_plan *plan, uint64_t size_bytes, bool near,
+/* How much a sequential reader may have under way, in bytes, when so many ranges at once are worth
+ * while: a multiple of a range. */
+uint64_t range_plan_flight_max(const struct range_plan *plan, uint64_t size_bytes, bool near,
                                unsigned count);
 
 /* The size of part `number` (from 1) of an upload whose length will be size_hint_bytes (0:

@@ -96,7 +96,7 @@ int reader_get_first(struct reader *reader, uint64_t offset, uint64_t end,
     wait.arg = range;
     shard_lock(reader->shard);
     range_start(range, offset, end, 0, NULL);
-    fetch_want(&range->fetch);
+    fetch_want(&range->fetch, FETCH_NOW);
     r = limits_wait(reader->shard, limits, &wait, err);
     if (r < 0)
         call_name_error(&range->fetch.call, err);
@@ -174,7 +174,7 @@ int reader_wait_prefetched(struct reader *reader, const struct limits *limits, s
     if (!range)
         return 0;
     range->users++;
-    fetch_want(&range->fetch);
+    fetch_want(&range->fetch, FETCH_NOW);
     r = limits_wait(reader->shard, limits, &wait, err);
     range->users--;
     return r < 0 ? r : !range_failed(range) && is_present(reader);

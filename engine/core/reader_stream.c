@@ -8,11 +8,13 @@
  * none. Nothing beyond the first window is asked for until the program has come near its end.
  *
  * The window reaches `window_bytes` ahead of the position and doubles each time the program has
- * consumed half of that, or four times as much from some MiB on, up to what plan, limiter and budget
- * allow; its ranges are an eighth of the reach, or on a near store half, between a MiB and the full
- * size. Without budget it is the one range at the position. A file that is read from its beginning
- * has two ranges of a MiB at once; on a near store the whole reach, which there is few ranges as
- * well, whose bytes stay in the kernel until the program wants them.
+ * consumed half of that, or four times as much from some MiB on, up to twice what plan and limiter
+ * want under way, or what the budget allows: while a range is late, others are fetched behind it, also
+ * while the program waits for that one. On a near store it is as much as is under way. Its ranges
+ * are an eighth of the reach, or on a near store half, between a MiB and the full size. Without
+ * budget it is the one range at the position. A file that is read from its beginning has two ranges
+ * of a MiB at once; on a near store the whole reach, which there is few ranges as well, whose bytes
+ * stay in the kernel until the program wants them.
  *
  * All under the reader's shard's lock.
  */
@@ -32,6 +34,7 @@
 #define FAST_GROWTH_BYTES (UINT64_C(8) << 20)
 #define FAR_RANGE_BYTES   (UINT64_C(1) << 20) /* at least, where the reach has room for two */
 #define FAR_RANGES        32u
+#define FAR_WINDOWS       2u /* the window, in units of what is under way */
 #define DRAIN_AFTER_NS    (5 * NS_PER_MS)
 
 static uint64_t smaller(uint64_t a, uint64_t b)
@@ -210,6 +213,8 @@ static bool wants_more(struct reader *reader, const struct range_read *read)
     return true;
 }
 
+static void on_range_done(struct range *range);
+
 static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end, bool must)
 {
     struct range *range = range_new(reader->engine, &reader->uri, reader->store, reader->shard);
@@ -217,6 +222,7 @@ static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end
     if (!range)
         return NULL;
     range->owner = reader;
+    range->on_done = on_range_done;
     if (!range_reserve(range, BUDGET_READ_AHEAD, end - offset) && !must) {
         range_drop(range);
         return NULL;
@@ -224,6 +230,7 @@ static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end
     stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, end - offset);
     DL_APPEND(reader->window, range);
     range_start(range, offset, end, reader->stored_bytes, reader->etag);
+    fetch_want(&range->fetch, FETCH_SOON);
     return range;
 }
 
@@ -255,10 +262,11 @@ static struct reach plan_reach(struct reader *reader, const struct range_read *r
     uint64_t size_bytes = reader->attr.size_bytes;
     bool near = endpoint_is_near(reader->endpoint);
     uint64_t part_bytes = range_plan_get_bytes(plan, size_bytes, near);
-    uint64_t window_max = smaller(range_plan_window_max(plan, size_bytes, near, target),
+    uint64_t flight_max = range_plan_flight_max(plan, size_bytes, near, target);
+    uint64_t window_max = smaller(near ? flight_max : FAR_WINDOWS * flight_max,
                                   budget_share(&reader->engine->budget) / WINDOW_SHARE);
     uint64_t reach_bytes = read->end - read->position;
-    struct reach reach = {.count = (unsigned)larger(1, window_max / part_bytes)};
+    struct reach reach = {.count = (unsigned)(flight_max / part_bytes)};
 
     if (ahead) {
         grow(reader, read->position, window_max);
@@ -274,27 +282,13 @@ static struct reach plan_reach(struct reader *reader, const struct range_read *r
     return reach;
 }
 
-struct range *stream_extend(struct reader *reader, const struct range_read *read, bool ahead)
+/* From the end of the window, or without one from the position, as far as it reaches. */
+static void fill_reach(struct reader *reader, const struct range_read *read, bool ahead)
 {
-    struct range *found = stream_find(reader, read->position);
-    struct reach reach;
-    uint64_t edge;
-    unsigned flying;
+    struct reach reach = plan_reach(reader, read, ahead);
+    uint64_t edge = reader->window ? window_end(reader) : read->position;
+    unsigned flying = in_flight(reader);
 
-    if (found && !range_offers(found, read->position)) {
-        stream_drop(reader);
-        found = NULL;
-    }
-    if (!found && reader->window)
-        stream_drop(reader); /* the stream goes on elsewhere */
-    ahead = ahead && wants_more(reader, read);
-    if (found && !ahead && read->end <= window_end(reader))
-        return found;
-    if (reader->window && !found)
-        return NULL; /* threads are waiting in another window */
-    reach = plan_reach(reader, read, ahead);
-    edge = found ? window_end(reader) : read->position;
-    flying = in_flight(reader);
     while (edge < reach.end && has_room(reader, &reach, flying)) {
         uint64_t end = smaller(edge + reach.range_bytes, reader->attr.size_bytes);
 
@@ -307,7 +301,40 @@ struct range *stream_extend(struct reader *reader, const struct range_read *read
     }
     if (flying > 0 && !reader->has_joined)
         stream_settle(reader);
+}
+
+struct range *stream_extend(struct reader *reader, const struct range_read *read, bool ahead)
+{
+    struct range *found = stream_find(reader, read->position);
+
+    if (found && !range_offers(found, read->position)) {
+        stream_drop(reader);
+        found = NULL;
+    }
+    if (!found && reader->window)
+        stream_drop(reader); /* the stream goes on elsewhere */
+    ahead = ahead && wants_more(reader, read);
+    if (found && !ahead && read->end <= window_end(reader))
+        return found;
+    if (reader->window && !found)
+        return NULL; /* threads are waiting in another window */
+    fill_reach(reader, read, ahead);
     return stream_find(reader, read->position);
+}
+
+/* Whoever waits for a range that is late has others fetched meanwhile. */
+static void on_range_done(struct range *range)
+{
+    struct reader *reader = (struct reader *)range->owner;
+    struct range_read read = {
+        .start = reader->next_offset,
+        .end = reader->next_offset,
+        .position = reader->next_offset,
+    };
+
+    if (reader->window_bytes > 0 && reader->jumps == 0 && !range_failed(range) &&
+        window_end(reader) >= reader->next_offset)
+        fill_reach(reader, &read, true);
 }
 
 /* ---- bytes left in the kernel ---------------------------------------------------------------- */

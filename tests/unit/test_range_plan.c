@@ -35,14 +35,13 @@ static void test_ranges(void **state)
 {
     struct range_plan plan = plan_of(NULL);
 
-    assert_int_equal(range_plan_get_bytes(&plan, GIB, false), 16 * MIB);
-    assert_int_equal(range_plan_get_bytes(&plan, GIB - 1, false), 8 * MIB);
+    assert_int_equal(range_plan_get_bytes(&plan, GIB, false), 8 * MIB);
     assert_int_equal(range_plan_get_bytes(&plan, 32 * MIB, false), 8 * MIB);
     assert_int_equal(range_plan_get_bytes(&plan, 16 * MIB, false), 4 * MIB);
     assert_int_equal(range_plan_get_bytes(&plan, 100, false), MIB);
     assert_int_equal(range_plan_get_bytes(&plan, GIB, true), RANGE_NEAR_BYTES);
-    assert_int_equal(range_plan_window_max(&plan, 100 * MIB, false, 64), 64 * 8 * MIB);
-    assert_int_equal(range_plan_window_max(&plan, 100 * MIB, true, 3), 3 * RANGE_NEAR_BYTES);
+    assert_int_equal(range_plan_flight_max(&plan, 100 * MIB, false, 64), 64 * 8 * MIB);
+    assert_int_equal(range_plan_flight_max(&plan, 100 * MIB, true, 3), 3 * RANGE_NEAR_BYTES);
 }
 
 static void test_options_win(void **state)
@@ -53,11 +52,11 @@ static void test_options_win(void **state)
     assert_int_equal(range_plan_get_bytes(&plan, 10 * GIB, true), MIB);
     plan = plan_of("S3DLIO_GET_THRESHOLD=100M"); /* below it, one request at a time */
     assert_int_equal(range_plan_get_bytes(&plan, 99 * MIB, false), 99 * MIB);
-    assert_int_equal(range_plan_window_max(&plan, 99 * MIB, true, 5), 99 * MIB);
+    assert_int_equal(range_plan_flight_max(&plan, 99 * MIB, true, 5), 99 * MIB);
     assert_int_equal(range_plan_get_bytes(&plan, 100 * MIB, false), 8 * MIB);
     plan = plan_of("S3DLIO_GET_THRESHOLD=4M");
     assert_int_equal(range_plan_get_bytes(&plan, 4 * MIB, false), MIB);
-    assert_int_equal(range_plan_window_max(&plan, 4 * MIB, false, 64), 64 * MIB);
+    assert_int_equal(range_plan_flight_max(&plan, 4 * MIB, false, 64), 64 * MIB);
     plan = plan_of("S3DLIO_PUT_PART_SIZE=1M"); /* below what stores take */
     assert_int_equal(range_plan_part_bytes(&plan, 1, 0, false), STORE_PART_MIN);
     plan = plan_of("S3DLIO_MIN_PART_SIZE=64M");

@@ -1,0 +1,123 @@
+/* How far a sequential reader reads ahead of a range that is late, how many ranges it has under way,
+ * and what becomes of an answer that is late before anybody waits for it. */
+#include "core_run.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define URI    "fault://window/object"
+#define BYTES  (32 * MIB)
+#define PART   (512 * KIB) /* what is shorter is let come in when nobody wants it any more */
+#define FLIGHT 4u
+#define FAR    "op=GetObject delay=4; " /* ms */
+#define NEVER  "120000"
+
+static struct s3dlio_reader *reader;
+static unsigned char buffer[PART];
+
+static int set_up(void **state)
+{
+    core_run_set_option("S3DLIO_PREFETCH=0");
+    core_run_set_option("S3DLIO_GET_PART_SIZE=512K");
+    core_run_set_option("S3DLIO_GET_INFLIGHT=4");
+    core_run_set_option("S3DLIO_HEDGE_PERCENT=5");
+    core_run_faults("op=* delay=4"); /* no answer says that the store is near */
+    core_run_make_bucket("window");
+    core_run_put(URI, BYTES);
+    return 0;
+}
+
+static unsigned under_way(void)
+{
+    struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
+    const struct limiter *gets = &endpoint->limiters[ENDPOINT_GETS];
+
+    return gets->flows[LIMITER_SHORT].in_flight + gets->flows[LIMITER_LONG].in_flight;
+}
+
+static int tear_down(void **state)
+{
+    s3dlio_reader_close(reader);
+    core_run_faults(NULL);
+    return 0;
+}
+
+static ssize_t read_part(uint64_t at, unsigned timeout_ms)
+{
+    struct s3dlio_call call = {.timeout_ms = timeout_ms};
+    struct s3dlio_error error;
+    ssize_t n = s3dlio_reader_pread(reader, buffer, PART, at, &call, &error);
+
+    if (n > 0)
+        core_run_check(buffer, (size_t)n, at);
+    return n;
+}
+
+/* As far as requests get with `rules`; where the reading ended. */
+static uint64_t read_until_stuck(const char *rules)
+{
+    uint64_t at = 0;
+
+    core_run_faults(FAR);
+    reader = core_run_open_reader(URI);
+    core_run_reset_counts();
+    core_run_faults(NULL);
+    core_run_faults(rules);
+    while (at < BYTES && read_part(at, 700) == (ssize_t)PART)
+        at += PART;
+    return at;
+}
+
+static void behind_a_late_one_others_are_fetched(void **state)
+{
+    uint64_t at = read_until_stuck(FAR "op=GetObject nth=20 count=2 delay=" NEVER);
+
+    /* Those before it, itself (and once more, for it is hedged), and the rest of twice the flight. */
+    assert_in_range(at, PART, BYTES - PART);
+    assert_in_range(core_run_count(STORE_GET), at / PART + 2 * FLIGHT, at / PART + 2 * FLIGHT + 2);
+}
+
+static void no_more_are_under_way_than_were_set(void **state)
+{
+    uint64_t at = read_until_stuck(FAR "op=GetObject nth=20 delay=" NEVER);
+
+    assert_in_range(at, PART, BYTES - PART);
+    assert_in_range(core_run_count(STORE_GET), 19 + FLIGHT, 19 + FLIGHT + 1);
+}
+
+/* The program does something else meanwhile. */
+static void a_late_one_is_asked_for_twice_before_it_is_waited_for(void **state)
+{
+    struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
+    int64_t until_ns = clock_now_ns() + 5 * NS_PER_S;
+    uint64_t at;
+
+    core_run_faults(FAR);
+    reader = core_run_open_reader(URI);
+    for (at = 0; at < BYTES / 2; at += PART) /* enough to know what is late */
+        assert_int_equal(read_part(at, 10000), PART);
+    atomic_store(&endpoint->latency.hedges, 1000);
+    core_run_reset_counts();
+    core_run_faults(NULL);
+    core_run_faults(FAR "op=GetObject nth=1 count=1 delay=" NEVER);
+    for (; core_run_count(STORE_GET) == 0 && at < BYTES; at += PART)
+        assert_int_equal(read_part(at, 10000), PART); /* until one is sent, which is far ahead */
+    while (under_way() > 0 && clock_now_ns() < until_ns)
+        usleep(1000);
+    assert_int_equal(under_way(), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, core_run_clear, tear_down)
+        TEST(behind_a_late_one_others_are_fetched),
+        TEST(no_more_are_under_way_than_were_set),
+        TEST(a_late_one_is_asked_for_twice_before_it_is_waited_for),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
