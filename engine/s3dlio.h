@@ -101,6 +101,9 @@ S3DLIO_API void s3dlio_get_stats(struct s3dlio_stats *ret_stats);
 enum s3dlio_stats_format { S3DLIO_STATS_TEXT, S3DLIO_STATS_JSON, S3DLIO_STATS_PROMETHEUS };
 S3DLIO_API int s3dlio_format_stats(enum s3dlio_stats_format format, char **ret_text,
                                    size_t *ret_length_bytes);
+/* The process ends: what was fetched ahead and nobody has read is counted as wasted. Before the last
+ * s3dlio_format_stats. Reading goes on, from the store. */
+S3DLIO_API void s3dlio_drop_unused(void);
 
 /* What the other processes of this user on this machine have counted, those that have made a
  * request and live. One piece of memory: free it with s3dlio_free. 0 or -errno: -EPERM, -ENOENT

@@ -11,7 +11,7 @@
 #define ENGINE_FUNCTIONS(F)                                                                        \
     F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(give_readers) F(end)                    \
     F(main_thread_left) F(owns_fd) F(get_stats) F(flush_log) F(format_stats) F(set_teller)         \
-    F(wake_teller) F(report) F(expect) F(stat) F(statfs)                                           \
+    F(drop_unused) F(wake_teller) F(report) F(expect) F(stat) F(statfs)                            \
     F(reader_open) F(reader_open_soon) F(reader_reopen) F(reader_attr) F(reader_pread) F(reader_newer)                 \
     F(reader_advise) F(reader_can_clone) F(reader_close)                                           \
     F(writer_open) F(writer_write) F(writer_patch) F(writer_length) F(writer_set_attr)             \

@@ -244,6 +244,7 @@ void stats_tell(void)
     if (!where || !engine_is_loaded() || atomic_exchange(&told_by, getpid()) == getpid() ||
         !begin_telling(YIELDS_MAX))
         return;
+    engine_call(drop_unused)();
     tell(where);
     atomic_store(&telling, 0);
 }

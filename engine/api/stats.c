@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "core/reader.h"
 #include "core/stats_board.h"
 #include "core/stats_format.h"
 #include "core/stats_kind.h"
@@ -186,6 +187,20 @@ int s3dlio_format_stats(enum s3dlio_stats_format format, char **ret_text, size_t
     *ret_text = out.data;
     *ret_length_bytes = out.length;
     return 0;
+}
+
+/* Nor is one made here. */
+void s3dlio_drop_unused(void)
+{
+    struct engine *engine = engine_used();
+    struct gate_scope scope;
+
+    if (!engine)
+        return;
+    gate_enter(&scope);
+    prefetch_drop(engine);
+    reader_drop_all_unread(engine);
+    gate_leave(&scope);
 }
 
 void s3dlio_flush_log(void)

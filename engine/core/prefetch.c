@@ -54,15 +54,18 @@ static struct shard *shard_of(const struct prefetch_guess *guess)
     return guess->reader->shard;
 }
 
-/* The lock is held. What was received for nothing is counted. */
+/* The lock is held. What was received for nothing is counted, and not as some stream's. */
 static void end_locked(struct prefetch_guess *guess)
 {
-    const struct range *range = guess->reader->window;
+    struct range *range = guess->reader->window;
 
-    if (range)
+    if (range && range->users == 0) {
         stats_add(engine_stats(guess->reader->engine), STATS_PREFETCH_WASTED,
                   range->arrived - range->offset);
-    stream_drop(guess->reader);
+        DL_DELETE(guess->reader->window, range);
+        range_drop(range);
+    }
+    stream_settle(guess->reader);
     shard_release(shard_of(guess));
     guess->over = true;
 }
@@ -365,6 +368,8 @@ struct reader *prefetch_take(struct engine *engine, const char *uri)
         reader->window->fetch.call.no_retry = false;
         reader->window->fetch.call.account.is_guess = false;
         range_become(reader->window, BUDGET_READ_AHEAD);
+        stats_add(engine_stats(engine), STATS_AHEAD_ASKED,
+                  reader->window->end - reader->window->offset);
     }
     shard_unlock(shard_of(guess));
     if (!reader) {
@@ -429,4 +434,17 @@ void prefetch_note_read(struct engine *engine, uint64_t read_bytes, uint64_t siz
         atomic_store(&prefetch->read_whole, 0);
     else if (atomic_load(&prefetch->read_whole) < WHOLE_ENOUGH)
         atomic_fetch_add(&prefetch->read_whole, 1);
+}
+
+void prefetch_drop(struct engine *engine)
+{
+    struct prefetch *prefetch = &engine->prefetch;
+    struct prefetch_guess *all;
+
+    if (!prefetch->orders)
+        return;
+    pthread_mutex_lock(&prefetch->mutex);
+    take_out_old(prefetch, INT64_MAX, &all);
+    pthread_mutex_unlock(&prefetch->mutex);
+    free_all(all);
 }

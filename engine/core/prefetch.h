@@ -64,6 +64,8 @@ bool prefetch_look(struct engine *engine, const char *uri, const struct limits *
                    struct attr *ret_attr);
 /* The program has opened the name: what comes after it is sent for. */
 void prefetch_go_on(struct engine *engine, const char *uri, uint64_t size_bytes);
+/* Nobody will come for what is there or on its way: it was in vain. */
+void prefetch_drop(struct engine *engine);
 /* A reader is closed of which so much was read. */
 void prefetch_note_read(struct engine *engine, uint64_t read_bytes, uint64_t size_bytes);
 

@@ -68,5 +68,7 @@ ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
 void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length_bytes,
                    enum reader_advice advice);
 void reader_close(struct reader *reader); /* NULL is fine */
+/* The process ends: what has come for open readers and was not read is dropped, and so counted. */
+void reader_drop_all_unread(struct engine *engine);
 
 #endif

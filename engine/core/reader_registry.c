@@ -381,6 +381,18 @@ struct registry_readers registry_readers_of(struct reader_registry *registry,
     return readers;
 }
 
+struct registry_readers registry_readers_all(struct reader_registry *registry)
+{
+    struct registry_readers readers = {0};
+    struct reader_place *place;
+
+    pthread_mutex_lock(&registry->mutex);
+    for (place = registry->places; place && add_settled(&readers, place); place = place->hh.next)
+        continue;
+    pthread_mutex_unlock(&registry->mutex);
+    return readers;
+}
+
 /* ---- beginning and ending a change ----------------------------------------------------------- */
 
 /* A reader that lacks bytes which are about to go, with a reference. The mutex is held. */

@@ -49,6 +49,8 @@ void registry_set_name(struct registry_name *name, const struct reader_change_na
 /* Readers at names that `name` covers whose versions are known. Without memory: fewer. */
 struct registry_readers registry_readers_of(struct reader_registry *registry,
                                             const struct registry_name *name);
+/* All whose versions are known. */
+struct registry_readers registry_readers_all(struct reader_registry *registry);
 void registry_readers_fini(struct registry_readers *readers);
 /* The reader's version is there from now on. */
 void reader_registry_move(struct reader *reader, const struct uri *uri, const char *etag,

@@ -112,6 +112,24 @@ assert (counts["prefetch_asked"], counts["prefetch_used"], counts["prefetch_wast
 END
 }
 
+@test "statistics count what was fetched ahead and never opened" {
+    shim S3DLIO_META_TTL_MS=60000 S3DLIO_STATS="$BATS_TEST_TMPDIR/stats.json" python3 -c 'import os, time
+for name in sorted(os.listdir("/s3/test/d"))[:5]: open("/s3/test/d/" + name, "rb").read()
+time.sleep(0.5)
+large = open("/s3/test/large/f0000000", "rb", buffering=0)
+large.read(10)
+time.sleep(0.1)
+large.read(10)
+os._exit(0)'
+    python3 - "$BATS_TEST_TMPDIR/stats.json" <<'END'
+import json, sys
+counts = json.loads(open(sys.argv[1]).readline())
+wasted = counts["prefetch_wasted"]
+assert wasted == (counts["prefetch_asked"] - counts["prefetch_used"]) * 3000 > 0, counts
+assert counts["ahead_wasted"] > 0, counts # of the open file
+END
+}
+
 @test "S3DLIO_HEDGE_PERCENT: a late answer is asked for again" {
     local program='import os, sys
 fd = os.open("/s3/test/large/f0000003", os.O_RDONLY)

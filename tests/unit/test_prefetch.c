@@ -276,6 +276,45 @@ static void all_memory_comes_back(void **state)
     assert_int_equal(budget_used(budget), 0);
 }
 
+/* Until so many bytes have come since `before`. */
+static void await_bytes(uint64_t before, uint64_t bytes)
+{
+    for (unsigned tries = 0; counter(STATS_BYTES_RECEIVED) - before < bytes; tries++) {
+        assert_in_range(tries, 0, 10000);
+        usleep(1000);
+    }
+}
+
+static void what_nobody_opened_is_wasted_at_the_end(void **state)
+{
+    uint64_t received = counter(STATS_BYTES_RECEIVED), wasted = counter(STATS_PREFETCH_WASTED);
+    uint64_t of_streams = counter(STATS_AHEAD_WASTED);
+
+    begin();
+    await_bytes(received, (2 + asked() - used()) * BYTES);
+    s3dlio_drop_unused();
+    assert_int_equal(counter(STATS_PREFETCH_WASTED) - wasted, (asked() - used()) * BYTES);
+    s3dlio_drop_unused(); /* nothing is left to count */
+    assert_int_equal(counter(STATS_PREFETCH_WASTED) - wasted, (asked() - used()) * BYTES);
+    assert_int_equal(counter(STATS_AHEAD_WASTED), of_streams);
+    open_and_read(2);
+}
+
+static void what_nobody_read_is_wasted_at_the_end(void **state)
+{
+    uint64_t received = counter(STATS_BYTES_RECEIVED), wasted = counter(STATS_AHEAD_WASTED);
+    struct s3dlio_reader *reader = core_run_open_reader(uri_of(0));
+    unsigned char bytes[10];
+    struct s3dlio_error error;
+
+    core_run_must(s3dlio_reader_pread(reader, bytes, sizeof bytes, 0, NULL, &error), &error);
+    await_bytes(received, BYTES);
+    s3dlio_drop_unused();
+    assert_int_equal(counter(STATS_AHEAD_WASTED) - wasted, BYTES - sizeof bytes);
+    read_all(reader, 0);
+    s3dlio_reader_close(reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +331,8 @@ int main(void)
         TEST(a_child_has_none_of_its_parents),
         TEST(by_several_threads),
         TEST(all_memory_comes_back),
+        TEST(what_nobody_opened_is_wasted_at_the_end),
+        TEST(what_nobody_read_is_wasted_at_the_end),
     };
 
     return cmocka_run_group_tests(tests, make_objects, NULL);
