@@ -42,8 +42,12 @@ static int http_global_crypto_locked(struct error *err)
 {
     if (atomic_load(&http_global.crypto_done))
         return 0;
-    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
-    OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL);
+    /* Once it got no memory for its own locks, it would go on without and use them. */
+    if (!OSSL_LIB_CTX_get0_global_default() || !OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL) ||
+        !OPENSSL_init_ssl(OPENSSL_INIT_NO_ATEXIT, NULL)) {
+        ERR_clear_error();
+        return error_set_errno(err, ENOMEM, "OpenSSL cannot be set up: there is no memory for it");
+    }
     if (!http_global.sha256)
         http_global.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     if (!http_global.hmac)
