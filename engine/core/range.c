@@ -110,12 +110,27 @@ static void note_direct(struct range *range, uint64_t id, uint64_t from, uint64_
     range->direct_end = to;
 }
 
+int range_check_run(const struct range_read *read, uint64_t from, uint64_t to, struct error *err)
+{
+    if (read->checked || writable_check(read->buffer + (from - read->start), to - from) == 0)
+        return 0;
+    return error_set_errno(err, EFAULT, "the buffer cannot be written");
+}
+
+int range_check_buffer(struct range_read *read, struct error *err)
+{
+    int r = range_check_run(read, read->start, read->end, err);
+
+    read->checked = r == 0;
+    return r;
+}
+
 /* Hands the call what waits for it in the buffer, so that the next bytes may follow direct. */
 static void hand_over(struct range *range, struct range_read *read)
 {
     uint64_t from = range->taken, to = smaller(range->arrived, read->end);
 
-    if (from >= to || from < read->start || !read->checked)
+    if (from >= to || from < read->start || range_check_run(read, from, to, NULL) < 0)
         return;
     memcpy(read->buffer + (from - read->start), range->buffer + (from - range->offset), to - from);
     note_direct(range, read->id, from, to);
@@ -282,16 +297,6 @@ void range_drop(struct range *range)
 
 /* ---- handing out ----------------------------------------------------------------------------- */
 
-int range_check_buffer(struct range_read *read, struct error *err)
-{
-    int r = read->checked ? 0 : writable_check(read->buffer, read->end - read->start);
-
-    if (r < 0)
-        return error_set_errno(err, -r, "the buffer cannot be written");
-    read->checked = true;
-    return 0;
-}
-
 static bool has_arrived(const void *arg, uint64_t value)
 {
     const struct range *range = arg;
@@ -339,7 +344,7 @@ int range_copy(struct range *range, struct range_read *read, struct error *err)
     uint64_t from = read->position, to = smaller(range->arrived, read->end);
     struct shard *shard = range->fetch.call.request.shard;
     bool unlocked = to - from >= UNLOCKED_COPY_BYTES;
-    int r = range_check_buffer(read, err);
+    int r = range_check_run(read, from, to, err);
 
     if (r < 0)
         return r;

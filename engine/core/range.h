@@ -51,7 +51,7 @@ struct range_read {
     uint64_t start, end, position; /* position: filled so far */
     uint64_t id;                   /* range_read_id */
     const struct range *waits_for;
-    bool checked; /* the buffer is writable, all of it */
+    bool checked; /* the buffer is writable, all of it; else ask before each copy */
 };
 
 /* A number for a read, never used twice in a process: one call may read the same bytes again, and
@@ -101,7 +101,9 @@ int range_copy(struct range *range, struct range_read *read, struct error *err);
  * connection stays usable. */
 void range_drop(struct range *range);
 
-/* Is the memory of the read writable? 0, or -EFAULT with *err. */
+/* Is the memory of the read writable? 0, or -EFAULT with *err. All of it, which is for when nothing is
+ * there yet; or as much as is going to be copied to [from, to): see core/writable.h. */
 int range_check_buffer(struct range_read *read, struct error *err);
+int range_check_run(const struct range_read *read, uint64_t from, uint64_t to, struct error *err);
 
 #endif

@@ -101,7 +101,7 @@ int reader_copy_put(struct reader_copy *copy, const void *data, size_t length_by
 
 int reader_copy_take(const struct reader_copy *copy, struct range_read *read, struct error *err)
 {
-    int r = copy->memory ? range_check_buffer(read, err) : 0;
+    int r = copy->memory ? range_check_run(read, read->position, read->end, err) : 0;
 
     if (copy->memory && r == 0) {
         memcpy(read->buffer + (read->position - read->start), copy->memory + read->position,

@@ -282,24 +282,22 @@ static struct reach plan_reach(struct reader *reader, const struct range_read *r
     return reach;
 }
 
-/* From the end of the window, or without one from the position, as far as it reaches. */
+/* From the end of the window, or without one from the position, as far as it reaches. A range may
+ * be done as soon as it is launched, and launch others. */
 static void fill_reach(struct reader *reader, const struct range_read *read, bool ahead)
 {
     struct reach reach = plan_reach(reader, read, ahead);
-    uint64_t edge = reader->window ? window_end(reader) : read->position;
-    unsigned flying = in_flight(reader);
 
-    while (edge < reach.end && has_room(reader, &reach, flying)) {
-        uint64_t end = smaller(edge + reach.range_bytes, reader->attr.size_bytes);
+    while (has_room(reader, &reach, in_flight(reader))) {
+        uint64_t from = reader->window ? window_end(reader) : read->position;
+        uint64_t end = smaller(from + reach.range_bytes, reader->attr.size_bytes);
 
         if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
             end = reader->attr.size_bytes;
-        if (!launch(reader, edge, end, !reader->window))
+        if (from >= reach.end || !launch(reader, from, end, !reader->window))
             break;
-        edge = end;
-        flying++;
     }
-    if (flying > 0 && !reader->has_joined)
+    if (!reader->has_joined)
         stream_settle(reader);
 }
 
