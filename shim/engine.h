@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "s3dlio.h"
+#include "s3dlio_shim.h"
 
 #define ENGINE_FUNCTIONS(F)                                                                        \
     F(init) F(fork_prepare) F(fork_parent) F(fork_child) F(give_readers) F(end)                    \

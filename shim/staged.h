@@ -22,7 +22,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "s3dlio.h"
+#include "s3dlio_shim.h"
 #include "shim/arena.h"
 #include "shim/path.h"
 

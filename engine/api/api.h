@@ -11,7 +11,7 @@
 #include "core/engine.h"
 #include "core/limits.h"
 #include "io/gate.h"
-#include "s3dlio.h"
+#include "s3dlio_shim.h"
 
 struct s3dlio_cancel {
     atomic_bool triggered;

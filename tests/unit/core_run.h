@@ -14,7 +14,7 @@
 #include "core/engine.h"
 #include "core/limits.h"
 #include "io/gate.h"
-#include "s3dlio.h"
+#include "s3dlio_shim.h"
 
 #define KIB ((size_t)1 << 10)
 #define MIB ((size_t)1 << 20)
