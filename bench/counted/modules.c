@@ -158,7 +158,7 @@ static void plan_run(void)
 
     for (uint64_t size = 1; size < UINT64_C(1) << 42; size += size / 16 + 1) {
         checked += range_plan_get_bytes(&plan, size, false);
-        checked += range_plan_window_max(&plan, size, false, 32);
+        checked += range_plan_flight_max(&plan, size, false, 32);
         for (unsigned part = 1; part <= STORE_PARTS_MAX; part *= 10)
             checked += range_plan_part_bytes(&plan, part, size, part % 2);
         checked += range_plan_copy_part_bytes(size);
