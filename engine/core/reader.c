@@ -390,7 +390,8 @@ static int take_piece(struct reader *reader, struct range_read *read, bool strea
         r = take_from_window(reader, read, range, limits, err);
     if (r != 0)
         return r < 0 ? r : 0;
-    if (read->end - read->position < reader->engine->plan.block_bytes && !reader->is_inline)
+    if (!reader->is_inline && (read->end - read->position < reader->engine->plan.block_bytes ||
+                               block_held_end(reader, read->position) > read->position))
         return block_take(reader, read, limits, err);
     return exact_take(reader, read, limits, err);
 }

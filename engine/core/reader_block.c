@@ -5,13 +5,21 @@
  * recently used first out, and threads that want the same block wait for the same request. Larger
  * reads are one request straight into the caller's buffer, on a shard that belongs to the calling
  * thread, so that threads do not drive each other's connections.
+ *
+ * A read that crosses into a block which is not there either fetches both in one request. So does a
+ * program whose reads keep to neighbourhoods, as those of trees and indices do, on a store where a
+ * round trip takes longer than the bytes of one more block: as long as of the blocks that it lacked a
+ * fair share were next to one that it had. Such a range stands in the table under its first block.
  */
 #include <string.h>
 #include <utlist.h>
 
 #include "core/reader_private.h"
 
-#define BLOCKS_MAX 1024u
+#define BLOCKS_MAX     1024u
+#define JUDGED_MISSES  8u  /* so many say something of the program, */
+#define COUNTED_MISSES 64u /* and the last ones say more */
+#define NEIGHBOURS_IN  8u  /* one of so many was next to a block that was there: fetch two */
 
 static uint64_t smaller(uint64_t a, uint64_t b)
 {
@@ -76,19 +84,69 @@ static void insert_block(struct reader *reader, struct range *block)
     reader->block_count++;
 }
 
-/* The block at that offset, asked for if need be; NULL without memory. */
-static struct range *obtain_block(struct reader *reader, uint64_t offset, bool must)
+/* What has the block at that offset: as its first, or as its second; NULL: nothing. */
+static struct range *find_block(const struct reader *reader, uint64_t offset)
 {
-    uint64_t end = smaller(offset + reader->engine->plan.block_bytes, reader->attr.size_bytes);
+    uint64_t before = offset - reader->engine->plan.block_bytes;
     struct range *block;
 
     HASH_FIND(hh, reader->blocks, &offset, sizeof offset, block);
+    if (block || offset == 0)
+        return block;
+    HASH_FIND(hh, reader->blocks, &before, sizeof before, block);
+    return block && block->end > offset ? block : NULL;
+}
+
+uint64_t block_held_end(const struct reader *reader, uint64_t position)
+{
+    const struct range *block =
+        find_block(reader, position - position % reader->engine->plan.block_bytes);
+
+    return block && !range_failed(block) ? block->end : position;
+}
+
+/* Counts that the block at `offset` is not there. True when its reads keep to neighbourhoods. */
+static bool note_miss(struct reader *reader, uint64_t offset)
+{
+    uint64_t block_bytes = reader->engine->plan.block_bytes;
+
+    if (reader->block_misses == COUNTED_MISSES) {
+        reader->block_misses /= 2;
+        reader->block_neighbours /= 2;
+    }
+    reader->block_misses++;
+    reader->block_neighbours += find_block(reader, offset + block_bytes) ||
+                                (offset > 0 && find_block(reader, offset - block_bytes));
+    return reader->block_misses >= JUDGED_MISSES &&
+           NEIGHBOURS_IN * reader->block_neighbours >= reader->block_misses;
+}
+
+/* Where the range ends that is to be asked for at `offset`, for a read (or advice) up to read_end. */
+static uint64_t plan_end(struct reader *reader, uint64_t offset, uint64_t read_end, bool is_read)
+{
+    uint64_t block_bytes = reader->engine->plan.block_bytes;
+    uint64_t end = offset + block_bytes;
+    bool near_by = is_read && note_miss(reader, offset) && !endpoint_is_near(reader->endpoint);
+
+    if ((near_by || read_end > end) && !find_block(reader, end) && !stream_find(reader, end))
+        end += block_bytes;
+    return smaller(end, reader->attr.size_bytes);
+}
+
+/* The block at that offset, asked for if need be, for reads up to read_end; NULL without memory. */
+static struct range *obtain_block(struct reader *reader, uint64_t offset, uint64_t read_end,
+                                  bool must)
+{
+    struct range *block = find_block(reader, offset);
+    uint64_t end;
+
     if (block && !range_failed(block)) {
         stats_add(engine_stats(reader->engine), STATS_BLOCKS_FOUND, 1);
         HASH_DEL(reader->blocks, block); /* to the end: most recently used */
         HASH_ADD(hh, reader->blocks, offset, sizeof block->offset, block);
         return block;
     }
+    end = plan_end(reader, offset, read_end, must);
     if (block && block->users == 0)
         drop_block(reader, block);
     else if (block)
@@ -107,7 +165,8 @@ static struct range *obtain_block(struct reader *reader, uint64_t offset, bool m
         return NULL;
     }
     block->offset = offset;
-    stats_add(engine_stats(reader->engine), STATS_BLOCKS_FETCHED, 1);
+    stats_add(engine_stats(reader->engine), STATS_BLOCKS_FETCHED,
+              1 + (end > offset + reader->engine->plan.block_bytes));
     insert_block(reader, block);
     range_start(block, offset, end, reader->stored_bytes, reader->etag);
     return block;
@@ -117,7 +176,7 @@ int block_take(struct reader *reader, struct range_read *read, const struct limi
                struct error *err)
 {
     uint64_t offset = read->position - read->position % reader->engine->plan.block_bytes;
-    struct range *block = obtain_block(reader, offset, true);
+    struct range *block = obtain_block(reader, offset, read->end, true);
     int r;
 
     if (!block)
@@ -138,7 +197,7 @@ void block_prefetch(struct reader *reader, uint64_t start, uint64_t end)
 
     for (uint64_t at = start - start % block_bytes; at < end && count < count_max;
          at += block_bytes, count++)
-        if (!stream_find(reader, at) && !obtain_block(reader, at, false))
+        if (!stream_find(reader, at) && !obtain_block(reader, at, end, false))
             return;
 }
 

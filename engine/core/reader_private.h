@@ -61,8 +61,9 @@ struct reader {
     struct range *window;  /* ascending, without gaps; each in flight or arrived */
     bool has_joined;       /* the users of the endpoint: ranges are on their way */
 
-    struct range *blocks; /* hash by offset; the order of insertion is that of last use */
+    struct range *blocks; /* of one or two; hash by offset; the order is that of last use */
     unsigned block_count;
+    unsigned block_misses, block_neighbours; /* of late, and those next to a block that was there */
 
     struct shard_timer drain_timer;
     uint64_t reads, drain_reads; /* calls so far, and when the timer was set */
@@ -94,6 +95,8 @@ int block_take(struct reader *reader, struct range_read *read, const struct limi
 /* One request for exactly what is missing of the read. */
 int exact_take(struct reader *reader, struct range_read *read, const struct limits *limits,
                struct error *err);
+/* Where what the blocks have from the position on ends, or will; the position: nothing. */
+uint64_t block_held_end(const struct reader *reader, uint64_t position);
 /* Starts fetching the blocks of [start, end) and waits for none. */
 void block_prefetch(struct reader *reader, uint64_t start, uint64_t end);
 void block_drop_idle(struct reader *reader);

@@ -5,7 +5,8 @@
  * last one nor finds its bytes in the window (a short step back, threads taking turns) is a jump;
  * the second jump ends the stream and drops the window. After a jump only several adjacent reads,
  * together larger than a few blocks, make a stream again: a scan of some pages in a database is
- * none. Nothing beyond the first window is asked for until the program has come near its end.
+ * none. It begins with one short range, behind the block that it was in: most such scans end soon.
+ * Nothing beyond the first window is asked for until the program has come near its end.
  *
  * The window reaches `window_bytes` ahead of the position and doubles each time the program has
  * consumed half of that, or four times as much from some MiB on, up to twice what plan and limiter
@@ -78,8 +79,8 @@ static bool is_stream(const struct reader *reader)
 static void begin_stream(struct reader *reader, uint64_t position)
 {
     reader->jumps = 0;
-    reader->window_bytes = 2 * RANGE_BYTES_MIN;
-    reader->grow_at = position + RANGE_BYTES_MIN;
+    reader->window_bytes = RANGE_BYTES_MIN / 2;
+    reader->grow_at = position + RANGE_BYTES_MIN / 2;
 }
 
 bool stream_note_read(struct reader *reader, uint64_t start, uint64_t end)
@@ -180,7 +181,9 @@ void stream_retire(struct reader *reader, uint64_t position)
 static void grow(struct reader *reader, uint64_t position, uint64_t window_max)
 {
     while (position >= reader->grow_at && reader->window_bytes < window_max) {
-        unsigned factor = reader->window_bytes < FAST_GROWTH_BYTES ? 2 : 4;
+        bool is_fast =
+            reader->window_bytes < RANGE_BYTES_MIN || reader->window_bytes >= FAST_GROWTH_BYTES;
+        unsigned factor = is_fast ? 4 : 2;
 
         reader->window_bytes = smaller(factor * reader->window_bytes, window_max);
         reader->grow_at += reader->window_bytes / 2;
@@ -289,7 +292,8 @@ static void fill_reach(struct reader *reader, const struct range_read *read, boo
     struct reach reach = plan_reach(reader, read, ahead);
 
     while (has_room(reader, &reach, in_flight(reader))) {
-        uint64_t from = reader->window ? window_end(reader) : read->position;
+        uint64_t from =
+            reader->window ? window_end(reader) : block_held_end(reader, read->position);
         uint64_t end = smaller(from + reach.range_bytes, reader->attr.size_bytes);
 
         if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
@@ -309,7 +313,7 @@ struct range *stream_extend(struct reader *reader, const struct range_read *read
         stream_drop(reader);
         found = NULL;
     }
-    if (!found && reader->window)
+    if (!found && reader->window && !stream_find(reader, block_held_end(reader, read->position)))
         stream_drop(reader); /* the stream goes on elsewhere */
     ahead = ahead && wants_more(reader, read);
     if (found && !ahead && read->end <= window_end(reader))

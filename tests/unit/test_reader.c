@@ -149,6 +149,20 @@ static void test_small_random_reads_share_blocks(void **state)
     s3dlio_reader_close(reader);
 }
 
+/* On a near store a round trip takes no longer than the bytes of a block. */
+static void test_blocks_are_fetched_one_by_one_nearby(void **state)
+{
+    struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
+    struct stats *stats = engine_stats(core_run_engine());
+    uint64_t before = stats_read(&stats->counters[STATS_BLOCKS_FETCHED]);
+
+    for (unsigned i = 0; i < 30; i++)
+        read_check(reader, 4096, (20 + i * 13 % 40) * 64 * KIB);
+    assert_int_equal(stats_read(&stats->counters[STATS_BLOCKS_FETCHED]) - before, 30);
+    assert_int_equal(core_run_count(STORE_GET), 1 + 30);
+    s3dlio_reader_close(reader);
+}
+
 static void test_short_step_back_is_free(void **state)
 {
     struct s3dlio_reader *reader = core_run_open_reader("fault://reader/large");
@@ -410,6 +424,7 @@ int main(void)
         cmocka_unit_test_setup(test_open_errors, core_run_clear),
         cmocka_unit_test_setup(test_random_reads_cost_one_request_each, core_run_clear),
         cmocka_unit_test_setup(test_small_random_reads_share_blocks, core_run_clear),
+        cmocka_unit_test_setup(test_blocks_are_fetched_one_by_one_nearby, core_run_clear),
         cmocka_unit_test_setup(test_short_step_back_is_free, core_run_clear),
         cmocka_unit_test_setup(test_streams_are_few_requests, core_run_clear),
         cmocka_unit_test_setup(test_replaced_object_is_stale, core_run_clear),
