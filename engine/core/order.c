@@ -4,203 +4,22 @@
  * its beginning still counts. Guesses are the names `stride`, 2 * stride … behind the one that
  * was opened last.
  */
-#include "core/order.h"
+#include "core/order_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define HASH_NONFATAL_OOM 1
-#include <uthash.h>
-#include <utlist.h>
-
-#define WRONG_MAX        3u
 #define DEPTH_FIRST      2u
 #define DEPTH_FIRST_TOLD 8u
-#define KEEP_SHARE       2 /* of the time that a guess keeps: to be opened within */
-
-enum source { LISTED, BY_INODE, TOLD, OPENED };
-
-struct name {
-    UT_hash_handle hh;
-    struct name *prev, *next; /* in the order */
-    uint64_t number;
-    uint64_t size_bytes;
-    uint64_t inode; /* 0: not known */
-    char text[];    /* behind the order's directory */
-};
-
-struct order {
-    struct order *prev, *next; /* the last used first */
-    enum source source;
-    struct name *by_text, *first;
-    unsigned count;
-    uint64_t numbers;
-
-    struct name *last;         /* opened; NULL: none yet */
-    struct name *last_guess;   /* since then, or before and still ahead of it; NULL: none */
-    struct name *guess_before; /* what last_guess was, for orders_take_back */
-    uint64_t stride;
-    unsigned run;   /* opens in a row that followed the order */
-    unsigned depth; /* how many names may be guessed ahead */
-    unsigned depth_max, wrong;
-    int64_t last_ns, interval_ns; /* between opens, smoothed */
-    size_t directory_length;      /* with its slash */
-    char directory[];             /* "" where names are whole */
-};
-
-struct orders {
-    struct order *list;
-    struct order *leading; /* gave the last guess, or would */
-    unsigned count, names, depth_max;
-    int64_t keep_ns;
-};
-
-struct orders *orders_new(unsigned depth_max, int64_t keep_ns)
-{
-    struct orders *orders = calloc(1, sizeof *orders);
-
-    if (!orders)
-        return NULL;
-    orders->depth_max = depth_max;
-    orders->keep_ns = keep_ns;
-    return orders;
-}
-
-/* ---- orders and their names ------------------------------------------------------------------ */
-
-static void drop_name(struct orders *orders, struct order *order, struct name *name)
-{
-    if (name == order->last)
-        order->last = NULL;
-    if (name == order->last_guess)
-        order->last_guess = NULL;
-    if (name == order->guess_before)
-        order->guess_before = NULL;
-    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the table is there while it has entries */
-    HASH_DELETE(hh, order->by_text, name);
-    DL_DELETE(order->first, name);
-    order->count--;
-    orders->names--;
-    free(name);
-}
-
-static void drop_order(struct orders *orders, struct order *order)
-{
-    while (order->first)
-        drop_name(orders, order, order->first);
-    if (orders->leading == order)
-        orders->leading = NULL;
-    DL_DELETE(orders->list, order);
-    orders->count--;
-    free(order);
-}
-
-void orders_free(struct orders *orders)
-{
-    if (!orders)
-        return;
-    while (orders->list)
-        drop_order(orders, orders->list);
-    free(orders);
-}
-
-static void use(struct orders *orders, struct order *order)
-{
-    DL_DELETE(orders->list, order);
-    DL_PREPEND(orders->list, order);
-}
-
-/* `directory` without a slash at its end; "" for orders of whole names. */
-static struct order *find_order(struct orders *orders, enum source source, const char *directory)
-{
-    size_t length = strlen(directory);
-    struct order *order;
-
-    DL_FOREACH(orders->list, order)
-    {
-        if (order->source == source && (!length || (order->directory_length == length + 1 &&
-                                                    !memcmp(order->directory, directory, length))))
-            break;
-    }
-    return order;
-}
-
-static struct order *add_order(struct orders *orders, enum source source, const char *directory,
-                               size_t length)
-{
-    struct order *order = calloc(1, sizeof *order + length + 1);
-
-    if (!order)
-        return NULL;
-    if (orders->count == ORDERS_MAX)
-        drop_order(orders, orders->list->prev);
-    order->source = source;
-    order->stride = 1;
-    order->depth_max = orders->depth_max;
-    memcpy(order->directory, directory, length);
-    order->directory_length = length;
-    DL_PREPEND(orders->list, order);
-    orders->count++;
-    return order;
-}
-
-/* The longest order loses its beginning. */
-static void make_room(struct orders *orders)
-{
-    struct order *order, *longest = orders->list;
-
-    if (orders->names < ORDER_NAMES_MAX)
-        return;
-    DL_FOREACH(orders->list, order)
-    {
-        if (order->count > longest->count)
-            longest = order;
-    }
-    drop_name(orders, longest, longest->first);
-}
-
-static struct name *find_name(const struct order *order, const char *text)
-{
-    struct name *name;
-
-    HASH_FIND_STR(order->by_text, text, name);
-    return name;
-}
-
-static struct name *add_name(struct orders *orders, struct order *order, const char *text,
-                             uint64_t size_bytes)
-{
-    size_t length = strlen(text);
-    struct name *name;
-
-    make_room(orders);
-    name = malloc(sizeof *name + length + 1);
-    if (!name)
-        return NULL;
-    memcpy(name->text, text, length + 1);
-    name->size_bytes = size_bytes;
-    name->inode = 0;
-    name->number = order->numbers;
-    HASH_ADD_STR(order->by_text, text, name);
-    if (!name->hh.tbl) {
-        free(name);
-        return NULL;
-    }
-    DL_APPEND(order->first, name);
-    order->numbers++;
-    order->count++;
-    orders->names++;
-    return name;
-}
 
 /* ---- what is told ---------------------------------------------------------------------------- */
 
-static void drop_of(struct orders *orders, enum source source, const char *directory)
+static void drop_of(struct orders *orders, enum order_source source, const char *directory)
 {
-    struct order *order = find_order(orders, source, directory);
+    struct order *order = order_find(orders, source, directory);
 
     if (order)
-        drop_order(orders, order);
+        order_drop(orders, order);
 }
 
 void orders_begin_listing(struct orders *orders, const char *directory)
@@ -208,9 +27,9 @@ void orders_begin_listing(struct orders *orders, const char *directory)
     size_t length = strlen(directory);
     struct order *order;
 
-    drop_of(orders, LISTED, directory);
-    drop_of(orders, BY_INODE, directory);
-    order = add_order(orders, LISTED, directory, length + 1);
+    drop_of(orders, ORDER_LISTED, directory);
+    drop_of(orders, ORDER_BY_INODE, directory);
+    order = order_add(orders, ORDER_LISTED, directory, length + 1);
     if (order)
         order->directory[length] = '/';
 }
@@ -218,11 +37,11 @@ void orders_begin_listing(struct orders *orders, const char *directory)
 void orders_add_listed(struct orders *orders, const char *directory, const char *name,
                        const struct order_file *file)
 {
-    struct order *order = find_order(orders, LISTED, directory);
-    struct name *listed = order ? find_name(order, name) : NULL;
+    struct order *order = order_find(orders, ORDER_LISTED, directory);
+    struct order_name *listed = order ? order_find_name(order, name) : NULL;
 
     if (order && !listed)
-        listed = add_name(orders, order, name, 0);
+        listed = order_add_name(orders, order, name, 0);
     if (listed) {
         listed->size_bytes = file->size_bytes;
         listed->inode = file->inode;
@@ -231,27 +50,27 @@ void orders_add_listed(struct orders *orders, const char *directory, const char 
 
 void orders_add_told(struct orders *orders, const char *uri)
 {
-    struct order *order = find_order(orders, TOLD, "");
+    struct order *order = order_find(orders, ORDER_TOLD, "");
 
     if (!uri && order)
-        drop_order(orders, order);
+        order_drop(orders, order);
     if (!uri)
         return;
     if (!order)
-        order = add_order(orders, TOLD, "", 0);
-    if (order && !find_name(order, uri))
-        add_name(orders, order, uri, ORDER_SIZE_UNKNOWN);
+        order = order_add(orders, ORDER_TOLD, "", 0);
+    if (order && !order_find_name(order, uri))
+        order_add_name(orders, order, uri, ORDER_SIZE_UNKNOWN);
 }
 
 /* ---- the way through one order -------------------------------------------------------------- */
 
 /* Does it go on as before, or with a few left out? */
-static bool follows(const struct order *order, const struct name *name)
+static bool follows(const struct order *order, const struct order_name *name)
 {
     uint64_t distance;
 
     if (!order->last)
-        return order->source == LISTED ? name == order->first : order->source == TOLD;
+        return order->source == ORDER_LISTED ? name == order->first : order->source == ORDER_TOLD;
     if (name->number <= order->last->number)
         return false;
     distance = name->number - order->last->number;
@@ -260,7 +79,7 @@ static bool follows(const struct order *order, const struct name *name)
 }
 
 /* What was guessed and is behind, or not on the way any more, was wrong. */
-static void leave(struct order *order, const struct name *name)
+static void leave(struct order *order, const struct order_name *name)
 {
     uint64_t distance =
         order->last && name->number > order->last->number ? name->number - order->last->number : 0;
@@ -275,8 +94,9 @@ static void leave(struct order *order, const struct name *name)
 /* How many are opened while a guess keeps. */
 static unsigned depth_in_time(const struct orders *orders, const struct order *order)
 {
-    int64_t in_time = order->interval_ns > 0 ? orders->keep_ns / KEEP_SHARE / order->interval_ns
-                                             : order->depth_max;
+    int64_t in_time = order->interval_ns > 0
+                          ? orders->keep_ns / ORDER_KEEP_SHARE / order->interval_ns
+                          : order->depth_max;
 
     return in_time < 1 ? 1 : in_time < order->depth_max ? (unsigned)in_time : order->depth_max;
 }
@@ -295,9 +115,10 @@ static void note_time(struct order *order, int64_t now_ns)
 /* ---- directories read in the order of their inodes ------------------------------------------- */
 
 /* Is no inode of the order between the two? */
-static bool is_next_inode(const struct order *order, const struct name *a, const struct name *b)
+static bool is_next_inode(const struct order *order, const struct order_name *a,
+                          const struct order_name *b)
 {
-    const struct name *name;
+    const struct order_name *name;
 
     if (!a || !a->inode || b->inode <= a->inode)
         return false;
@@ -311,8 +132,8 @@ static bool is_next_inode(const struct order *order, const struct name *a, const
 
 static int by_inode(const void *a, const void *b)
 {
-    uint64_t left = (*(const struct name *const *)a)->inode;
-    uint64_t right = (*(const struct name *const *)b)->inode;
+    uint64_t left = (*(const struct order_name *const *)a)->inode;
+    uint64_t right = (*(const struct order_name *const *)b)->inode;
 
     return (left > right) - (left < right);
 }
@@ -323,7 +144,8 @@ static struct order *find_sorted(struct orders *orders, const struct order *list
 
     DL_FOREACH(orders->list, order)
     {
-        if (order->source == BY_INODE && order->directory_length == listed->directory_length &&
+        if (order->source == ORDER_BY_INODE &&
+            order->directory_length == listed->directory_length &&
             memcmp(order->directory, listed->directory, order->directory_length) == 0)
             break;
     }
@@ -332,22 +154,22 @@ static struct order *find_sorted(struct orders *orders, const struct order *list
 
 /* The same names again, sorted, the program at `last`. NULL: there is no room for them. */
 static struct order *sort_names(struct orders *orders, const struct order *listed,
-                                const struct name *last)
+                                const struct order_name *last)
 {
-    struct name **names = NULL, *name;
+    struct order_name **names = NULL, *name;
     struct order *order = NULL;
     unsigned count = 0;
 
     if (orders->names + listed->count <= ORDER_NAMES_MAX && orders->count < ORDERS_MAX)
         names = malloc(listed->count * sizeof *names);
     if (names)
-        order = add_order(orders, BY_INODE, listed->directory, listed->directory_length);
+        order = order_add(orders, ORDER_BY_INODE, listed->directory, listed->directory_length);
     if (order) {
         DL_FOREACH(listed->first, name) names[count++] = name;
         qsort(names, count, sizeof *names, by_inode);
     }
     for (unsigned i = 0; i < count; i++) {
-        name = add_name(orders, order, names[i]->text, names[i]->size_bytes);
+        name = order_add_name(orders, order, names[i]->text, names[i]->size_bytes);
         if (names[i] == last)
             order->last = name;
     }
@@ -360,12 +182,13 @@ static struct order *sort_names(struct orders *orders, const struct order *liste
 /* Of a command line two have to be opened: the second may be where the first is copied to. */
 static unsigned first_depth(const struct order *order)
 {
-    if (order->source != TOLD)
+    if (order->source != ORDER_TOLD)
         return DEPTH_FIRST;
     return order->run > 1 ? DEPTH_FIRST_TOLD : 0;
 }
 
-static void step(struct orders *orders, struct order *order, struct name *name, int64_t now_ns)
+static void step(struct orders *orders, struct order *order, struct order_name *name,
+                 int64_t now_ns)
 {
     unsigned in_time;
 
@@ -389,40 +212,46 @@ static void step(struct orders *orders, struct order *order, struct name *name, 
 /* The one of both that the program has followed longer gives the guesses. */
 static void consider(struct orders *orders, struct order *order)
 {
-    if (order->depth > 0 && order->wrong < WRONG_MAX &&
+    if (order->depth > 0 && order->wrong < ORDER_WRONG_MAX &&
         (!orders->leading || order->run > orders->leading->run))
         orders->leading = order;
 }
 
-static void note_in(struct orders *orders, struct order *order, struct name *name, int64_t now_ns)
+static void note_in(struct orders *orders, struct order *order, struct order_name *name,
+                    int64_t now_ns)
 {
     struct order *sorted = NULL;
 
-    if (order->source == LISTED && !follows(order, name) &&
+    if (order->source == ORDER_LISTED && !follows(order, name) &&
         is_next_inode(order, order->last, name) && !find_sorted(orders, order))
         sorted = sort_names(orders, order, order->last);
     step(orders, order, name, now_ns);
-    use(orders, order);
+    order_use(orders, order);
     consider(orders, order);
     if (!sorted)
         return;
-    name = find_name(sorted, name->text);
+    name = order_find_name(sorted, name->text);
     if (name)
         step(orders, sorted, name, now_ns);
     consider(orders, sorted);
 }
 
 /* What the program opens for the first time is the last of all that it has opened. */
-static void note_opened(struct orders *orders, const char *uri, uint64_t size_bytes)
+static void note_opened(struct orders *orders, const char *uri, uint64_t size_bytes, int64_t now_ns)
 {
-    struct order *order = find_order(orders, OPENED, "");
+    struct order *order = order_find(orders, ORDER_OPENED, "");
+    struct order_name *name = order ? order_find_name(order, uri) : NULL;
 
     if (!order)
-        order = add_order(orders, OPENED, "", 0);
-    if (!order || find_name(order, uri))
+        order = order_add(orders, ORDER_OPENED, "", 0);
+    if (name)
+        order_epoch_note_again(&orders->epoch, order, name, now_ns);
+    if (!order || name)
         return;
-    use(orders, order);
-    order->last = add_name(orders, order, uri, size_bytes);
+    order_use(orders, order);
+    order->last = order_add_name(orders, order, uri, size_bytes);
+    if (order->last)
+        order_epoch_note_new(&orders->epoch, order, order->last, now_ns);
     order->last_guess = order->guess_before = NULL;
     order->run = order->depth = 0;
 }
@@ -434,43 +263,57 @@ void orders_note_open(struct orders *orders, const char *uri, uint64_t size_byte
     orders->leading = NULL;
     DL_FOREACH_SAFE(orders->list, order, next)
     {
-        struct name *name = NULL;
+        struct order_name *name = NULL;
 
         if (strncmp(uri, order->directory, order->directory_length) == 0)
-            name = find_name(order, uri + order->directory_length);
+            name = order_find_name(order, uri + order->directory_length);
         if (!name)
             continue;
         if (size_bytes != ORDER_SIZE_UNKNOWN)
             name->size_bytes = size_bytes;
         note_in(orders, order, name, now_ns);
     }
-    note_opened(orders, uri, size_bytes);
+    note_opened(orders, uri, size_bytes, now_ns);
 }
 
 /* ---- what comes next ------------------------------------------------------------------------- */
 
-static struct name *behind(struct name *name, uint64_t distance)
+static struct order_name *behind(struct order_name *name, uint64_t distance)
 {
     while (name && distance-- > 0)
         name = name->next;
     return name;
 }
 
-bool orders_guess(struct orders *orders, struct order_guess *ret_guess)
+static struct order_name *guess_in(const struct order *order)
 {
-    struct order *order = orders->leading;
-    struct name *from, *name;
+    struct order_name *from, *name;
 
-    if (!order || !order->last)
-        return false;
+    if (!order->last)
+        return NULL;
     from = order->last_guess ? order->last_guess : order->last;
     name = behind(from, order->stride);
-    if (!name || (order->source == TOLD && !name->next) || /* where all others go, perhaps */
+    if (!name || (order->source == ORDER_TOLD && !name->next) || /* where all others go, perhaps */
         name->number - order->last->number > order->depth * order->stride ||
-        order->directory_length + strlen(name->text) >= sizeof ret_guess->uri)
+        order->directory_length + strlen(name->text) >= ATTR_URI_BYTES)
+        return NULL;
+    return name;
+}
+
+bool orders_guess(struct orders *orders, struct order_guess *ret_guess)
+{
+    struct order *order = orders->leading ? orders->leading : order_find(orders, ORDER_OPENED, "");
+    struct order_name *name;
+
+    if (!order)
         return false;
-    order->guess_before = order->last_guess;
-    order->last_guess = name;
+    name = orders->leading ? guess_in(order) : order_epoch_guess(orders, order);
+    if (!name)
+        return false;
+    if (orders->leading) {
+        order->guess_before = order->last_guess;
+        order->last_guess = name;
+    }
     memcpy(ret_guess->uri, order->directory, order->directory_length);
     strcpy(ret_guess->uri + order->directory_length, name->text);
     ret_guess->size_bytes = name->size_bytes;
@@ -481,6 +324,16 @@ void orders_take_back(struct orders *orders)
 {
     if (orders->leading)
         orders->leading->last_guess = orders->leading->guess_before;
+    else
+        order_epoch_take_back(&orders->epoch);
+}
+
+bool orders_note_unused_name(struct orders *orders, const char *uri)
+{
+    const struct order *opened = order_find(orders, ORDER_OPENED, "");
+    const struct order_name *name = opened ? order_find_name(opened, uri) : NULL;
+
+    return name && order_epoch_note_unused(&orders->epoch, name);
 }
 
 void orders_note_unused(struct orders *orders)

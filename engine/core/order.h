@@ -2,7 +2,8 @@
  *
  * Three sources: the listing of a directory, whose files come in the order of their keys, or are
  * sorted by inode as cp does; names that the program was given (its command line); what it has
- * opened so far, for those that go through their files again. A program follows an order when it
+ * opened so far, for those that go through their files again, in the same sequence or in another one
+ * each time (epochs: order_epoch.c, where any name not opened yet in this epoch may come next). A program follows an order when it
  * opens its names one after the other, a few left out now and then, or each n-th (one of n
  * workers). Then some of those that come next are guessed: twice as many with each name that was
  * guessed right, as long as they are opened within the time that a guess keeps. An order that was
@@ -58,7 +59,9 @@ void orders_note_open(struct orders *orders, const char *uri, uint64_t size_byte
 bool orders_guess(struct orders *orders, struct order_guess *ret_guess);
 /* The last guess was not taken up; it is given again after the next open. */
 void orders_take_back(struct orders *orders);
-/* The program does not come for this many guesses in time. */
+/* The program did not come for that guess in time. False: it is none of an epoch, so tell
+ * orders_note_unused, once for all that are over at a time. */
+bool orders_note_unused_name(struct orders *orders, const char *uri);
 void orders_note_unused(struct orders *orders);
 
 #endif

@@ -102,24 +102,34 @@ static void take_out(struct prefetch *prefetch, struct prefetch_guess *guess)
 }
 
 /* Takes out those whose time is over, and in a fork child all of the parent's: a list for
- * free_all. True: some were in vain. */
-static bool take_out_old(struct prefetch *prefetch, int64_t now_ns,
-                         struct prefetch_guess **ret_list)
+ * free_all. */
+static struct prefetch_guess *take_out_old(struct prefetch *prefetch, int64_t now_ns)
 {
     bool is_child = prefetch->generation != gate_generation();
-    bool any = false;
+    struct prefetch_guess *list = NULL;
 
-    *ret_list = NULL;
     prefetch->generation = gate_generation();
     while (prefetch->oldest &&
            (is_child || now_ns - prefetch->oldest->reader->asked_ns >= prefetch->keep_ns)) {
         struct prefetch_guess *guess = prefetch->oldest;
 
         take_out(prefetch, guess);
-        DL_APPEND(*ret_list, guess);
-        any = !is_child;
+        DL_APPEND(list, guess);
     }
-    return any;
+    return list;
+}
+
+/* They were in vain. */
+static void note_unused(struct prefetch *prefetch, const struct prefetch_guess *list)
+{
+    bool has_other = false;
+
+    for (; list; list = list->next)
+        if (list->generation == gate_generation() &&
+            !orders_note_unused_name(prefetch->orders, list->uri))
+            has_other = true;
+    if (has_other)
+        orders_note_unused(prefetch->orders);
 }
 
 static void free_all(struct prefetch_guess *list)
@@ -336,8 +346,8 @@ static struct prefetch_guess *find(struct prefetch *prefetch, const char *uri)
     struct prefetch_guess *guess, *old;
 
     pthread_mutex_lock(&prefetch->mutex);
-    if (take_out_old(prefetch, clock_now_ns(), &old))
-        orders_note_unused(prefetch->orders);
+    old = take_out_old(prefetch, clock_now_ns());
+    note_unused(prefetch, old);
     HASH_FIND_STR(prefetch->by_uri, uri, guess);
     if (guess)
         take_out(prefetch, guess);
@@ -444,7 +454,7 @@ void prefetch_drop(struct engine *engine)
     if (!prefetch->orders)
         return;
     pthread_mutex_lock(&prefetch->mutex);
-    take_out_old(prefetch, INT64_MAX, &all);
+    all = take_out_old(prefetch, INT64_MAX);
     pthread_mutex_unlock(&prefetch->mutex);
     free_all(all);
 }

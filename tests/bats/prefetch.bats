@@ -72,6 +72,28 @@ for epoch in range(2):
     [[ $(server max_in_flight) -ge 8 ]]
 }
 
+# Sixty names in three sequences. Bytes that another open has brought are not asked for again.
+@test "epochs, each in another order: the set is known after the first" {
+    local program='import random
+names = [f"/s3/test/d/f{n:07}" for n in range(60)]
+for epoch in range(3):
+    random.Random(epoch).shuffle(names)
+    for name in names: open(name, "rb").read()'
+    shim S3DLIO_META_TTL_MS=60000 S3DLIO_STATS="$BATS_TEST_TMPDIR/stats.json" python3 -c "$program"
+    gets=$(admin log | grep -c '^GetObject ')
+    python3 - "$BATS_TEST_TMPDIR/stats.json" "$gets" <<'END'
+import json, sys
+counts = json.loads(open(sys.argv[1]).readline())
+assert int(sys.argv[2]) <= 180 * 1.05, (sys.argv[2], counts)
+assert counts["prefetch_used"] >= 30, counts
+assert counts["prefetch_wasted"] <= 180 * 3000 * 0.05, counts
+END
+    setup
+    shim S3DLIO_STATS="$BATS_TEST_TMPDIR/short.json" python3 -c "$program" # a second is not enough for all
+    grep -q '"prefetch_used": *[1-9]' "$BATS_TEST_TMPDIR/short.json" || explain "$(cat "$BATS_TEST_TMPDIR/short.json")"
+    [[ $(admin log | grep -c '^GetObject ') -le 189 ]] || explain "$(admin log)"
+}
+
 @test "larger files are fetched whole when the program reads them whole" {
     shim python3 -c 'import os
 for name in sorted(os.listdir("/s3/test/large")):
