@@ -165,6 +165,11 @@ uint64_t budget_used(const struct budget *budget)
     return atomic_load_explicit(&budget->used_bytes, memory_order_relaxed);
 }
 
+uint64_t budget_used_by(const struct budget *budget, enum budget_class class)
+{
+    return atomic_load_explicit(&budget->class_bytes[class], memory_order_relaxed);
+}
+
 uint64_t budget_peak(const struct budget *budget)
 {
     return atomic_load_explicit(&budget->peak_bytes, memory_order_relaxed);

@@ -53,6 +53,7 @@ bool budget_try(struct budget *budget, enum budget_class class, uint64_t bytes);
 void budget_force(struct budget *budget, enum budget_class class, uint64_t bytes);
 void budget_release(struct budget *budget, enum budget_class class, uint64_t bytes);
 uint64_t budget_used(const struct budget *budget);
+uint64_t budget_used_by(const struct budget *budget, enum budget_class class);
 uint64_t budget_peak(const struct budget *budget);
 
 /* The memory limit of this process in bytes: the tightest of its control groups (v1 and v2) and the

@@ -59,6 +59,7 @@ struct reader {
     uint64_t window_bytes; /* how far ahead to read; 0: not yet */
     uint64_t grow_at;      /* position at which the window doubles */
     struct range *window;  /* ascending, without gaps; each in flight or arrived */
+    bool lost_range;       /* one without memory was given up: the program did not come for it */
     bool has_joined;       /* the users of the endpoint: ranges are on their way */
 
     struct range *blocks; /* of one or two; hash by offset; the order is that of last use */

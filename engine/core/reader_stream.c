@@ -12,10 +12,11 @@
  * consumed half of that, or four times as much from some MiB on, up to twice what plan and limiter
  * want under way, or what the budget allows: while a range is late, others are fetched behind it, also
  * while the program waits for that one. On a near store it is as much as is under way. Its ranges
- * are an eighth of the reach, or on a near store half, between a MiB and the full size. Without
- * budget it is the one range at the position. A file that is read from its beginning has two ranges
- * of a MiB at once; on a near store the whole reach, which there is few ranges as well, whose bytes
- * stay in the kernel until the program wants them.
+ * are an eighth of the reach, or on a near store half, between a MiB and the full size. A file that
+ * is read from its beginning has two ranges of a MiB at once; on a near store the whole reach,
+ * which there is few ranges as well, whose bytes stay in the kernel until the program wants them.
+ * Without budget it is the one range at the position, no longer than the read if the program comes
+ * so late that its bytes are lost.
  *
  * All under the reader's shard's lock.
  */
@@ -35,6 +36,8 @@
 #define FAST_GROWTH_BYTES (UINT64_C(8) << 20)
 #define FAR_RANGE_BYTES   (UINT64_C(1) << 20) /* at least, where the reach has room for two */
 #define FAR_RANGES        32u
+#define NEAR_SHARE        8u /* of the budget: read ahead of near stores */
+#define NEAR_BYTES_MIN    (4 * RANGE_NEAR_BYTES)
 #define FAR_WINDOWS       2u /* the window, in units of what is under way */
 #define DRAIN_AFTER_NS    (5 * NS_PER_MS)
 
@@ -218,21 +221,49 @@ static bool wants_more(struct reader *reader, const struct range_read *read)
 
 static void on_range_done(struct range *range);
 
-static struct range *launch(struct reader *reader, uint64_t offset, uint64_t end, bool must)
+/* Bytes that a near store sends rest in the kernel as long as the program reads on. Where many files
+ * are read in turns they cannot, and to ask for each piece costs less than memory for all. */
+static bool is_worth_memory(const struct reader *reader, uint64_t bytes)
+{
+    const struct budget *budget = &reader->engine->budget;
+
+    return !endpoint_is_near(reader->endpoint) || bytes <= RANGE_BYTES_MIN ||
+           budget_used_by(budget, BUDGET_READ_AHEAD) + bytes <=
+               larger(budget_share(budget) / NEAR_SHARE, NEAR_BYTES_MIN);
+}
+
+/* Where a range ends that has no memory: what the program does not take at once is lost. */
+static uint64_t bare_end(const struct reader *reader, const struct range_read *read, uint64_t from,
+                         uint64_t end)
+{
+    if (endpoint_is_near(reader->endpoint) || reader->lost_range)
+        return smaller(end, larger(read->end, from + RANGE_BYTES_MIN));
+    return end;
+}
+
+/* NULL: there is no memory for more than one range. */
+static struct range *launch(struct reader *reader, const struct range_read *read, uint64_t from,
+                            uint64_t end)
 {
     struct range *range = range_new(reader->engine, &reader->uri, reader->store, reader->shard);
 
     if (!range)
         return NULL;
-    range->owner = reader;
-    range->on_done = on_range_done;
-    if (!range_reserve(range, BUDGET_READ_AHEAD, end - offset) && !must) {
+    if (is_worth_memory(reader, end - from) &&
+        range_reserve(range, BUDGET_READ_AHEAD, end - from)) {
+        reader->lost_range = false;
+    } else if (reader->window) {
         range_drop(range);
         return NULL;
+    } else {
+        end = bare_end(reader, read, from, end);
+        range_reserve(range, BUDGET_READ_AHEAD, end - from);
     }
-    stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, end - offset);
+    range->owner = reader;
+    range->on_done = on_range_done;
+    stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, end - from);
     DL_APPEND(reader->window, range);
-    range_start(range, offset, end, reader->stored_bytes, reader->etag);
+    range_start(range, from, end, reader->stored_bytes, reader->etag);
     fetch_want(&range->fetch, FETCH_SOON);
     return range;
 }
@@ -298,7 +329,7 @@ static void fill_reach(struct reader *reader, const struct range_read *read, boo
 
         if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
             end = reader->attr.size_bytes;
-        if (from >= reach.end || !launch(reader, from, end, !reader->window))
+        if (from >= reach.end || !launch(reader, read, from, end))
             break;
     }
     if (!reader->has_joined)
@@ -359,8 +390,10 @@ static void on_drain(struct shard_timer *timer)
             continue;
         if (range->buffer || range_reserve(range, BUDGET_READ_AHEAD, range->end - range->offset))
             fetch_resume(&range->fetch);
-        if (range->fetch.paused)
+        if (range->fetch.paused) {
+            reader->lost_range = true;
             stream_remove(reader, range);
+        }
     }
 }
 
