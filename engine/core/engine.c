@@ -40,11 +40,25 @@ static int make_shards(struct engine *engine, struct error *err)
     return 0;
 }
 
+static bool is_set(const struct options *options, enum option_id id)
+{
+    return options->values[id].origin != ORIGIN_DEFAULT;
+}
+
+/* As said, or what a loader of that many fetches would keep ready. */
+static int64_t guesses_wanted(const struct options *options)
+{
+    if (!is_set(options, OPTION_ID_PREFETCH) && (is_set(options, OPTION_ID_LOADER_NUM_WORKERS) ||
+                                                 is_set(options, OPTION_ID_LOADER_PREFETCH)))
+        return option_int(options, LOADER_NUM_WORKERS) * option_int(options, LOADER_PREFETCH);
+    return option_int(options, PREFETCH);
+}
+
 /* Guesses are not to take the last connections from what is waited for. */
 static unsigned guesses_max(const struct options *options)
 {
     int64_t connections = option_int(options, MAX_HTTP_CONNECTIONS) / 2;
-    int64_t wanted = option_int(options, PREFETCH);
+    int64_t wanted = guesses_wanted(options);
 
     return (unsigned)(wanted < connections ? wanted : connections);
 }

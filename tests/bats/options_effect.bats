@@ -9,7 +9,7 @@ MIB=1048576
 GB=1000000000
 
 setup_file() {
-    start_server bundled --discard --synthetic test/small=3M --synthetic test/large=24M
+    start_server bundled --discard --synthetic test/small=3M --synthetic test/large=24M --synthetic test/many/%=3000*60
     sanitizer_cc -o "$BATS_FILE_TMPDIR/store" -I"$REPO/engine" "$REPO/tests/bats/programs/store.c" \
         -L"$B" -ls3dlio -Wl,-rpath,"$(realpath "$B")"
 }
@@ -205,6 +205,22 @@ print("closed" if stats["connections_open"] <= 1 else "open")'
 }
 
 # ---- what was asked ------------------------------------------------------------------------------
+# ahead NAME=VALUE...: the most requests under way for a program that reads one small file after another.
+ahead() {
+    admin stats/reset -X POST
+    fault
+    fault 'op=GetObject action=delay:20'
+    shim "$@" sh -c 'cat /s3/test/many/* >/dev/null'
+    server max_in_flight
+}
+
+@test "S3DLIO_LOADER_NUM_WORKERS and S3DLIO_LOADER_PREFETCH: so many objects ahead as both together, or none" {
+    equal "$(ahead S3DLIO_LOADER_NUM_WORKERS=2)" 4 # two batches are the default
+    equal "$(ahead S3DLIO_LOADER_PREFETCH=1 S3DLIO_LOADER_NUM_WORKERS=3)" 3
+    equal "$(ahead S3DLIO_LOADER_PREFETCH=0)" 1
+    equal "$(ahead S3DLIO_LOADER_PREFETCH=3 S3DLIO_PREFETCH=2)" 2
+}
+
 @test "S3DLIO_STATS: one block for each process that asked for something" {
     local file=$BATS_TEST_TMPDIR/stats err=$BATS_TEST_TMPDIR/err
     # While each answer takes its time a request that finds no free connection carries its own: without
