@@ -15,8 +15,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 #define FILES        10
 #define MEMORY_BYTES ((size_t)64 << 20)
@@ -25,25 +26,11 @@
  * is the time which passes, and on a busy one it still says what was done. */
 static double used_us(void)
 {
-    struct timespec own;
     struct rusage children;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
     getrusage(RUSAGE_CHILDREN, &children);
-    return (double)(own.tv_sec + children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1e6 +
-           (double)own.tv_nsec / 1e3 +
+    return measure_now(CLOCK_PROCESS_CPUTIME_ID) * 1e6 +
+           (double)(children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1e6 +
            (double)(children.ru_utime.tv_usec + children.ru_stime.tv_usec);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, long count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
 }
 
 static double *row(long count)
@@ -90,9 +77,9 @@ static int spawns(long rounds, const char *virtual, const char *local)
         with[i] = spawn_us(virtual, environ);
         added[i] = with[i] - without[i];
     }
-    double added_us = median(added, rounds);
+    double added_us = measure_median(added, rounds);
     printf("{\"without_us\": %.1f, \"with_us\": %.1f, \"added_us\": %.1f}\n",
-           median(without, rounds), median(with, rounds), added_us);
+           measure_median(without, rounds), measure_median(with, rounds), added_us);
     return 0;
 }
 
@@ -119,8 +106,8 @@ static int forks(long rounds, const char *path)
         took[i] = used_us() - start;
         faults[i] = (double)child.ru_minflt;
     }
-    printf("{\"fork_us\": %.1f, \"child_faults\": %.0f}\n", median(took, rounds),
-           median(faults, rounds));
+    printf("{\"fork_us\": %.1f, \"child_faults\": %.0f}\n", measure_median(took, rounds),
+           measure_median(faults, rounds));
     free(memory);
     return 0;
 }

@@ -8,33 +8,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "measure.h"
 
 static double spawn_us(const char *program, char **environment)
 {
-    struct timespec start, end;
     char *argv[] = {(char *)(size_t)program, NULL};
+    double start = measure_now(CLOCK_MONOTONIC);
     pid_t pid;
     int status;
-    clock_gettime(CLOCK_MONOTONIC, &start);
     if (posix_spawn(&pid, program, NULL, NULL, argv, environment) || waitpid(pid, &status, 0) < 0 ||
         status)
         exit(1);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return (double)(end.tv_sec - start.tv_sec) * 1e6 + (double)(end.tv_nsec - start.tv_nsec) / 1e3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, long count)
-{
-    qsort(values, (size_t)count, sizeof *values, by_value);
-    return values[count / 2];
+    return (measure_now(CLOCK_MONOTONIC) - start) * 1e6;
 }
 
 static double *without, *with, *added; /* us, a row for each round */
@@ -46,7 +33,8 @@ int main(int argc, char **argv)
     long rounds = atol(argv[1]);
     char preload[4096];
     snprintf(preload, sizeof preload, "LD_PRELOAD=%s", argv[2]);
-    char *plain[] = {"PATH=/usr/bin:/bin", NULL}, *shimmed[] = {"PATH=/usr/bin:/bin", preload, NULL};
+    char *plain[] = {"PATH=/usr/bin:/bin", NULL},
+         *shimmed[] = {"PATH=/usr/bin:/bin", preload, NULL};
     without = calloc((size_t)rounds, sizeof *without);
     with = calloc((size_t)rounds, sizeof *with);
     added = calloc((size_t)rounds, sizeof *added);
@@ -57,8 +45,8 @@ int main(int argc, char **argv)
         with[i] = spawn_us(argv[3], shimmed);
         added[i] = with[i] - without[i];
     }
-    double added_us = median(added, rounds);
+    double added_us = measure_median(added, rounds);
     printf("{\"without_us\": %.1f, \"with_us\": %.1f, \"added_us\": %.1f}\n",
-           median(without, rounds), median(with, rounds), added_us);
+           measure_median(without, rounds), measure_median(with, rounds), added_us);
     return 0;
 }
