@@ -202,7 +202,9 @@ enum s3dlio_advice {
     S3DLIO_ADVICE_WILLNEED,
     S3DLIO_ADVICE_DONTNEED,
 };
-/* As posix_fadvise(2); length 0 means to the end. Never blocks, never fails. */
+/* As posix_fadvise(2); length 0 means to the end. Never blocks, never fails. What WILLNEED names is
+ * fetched beside the stream and held until it is read, as far as half the memory budget goes; then
+ * what was not used for longest goes. */
 S3DLIO_API void s3dlio_reader_advise(struct s3dlio_reader *reader, uint64_t offset_bytes,
                                      uint64_t length_bytes, enum s3dlio_advice advice);
 /* The program is likely to open these for reading, in this order: what it was given on its

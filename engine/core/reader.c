@@ -308,6 +308,7 @@ void reader_adopt(struct reader *reader)
         if (!range_done(range))
             stream_remove(reader, range);
     }
+    advised_adopt(reader);
     block_adopt(reader);
 }
 
@@ -388,6 +389,8 @@ static int take_piece(struct reader *reader, struct range_read *read, bool strea
         range = NULL;
     if (range)
         r = take_from_window(reader, read, range, limits, err);
+    if (r == 0)
+        r = advised_take(reader, read, limits, err);
     if (r != 0)
         return r < 0 ? r : 0;
     if (!reader->is_inline && (read->end - read->position < reader->engine->plan.block_bytes ||
@@ -436,7 +439,7 @@ static int take_somehow(struct reader *reader, struct range_read *read, bool str
 int reader_fill(struct reader *reader, struct range_read *read, const struct limits *limits,
                 struct error *err)
 {
-    bool stream, window;
+    bool apart, stream, window;
     int r = 0;
 
     reader_adopt(reader);
@@ -445,8 +448,9 @@ int reader_fill(struct reader *reader, struct range_read *read, const struct lim
         return -error_errno(err);
     }
     reader->reads++;
-    stream = !reader->is_inline && stream_note_read(reader, read->start, read->end);
-    window = stream || (is_large(reader, read) && !reader->is_inline);
+    apart = reader->is_inline || advised_is_apart(reader, read->start, read->end);
+    stream = !apart && stream_note_read(reader, read->start, read->end);
+    window = stream || (is_large(reader, read) && !apart);
     while (r == 0 && read->position < read->end) {
         r = take_somehow(reader, read, stream, window, limits, err);
         if (window)
@@ -508,12 +512,10 @@ ssize_t reader_pread(struct reader *reader, const struct reader_target *target,
 
 static void advise_need(struct reader *reader, uint64_t start, uint64_t end)
 {
-    struct range_read read = {.owner = reader, .start = start, .end = end, .position = start};
-
     if (end - start <= 16 * reader->engine->plan.block_bytes)
         block_prefetch(reader, start, end);
     else
-        stream_extend(reader, &read, false);
+        advised_add(reader, start, end);
 }
 
 void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length_bytes,
@@ -542,6 +544,7 @@ void reader_advise(struct reader *reader, uint64_t offset_bytes, uint64_t length
     case READER_WILLNEED: advise_need(reader, offset_bytes, end); break;
     case READER_DONTNEED:
         stream_retire(reader, end);
+        advised_give_up(reader, offset_bytes, end);
         block_drop_idle(reader);
         break;
     }
@@ -560,7 +563,7 @@ void reader_free(struct reader *reader)
         next = range->next;
         stream_remove(reader, range);
     }
-    stream_settle(reader);
+    advised_drop(reader, true);
     block_drop_all(reader);
     shard_unlock(reader->shard);
     reader_copy_unref(reader->copy);

@@ -128,7 +128,8 @@ static uint64_t plan_end(struct reader *reader, uint64_t offset, uint64_t read_e
     uint64_t end = offset + block_bytes;
     bool near_by = is_read && note_miss(reader, offset) && !endpoint_is_near(reader->endpoint);
 
-    if ((near_by || read_end > end) && !find_block(reader, end) && !stream_find(reader, end))
+    if ((near_by || read_end > end) && !find_block(reader, end) && !stream_find(reader, end) &&
+        advised_end(reader, end) == end)
         end += block_bytes;
     return smaller(end, reader->attr.size_bytes);
 }
@@ -197,7 +198,8 @@ void block_prefetch(struct reader *reader, uint64_t start, uint64_t end)
 
     for (uint64_t at = start - start % block_bytes; at < end && count < count_max;
          at += block_bytes, count++)
-        if (!stream_find(reader, at) && !obtain_block(reader, at, end, false))
+        if (!stream_find(reader, at) && advised_end(reader, at) == at &&
+            !obtain_block(reader, at, end, false))
             return;
 }
 

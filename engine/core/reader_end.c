@@ -8,8 +8,10 @@
 static void drop_unread(struct reader *reader)
 {
     shard_lock(reader->shard);
-    if (reader->generation == gate_generation()) /* else the parent counts it */
+    if (reader->generation == gate_generation()) { /* else the parent counts it */
         stream_drop(reader);
+        advised_drop(reader, false);
+    }
     shard_unlock(reader->shard);
 }
 

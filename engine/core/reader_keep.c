@@ -157,6 +157,9 @@ static struct range *find_held(const struct reader *reader, uint64_t position, u
     for (range = reader->window; range; range = range->next)
         if (holds(range, position, next))
             return range;
+    for (range = advised_next(reader, NULL); range; range = advised_next(reader, range))
+        if (holds(range, position, next))
+            return range;
     for (range = reader->blocks; range; range = range->hh.next)
         if (holds(range, position, next))
             return range;

@@ -33,6 +33,7 @@ static void serve(struct reader *reader, const struct version *version, struct r
         reader->copy = reader_copy_ref(copy);
         reader->epoch++;
         stream_drop(reader);
+        advised_drop(reader, false);
         block_drop_idle(reader);
     }
     shard_unlock(reader->shard);

@@ -1,5 +1,6 @@
 /* What the files of the reader share: reader.c (life, the read call), reader_stream.c (the window
- * of a sequential reader), reader_block.c (blocks and exact reads), reader_registry.c,
+ * of a sequential reader), reader_advised.c (what the program said that it will need), reader_block.c
+ * (blocks and exact reads), reader_registry.c,
  * reader_move.c and reader_keep.c (what this process's own changes mean for it), reader_foreign.c
  * (what those of others do). */
 #ifndef S3DLIO_CORE_READER_PRIVATE_H
@@ -58,9 +59,15 @@ struct reader {
     uint64_t streak_bytes;
     uint64_t window_bytes; /* how far ahead to read; 0: not yet */
     uint64_t grow_at;      /* position at which the window doubles */
-    struct range *window;  /* ascending, without gaps; each in flight or arrived */
+    struct range *window;  /* ascending, without gaps but for what advice holds there; each in
+                              flight or arrived */
     bool lost_range;       /* one without memory was given up: the program did not come for it */
     bool has_joined;       /* the users of the endpoint: ranges are on their way */
+
+    struct advised *advised; /* beside the window: see reader_advised.c */
+    unsigned advised_count;
+    uint64_t advised_bytes;
+    uint64_t advice; /* how often it was given */
 
     struct range *blocks; /* of one or two; hash by offset; the order is that of last use */
     unsigned block_count;
@@ -87,6 +94,35 @@ void stream_remove(struct reader *reader, struct range *range);
 /* Sees to it that bytes left in the kernel are not left there for long. */
 void stream_arm_drain(struct reader *reader);
 void stream_init(struct reader *reader);
+unsigned stream_in_flight(const struct reader *reader);
+
+/* reader_advised.c */
+
+/* [start, end) is going to be needed: asks for what is neither there nor on its way, as far as there
+ * is room and memory, and waits for nothing. */
+void advised_add(struct reader *reader, uint64_t start, uint64_t end);
+/* Moves the read on from what was advised. 1: it did; 0: nothing is there; -errno. */
+int advised_take(struct reader *reader, struct range_read *read, const struct limits *limits,
+                 struct error *err);
+/* Asks for what had to wait, if there is room now. */
+void advised_go_on(struct reader *reader);
+/* Where what is there or on its way from the position on ends; the position: nothing is. */
+uint64_t advised_end(const struct reader *reader, uint64_t position);
+/* Where the next such begins, behind `from`; `to` when none does before. */
+uint64_t advised_begin(const struct reader *reader, uint64_t from, uint64_t to);
+/* Was all of [start, end) advised, and runs a stream elsewhere, which a read of it is no part of? */
+bool advised_is_apart(const struct reader *reader, uint64_t start, uint64_t end);
+/* Somebody else is asking for [from, to): advice that waits there does not. */
+void advised_cut(struct reader *reader, uint64_t from, uint64_t to);
+/* [start, end) is not needed (any more). */
+void advised_give_up(struct reader *reader, uint64_t start, uint64_t end);
+/* All that no thread waits for; or all, when no thread waits. */
+void advised_drop(struct reader *reader, bool all);
+/* In a fork child: forgets what had not arrived. */
+void advised_adopt(struct reader *reader);
+unsigned advised_in_flight(const struct reader *reader);
+/* The ranges that were asked for, one after the other; NULL: before the first, behind the last. */
+struct range *advised_next(const struct reader *reader, const struct range *range);
 
 /* reader_block.c */
 

@@ -111,7 +111,7 @@ bool stream_note_read(struct reader *reader, uint64_t start, uint64_t end)
 
 /* ---- the window ------------------------------------------------------------------------------ */
 
-static unsigned in_flight(const struct reader *reader)
+unsigned stream_in_flight(const struct reader *reader)
 {
     const struct range *range;
     unsigned count = 0;
@@ -124,7 +124,7 @@ static unsigned in_flight(const struct reader *reader)
 
 void stream_settle(struct reader *reader)
 {
-    bool has_joined = in_flight(reader) > 0;
+    bool has_joined = stream_in_flight(reader) > 0 || advised_in_flight(reader) > 0;
 
     if (has_joined && !reader->has_joined)
         endpoint_join(reader->endpoint, ENDPOINT_GETS);
@@ -241,7 +241,7 @@ static uint64_t bare_end(const struct reader *reader, const struct range_read *r
     return end;
 }
 
-/* NULL: there is no memory for more than one range. */
+/* NULL: there is no memory for more than the one range at the position. */
 static struct range *launch(struct reader *reader, const struct range_read *read, uint64_t from,
                             uint64_t end)
 {
@@ -252,7 +252,7 @@ static struct range *launch(struct reader *reader, const struct range_read *read
     if (is_worth_memory(reader, end - from) &&
         range_reserve(range, BUDGET_READ_AHEAD, end - from)) {
         reader->lost_range = false;
-    } else if (reader->window) {
+    } else if (reader->window || from > read->position) {
         range_drop(range);
         return NULL;
     } else {
@@ -262,6 +262,7 @@ static struct range *launch(struct reader *reader, const struct range_read *read
     range->owner = reader;
     range->on_done = on_range_done;
     stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, end - from);
+    advised_cut(reader, from, end);
     DL_APPEND(reader->window, range);
     range_start(range, from, end, reader->stored_bytes, reader->etag);
     fetch_want(&range->fetch, FETCH_SOON);
@@ -316,19 +317,41 @@ static struct reach plan_reach(struct reader *reader, const struct range_read *r
     return reach;
 }
 
+/* Where what is held beside the window from the position on ends; the position: nothing is. */
+static uint64_t beside_end(const struct reader *reader, uint64_t position)
+{
+    return advised_end(reader, block_held_end(reader, position));
+}
+
+/* The position is not in the window: does what is held beside it lead there, or on from it? */
+static bool is_joined(const struct reader *reader, uint64_t position)
+{
+    uint64_t at = beside_end(reader, position);
+
+    return at > position &&
+           (stream_find(reader, at) ||
+            (window_end(reader) <= position && advised_end(reader, window_end(reader)) == at));
+}
+
+/* Where the window is to go on. */
+static uint64_t window_edge(const struct reader *reader, uint64_t position)
+{
+    return reader->window ? advised_end(reader, window_end(reader)) : beside_end(reader, position);
+}
+
 /* From the end of the window, or without one from the position, as far as it reaches. A range may
  * be done as soon as it is launched, and launch others. */
 static void fill_reach(struct reader *reader, const struct range_read *read, bool ahead)
 {
     struct reach reach = plan_reach(reader, read, ahead);
 
-    while (has_room(reader, &reach, in_flight(reader))) {
-        uint64_t from =
-            reader->window ? window_end(reader) : block_held_end(reader, read->position);
+    while (has_room(reader, &reach, stream_in_flight(reader))) {
+        uint64_t from = window_edge(reader, read->position);
         uint64_t end = smaller(from + reach.range_bytes, reader->attr.size_bytes);
 
         if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
             end = reader->attr.size_bytes;
+        end = advised_begin(reader, from, end);
         if (from >= reach.end || !launch(reader, read, from, end))
             break;
     }
@@ -339,17 +362,19 @@ static void fill_reach(struct reader *reader, const struct range_read *read, boo
 struct range *stream_extend(struct reader *reader, const struct range_read *read, bool ahead)
 {
     struct range *found = stream_find(reader, read->position);
+    bool joined;
 
     if (found && !range_offers(found, read->position)) {
         stream_drop(reader);
         found = NULL;
     }
-    if (!found && reader->window && !stream_find(reader, block_held_end(reader, read->position)))
+    joined = found || is_joined(reader, read->position);
+    if (!joined && reader->window)
         stream_drop(reader); /* the stream goes on elsewhere */
     ahead = ahead && wants_more(reader, read);
     if (found && !ahead && read->end <= window_end(reader))
         return found;
-    if (reader->window && !found)
+    if (reader->window && !joined)
         return NULL; /* threads are waiting in another window */
     fill_reach(reader, read, ahead);
     return stream_find(reader, read->position);
@@ -368,6 +393,7 @@ static void on_range_done(struct range *range)
     if (reader->window_bytes > 0 && reader->jumps == 0 && !range_failed(range) &&
         window_end(reader) >= reader->next_offset)
         fill_reach(reader, &read, true);
+    advised_go_on(reader);
 }
 
 /* ---- bytes left in the kernel ---------------------------------------------------------------- */
