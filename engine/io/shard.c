@@ -1,11 +1,12 @@
 /* The shard's life, its lock, watches and timers, and the dispatch of events.
  *
- * Everything but `held`, `drives`, `park`, `lock_…` is guarded by the lock. The epoll set comes
+ * Everything but `held`, `drives`, `park`, `posts`, `lock_…` is guarded by the lock; `leader`, `wake_fd` and
+ * `background_running` are also looked at without, by who posts (shard_post.c). The epoll set comes
  * with the first watch or wait. Events carry slot and generation of their watch: a leader fetches
  * them without the lock, and what they belonged to may be gone when it has it. Slot 0 is the
  * eventfd. Timers are a sorted ring, searched from the end, because deadlines mostly grow.
  *
- * What to do when is decided elsewhere: shard_wait.c, shard_background.c.
+ * What to do when is decided elsewhere: shard_wait.c, shard_background.c, shard_post.c.
  */
 #include "io/shard_private.h"
 
@@ -30,10 +31,11 @@ static void shard_set_up(struct shard *shard)
     atomic_store(&shard->lock_impatient, 0);
     shard->generation = gate_generation();
     shard->epoll_fd = shard->wake_fd = -1;
+    atomic_store(&shard->posts, NULL);
     shard->timers.prev = shard->timers.next = &shard->timers;
     shard->leader = 0;
     shard->woken = false;
-    shard->polled_ns = 0;
+    shard->polled_ns = shard->slept_ns = 0;
     atomic_store(&shard->held, 0);
     shard->background_running = false;
     pthread_cond_init(&shard->background_ended, NULL);
@@ -308,6 +310,7 @@ void shard_dispatch(struct shard *shard, const struct epoll_event *events, int c
 {
     uint64_t drained;
 
+    shard_run_posts(shard);
     for (int i = 0; i < count; i++) {
         uint32_t number = (uint32_t)events[i].data.u64;
         const struct shard_slot *slot = &shard->slots[number];

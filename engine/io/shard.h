@@ -7,6 +7,9 @@
  * requests and ranges in flight. All callbacks run under it, on the driving thread; they must not
  * sleep, and may start and finish requests.
  *
+ * Threads that hold another shard's lock, or none, hand it work by shard_post: nobody takes the lock of
+ * a second shard.
+ *
  * A wait left by longjmp or a killed thread is found stale: leadership is a hint with a heartbeat,
  * waiters live in thread-local storage of their thread and carry a sequence number.
  *
@@ -34,6 +37,12 @@ struct shard_timer {
     struct shard_timer *prev, *next; /* the shard's own */
 };
 
+/* Something for a shard to do. The memory is the owner's again when on_post is called. */
+struct shard_post {
+    void (*on_post)(struct shard_post *post);
+    struct shard_post *next; /* the shard's own */
+};
+
 /* index: 0-based, for names of threads and statistics. 0 or -errno. No thread, no fd yet. */
 int shard_new(unsigned index, struct shard **ret_shard);
 void shard_free(struct shard *shard);
@@ -55,6 +64,14 @@ void shard_timer_clear(struct shard *shard, struct shard_timer *timer);
 void shard_hold(struct shard *shard);
 void shard_release(struct shard *shard);
 
+/* From any thread inside the gate, whichever lock it holds: on_post is called soon, under this
+ * shard's lock and on the thread that drives, in the order of posting. Where nobody drives its own
+ * thread does so at once; without one it waits until the shard is next used. Until then the shard is
+ * held. In a fork child what was posted before is forgotten: on_post is not called. */
+void shard_post(struct shard *shard, struct shard_post *post);
+/* The same, but for -errno, and nothing posted, when nobody drives and no thread can be started. */
+int shard_try_post(struct shard *shard, struct shard_post *post);
+
 struct shard_waiter {
     /* Is what we wait for there? Under the lock, by the waiting thread and by leaders: no
      * writes. */
@@ -75,6 +92,10 @@ struct shard_waiter {
  * keeps a copy of *waiter: ready and advance find their state by ->arg, and that must outlive a
  * longjmp out of the wait (the heap, not the caller's stack) until the thread waits again. */
 int shard_wait(struct shard *shard, const struct shard_waiter *waiter, int64_t deadline_ns);
+
+/* How long threads that wait have slept in its loop, all in all, because there was nothing to do.
+ * With the lock held. */
+int64_t shard_slept_ns(const struct shard *shard);
 
 /* A number of the calling thread, for spreading threads over shards. */
 uint64_t shard_thread_id(void);

@@ -7,9 +7,11 @@
  * no leader behind. A program thread takes the lead from this one without a word; the thread finds
  * another ticket when it wakes, and ticks again.
  *
- * The thread starts when shard_unlock finds requests in flight that nobody waits for, and ends when
- * nothing was in flight for thread_idle_ns(). Both are decided under the shard's lock, inside the
- * gate: `background_running` says what is true, in a fork child too.
+ * The thread starts when shard_unlock finds requests in flight that nobody waits for, or when something is
+ * posted and nobody leads, and ends when nothing was in flight for thread_idle_ns(). It ends under
+ * the shard's lock, and all inside the gate: `background_running` says what is true, in a fork child
+ * too. What is posted without the lock counts as in flight before its sender looks whether the
+ * thread runs; the thread says that it ends before it looks whether anything is in flight.
  */
 #include "io/shard_private.h"
 
@@ -33,6 +35,12 @@ struct background {
     int64_t idle_since_ns;
 };
 
+/* Posted, and no leader that was told of it. */
+static bool background_has_posts(const struct shard *shard)
+{
+    return shard_has_posts(shard) && atomic_load(&shard->leader) == 0;
+}
+
 static void background_rest(struct background *self, uint32_t drives)
 {
     struct shard *shard = self->shard;
@@ -41,8 +49,10 @@ static void background_rest(struct background *self, uint32_t drives)
     uint32_t park = deep ? SHARD_PARK_DEEP : SHARD_PARK_TICKING;
 
     atomic_store(&shard->park, park);
-    /* The other side counts up `held` or `drives` first, then looks at `park`. */
-    if (!deep) {
+    /* The other side counts up `held` or `drives`, or posts, first, then looks at `park`. */
+    if (background_has_posts(shard)) {
+        self->led_ticks = 0;
+    } else if (!deep) {
         futex_wait(&shard->park, park, BACKGROUND_TICK_NS, FUTEX_BITS_ALL);
     } else {
         if (!atomic_load(&shard->background_quit) && atomic_load(&shard->drives) == drives &&
@@ -89,6 +99,7 @@ static void background_watch(struct background *self)
 
     gate_enter(&scope);
     pthread_mutex_lock(&shard->lock);
+    shard_run_posts(shard);
     if (shard_is_led(shard, clock_now_ns())) {
         self->led_ticks++;
     } else {
@@ -112,7 +123,9 @@ static bool background_leave(struct background *self)
     pthread_mutex_lock(&shard->lock);
     leave = atomic_load(&shard->background_quit) || atomic_load(&shard->held) == 0;
     if (leave) {
-        shard->background_running = false;
+        atomic_store(&shard->background_running, false);
+        if (!atomic_load(&shard->background_quit) && atomic_load(&shard->held) > 0)
+            leave = atomic_exchange(&shard->background_running, true); /* another one was started */
         pthread_cond_broadcast(&shard->background_ended);
     }
     pthread_mutex_unlock(&shard->lock);
@@ -147,7 +160,7 @@ static void *background_main(void *arg)
             if (background_leave(&self))
                 return NULL;
         } else if (self.idle_ticks == 0) {
-            if (atomic_load(&shard->drives) == drives)
+            if (atomic_load(&shard->drives) == drives || background_has_posts(shard))
                 background_watch(&self);
             else
                 self.led_ticks = 0;
@@ -155,27 +168,34 @@ static void *background_main(void *arg)
     }
 }
 
-static void background_wake(struct shard *shard)
+void shard_background_wake(struct shard *shard)
 {
     if (atomic_exchange(&shard->park, SHARD_PARK_AWAKE) != SHARD_PARK_AWAKE)
         futex_wake(&shard->park, 1, FUTEX_BITS_ALL);
 }
 
-void shard_background_kick(struct shard *shard)
+int shard_background_start(struct shard *shard)
 {
     char name[16];
     int rc;
 
-    if (shard->background_running) {
-        if (atomic_load(&shard->park) == SHARD_PARK_DEEP)
-            background_wake(shard);
-        return;
-    }
+    if (atomic_exchange(&shard->background_running, true))
+        return 0;
     snprintf(name, sizeof name, "s3dlio-%u", shard->index % 1000);
     rc = thread_start(name, THREAD_STACK_BYTES, background_main, shard, NULL);
-    shard->background_running = rc == 0;
-    if (rc < 0)
+    if (rc < 0) {
+        atomic_store(&shard->background_running, false);
         log_debug("no background thread for shard %u: error %d", shard->index, -rc);
+    }
+    return rc;
+}
+
+void shard_background_kick(struct shard *shard)
+{
+    if (!atomic_load(&shard->background_running))
+        (void)shard_background_start(shard);
+    else if (atomic_load(&shard->park) == SHARD_PARK_DEEP)
+        shard_background_wake(shard);
 }
 
 void shard_background_stop(struct shard *shard)
@@ -183,7 +203,7 @@ void shard_background_stop(struct shard *shard)
     pthread_mutex_lock(&shard->lock);
     atomic_store(&shard->background_quit, true);
     while (shard->background_running) {
-        background_wake(shard);
+        shard_background_wake(shard);
         shard_interrupt(shard);
         pthread_cond_wait(&shard->background_ended, &shard->lock);
     }

@@ -1,5 +1,6 @@
 /* What the files of the shard share: shard.c (life, watches, timers), shard_wait.c (leader and
- * followers), shard_background.c (the shard's own thread). Everybody else includes io/shard.h. */
+ * followers), shard_background.c (the shard's own thread), shard_post.c (work that other threads
+ * hand it). Everybody else includes io/shard.h. */
 #ifndef S3DLIO_IO_SHARD_PRIVATE_H
 #define S3DLIO_IO_SHARD_PRIVATE_H
 
@@ -52,25 +53,29 @@ struct shard {
     _Atomic uint32_t lock_wanted;    /* threads that wait for the lock */
     _Atomic uint32_t lock_impatient; /* of those, who let nobody in before them; a futex */
     uint64_t generation;
-    int epoll_fd, wake_fd; /* -1: not yet */
+    int epoll_fd;        /* -1: not yet */
+    _Atomic int wake_fd; /* there while anybody leads */
 
     struct shard_slot *slots;
     uint32_t slot_count, slot_free; /* slot_free: first free one, slot_count when none */
     struct shard_timer timers;      /* ring, earliest first */
 
-    uint64_t leader; /* ticket of who is asleep in epoll; 0: nobody */
+    _Atomic uint64_t leader; /* ticket of who is asleep in epoll; 0: nobody */
     uint64_t last_ticket;
     bool leader_is_background;
     bool woken;                    /* wake_fd is readable, or will be */
     int64_t sleep_until_ns;        /* the leader's */
     int64_t polled_ns;             /* when epoll was asked last */
+    int64_t slept_ns;              /* by leaders that waited themselves */
     struct shard_sleeper sleepers; /* ring of those asleep, oldest first */
     struct shard_sleeper *free_sleepers;
 
     _Atomic uint32_t held;
     _Atomic uint32_t drives; /* counts moves of program threads */
 
-    bool background_running;
+    _Atomic(struct shard_post *) posts; /* the last one first */
+
+    _Atomic bool background_running; /* or being started */
     pthread_cond_t background_ended;
     _Atomic bool background_quit;
     _Atomic uint32_t park; /* enum shard_park, a futex */
@@ -92,7 +97,14 @@ uint64_t shard_take_lead(struct shard *shard, int64_t now_ns, int64_t until_ns, 
 void shard_waits_reset(struct shard *shard);
 void shard_waits_free(struct shard *shard);
 
+/* shard_post.c */
+bool shard_has_posts(const struct shard *shard);
+void shard_run_posts(struct shard *shard);
+
 /* shard_background.c */
+/* Any thread, lock held or not. Starts the thread if there is none; 0 or -errno. */
+int shard_background_start(struct shard *shard);
+void shard_background_wake(struct shard *shard); /* any thread: it looks at once */
 void shard_background_kick(struct shard *shard); /* requests are in flight, nobody drives */
 void shard_background_stop(struct shard *shard); /* lock not held, gate not held */
 

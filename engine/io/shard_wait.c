@@ -219,8 +219,15 @@ uint64_t shard_take_lead(struct shard *shard, int64_t now_ns, int64_t until_ns, 
         until_ns = now_ns + SHARD_LEADER_SLEEP_NS;
     shard->leader = ++shard->last_ticket;
     shard->leader_is_background = background;
+    if (shard_has_posts(shard)) /* of somebody who saw no leader yet */
+        until_ns = now_ns;
     shard->sleep_until_ns = until_ns;
     return shard->leader;
+}
+
+int64_t shard_slept_ns(const struct shard *shard)
+{
+    return shard->slept_ns;
 }
 
 /* ---- sleeping -------------------------------------------------------------------------------- */
@@ -250,6 +257,7 @@ static int shard_lead(struct shard *shard, struct shard_sleeper *self, int64_t n
 {
     struct epoll_event events[SHARD_EVENTS_MAX];
     const sigset_t *mask = &gate_current()->caller_mask;
+    int64_t slept_ns;
     int timeout_ms, count;
     bool lost;
 
@@ -261,6 +269,7 @@ static int shard_lead(struct shard *shard, struct shard_sleeper *self, int64_t n
     pthread_cleanup_push(shard_wait_unwound, self);
     gate_sleep_begin(1);
     count = epoll_pwait(shard->epoll_fd, events, SHARD_EVENTS_MAX, timeout_ms, mask);
+    slept_ns = clock_now_ns() - now_ns;
     gate_sleep_end(1);
     pthread_cleanup_pop(0);
     if (self->generation != gate_generation())
@@ -272,6 +281,7 @@ static int shard_lead(struct shard *shard, struct shard_sleeper *self, int64_t n
     if (lost)
         return 0;
     shard->leader = 0;
+    shard->slept_ns += slept_ns;
     atomic_fetch_add_explicit(&shard->drives, 1, memory_order_relaxed);
     shard_dispatch(shard, events, count < 0 ? 0 : count);
     return 0;
