@@ -382,7 +382,7 @@ bool advised_is_apart(const struct reader *reader, uint64_t start, uint64_t end)
 {
     const struct advised *piece;
 
-    if (!reader->advised || !reader->window || reader->window_bytes == 0 ||
+    if (!reader->advised || reader->jumps > 0 || reader->window_bytes == 0 ||
         start == reader->next_offset || stream_find(reader, start))
         return false;
     while (start < end && (piece = find(reader, start)))

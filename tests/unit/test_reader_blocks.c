@@ -1,5 +1,5 @@
-/* Random reads with locality, on a store that is far: how many requests for the blocks of 64 KiB that
- * a program touches, by the patterns of databases and of files of chunks. */
+/* Random reads with locality, on a store that is far: how many requests for the blocks of 64 KiB
+ * that a program touches, by the patterns of databases and of files of chunks. */
 #include "core/reader.h"
 #include "core_run.h"
 
