@@ -98,6 +98,22 @@ static void drop_rival(struct call *call)
     forget_rival(call);
 }
 
+/* The request is going to be repeated. */
+static void note_overload(struct call *call)
+{
+    const struct error *error = &call->request.error;
+    char text[ATTR_URI_BYTES];
+
+    if (error->class != ERROR_THROTTLED) {
+        call->overloaded_ns = 0;
+    } else if (!call->overloaded_ns) {
+        call->overloaded_ns = clock_now_ns();
+    } else {
+        uri_format(&call->uri, text, sizeof text);
+        retry_tell_overload(&call->engine->retry, text, error, call->overloaded_ns);
+    }
+}
+
 static void on_request_done(struct store_request *request)
 {
     struct call *call = CONTAINER(request, struct call, request);
@@ -122,6 +138,7 @@ static void on_request_done(struct store_request *request)
         return;
     }
     call->ambiguous = call->ambiguous || may_have_worked(request->error.class);
+    note_overload(call);
     call->attempt++;
     shard_timer_set(request->shard, &call->timer, at_ns);
 }

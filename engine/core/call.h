@@ -51,6 +51,7 @@ struct call {
     bool refused;               /* `refusal` says why */
     bool ambiguous;
     unsigned attempt;
+    int64_t overloaded_ns; /* since then the store answers that there is too much to do; 0 */
     struct error refusal;
     uint64_t generation;
     struct shard_timer timer;

@@ -80,6 +80,7 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     pool_init(&engine->pool, &engine->budget);
     retry_policy_init(&engine->retry, (unsigned)option_int(options, RETRY_MAX),
                       (uint32_t)option_int(options, RETRY_BASE_MS));
+    engine->retry.is_patient = options->values[OPTION_ID_RETRY_MAX].origin == ORIGIN_DEFAULT;
     atomic_init(&engine->generation, gate_generation());
     pthread_mutex_init(&engine->renewing, NULL);
     pthread_mutex_init(&engine->stores_mutex, NULL);

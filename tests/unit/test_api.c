@@ -23,7 +23,7 @@ static void test_errors_say_what_failed(void **state)
     assert_string_equal(error.class_name, "not-found");
     assert_false(error.retryable);
     assert_non_null(strstr(error.message, "fault://api/missing"));
-    core_run_faults("op=PutObject fail=throttled");
+    core_run_faults("op=PutObject fail=server");
     assert_int_equal(s3dlio_put("fault://api/x", "x", 1, NULL, NULL, NULL, &error), -EIO);
     assert_string_equal(error.operation, "PutObject");
     assert_true(error.retryable);

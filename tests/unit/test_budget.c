@@ -155,6 +155,32 @@ static void test_retry_after_up_to_the_deadline(void **state)
     assert_false(retry_next(&policy, &error, 0, now_ns + 2 * NS_PER_S, &at_ns));
 }
 
+/* Ever less often, but on, up to the end of the operation. */
+static void test_overload_is_waited_out(void **state)
+{
+    struct retry_policy policy;
+    struct error error;
+    int64_t at_ns = 0, last_ns, now_ns = clock_now_ns();
+    unsigned far = 0;
+
+    retry_policy_init(&policy, 3, 50);
+    policy.is_patient = true;
+    error_set(&error, ERROR_THROTTLED, "x");
+    for (unsigned attempt = 3; attempt < 40; attempt++) {
+        assert_true(retry_next(&policy, &error, attempt, CLOCK_NEVER, &at_ns));
+        far += at_ns > now_ns + 2 * NS_PER_S;
+    }
+    assert_in_range(far, 15, 40);
+    last_ns = now_ns + 4 * NS_PER_S;
+    for (unsigned attempt = 10; attempt < 40; attempt++) {
+        assert_true(retry_next(&policy, &error, attempt, last_ns, &at_ns));
+        assert_true(at_ns < last_ns);
+    }
+    assert_false(retry_next(&policy, &error, 3, now_ns, &at_ns));
+    error_set(&error, ERROR_SERVER, "x");
+    assert_false(retry_next(&policy, &error, 3, CLOCK_NEVER, &at_ns));
+}
+
 static void test_an_outage_does_not_multiply_requests(void **state)
 {
     struct retry_policy policy;
@@ -241,6 +267,7 @@ int main(void)
         cmocka_unit_test(test_part_memory_is_fetched_in_steps),
         cmocka_unit_test(test_which_errors_are_repeated),
         cmocka_unit_test(test_retry_after_up_to_the_deadline),
+        cmocka_unit_test(test_overload_is_waited_out),
         cmocka_unit_test(test_an_outage_does_not_multiply_requests),
         cmocka_unit_test(test_near_and_far),
     };
