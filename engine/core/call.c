@@ -75,8 +75,10 @@ static bool is_final(const struct call *call)
 /* What a leading one was answered is the call's. */
 static void free_rival(struct call_rival *rival, bool leads)
 {
-    if (leads)
+    if (leads) {
         memset(&rival->request.object.metadata, 0, sizeof rival->request.object.metadata);
+        rival->request.page = NULL;
+    }
     store_request_fini(&rival->request);
     free(rival);
 }
@@ -114,12 +116,39 @@ static void note_overload(struct call *call)
     }
 }
 
+static bool is_look(const struct call *call)
+{
+    return call->request.operation == STORE_HEAD || call->request.operation == STORE_LIST;
+}
+
+static enum latency_kind look_kind(const struct call *call)
+{
+    return call->request.operation == STORE_HEAD ? LATENCY_LOOKS : LATENCY_PAGES;
+}
+
+static bool is_answer(const struct error *error)
+{
+    return error->class == ERROR_NONE || error->class == ERROR_NOT_FOUND;
+}
+
+static void note_look(struct call *call)
+{
+    const struct store_request *request = &call->request;
+
+    shard_timer_clear(request->shard, &call->timer);
+    if (request->sent_ns && is_answer(&request->error))
+        latency_on_look(&call->endpoint->latency, look_kind(call),
+                        clock_now_ns() - request->sent_ns);
+}
+
 static void on_request_done(struct store_request *request)
 {
     struct call *call = CONTAINER(request, struct call, request);
     int64_t at_ns;
 
     drop_rival(call);
+    if (is_look(call))
+        note_look(call);
     call->in_flight = false;
     call->ambiguous = call->ambiguous || request->sent_twice;
     if (call->refused) {
@@ -174,6 +203,16 @@ static void on_rival_object(struct store_request *request)
     call->request.on_object(&call->request);
 }
 
+/* The second one has an answer, and the first has none: it is left. */
+static void take_look(struct call *call, const struct store_request *request)
+{
+    abandon_first(call);
+    store_request_fini(&call->request);
+    stats_add(engine_stats(call->engine), STATS_HEDGES_WON, 1);
+    call->request.object = request->object;
+    call->request.page = request->page;
+}
+
 /* One that fails before it has anything to tell leaves the word to the first. */
 static void on_rival_done(struct store_request *request)
 {
@@ -184,6 +223,10 @@ static void on_rival_done(struct store_request *request)
     account_end(call->engine, request, &rival->account);
     call->rival = NULL;
     call->rival_leads = false;
+    if (is_look(call) && is_answer(&request->error)) {
+        take_look(call, request);
+        leads = true;
+    }
     if (leads) {
         call->request.error = request->error;
         call->request.bytes_received = request->bytes_received;
@@ -198,12 +241,13 @@ void call_hedge(struct call *call)
     const struct store_request *first = &call->request;
     struct call_rival *rival;
 
-    if (!call->in_flight || call->rival || call->refused || first->operation != STORE_GET)
+    if (!call->in_flight || call->rival || call->refused)
         return;
     rival = malloc(sizeof *rival);
     if (!rival)
         return;
-    store_request_init(&rival->request, STORE_GET, first->store, first->shard, on_rival_done);
+    store_request_init(&rival->request, first->operation, first->store, first->shard,
+                       on_rival_done);
     rival->request.on_object = on_rival_object;
     rival->request.deadline_ns = first->deadline_ns;
     rival->request.bucket = first->bucket;
@@ -212,6 +256,11 @@ void call_hedge(struct call *call)
     rival->request.length = first->length;
     rival->request.if_match = first->if_match;
     rival->request.sink = first->sink;
+    rival->request.prefix = first->prefix;
+    rival->request.delimiter = first->delimiter;
+    rival->request.start_after = first->start_after;
+    rival->request.token = first->token;
+    rival->request.max_keys = first->max_keys;
     rival->account = (struct account){.submitted_ns = 0};
     rival->call = call;
     call->rival = rival;
@@ -252,6 +301,24 @@ static void clean_answer(struct store_request *request)
     request->private = NULL;
 }
 
+/* A look-up that is not answered in time is sent once more. */
+static void watch_look(struct call *call)
+{
+    int64_t late_ns = latency_look_late_ns(&call->endpoint->latency, look_kind(call));
+
+    if (late_ns > 0)
+        shard_timer_set(call->request.shard, &call->timer, clock_now_ns() + late_ns);
+}
+
+/* One that has not been sent waits for a connection: so would another. */
+static void look_twice(struct call *call)
+{
+    if (!call->request.sent_ns)
+        watch_look(call);
+    else if (latency_may_hedge(&call->endpoint->latency))
+        call_hedge(call);
+}
+
 static void on_timer(struct shard_timer *timer)
 {
     struct call *call = CONTAINER(timer, struct call, timer);
@@ -259,6 +326,10 @@ static void on_timer(struct shard_timer *timer)
     if (call->refused) {
         abandon(call);
         on_request_done(&call->request);
+        return;
+    }
+    if (call->in_flight) {
+        look_twice(call);
         return;
     }
     clean_answer(&call->request);
@@ -272,6 +343,8 @@ static void call_send(struct call *call)
 {
     account_begin(call->engine, &call->request, &call->account);
     call->in_flight = true;
+    if (is_look(call))
+        watch_look(call);
     store_submit(&call->request);
 }
 

@@ -63,7 +63,8 @@ void call_init(struct call *call, struct engine *engine, enum store_operation op
                const struct uri *uri, struct store *store, const struct limits *limits);
 void call_start(struct call *call);
 /* Sends a GET that is in flight and not answered once more: whichever is answered first goes on,
- * the other is abandoned. Nothing without memory, or when there are two already. */
+ * the other is abandoned. Nothing without memory, or when there are two already. Look-ups and pages
+ * of listings do so by themselves when their answer is late (core/latency.h). */
 void call_hedge(struct call *call);
 /* From on_object: no second one is needed. */
 void call_answered(struct call *call);

@@ -8,8 +8,10 @@
 void latency_init(struct latency *latency, unsigned hedge_percent)
 {
     latency->hedge_percent = hedge_percent;
-    atomic_init(&latency->answers, 0);
-    atomic_init(&latency->late_ns, 0);
+    for (unsigned i = 0; i < LATENCY_KINDS; i++) {
+        atomic_init(&latency->tails[i].answers, 0);
+        atomic_init(&latency->tails[i].late_ns, 0);
+    }
     atomic_init(&latency->hedges, 0);
     atomic_init(&latency->least_ns, 0);
     atomic_init(&latency->least_before_ns, 0);
@@ -28,17 +30,18 @@ static void store(atomic_int_fast64_t *value, int64_t number)
 
 /* The estimate goes up by 19 steps when it was exceeded and down by one when not: where both
  * happen as much as they should, 19 to 1, it stays. A step is a 200th of it. */
-static void track_late(struct latency *latency, int64_t waited_ns)
+static void track_late(struct latency *latency, enum latency_kind kind, int64_t waited_ns)
 {
-    int64_t late_ns = load(&latency->late_ns), step_ns = late_ns / 200;
+    struct latency_tail *tail = &latency->tails[kind];
+    int64_t late_ns = load(&tail->late_ns), step_ns = late_ns / 200;
 
     if (late_ns == 0)
         late_ns = waited_ns + waited_ns / 2;
     else
         late_ns += waited_ns > late_ns ? 19 * step_ns : -step_ns;
-    store(&latency->late_ns, late_ns);
-    if (atomic_load_explicit(&latency->answers, memory_order_relaxed) < LATENCY_ANSWERS_MIN)
-        atomic_fetch_add_explicit(&latency->answers, 1, memory_order_relaxed);
+    store(&tail->late_ns, late_ns);
+    if (atomic_load_explicit(&tail->answers, memory_order_relaxed) < LATENCY_ANSWERS_MIN)
+        atomic_fetch_add_explicit(&tail->answers, 1, memory_order_relaxed);
     if (load(&latency->hedges) < LATENCY_HEDGES_MAX * 100)
         atomic_fetch_add_explicit(&latency->hedges, latency->hedge_percent, memory_order_relaxed);
 }
@@ -62,7 +65,7 @@ void latency_on_answer(struct latency *latency, int64_t elapsed_ns)
 
 void latency_on_first_byte(struct latency *latency, int64_t elapsed_ns, int64_t waited_ns)
 {
-    track_late(latency, waited_ns > elapsed_ns ? waited_ns : elapsed_ns);
+    track_late(latency, LATENCY_BYTES, waited_ns > elapsed_ns ? waited_ns : elapsed_ns);
     latency_on_answer(latency, elapsed_ns);
 }
 
@@ -73,14 +76,31 @@ int64_t latency_first_byte_ns(const struct latency *latency)
     return before > 0 && (least == 0 || before < least) ? before : least;
 }
 
-int64_t latency_late_ns(const struct latency *latency)
+void latency_on_look(struct latency *latency, enum latency_kind kind, int64_t waited_ns)
 {
-    int64_t late_ns = load(&latency->late_ns);
+    track_late(latency, kind, waited_ns);
+}
+
+/* Known from so many answers on. */
+static int64_t known_late_ns(const struct latency *latency, enum latency_kind kind, unsigned least)
+{
+    const struct latency_tail *tail = &latency->tails[kind];
+    int64_t late_ns = load(&tail->late_ns);
 
     if (latency->hedge_percent == 0 ||
-        atomic_load_explicit(&latency->answers, memory_order_relaxed) < LATENCY_ANSWERS_MIN)
+        atomic_load_explicit(&tail->answers, memory_order_relaxed) < least)
         return 0;
     return late_ns > LATENCY_LATE_MIN_NS ? late_ns : LATENCY_LATE_MIN_NS;
+}
+
+int64_t latency_late_ns(const struct latency *latency)
+{
+    return known_late_ns(latency, LATENCY_BYTES, LATENCY_ANSWERS_MIN);
+}
+
+int64_t latency_look_late_ns(const struct latency *latency, enum latency_kind kind)
+{
+    return 2 * known_late_ns(latency, kind, LATENCY_LOOKS_MIN);
 }
 
 int64_t latency_stalled_ns(const struct latency *latency)

@@ -1,4 +1,4 @@
-/* How long the answers of an endpoint take to begin: at the least, and when one is late.
+/* How long the answers of an endpoint take: until they begin at the least, and when one is late.
  *
  * A store whose first byte comes within LATENCY_NEAR_NS is best served by few connections and small
  * ranges that stay in the processor's cache (measured: 1-2 MiB on two connections), a far one by
@@ -17,20 +17,27 @@
 #define LATENCY_PERIOD_NS INT64_C(10000000000)
 
 #define LATENCY_ANSWERS_MIN 20u              /* before anything is called late */
+#define LATENCY_LOOKS_MIN   8u               /* before a look-up is, or a page of a listing */
 #define LATENCY_LATE_MIN_NS INT64_C(5000000) /* nothing is late before */
 #define LATENCY_HEDGES_MAX  10               /* saved up */
 
 #define LATENCY_STALLED_MIN_NS     INT64_C(500000000) /* a body that stands still */
 #define LATENCY_STALLED_UNKNOWN_NS INT64_C(2000000000)
 
+enum latency_kind { LATENCY_BYTES, LATENCY_LOOKS, LATENCY_PAGES, LATENCY_KINDS };
+
+struct latency_tail {
+    atomic_uint answers;         /* up to LATENCY_ANSWERS_MIN */
+    atomic_int_fast64_t late_ns; /* the 95th percentile, tracked */
+};
+
 struct latency {
     atomic_int_fast64_t least_ns;        /* first-byte time of this period; 0: none yet */
     atomic_int_fast64_t least_before_ns; /* of the period before */
     atomic_int_fast64_t period_ns;       /* when this one began */
     unsigned hedge_percent;
-    atomic_uint answers;         /* up to LATENCY_ANSWERS_MIN */
-    atomic_int_fast64_t late_ns; /* the 95th percentile of waited_ns, tracked */
-    atomic_int_fast64_t hedges;  /* that may be sent, in hundredths */
+    struct latency_tail tails[LATENCY_KINDS];
+    atomic_int_fast64_t hedges; /* that may be sent, in hundredths */
 };
 
 /* hedge_percent: of the requests, at most so many are sent a second time. */
@@ -40,6 +47,10 @@ void latency_init(struct latency *latency, unsigned hedge_percent);
 void latency_on_first_byte(struct latency *latency, int64_t elapsed_ns, int64_t waited_ns);
 /* The same of a request that is not hedged: only the least is learned. */
 void latency_on_answer(struct latency *latency, int64_t elapsed_ns);
+/* A look-up, or a page of a listing, was answered as a whole, waited_ns after it was first sent. */
+void latency_on_look(struct latency *latency, enum latency_kind kind, int64_t waited_ns);
+/* When such an answer is late: twice the time in which 19 of 20 came. 0 as below. */
+int64_t latency_look_late_ns(const struct latency *latency, enum latency_kind kind);
 /* The least of late; 0 while unknown. */
 int64_t latency_first_byte_ns(const struct latency *latency);
 /* When an answer is late: 19 of 20 came sooner. 0 while unknown, or when there is to be no
