@@ -187,8 +187,7 @@ static unsigned first_depth(const struct order *order)
     return order->run > 1 ? DEPTH_FIRST_TOLD : 0;
 }
 
-static void step(struct orders *orders, struct order *order, struct order_name *name,
-                 int64_t now_ns)
+void order_step(struct orders *orders, struct order *order, struct order_name *name, int64_t now_ns)
 {
     unsigned in_time;
 
@@ -196,6 +195,7 @@ static void step(struct orders *orders, struct order *order, struct order_name *
         return;
     if (follows(order, name)) {
         order->run++;
+        order->followed++;
         order->depth = order->depth ? 2 * order->depth : first_depth(order);
     } else {
         leave(order, name);
@@ -225,14 +225,14 @@ static void note_in(struct orders *orders, struct order *order, struct order_nam
     if (order->source == ORDER_LISTED && !follows(order, name) &&
         is_next_inode(order, order->last, name) && !find_sorted(orders, order))
         sorted = sort_names(orders, order, order->last);
-    step(orders, order, name, now_ns);
+    order_step(orders, order, name, now_ns);
     order_use(orders, order);
     consider(orders, order);
     if (!sorted)
         return;
     name = order_find_name(sorted, name->text);
     if (name)
-        step(orders, sorted, name, now_ns);
+        order_step(orders, sorted, name, now_ns);
     consider(orders, sorted);
 }
 
@@ -274,6 +274,7 @@ void orders_note_open(struct orders *orders, const char *uri, uint64_t size_byte
         note_in(orders, order, name, now_ns);
     }
     note_opened(orders, uri, size_bytes, now_ns);
+    order_ascent_note(orders, uri, now_ns);
 }
 
 /* ---- what comes next ------------------------------------------------------------------------- */

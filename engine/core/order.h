@@ -3,7 +3,9 @@
  * Three sources: the listing of a directory, whose files come in the order of their keys, or are
  * sorted by inode as cp does; names that the program was given (its command line); what it has
  * opened so far, for those that go through their files again, in the same sequence or in another one
- * each time (epochs: order_epoch.c, where any name not opened yet in this epoch may come next). A program follows an order when it
+ * each time (epochs: order_epoch.c, where any name not opened yet in this epoch may come next). Of a
+ * directory whose files are opened in the order of their keys, and that the program has not listed, a
+ * page of the listing is wished for (order_ascent.c). A program follows an order when it
  * opens its names one after the other, a few left out now and then, or each n-th (one of n
  * workers). Then some of those that come next are guessed: twice as many with each name that was
  * guessed right, as long as they are opened within the time that a guess keeps. An order that was
@@ -49,6 +51,19 @@ struct order_file {
 };
 void orders_add_listed(struct orders *orders, const char *directory, const char *name,
                        const struct order_file *file);
+/* A page of a directory, in place of a listing by the program: the names behind `after`. */
+struct order_wish {
+    char directory[ATTR_URI_BYTES]; /* without a slash at its end */
+    char after[URI_KEY_MAX + 1];
+};
+/* Is one wished for, since the program has opened the last name? It is, from then on, until somebody
+ * says that he has asked for it. */
+bool orders_wish(const struct orders *orders, struct order_wish *ret_wish);
+void orders_note_asked(struct orders *orders, const struct order_wish *wish);
+/* It has come: orders_add_listed in between, and whether the directory ends with it. False: it is of
+ * no use any more, and nothing is to be added. */
+bool orders_begin_page(struct orders *orders, const struct order_wish *wish);
+void orders_end_page(struct orders *orders, const struct order_wish *wish, bool is_last);
 /* The program was given these, in this order; NULL begins anew. */
 void orders_add_told(struct orders *orders, const char *uri);
 

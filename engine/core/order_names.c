@@ -54,6 +54,7 @@ void orders_free(struct orders *orders)
         return;
     while (orders->list)
         order_drop(orders, orders->list);
+    order_ascents_fini(&orders->ascents);
     free(orders);
 }
 

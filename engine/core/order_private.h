@@ -1,5 +1,6 @@
 /* What the files of core/order.h share: order_names.c (orders and their names), order.c (the way
- * through one), order_epoch.c (names that are opened again in another sequence).
+ * through one), order_epoch.c (names that are opened again in another sequence), order_ascent.c
+ * (directories that ought to be listed).
  */
 #ifndef S3DLIO_CORE_ORDER_PRIVATE_H
 #define S3DLIO_CORE_ORDER_PRIVATE_H
@@ -40,8 +41,10 @@ struct order {
     struct order_name *last_guess;   /* since then, or before and still ahead of it; NULL: none */
     struct order_name *guess_before; /* what last_guess was, for orders_take_back */
     uint64_t stride;
-    unsigned run;   /* opens in a row that followed the order */
-    unsigned depth; /* how many names may be guessed ahead */
+    bool is_page, is_last_page; /* one that was wished for */
+    unsigned followed;          /* opens that followed the order */
+    unsigned run;               /* opens in a row that followed the order */
+    unsigned depth;             /* how many names may be guessed ahead */
     unsigned depth_max, wrong;
     int64_t last_ns, interval_ns; /* between opens, smoothed */
     size_t directory_length;      /* with its slash */
@@ -70,12 +73,38 @@ struct order_epoch {
     struct order_name *guess;  /* the last one */
 };
 
+/* See order_ascent.c. */
+#define ORDER_ASCENTS_MAX 8u
+#define ORDER_ASCENT_KEPT 8u
+
+struct order_ascent {
+    char *directory; /* without a slash at its end; NULL: none */
+    struct {
+        char *name;
+        int64_t at_ns;
+    } kept[ORDER_ASCENT_KEPT]; /* the last ones that were opened in a row */
+    unsigned count;
+    unsigned row;                 /* how many were */
+    unsigned opens;               /* since a page was asked for */
+    bool was_asked, was_followed; /* the last page */
+    bool is_over;                 /* no more pages */
+    uint32_t used;
+};
+
+struct order_ascents {
+    struct order_ascent list[ORDER_ASCENTS_MAX];
+    struct order_ascent *wished; /* a page of it is; NULL: none */
+    uint32_t serial;
+    unsigned doubt; /* pages asked for that were not followed so far */
+};
+
 struct orders {
     struct order *list;
     struct order *leading; /* gave the last guess, or would; NULL: the epoch */
     unsigned count, names, depth_max;
     int64_t keep_ns;
     struct order_epoch epoch;
+    struct order_ascents ascents;
 };
 
 /* ---- order_names.c ---- */
@@ -91,6 +120,18 @@ struct order_name *order_find_name(const struct order *order, const char *text);
 /* At the end. NULL without memory. */
 struct order_name *order_add_name(struct orders *orders, struct order *order, const char *text,
                                   uint64_t size_bytes);
+
+/* ---- order.c ---- */
+
+/* The program opens that name, of that order. */
+void order_step(struct orders *orders, struct order *order, struct order_name *name,
+                int64_t now_ns);
+
+/* ---- order_ascent.c ---- */
+
+/* The program opens that name. */
+void order_ascent_note(struct orders *orders, const char *uri, int64_t now_ns);
+void order_ascents_fini(struct order_ascents *ascents);
 
 /* ---- order_epoch.c ---- */
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "core/engine.h"
 #include "core/order.h"
+#include "core/prefetch_page.h"
 #include "core/reader_private.h"
 #include "io/gate.h"
 
@@ -415,9 +416,12 @@ void prefetch_go_on(struct engine *engine, const char *uri, uint64_t size_bytes)
 {
     struct prefetch *prefetch = &engine->prefetch;
     struct order_guess guess;
+    struct order_wish wish;
+    bool is_wished;
 
     if (!prefetch->orders)
         return;
+    prefetch_page_take(engine);
     pthread_mutex_lock(&prefetch->mutex);
     orders_note_open(prefetch->orders, uri, size_bytes, clock_now_ns());
     while (prefetch->count < prefetch->count_max && orders_guess(prefetch->orders, &guess)) {
@@ -431,7 +435,11 @@ void prefetch_go_on(struct engine *engine, const char *uri, uint64_t size_bytes)
             break;
         }
     }
+    is_wished = !prefetch->is_asking && orders_wish(prefetch->orders, &wish);
+    prefetch->is_asking |= is_wished;
     pthread_mutex_unlock(&prefetch->mutex);
+    if (is_wished)
+        prefetch_page_ask(engine, &wish);
 }
 
 void prefetch_note_read(struct engine *engine, uint64_t read_bytes, uint64_t size_bytes)

@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/uri.h"
@@ -28,6 +29,7 @@
 #define PREFETCH_SHARE 4u
 
 struct prefetch_guess;
+struct prefetch_page;
 struct engine;
 struct orders;
 struct reader;
@@ -40,6 +42,9 @@ struct prefetch {
     unsigned count, count_max;
     int64_t keep_ns;
     uint64_t generation;
+    bool is_asking; /* for a page, see core/prefetch_page.h */
+    _Atomic(struct prefetch_page *)
+        page;               /* asked for; NULL: nobody has yet, or somebody looks at it */
     atomic_uint read_whole; /* how often, of late, larger objects were read to their end */
 };
 

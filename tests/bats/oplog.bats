@@ -69,7 +69,7 @@ os.remove("/s3/test/note")'
 }
 
 @test "thousands of requests are as many rows" {
-    shim S3DLIO_OPLOG="$LOG" python3 -c 'import concurrent.futures
+    shim S3DLIO_PREFETCH=0 S3DLIO_OPLOG="$LOG" python3 -c 'import concurrent.futures
 def read(n):
     return len(open(f"/s3/test/many/{n:07}", "rb", buffering=0).read())
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
@@ -124,7 +124,7 @@ os.execlp("cat", "cat", "/s3/test/many/0000005")' >/dev/null
 }
 
 @test "of a process that is killed everything but the last second is there" {
-    shim S3DLIO_OPLOG="$LOG" python3 -c 'import os, signal, subprocess, sys, time
+    shim S3DLIO_PREFETCH=0 S3DLIO_OPLOG="$LOG" python3 -c 'import os, signal, subprocess, sys, time
 for n in range(50):
     open(f"/s3/test/many/{n:07}", "rb").read()
 def lines():

@@ -94,6 +94,18 @@ END
     [[ $(admin log | grep -c '^GetObject ') -le 189 ]] || explain "$(admin log)"
 }
 
+@test "files opened in the order of their names, listed by somebody else" {
+    shim ls /s3/test/d >"$BATS_TEST_TMPDIR/list"
+    setup
+    shim python3 -c 'import sys
+for name in open(sys.argv[1]): open("/s3/test/d/" + name.strip(), "rb").read()' "$BATS_TEST_TMPDIR/list"
+    prefetched 8
+    equal "$(admin log | grep -c '^ListObjects')" 1
+    setup # each by a process of its own: there is nothing to share, and nothing is sent in vain
+    shim sh -c 'cd /s3/test/d && while read -r f; do cat "$f"; done' <"$BATS_TEST_TMPDIR/list" >/dev/null
+    [[ $(admin log | grep -c '^GetObject ') -eq $FILES && $(admin log | grep -c '^List') -le 1 ]] || explain "$(admin log)"
+}
+
 @test "larger files are fetched whole when the program reads them whole" {
     shim python3 -c 'import os
 for name in sorted(os.listdir("/s3/test/large")):

@@ -25,7 +25,7 @@ top() { timeout "$TIME_LIMIT_S" "$B/s3dlio" top "$@"; }
 reader() {
     local ready=$BATS_TEST_TMPDIR/ready$1 hold=$BATS_TEST_TMPDIR/hold$1
     mkfifo "$hold"
-    shim python3 -c 'import os, sys
+    shim S3DLIO_PREFETCH=0 python3 -c 'import os, sys
 for n in range(int(sys.argv[1])):
     open(f"/s3/test/many/{n:07}", "rb").read()
 with open("/s3/test/out", "wb") as f:
