@@ -11,6 +11,7 @@
 
 #define DEPTH_FIRST      2u
 #define DEPTH_FIRST_TOLD 8u
+#define PAGE_PART        4u /* of what was followed of a page that nobody listed */
 
 /* ---- what is told ---------------------------------------------------------------------------- */
 
@@ -187,6 +188,13 @@ static unsigned first_depth(const struct order *order)
     return order->run > 1 ? DEPTH_FIRST_TOLD : 0;
 }
 
+/* How many the program has followed says how many more it will: nobody here has asked for the
+ * listing of such a page. */
+static unsigned depth_earned(const struct order *order)
+{
+    return order->is_page ? order->run / PAGE_PART : order->depth_max;
+}
+
 void order_step(struct orders *orders, struct order *order, struct order_name *name, int64_t now_ns)
 {
     unsigned in_time;
@@ -204,6 +212,8 @@ void order_step(struct orders *orders, struct order *order, struct order_name *n
     in_time = depth_in_time(orders, order);
     if (order->depth > in_time)
         order->depth = in_time;
+    if (order->depth > depth_earned(order))
+        order->depth = depth_earned(order);
     order->last = name;
     if (order->last_guess && order->last_guess->number <= name->number)
         order->last_guess = order->guess_before = NULL;

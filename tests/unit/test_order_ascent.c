@@ -127,7 +127,18 @@ static void three_in_a_row_are_enough(void **state)
     note_open(1, 44);
     assert_true(orders_guess(orders, &guess));
     assert_string_equal(guess.uri, "s3://bucket/1/000045");
-    assert_in_range(guess_all(), 7, DEPTH_MAX); /* five that followed are as good as any */
+    assert_int_equal(guess_all(), 0);
+}
+
+/* Guesses are a quarter of what was followed. */
+static void few_opens_cost_few_guesses(void **state)
+{
+    for (unsigned i = 0; i < 20; i++)
+        open_one(1, i);
+    assert_in_range(guesses, 15, 17 + 20 / 4);
+    for (unsigned i = 20; i < 80; i++)
+        open_one(1, i);
+    assert_in_range(guesses, 77 + DEPTH_MAX - 1, 77 + DEPTH_MAX);
 }
 
 static void one_page_for_hundreds_of_opens(void **state)
@@ -258,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(three_in_a_row_are_enough),
+        TEST(few_opens_cost_few_guesses),
         TEST(one_page_for_hundreds_of_opens),
         TEST(the_last_page_is_the_last),
         TEST(each_tenth_is_followed),
