@@ -86,6 +86,7 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     pthread_mutex_init(&engine->stores_mutex, NULL);
     rename_moves_init(&engine->moves);
     reader_registry_init(&engine->readers);
+    relays_init(&engine->relays);
     pthread_mutex_init(&engine->swept.mutex, NULL);
     engine->attrs =
         attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);
@@ -153,6 +154,7 @@ static void forget_parent(struct engine *engine)
         if (store)
             endpoint_reset_child(&engine->endpoints[i]);
     }
+    relays_reset_child(&engine->relays);
     removals_reset_child(&engine->removals, engine->shards[0]);
     deferred_reset_child(&engine->deferred);
     engine_reset_stats(engine);

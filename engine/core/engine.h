@@ -4,7 +4,7 @@
  * may come from destructors and exit handlers. What changes after the start has its own lock or
  * atomics; the array of stores is guarded by stores_mutex, a leaf that is not held over a sleep.
  * Lock order: gate, shard, then one leaf lock (stores, pool, attribute cache, listed directories,
- * moves, readers, swept buckets).
+ * moves, readers, relays, swept buckets).
  */
 #ifndef S3DLIO_CORE_ENGINE_H
 #define S3DLIO_CORE_ENGINE_H
@@ -24,6 +24,7 @@
 #include "core/prefetch.h"
 #include "core/range_plan.h"
 #include "core/reader_registry.h"
+#include "core/relay.h"
 #include "core/removals.h"
 #include "core/rename_moves.h"
 #include "core/retry.h"
@@ -53,6 +54,8 @@ struct engine {
     struct rename_moves moves;
     struct reader_registry readers;
     struct removals removals;
+    struct relays relays;
+    bool spread_always; /* set by tests: streams use all shards, whatever is the limit */
     struct deferred deferred;
     struct uploads_swept swept;
     _Atomic(struct stats *) stats; /* NULL until there is something to count: engine_stats */

@@ -15,11 +15,10 @@
 #include <string.h>
 
 #include "core/engine.h"
+#include "core/relay.h"
 #include "core/writable.h"
 #include "io/gate.h"
 
-/* A connection is worth this many bytes: fewer are received and dropped rather than cut off. */
-#define DRAIN_BYTES        (UINT64_C(256) << 10)
 #define DRAIN_BUFFER_BYTES ((size_t)32 << 10)
 /* A copy of at least this size does not keep others from the shard. */
 #define UNLOCKED_COPY_BYTES ((size_t)32 << 10)
@@ -250,16 +249,66 @@ struct range *range_new(struct engine *engine, const struct uri *uri, struct sto
     return range;
 }
 
-void range_start(struct range *range, uint64_t offset, uint64_t end, uint64_t size_bytes,
-                 const char *etag)
+static void aim(struct range *range, uint64_t offset, uint64_t end)
 {
     range->offset = range->valid = range->taken = range->arrived = offset;
     range->end = end;
-    if (etag) {
-        range->fetch.object_size_bytes = size_bytes;
-        range->fetch.size_known = true;
-    }
+}
+
+static void know_size(struct range *range, uint64_t size_bytes)
+{
+    range->fetch.object_size_bytes = size_bytes;
+    range->fetch.size_known = true;
+}
+
+void range_start(struct range *range, uint64_t offset, uint64_t end, uint64_t size_bytes,
+                 const char *etag)
+{
+    aim(range, offset, end);
+    if (etag)
+        know_size(range, size_bytes);
     fetch_start(&range->fetch, offset, end - offset, etag ? etag : "");
+}
+
+/* As if its own call had ended. */
+static void on_relay_done(struct relay *relay)
+{
+    struct range *range = relay->owner;
+    struct fetch *fetch = &range->fetch;
+
+    range->relay = NULL;
+    range->buffer = relay->buffer;
+    range->buffer_bytes = relay->buffer_bytes;
+    relay->buffer = NULL;
+    range->end = range->offset + relay->length;
+    range->arrived = range->offset + relay->received;
+    fetch->received = relay->received;
+    fetch->call.request.error = relay->error;
+    fetch->call.done = true;
+    on_done(fetch);
+}
+
+bool range_start_away(struct range *range, struct shard *away, uint64_t offset, uint64_t end,
+                      uint64_t size_bytes, const char *etag)
+{
+    struct fetch *fetch = &range->fetch;
+
+    aim(range, offset, end);
+    know_size(range, size_bytes);
+    fetch->offset = offset;
+    fetch->length = end - offset;
+    strncpy(fetch->etag, etag, sizeof fetch->etag - 1);
+    range->relay = relay_start(fetch, away, on_relay_done, range);
+    return range->relay != NULL;
+}
+
+static void leave_relay(struct range *range)
+{
+    if (!range->relay)
+        return;
+    relay_leave(range->relay, range->budget_class, range->reserved_bytes);
+    range->relay = NULL;
+    range->reserved_bytes = 0;
 }
 
 /* The rest of a range that nobody wants comes in on the side, if it is short. */
@@ -267,7 +316,7 @@ static bool keep_draining(struct range *range)
 {
     struct call *call = &range->fetch.call;
 
-    if (range_done(range) || !call->in_flight || range->end - range->arrived > DRAIN_BYTES ||
+    if (range_done(range) || !call->in_flight || range->end - range->arrived > FETCH_DRAIN_BYTES ||
         call->generation != gate_generation())
         return false;
     pool_put(&engine_of(range)->pool, range->buffer, range->buffer_bytes);
@@ -280,6 +329,7 @@ void range_drop(struct range *range)
 {
     struct engine *engine = engine_of(range);
 
+    leave_relay(range);
     if (range->users > 0) { /* its waiter was left by longjmp: the memory stays */
         fetch_fini(&range->fetch);
         return;
@@ -319,6 +369,7 @@ static int wait_for(struct range *range, uint64_t position, const struct limits 
     int r;
 
     range->users++;
+    range->awaited = true;
     fetch_want(&range->fetch, FETCH_NOW);
     fetch_resume(&range->fetch);
     r = limits_wait(range->fetch.call.request.shard, limits, &wait, err);

@@ -10,6 +10,9 @@
  * received direct only when nothing untaken is in the buffer, and that moves all three.
  * [direct_start, direct_end) is the last run of bytes that went to one read, direct_read.
  *
+ * A range that another shard fetches (range_start_away) arrives as a whole: until then nothing of it
+ * is here, `buffer` is NULL and its fetch rests.
+ *
  * A range hangs on one shard and is touched under its lock; reader and engine behind it are only
  * read. `users` counts threads that wait for it or copy from it: such a range is not freed.
  */
@@ -22,8 +25,11 @@
 #include "core/budget.h"
 #include "core/fetch.h"
 
+struct relay;
+
 struct range {
     struct fetch fetch;
+    struct relay *relay;       /* another shard fetches it instead; NULL */
     struct range *prev, *next; /* in the owner's list */
     UT_hash_handle hh;         /* of blocks, by offset */
     const void *owner;         /* the reader; NULL: nobody wants the bytes any more */
@@ -36,6 +42,7 @@ struct range {
     bool is_forced;          /* beyond it: to be dropped once its bytes were handed out */
     uint64_t direct_read, direct_start, direct_end;
     unsigned users;
+    bool awaited, counted;                  /* a thread had to wait for bytes; by its stream */
     bool draining;                          /* bytes are not left in the kernel any more */
     bool aimed;                             /* the room given last is the caller's */
     bool buffered_only;                     /* stays whole: a block, the first window */
@@ -64,6 +71,10 @@ struct range *range_new(struct engine *engine, const struct uri *uri, struct sto
 /* [offset, end) of the version of that size and ETag (NULL: whatever is there). */
 void range_start(struct range *range, uint64_t offset, uint64_t end, uint64_t size_bytes,
                  const char *etag);
+/* The same by another shard's thread (core/relay.h), for a range that has memory reserved for all of
+ * it: it is done, with all that came, when that ends. False, and not started: start it here. */
+bool range_start_away(struct range *range, struct shard *away, uint64_t offset, uint64_t end,
+                      uint64_t size_bytes, const char *etag);
 /* Takes the memory for the whole range from the budget; false when refused. */
 bool range_reserve(struct range *range, enum budget_class class, uint64_t bytes);
 /* What it has reserved belongs to that class from now on. */

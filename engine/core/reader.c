@@ -43,6 +43,7 @@ struct reader *reader_new(struct engine *engine, const struct uri *uri, struct e
         reader->store->ops->describe(reader->store, &description);
     reader->entry.references = 1;
     reader->kernel_writes = strncmp(description.endpoint, "http://", 7) == 0;
+    reader->decrypts = strncmp(description.endpoint, "https://", 8) == 0;
     reader->generation = gate_generation();
     stream_init(reader);
     return reader;

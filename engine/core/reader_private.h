@@ -11,6 +11,7 @@
 #include "core/reader.h"
 #include "core/reader_copy.h"
 #include "core/reader_shared.h"
+#include "core/spread.h"
 
 /* Guarded by the registry's mutex. */
 struct reader_entry {
@@ -35,6 +36,7 @@ struct reader {
     bool is_tagged;
     const void *owner;  /* see reader_open_version */
     bool is_inline;     /* STORE_CAP_INLINE: every read goes straight */
+    bool decrypts;      /* so bytes cost the thread that receives them something */
     bool kernel_writes; /* bytes reach the caller's buffer by a system call: it checks */
 
     struct reader_entry entry;
@@ -62,6 +64,10 @@ struct reader {
     struct range *window;  /* ascending, without gaps but for what advice holds there; each in
                               flight or arrived */
     bool lost_range;       /* one without memory was given up: the program did not come for it */
+    unsigned width;        /* over so many shards its ranges are spread; 0 and 1: only its own */
+    unsigned turn;         /* which one is next */
+    struct spread_sample spread; /* what that is judged by, so far; slept_ns: at its beginning */
+    int64_t spread_ns;           /* which was then */
     bool has_joined;       /* the users of the endpoint: ranges are on their way */
 
     struct advised *advised; /* beside the window: see reader_advised.c */

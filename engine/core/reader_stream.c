@@ -18,6 +18,10 @@
  * Without budget it is the one range at the position, no longer than the read if the program comes
  * so late that its bytes are lost.
  *
+ * Where bytes are decrypted and the thread that does it is the limit (core/spread.h), of the ranges ahead of
+ * the position all but every n-th are fetched by other shards, the one at the position never: its
+ * bytes go straight to the program's buffer.
+ *
  * All under the reader's shard's lock.
  */
 #include <stddef.h>
@@ -156,6 +160,54 @@ void stream_drop(struct reader *reader)
     stream_settle(reader);
 }
 
+/* ---- over how many shards -------------------------------------------------------------------- */
+
+static bool may_spread(const struct reader *reader)
+{
+    return reader->engine->shard_count > 1 && !reader->store->ops->choose_shard &&
+           (reader->decrypts || reader->engine->spread_always);
+}
+
+static void begin_sample(struct reader *reader)
+{
+    reader->spread = (struct spread_sample){.slept_ns = shard_slept_ns(reader->shard)};
+    reader->spread_ns = clock_now_ns();
+}
+
+/* The program has read this one. */
+static void sample_range(struct reader *reader, const struct range *range)
+{
+    struct spread_sample sample;
+
+    if (!may_spread(reader))
+        return;
+    if (reader->spread_ns == 0)
+        begin_sample(reader);
+    reader->spread.ranges++;
+    reader->spread.awaited += range->awaited;
+    reader->spread.bytes += range->end - range->offset;
+    if (spread_is_short(&reader->spread))
+        return;
+    sample = reader->spread;
+    sample.elapsed_ns = clock_now_ns() - reader->spread_ns;
+    sample.slept_ns = shard_slept_ns(reader->shard) - sample.slept_ns;
+    reader->width = spread_decide(larger(reader->width, 1), reader->engine->shard_count, &sample);
+    begin_sample(reader);
+}
+
+/* Where a range ahead of the position is to be fetched. */
+static struct shard *next_shard(struct reader *reader)
+{
+    struct engine *engine = reader->engine;
+    unsigned width = engine->spread_always ? engine->shard_count : reader->width;
+    unsigned turn;
+
+    if (width < 2 || !may_spread(reader))
+        return reader->shard;
+    turn = ++reader->turn % width;
+    return engine->shards[(shard_index(reader->shard) + turn) % engine->shard_count];
+}
+
 /* Behind the position, one range that is in memory stays: for a short step back. */
 void stream_retire(struct reader *reader, uint64_t position)
 {
@@ -168,6 +220,9 @@ void stream_retire(struct reader *reader, uint64_t position)
             break;
         if (range->users > 0)
             continue;
+        if (!range->counted)
+            sample_range(reader, range);
+        range->counted = true;
         if (last) {
             stream_remove(reader, last);
             last = NULL;
@@ -241,6 +296,18 @@ static uint64_t bare_end(const struct reader *reader, const struct range_read *r
     return end;
 }
 
+static void start(struct reader *reader, struct range *range, uint64_t end, bool is_ahead)
+{
+    struct shard *shard = range->reserved_bytes && is_ahead ? next_shard(reader) : reader->shard;
+    uint64_t from = range->offset;
+
+    if (shard != reader->shard && range_start_away(range, shard, from, end, reader->stored_bytes,
+                                                   reader->etag))
+        return;
+    range_start(range, from, end, reader->stored_bytes, reader->etag);
+    fetch_want(&range->fetch, FETCH_SOON);
+}
+
 /* NULL: there is no memory for more than the one range at the position. */
 static struct range *launch(struct reader *reader, const struct range_read *read, uint64_t from,
                             uint64_t end)
@@ -264,8 +331,8 @@ static struct range *launch(struct reader *reader, const struct range_read *read
     stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, end - from);
     advised_cut(reader, from, end);
     DL_APPEND(reader->window, range);
-    range_start(range, from, end, reader->stored_bytes, reader->etag);
-    fetch_want(&range->fetch, FETCH_SOON);
+    range->offset = from;
+    start(reader, range, end, from > read->position);
     return range;
 }
 

@@ -5,7 +5,8 @@ load lib/shim
 load lib/data
 
 setup_file() {
-    start_server bundled-tls --bucket elsewhere@eu-west-1 --domain s3.localhost
+    start_server bundled-tls --bucket elsewhere@eu-west-1 --domain s3.localhost \
+        --synthetic test/large=128M
     mkdir -p "$NATIVE/text"
     echo 'over the wire' >"$NATIVE/text/short.txt"
     add_data
@@ -16,6 +17,19 @@ FILE=$VIRTUAL/text/short.txt
 @test "TLS with the authority that AWS_CA_BUNDLE names" {
     [[ $(shim cat "$FILE") == 'over the wire' ]]
     same 'ls {}/text'
+}
+
+# spread SETTING...: how many bytes of it other threads than the reader's have decrypted. Its reader is
+# busy with more than that: it hardly ever waits for the server.
+spread() {
+    shim "$@" S3DLIO_STATS="$BATS_TEST_TMPDIR/told.json" md5sum /s3/test/large >/dev/null
+    sed -n 's/.*"ahead_spread": *\([0-9]*\).*/\1/p' "$BATS_TEST_TMPDIR/told.json" | tail -n 1
+}
+
+@test "TLS: a program that reads one file, and is the limit, has part of it decrypted by another thread" {
+    (($(spread A=a) >= 16 << 20))
+    equal "$(spread S3DLIO_RT_THREADS=1)" 0
+    shim cmp /s3/test/large <(shim S3DLIO_RT_THREADS=1 cat /s3/test/large)
 }
 
 @test "TLS with an authority that nobody named: EIO, and the variable to set" {
