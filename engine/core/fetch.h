@@ -11,8 +11,8 @@
 
 #include "core/call.h"
 
-/* A connection is worth this many bytes: of what nobody wants any more fewer are received and dropped
- * rather than cut off. */
+/* A connection is worth this many bytes: of what nobody wants any more fewer are received and
+ * dropped rather than cut off. */
 #define FETCH_DRAIN_BYTES (UINT64_C(256) << 10)
 
 struct fetch;

@@ -10,8 +10,8 @@
  * received direct only when nothing untaken is in the buffer, and that moves all three.
  * [direct_start, direct_end) is the last run of bytes that went to one read, direct_read.
  *
- * A range that another shard fetches (range_start_away) arrives as a whole: until then nothing of it
- * is here, `buffer` is NULL and its fetch rests.
+ * A range that another shard fetches (range_start_away) arrives as a whole: until then nothing of
+ * it is here, `buffer` is NULL and its fetch rests.
  *
  * A range hangs on one shard and is touched under its lock; reader and engine behind it are only
  * read. `users` counts threads that wait for it or copy from it: such a range is not freed.
@@ -71,8 +71,8 @@ struct range *range_new(struct engine *engine, const struct uri *uri, struct sto
 /* [offset, end) of the version of that size and ETag (NULL: whatever is there). */
 void range_start(struct range *range, uint64_t offset, uint64_t end, uint64_t size_bytes,
                  const char *etag);
-/* The same by another shard's thread (core/relay.h), for a range that has memory reserved for all of
- * it: it is done, with all that came, when that ends. False, and not started: start it here. */
+/* The same by another shard's thread (core/relay.h), for a range that has memory reserved for all
+ * of it: it is done, with all that came, when that ends. False, and not started: start it here. */
 bool range_start_away(struct range *range, struct shard *away, uint64_t offset, uint64_t end,
                       uint64_t size_bytes, const char *etag);
 /* Takes the memory for the whole range from the budget; false when refused. */

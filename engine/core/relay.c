@@ -32,9 +32,9 @@ static void relay_free(struct relay *relay)
     free(relay);
 }
 
-static void relay_unref(struct relay *relay)
+static void relay_unref(struct relay *relay, unsigned references)
 {
-    if (atomic_fetch_sub(&relay->references, 1) == 1)
+    if (atomic_fetch_sub(&relay->references, references) == references)
         relay_free(relay);
 }
 
@@ -106,7 +106,7 @@ static void on_away(struct shard_post *post)
     fetch_start(fetch, fetch->offset, fetch->length, relay->etag);
     if (!relay->ended)
         fetch_want(fetch, FETCH_SOON);
-    relay_unref(relay);
+    relay_unref(relay, 1);
 }
 
 /* Posted behind the start, so that has been. */
@@ -120,7 +120,7 @@ static void on_leave(struct shard_post *post)
         fetch->call.no_retry = true;
     else if (!relay->ended)
         go_home(relay);
-    relay_unref(relay);
+    relay_unref(relay, 1);
 }
 
 /* ---- at home --------------------------------------------------------------------------------- */
@@ -128,13 +128,14 @@ static void on_leave(struct shard_post *post)
 static void on_home(struct shard_post *post)
 {
     struct relay *relay = CONTAINER(post, struct relay, trip);
+    unsigned references = 1;
 
     if (relay->on_done) {
         stats_add(engine_stats(relay->fetch.call.engine), STATS_AHEAD_SPREAD, relay->received);
         relay->on_done(relay);
-        relay_unref(relay);
+        references++; /* the owner's */
     }
-    relay_unref(relay);
+    relay_unref(relay, references);
 }
 
 static struct relay *relay_new(const struct fetch *like, struct shard *away)

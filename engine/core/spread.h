@@ -3,8 +3,8 @@
  * Bytes that have to be decrypted cost the receiving thread so much that it can be the limit. That
  * shows when the program had to wait for its ranges and the threads that waited hardly slept: they
  * worked. Where they slept much of the time the network or the server was the limit, and more
- * threads bring nothing. In between, or when the bytes were there before the program came for them, all stays
- * as it is.
+ * threads bring nothing. In between, or when the bytes were there before the program came for them,
+ * all stays as it is.
  */
 #ifndef S3DLIO_CORE_SPREAD_H
 #define S3DLIO_CORE_SPREAD_H

@@ -1,4 +1,5 @@
-/* Streams whose ranges other shards fetch: the right bytes whatever happens, and nothing left behind. */
+/* Streams whose ranges other shards fetch: the right bytes whatever happens, and nothing left
+ * behind. */
 #include "core_run.h"
 
 #include <errno.h>
@@ -7,6 +8,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "core/range.h"
+#include "sanitizer.h"
 
 #define URI     "fault://spread/object"
 #define BYTES   (12 * MIB)
@@ -242,6 +245,108 @@ static void a_child_reads_on(void **state)
     }
 }
 
+/* One range of [PART, 2 * PART) by itself, on its way by another shard; home is locked. */
+static struct range *start_range(struct store *store, const struct s3dlio_attr *attr)
+{
+    struct engine *engine = core_run_engine();
+    struct range *range;
+    struct uri uri;
+
+    assert_int_equal(uri_parse(URI, &uri), 0);
+    shard_lock(engine->shards[0]);
+    range = range_new(engine, &uri, store, engine->shards[0]);
+    range->owner = engine;
+    assert_true(range_reserve(range, BUDGET_READ_AHEAD, PART));
+    assert_true(range_start_away(range, engine->shards[1], PART, 2 * PART, BYTES, attr->etag));
+    return range;
+}
+
+/* What becomes of it is known at home as it was away. */
+static int run_range(uint64_t *ret_arrived)
+{
+    struct store *store = core_run_store();
+    struct core_run_scope scope;
+    struct s3dlio_attr attr;
+    struct range *range;
+    struct error error;
+    int r;
+
+    assert_int_equal(s3dlio_stat(URI, NULL, &attr, NULL), 0);
+    core_run_enter(&scope);
+    range = start_range(store, &attr);
+    r = range_wait_whole(range, &scope.limits, &error);
+    *ret_arrived = range->arrived - range->offset;
+    core_run_check(range->buffer, *ret_arrived, PART);
+    range_drop(range);
+    shard_unlock(core_run_engine()->shards[0]);
+    core_run_leave(&scope);
+    return r;
+}
+
+static void a_range_ends_at_home_as_it_did_away(void **state)
+{
+    uint64_t arrived;
+
+    assert_int_equal(run_range(&arrived), 0);
+    assert_int_equal(arrived, PART);
+    core_run_faults("op=GetObject changed");
+    assert_int_equal(run_range(&arrived), -ESTALE);
+    core_run_faults(NULL);
+    core_run_faults("op=GetObject delay=1 after=1000 truncate");
+    core_run_faults("op=GetObject nth=2 fail=access");
+    assert_int_equal(run_range(&arrived), -EACCES);
+    assert_int_equal(arrived, 1000);
+}
+
+/* All of it but the end, which is let come in. */
+static void leave_one_that_is_nearly_there(void)
+{
+    struct engine *engine = core_run_engine();
+    struct store *store = core_run_store();
+    struct core_run_scope scope;
+    struct s3dlio_attr attr;
+    struct range *range;
+    uint64_t received = 0;
+
+    assert_int_equal(s3dlio_stat(URI, NULL, &attr, NULL), 0);
+    core_run_enter(&scope);
+    range = start_range(store, &attr);
+    shard_unlock(engine->shards[0]);
+    while (received < PART - 1000) {
+        gate_sleep_begin(1);
+        usleep(500);
+        gate_sleep_end(1);
+        shard_lock(engine->shards[1]);
+        received = engine->relays.first->fetch.received;
+        shard_unlock(engine->shards[1]);
+    }
+    shard_lock(engine->shards[0]);
+    range_drop(range);
+    shard_unlock(engine->shards[0]);
+    core_run_leave(&scope);
+}
+
+static void what_was_left_is_not_the_childs(void **state)
+{
+    uint64_t abandoned = stats_read(&engine_stats(core_run_engine())->counters[STATS_ABANDONED]);
+    pid_t pid;
+
+    NOT_UNDER_TSAN(); /* there fork waits until all threads have ended */
+    s3dlio_reader_close(reader);
+    reader = NULL;
+    assert_released();
+    core_run_faults("op=GetObject after=523288 pause=1500");
+    leave_one_that_is_nearly_there();
+    pid = core_run_fork();
+    if (pid == 0)
+        _exit(budget_used(&core_run_engine()->budget) > 0 || relays_are_left());
+    core_run_wait_for(pid);
+    assert_int_equal(budget_used(&core_run_engine()->budget), PART);
+    assert_released();
+    assert_int_equal(stats_read(&engine_stats(core_run_engine())->counters[STATS_ABANDONED]),
+                     abandoned);
+}
+
 static _Atomic uint64_t next_step;
 
 /* Step by step of the same stream, so that threads meet in its ranges. */
@@ -316,6 +421,8 @@ int main(void)
         TEST(a_seek_leaves_what_is_on_its_way),
         TEST(closing_ends_what_is_on_its_way),
         TEST(a_child_reads_on),
+        TEST(a_range_ends_at_home_as_it_did_away),
+        TEST(what_was_left_is_not_the_childs),
         TEST(threads_share_a_stream),
         TEST(streams_cross),
     };
