@@ -111,7 +111,9 @@ static void note_direct(struct range *range, uint64_t id, uint64_t from, uint64_
 
 int range_check_run(const struct range_read *read, uint64_t from, uint64_t to, struct error *err)
 {
-    if (read->checked || writable_check(read->buffer + (from - read->start), to - from) == 0)
+    uintptr_t buffer = (uintptr_t)read->buffer; /* which may be any: NULL, too */
+
+    if (read->checked || writable_check((void *)(buffer + (from - read->start)), to - from) == 0)
         return 0;
     return error_set_errno(err, EFAULT, "the buffer cannot be written");
 }
