@@ -20,7 +20,8 @@ struct entry {
     int64_t changed_ns;        /* it, or something below it, by this process */
     int64_t removed_ns;        /* something below it */
     unsigned children;         /* entries directly below it */
-    unsigned answers[2];       /* given to look-ups of names that it lacks, and that it has */
+    unsigned answers[2];       /* to look-ups of names that it lacks (of the store, too, when it was
+                                  complete), and that it has */
     uint64_t found;            /* the latter, never counted anew */
     bool kept;
     bool named; /* of attr only type and inode count */

@@ -127,6 +127,24 @@ static void test_worth_pages(void **state)
     attr_cache_free(brief);
 }
 
+/* Somebody changes something while it is listed: it is worth to be listed again. */
+static void test_worth_pages_after_a_change(void **state)
+{
+    struct attr_cache *other = attr_cache_new(0, 100);
+    int64_t since_ns = clock_now_ns();
+
+    attr_cache_note_missing(cache, DIRECTORY "/x");
+    assert_int_equal(attr_cache_worth_pages(cache, DIRECTORY, false), 0); /* never listed */
+    attr_cache_forget(other, DIRECTORY "/sub");
+    attr_cache_complete(cache, DIRECTORY, since_ns);
+    assert_false(attr_cache_is_complete(cache, DIRECTORY));
+    assert_int_equal(attr_cache_worth_pages(cache, DIRECTORY, false), 0);
+    attr_cache_note_missing(cache, DIRECTORY "/a");
+    assert_int_equal(attr_cache_worth_pages(cache, DIRECTORY, false), 1);
+    assert_int_equal(attr_cache_worth_pages(cache, DIRECTORY, false), 0);
+    attr_cache_free(other);
+}
+
 /* Another process, or another cache, which is the same. */
 static void test_changes_of_others(void **state)
 {
@@ -291,6 +309,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_eviction_ends_completeness, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_worth_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_worth_pages_after_a_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes_of_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_others_are_busy_elsewhere, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_others_are_busy_beside, set_up, tear_down),
