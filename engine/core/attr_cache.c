@@ -436,8 +436,10 @@ void attr_cache_complete(struct attr_cache *cache, const char *directory, int64_
         return;
     pthread_mutex_lock(&cache->mutex);
     entry = obtain_directory(cache, directory);
-    if (entry && others_changed_below(cache, directory, since_ns)) {
-        entry->complete_until_ns = since_ns; /* it was, for a moment */
+    if (entry)
+        entry->was_disturbed = others_changed_below(cache, directory, since_ns);
+    if (entry && entry->was_disturbed) {
+        entry->complete_until_ns = since_ns;
     } else if (entry && cache->broken_ns < since_ns && entry->removed_ns < since_ns) {
         entry->complete_until_ns = since_ns + cache->ttl_ns;
         if (entry->expires_ns < entry->complete_until_ns)
@@ -466,7 +468,7 @@ void attr_cache_note_missing(struct attr_cache *cache, const char *uri)
     atomic_store(&cache->missing, attr_inode(uri));
     pthread_mutex_lock(&cache->mutex);
     directory = attr_cache_find(cache, uri, attr_cache_parent_length(uri, strlen(uri)));
-    if (directory && directory->complete_until_ns)
+    if (directory && directory->was_disturbed)
         directory->answers[0]++;
     pthread_mutex_unlock(&cache->mutex);
 }

@@ -72,8 +72,9 @@ bool attr_cache_is_complete(struct attr_cache *cache, const char *directory);
 void attr_cache_note_missing(struct attr_cache *cache, const char *uri);
 bool attr_cache_was_missing(struct attr_cache *cache, const char *uri);
 /* The directory was complete, that has passed, and meanwhile it spared requests for names like this
- * one (`known`: that it has had), or names that it lacks were asked for since: how many pages of a
- * listing it is worth to make it complete again. 0: none. Asking begins the count anew. */
+ * one (`known`: that it has had); or others changed something below it while it was listed, and names
+ * that it lacks were asked for since: how many pages of a listing it is worth to make it complete
+ * again. 0: none. Asking begins the count anew. */
 unsigned attr_cache_worth_pages(struct attr_cache *cache, const char *directory, bool known);
 /* How many look-ups of what is in the directory it has answered with what is there. */
 uint64_t attr_cache_found(struct attr_cache *cache, const char *directory);

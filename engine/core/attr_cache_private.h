@@ -20,8 +20,9 @@ struct entry {
     int64_t changed_ns;        /* it, or something below it, by this process */
     int64_t removed_ns;        /* something below it */
     unsigned children;         /* entries directly below it */
-    unsigned answers[2];       /* to look-ups of names that it lacks (of the store, too, when it was
-                                  complete), and that it has */
+    bool was_disturbed;        /* others changed something below it while it was listed */
+    unsigned answers[2];       /* to look-ups of names that it lacks (when it was disturbed those of
+                                * the store, too), and that it has */
     uint64_t found;            /* the latter, never counted anew */
     bool kept;
     bool named; /* of attr only type and inode count */

@@ -95,13 +95,11 @@ static void test_wrong_hints(void **state)
     let_another_see(B "h-gone");
     core_run_delete_elsewhere(B "h-gone/");
     assert_int_equal(core_run_type(B "h-gone"), -ENOENT);
-    core_run_let_ttl_pass(); /* of what was not there a moment ago */
     names_run_plant(B "h-file/");
     let_another_see(B "h-file");
     core_run_delete_elsewhere(B "h-file/");
     names_run_plant(B "h-file");
     assert_int_equal(core_run_type(B "h-file"), S3DLIO_FILE);
-    core_run_let_ttl_pass();
     names_run_plant(B "h-refused/");
     let_another_see(B "h-refused");
     core_run_faults("op=HeadObject fail=access");
