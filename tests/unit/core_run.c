@@ -124,6 +124,18 @@ uint64_t core_run_changes(void)
            core_run_count(STORE_UPLOAD_CREATE) + core_run_count(STORE_UPLOAD_COMPLETE);
 }
 
+unsigned core_run_reads_under_way(void)
+{
+    struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
+    const struct limiter_course *flows = endpoint->limiters[ENDPOINT_GETS].flows;
+    unsigned count;
+
+    pthread_mutex_lock(&endpoint->mutex);
+    count = flows[LIMITER_SHORT].in_flight + flows[LIMITER_LONG].in_flight;
+    pthread_mutex_unlock(&endpoint->mutex);
+    return count;
+}
+
 void core_run_reset_counts(void)
 {
     for (unsigned i = 0; i < STORE_OPERATION_COUNT; i++)

@@ -43,6 +43,8 @@ uint64_t core_run_count(enum store_operation operation);
 uint64_t core_run_requests(void);
 uint64_t core_run_changes(void);
 void core_run_reset_counts(void);
+/* Requests of the engine to read something that have no end yet. */
+unsigned core_run_reads_under_way(void);
 /* Until nothing is remembered of names and attributes: S3DLIO_META_TTL_MS. */
 void core_run_let_ttl_pass(void);
 

@@ -165,15 +165,13 @@ static void without_one_to_spare_it_is_waited_for(void **state)
 /* Nobody is left waiting, and nothing under way. */
 static void a_caller_who_gives_up_leaves_neither(void **state)
 {
-    const struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
-    const struct limiter *gets = &endpoint->limiters[ENDPOINT_GETS];
     struct s3dlio_call call = {.timeout_ms = 300};
     struct s3dlio_attr attr;
 
     core_run_faults("op=HeadObject delay=" NEVER);
     assert_true(s3dlio_stat(B "object", &call, &attr, NULL) < 0);
     assert_int_equal(core_run_count(STORE_HEAD), 2);
-    assert_int_equal(gets->flows[LIMITER_SHORT].in_flight, 0);
+    assert_int_equal(core_run_reads_under_way(), 0);
 }
 
 int main(void)

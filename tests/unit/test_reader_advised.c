@@ -81,23 +81,16 @@ static void read_all(uint64_t start, uint64_t end, size_t step)
         read_at(at, step < end - at ? step : end - at);
 }
 
-static unsigned under_way(void)
-{
-    struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
-    const struct limiter *gets = &endpoint->limiters[ENDPOINT_GETS];
-
-    return gets->flows[LIMITER_SHORT].in_flight + gets->flows[LIMITER_LONG].in_flight;
-}
-
 /* Without a call that would drive anything. */
 static void wait_until_asked(uint64_t requests)
 {
     int64_t until_ns = clock_now_ns() + 10 * NS_PER_S;
 
-    while ((core_run_count(STORE_GET) < requests || under_way() > 0) && clock_now_ns() < until_ns)
+    while ((core_run_count(STORE_GET) < requests || core_run_reads_under_way() > 0) &&
+           clock_now_ns() < until_ns)
         usleep(1000);
     assert_int_equal(core_run_count(STORE_GET), requests);
-    assert_int_equal(under_way(), 0);
+    assert_int_equal(core_run_reads_under_way(), 0);
 }
 
 /* ---- apart ----------------------------------------------------------------------------------- */
@@ -183,7 +176,7 @@ static void no_read_waits_for_advice(void **state)
     read_at(30 * MIB, 300000);
     read_at(0, 3 * MIB);
     read_at(18 * MIB, 3 * MIB); /* not asked for yet, though advised */
-    assert_int_equal(under_way(), AHEAD);
+    assert_int_equal(core_run_reads_under_way(), AHEAD);
 }
 
 static void what_is_advised_and_waits_goes_to_who_comes(void **state)
@@ -335,7 +328,7 @@ static void what_is_not_needed_any_more_is_let_go(void **state)
     core_run_faults("op=GetObject nth=1 delay=" NEVER);
     need(20 * MIB, 4 * MIB);
     s3dlio_reader_advise(reader, 0, 0, S3DLIO_ADVICE_DONTNEED);
-    assert_int_equal(under_way(), 0);
+    assert_int_equal(core_run_reads_under_way(), 0);
     assert_int_equal(memory_bytes(), 0);
 }
 
@@ -344,7 +337,7 @@ static void no_memory_is_left_behind(void **state)
     need(10 * MIB, 20 * MIB);
     s3dlio_reader_close(reader);
     reader = NULL;
-    while (under_way() > 0)
+    while (core_run_reads_under_way() > 0)
         usleep(1000);
     assert_int_equal(memory_bytes(), 0);
 }

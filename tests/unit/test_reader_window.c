@@ -30,14 +30,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static unsigned under_way(void)
-{
-    struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
-    const struct limiter *gets = &endpoint->limiters[ENDPOINT_GETS];
-
-    return gets->flows[LIMITER_SHORT].in_flight + gets->flows[LIMITER_LONG].in_flight;
-}
-
 static int tear_down(void **state)
 {
     s3dlio_reader_close(reader);
@@ -105,9 +97,9 @@ static void a_late_one_is_asked_for_twice_before_it_is_waited_for(void **state)
     core_run_faults(FAR "op=GetObject nth=1 count=1 delay=" NEVER);
     for (; core_run_count(STORE_GET) == 0 && at < BYTES; at += PART)
         assert_int_equal(read_part(at, 10000), PART); /* until one is sent, which is far ahead */
-    while (under_way() > 0 && clock_now_ns() < until_ns)
+    while (core_run_reads_under_way() > 0 && clock_now_ns() < until_ns)
         usleep(1000);
-    assert_int_equal(under_way(), 0);
+    assert_int_equal(core_run_reads_under_way(), 0);
 }
 
 int main(void)

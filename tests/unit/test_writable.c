@@ -20,8 +20,13 @@
 
 #define PAGE  ((size_t)4096)
 #define PAGES ((size_t)600) /* more than one call of the kernel looks at */
-/* Far below where the kernel maps by itself: a hole stays one. */
-#define QUIET ((unsigned char *)0x200000000000)
+/* Far below where the kernel maps by itself: a hole stays one. ThreadSanitizer knows no memory there,
+ * AddressSanitizer none where that does. */
+#ifdef __SANITIZE_THREAD__
+#    define QUIET ((unsigned char *)0x1000000000)
+#else
+#    define QUIET ((unsigned char *)0x200000000000)
+#endif
 
 static unsigned char *map_pages(void)
 {
