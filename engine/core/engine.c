@@ -3,6 +3,7 @@
 #include "core/engine.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "base/own_files.h"
 #include "core/limits.h"
 #include "core/reader_shared.h"
+#include "core/spread.h"
 #include "core/symlink_cache.h"
 #include "io/gate.h"
 
@@ -43,6 +45,14 @@ static int make_shards(struct engine *engine, struct error *err)
 static bool is_set(const struct options *options, enum option_id id)
 {
     return options->values[id].origin != ORIGIN_DEFAULT;
+}
+
+/* That the process may run on. */
+static unsigned processors(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
 }
 
 /* As said, or what a loader of that many fetches would keep ready. */
@@ -87,6 +97,8 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     rename_moves_init(&engine->moves);
     reader_registry_init(&engine->readers);
     relays_init(&engine->relays);
+    engine->spread_max = spread_width_max((unsigned)option_int(options, RT_THREADS),
+                                          is_set(options, OPTION_ID_RT_THREADS), processors());
     pthread_mutex_init(&engine->swept.mutex, NULL);
     engine->attrs =
         attr_cache_new(option_int(options, META_TTL_MS) * NS_PER_MS, ATTR_CACHE_ENTRIES);

@@ -55,7 +55,8 @@ struct engine {
     struct reader_registry readers;
     struct removals removals;
     struct relays relays;
-    bool spread_always; /* set by tests: streams use all shards, whatever is the limit */
+    unsigned spread_max; /* so many shards for one stream */
+    bool spread_always;  /* set by tests: streams use all shards, whatever is the limit */
     struct deferred deferred;
     struct uploads_swept swept;
     _Atomic(struct stats *) stats; /* NULL until there is something to count: engine_stats */

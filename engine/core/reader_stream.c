@@ -191,7 +191,8 @@ static void sample_range(struct reader *reader, const struct range *range)
     sample = reader->spread;
     sample.elapsed_ns = clock_now_ns() - reader->spread_ns;
     sample.slept_ns = shard_slept_ns(reader->shard) - sample.slept_ns;
-    reader->width = spread_decide(larger(reader->width, 1), reader->engine->shard_count, &sample);
+    reader->width =
+        spread_decide((unsigned)larger(reader->width, 1), reader->engine->spread_max, &sample);
     begin_sample(reader);
 }
 

@@ -9,6 +9,7 @@
 #ifndef S3DLIO_CORE_SPREAD_H
 #define S3DLIO_CORE_SPREAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define SPREAD_RANGES_MIN 4u /* to judge by */
@@ -27,6 +28,10 @@ static inline int spread_is_short(const struct spread_sample *sample)
 {
     return sample->ranges < SPREAD_RANGES_MIN || sample->bytes < SPREAD_BYTES_MIN;
 }
+
+/* Over how many at most: all that there are if their number was set; by itself over half as many as
+ * there are processors for the process, for the program and the kernel need some, too. */
+unsigned spread_width_max(unsigned shards, bool is_set, unsigned processors);
 
 /* width: so many shards, the reader's own among them, took part; at most width_max. How many shall
  * from now on. */

@@ -72,6 +72,16 @@ static void few_are_not_judged(void **state)
     assert_true(spread_is_short(&seen));
 }
 
+static void some_processors_are_left_to_the_program(void **state)
+{
+    assert_int_equal(spread_width_max(2, false, 1), 1);
+    assert_int_equal(spread_width_max(2, false, 2), 1);
+    assert_int_equal(spread_width_max(2, false, 4), 2);
+    assert_int_equal(spread_width_max(32, false, 64), 32);
+    assert_int_equal(spread_width_max(32, false, 7), 3);
+    assert_int_equal(spread_width_max(5, true, 2), 5); /* as it was said */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -81,6 +91,7 @@ int main(void)
         cmocka_unit_test(bytes_that_were_there_say_nothing),
         cmocka_unit_test(one_shard_is_all_there_is),
         cmocka_unit_test(few_are_not_judged),
+        cmocka_unit_test(some_processors_are_left_to_the_program),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
