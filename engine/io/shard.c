@@ -30,7 +30,8 @@ static void shard_set_up(struct shard *shard)
     atomic_store(&shard->lock_wanted, 0);
     atomic_store(&shard->lock_impatient, 0);
     shard->generation = gate_generation();
-    shard->epoll_fd = shard->wake_fd = -1;
+    shard->epoll_fd = -1;
+    atomic_store(&shard->wake_fd, -1);
     atomic_store(&shard->posts, NULL);
     shard->timers.prev = shard->timers.next = &shard->timers;
     shard->leader = 0;
