@@ -1,16 +1,12 @@
 /* A client that cannot be made, engine/http/client.h: what is said of the reason. Each in a process
  * of its own, in which nothing was set up before. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,22 +17,7 @@
 #include "http_fetch.h"
 #include "io/gate.h"
 #include "io/shard.h"
-
-/* As at the limit of threads, which root has not. */
-static void forbid_threads(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-
-    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-    assert_int_equal(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program), 0);
-}
+#include "no_threads.h"
 
 static const struct http_client_options plain = {.scheme = "http",
                                                  .host = "localhost",
@@ -75,7 +56,8 @@ static bool without_threads(void)
     struct http_client *client;
     struct error err = {0};
 
-    forbid_threads();
+    if (!forbid_threads())
+        return false;
     return http_client_new(&plain, &client, &err) == -ENOMEM &&
            says(&err, ERROR_THREADS, "setting up OpenSSL") &&
            says(&err, ERROR_THREADS, "ulimit -u");
@@ -96,7 +78,8 @@ static bool without_a_dialer(void)
     gate_enter(&rig.scope);
     if (shard_new(0, &rig.shard) < 0 || http_client_new(&plain, &rig.client, NULL) < 0)
         return false;
-    forbid_threads();
+    if (!forbid_threads())
+        return false;
     shard_lock(rig.shard);
     fetch_get(&rig, &fetch);
     shard_unlock(rig.shard);

@@ -1,7 +1,5 @@
 /* engine/io/shard.h: what other threads hand to a shard is run under its lock, by whoever drives. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +17,7 @@
 #include "io/gate.h"
 #include "io/shard.h"
 #include "io/thread.h"
+#include "no_threads.h"
 #include "sanitizer.h"
 
 #define SENDERS     4u
@@ -332,22 +329,6 @@ static void a_child_forgets_what_was_posted(void **state)
     free(mine);
 }
 
-static void forbid_threads(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EAGAIN),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-        syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-        _exit(100);
-}
-
 /* In a process that gets no more threads: one kind is refused, the other waits for the next use. */
 static void without_a_thread_one_may_be_refused(void **state)
 {
@@ -361,7 +342,8 @@ static void without_a_thread_one_may_be_refused(void **state)
     pid = fork();
     if (pid == 0) {
         alarm(20);
-        forbid_threads();
+        if (!forbid_threads())
+            _exit(100);
         status = shard_try_post(shard, &note.post) < 0 ? 0 : 1;
         send(sender, 0);
         shard_lock(shard);
