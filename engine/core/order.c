@@ -11,7 +11,8 @@
 
 #define DEPTH_FIRST      2u
 #define DEPTH_FIRST_TOLD 8u
-#define PAGE_PART        4u /* of what was followed of a page that nobody listed */
+#define PAGE_RUN_MIN     24u /* a few names in a row end soon */
+#define PAGE_PART        4u  /* of what was followed of a page that nobody listed */
 
 /* ---- what is told ---------------------------------------------------------------------------- */
 
@@ -192,7 +193,9 @@ static unsigned first_depth(const struct order *order)
  * listing of such a page. */
 static unsigned depth_earned(const struct order *order)
 {
-    return order->is_page ? order->run / PAGE_PART : order->depth_max;
+    if (!order->is_page)
+        return order->depth_max;
+    return order->run < PAGE_RUN_MIN ? 0 : order->run / PAGE_PART;
 }
 
 void order_step(struct orders *orders, struct order *order, struct order_name *name, int64_t now_ns)
