@@ -288,11 +288,11 @@ static bool fetch_ahead(struct engine *engine, struct order_guess *guessed)
         free(guess);
         return false;
     }
+    stats_add(engine_stats(engine), STATS_PREFETCH_ASKED, 1);
     if (!put_in(prefetch, guess)) {
         guess_free(guess);
         return false;
     }
-    stats_add(engine_stats(engine), STATS_PREFETCH_ASKED, 1);
     return true;
 }
 
