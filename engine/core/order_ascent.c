@@ -17,32 +17,51 @@
 #define DOUBT_MAX   8u   /* the row is that many times twice as long */
 #define AGAIN_OPENS 200u /* in a directory, between two pages */
 #define FOLLOWED    16u  /* opens: the page was of use */
+#define TEXT_BYTES  64u  /* memory for texts, in units of that */
+
+/* False without memory: then it is what it was. */
+static bool text_set(struct order_text *text, const char *from, size_t length)
+{
+    if (length >= text->room_bytes) {
+        size_t room_bytes = (length / TEXT_BYTES + 1) * TEXT_BYTES;
+        char *larger = realloc(text->text, room_bytes);
+
+        if (!larger)
+            return false;
+        *text = (struct order_text){larger, room_bytes};
+    }
+    memcpy(text->text, from, length);
+    text->text[length] = '\0';
+    return true;
+}
 
 static void forget_names(struct order_ascent *ascent)
 {
-    for (unsigned i = 0; i < ascent->count; i++)
-        free(ascent->kept[i].name);
     ascent->count = ascent->row = 0;
 }
 
+/* All but the memory for texts. */
 static void forget(struct order_ascent *ascent)
 {
     forget_names(ascent);
-    free(ascent->directory);
-    *ascent = (struct order_ascent){.directory = NULL};
+    ascent->opens = 0;
+    ascent->was_asked = ascent->was_followed = ascent->is_over = false;
 }
 
 void order_ascents_fini(struct order_ascents *ascents)
 {
-    for (unsigned i = 0; i < ORDER_ASCENTS_MAX; i++)
-        forget(&ascents->list[i]);
+    for (unsigned i = 0; i < ORDER_ASCENTS_MAX; i++) {
+        for (unsigned k = 0; k < ORDER_ASCENT_KEPT; k++)
+            free(ascents->list[i].kept[k].name.text);
+        free(ascents->list[i].directory.text);
+    }
 }
 
 static struct order_ascent *find(struct order_ascents *ascents, const char *directory,
                                  size_t length)
 {
     for (unsigned i = 0; i < ORDER_ASCENTS_MAX; i++) {
-        const char *known = ascents->list[i].directory;
+        const char *known = ascents->list[i].directory.text;
 
         if (known && strncmp(known, directory, length) == 0 && !known[length])
             return &ascents->list[i];
@@ -59,24 +78,23 @@ static struct order_ascent *add(struct order_ascents *ascents, const char *direc
         if (ascents->list[i].used < oldest->used)
             oldest = &ascents->list[i];
     forget(oldest);
-    oldest->directory = strndup(directory, length);
-    return oldest->directory ? oldest : NULL;
+    return text_set(&oldest->directory, directory, length) ? oldest : NULL;
 }
 
 /* ---- what is opened -------------------------------------------------------------------------- */
 
+/* Behind the others; in place of the first one where there are as many as may be. */
 static void keep(struct order_ascent *ascent, const char *name, int64_t now_ns)
 {
-    char *copy = strdup(name);
+    bool is_full = ascent->count == ORDER_ASCENT_KEPT;
+    struct order_kept kept = ascent->kept[is_full ? 0 : ascent->count];
 
-    if (!copy)
+    if (!text_set(&kept.name, name, strlen(name)))
         return;
-    if (ascent->count == ORDER_ASCENT_KEPT) {
-        free(ascent->kept[0].name);
+    kept.at_ns = now_ns;
+    if (is_full)
         memmove(&ascent->kept[0], &ascent->kept[1], --ascent->count * sizeof ascent->kept[0]);
-    }
-    ascent->kept[ascent->count].name = copy;
-    ascent->kept[ascent->count++].at_ns = now_ns;
+    ascent->kept[ascent->count++] = kept;
     ascent->row++;
 }
 
@@ -96,7 +114,7 @@ static bool is_near_end(const struct orders *orders, const struct order *order, 
 
 static bool is_wished(struct orders *orders, struct order_ascent *ascent, const char *name)
 {
-    const struct order *order = order_find(orders, ORDER_LISTED, ascent->directory);
+    const struct order *order = order_find(orders, ORDER_LISTED, ascent->directory.text);
     unsigned doubt = orders->ascents.doubt < DOUBT_MAX ? orders->ascents.doubt : DOUBT_MAX;
 
     if (order && order->is_page && order->followed >= FOLLOWED && !ascent->was_followed) {
@@ -129,7 +147,7 @@ void order_ascent_note(struct orders *orders, const char *uri, int64_t now_ns)
     if (!ascent)
         return;
     ascent->used = ++ascents->serial;
-    last = ascent->count ? ascent->kept[ascent->count - 1].name : "";
+    last = ascent->count ? ascent->kept[ascent->count - 1].name.text : "";
     if (strcmp(slash + 1, last) == 0)
         return;
     if (strcmp(slash + 1, last) < 0)
@@ -146,11 +164,11 @@ bool orders_wish(const struct orders *orders, struct order_wish *ret_wish)
 {
     const struct order_ascent *ascent = orders->ascents.wished;
 
-    if (!ascent || strlen(ascent->directory) >= sizeof ret_wish->directory ||
-        strlen(ascent->kept[0].name) >= sizeof ret_wish->after)
+    if (!ascent || strlen(ascent->directory.text) >= sizeof ret_wish->directory ||
+        strlen(ascent->kept[0].name.text) >= sizeof ret_wish->after)
         return false;
-    strcpy(ret_wish->directory, ascent->directory);
-    strcpy(ret_wish->after, ascent->kept[0].name);
+    strcpy(ret_wish->directory, ascent->directory.text);
+    strcpy(ret_wish->after, ascent->kept[0].name.text);
     return true;
 }
 
@@ -193,7 +211,7 @@ void orders_end_page(struct orders *orders, const struct order_wish *wish, bool 
         return;
     order->is_last_page = is_last;
     for (unsigned i = 0; i < ascent->count; i++) {
-        struct order_name *name = order_find_name(order, ascent->kept[i].name);
+        struct order_name *name = order_find_name(order, ascent->kept[i].name.text);
 
         if (name)
             order_step(orders, order, name, ascent->kept[i].at_ns);

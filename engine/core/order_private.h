@@ -77,12 +77,18 @@ struct order_epoch {
 #define ORDER_ASCENTS_MAX 8u
 #define ORDER_ASCENT_KEPT 8u
 
+/* Each open writes one: its memory is used again, not asked for anew. */
+struct order_text {
+    char *text;
+    size_t room_bytes;
+};
+
 struct order_ascent {
-    char *directory; /* without a slash at its end; NULL: none */
-    struct {
-        char *name;
+    struct order_text directory; /* without a slash at its end; NULL: none */
+    struct order_kept {
+        struct order_text name;
         int64_t at_ns;
-    } kept[ORDER_ASCENT_KEPT]; /* the last ones that were opened in a row */
+    } kept[ORDER_ASCENT_KEPT]; /* the last ones that were opened in a row; then memory for others */
     unsigned count;
     unsigned row;                 /* how many were */
     unsigned opens;               /* since a page was asked for */

@@ -268,6 +268,31 @@ static void wrong_guesses_of_several_pages_add_up(void **state)
     assert_in_range(pages, 1, 3);
 }
 
+/* A letter more with each name, and after twenty names another directory, longer or shorter by many. */
+static void names_and_directories_of_any_length(void **state)
+{
+    struct order_wish wish;
+    char uri[1024];
+
+    for (unsigned i = 0; i < 40 * 20; i++) {
+        unsigned length = 1 + i / 20 * 37 % 400, letters = 1 + 11 * (i % 20);
+        int at = snprintf(uri, sizeof uri, "s3://bucket/%0*u/", (int)length, i / 20);
+
+        memset(uri + at, 'a', letters);
+        uri[(unsigned)at + letters] = '\0';
+        orders_note_open(orders, uri, 1, now_ns += NS_PER_MS);
+        if (i % 20 < 2) {
+            assert_false(orders_wish(orders, &wish));
+            continue;
+        }
+        assert_true(orders_wish(orders, &wish));
+        assert_int_equal(strlen(wish.directory), at - 1);
+        assert_memory_equal(wish.directory, uri, at - 1);
+        assert_int_equal(strlen(wish.after), i % 20 < 8 ? 1 : letters - 7 * 11);
+        assert_memory_equal(wish.after, uri + at, strlen(wish.after));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +311,7 @@ int main(void)
         TEST(who_is_followed_otherwise_needs_none),
         TEST(wrong_guesses_end_it),
         TEST(wrong_guesses_of_several_pages_add_up),
+        TEST(names_and_directories_of_any_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
