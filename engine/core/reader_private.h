@@ -63,6 +63,7 @@ struct reader {
     uint64_t grow_at;      /* position at which the window doubles */
     struct range *window;  /* ascending, without gaps but for what advice holds there; each in
                               flight or arrived */
+    uint64_t changes;      /* ranges of it launched and done, so far: see fill_reach */
     bool lost_range;       /* one without memory was given up: the program did not come for it */
     unsigned width;        /* over so many shards its ranges are spread; 0 and 1: only its own */
     unsigned turn;         /* which one is next */

@@ -331,6 +331,7 @@ static struct range *launch(struct reader *reader, const struct range_read *read
     range->on_done = on_range_done;
     stats_add(engine_stats(reader->engine), STATS_AHEAD_ASKED, end - from);
     advised_cut(reader, from, end);
+    reader->changes++;
     DL_APPEND(reader->window, range);
     range->offset = from;
     start(reader, range, end, from > read->position);
@@ -408,20 +409,23 @@ static uint64_t window_edge(const struct reader *reader, uint64_t position)
 }
 
 /* From the end of the window, or without one from the position, as far as it reaches. A range may
- * be done as soon as it is launched, and launch others. */
+ * be done as soon as it is launched, and launch others: then those on their way are counted anew. */
 static void fill_reach(struct reader *reader, const struct range_read *read, bool ahead)
 {
     struct reach reach = plan_reach(reader, read, ahead);
+    unsigned flying = stream_in_flight(reader);
 
-    while (has_room(reader, &reach, stream_in_flight(reader))) {
+    while (has_room(reader, &reach, flying)) {
         uint64_t from = window_edge(reader, read->position);
         uint64_t end = smaller(from + reach.range_bytes, reader->attr.size_bytes);
+        uint64_t changes = reader->changes;
 
         if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
             end = reader->attr.size_bytes;
         end = advised_begin(reader, from, end);
         if (from >= reach.end || !launch(reader, read, from, end))
             break;
+        flying = reader->changes == changes + 1 ? flying + 1 : stream_in_flight(reader);
     }
     if (!reader->has_joined)
         stream_settle(reader);
@@ -458,6 +462,7 @@ static void on_range_done(struct range *range)
         .position = reader->next_offset,
     };
 
+    reader->changes++;
     if (reader->window_bytes > 0 && reader->jumps == 0 && !range_failed(range) &&
         window_end(reader) >= reader->next_offset)
         fill_reach(reader, &read, true);

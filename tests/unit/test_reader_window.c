@@ -49,7 +49,7 @@ static ssize_t read_part(uint64_t at, unsigned timeout_ms)
 }
 
 /* As far as requests get with `rules`; where the reading ended. */
-static uint64_t read_until_stuck(const char *rules)
+static uint64_t read_until_stuck(const char *rules, unsigned patience_ms)
 {
     uint64_t at = 0;
 
@@ -58,14 +58,14 @@ static uint64_t read_until_stuck(const char *rules)
     core_run_reset_counts();
     core_run_faults(NULL);
     core_run_faults(rules);
-    while (at < BYTES && read_part(at, 700) == (ssize_t)PART)
+    while (at < BYTES && read_part(at, patience_ms) == (ssize_t)PART)
         at += PART;
     return at;
 }
 
 static void behind_a_late_one_others_are_fetched(void **state)
 {
-    uint64_t at = read_until_stuck(FAR "op=GetObject nth=20 count=2 delay=" NEVER);
+    uint64_t at = read_until_stuck(FAR "op=GetObject nth=20 count=2 delay=" NEVER, 700);
 
     /* Those before it, itself (and once more, for it is hedged), and the rest of twice the flight. */
     assert_in_range(at, PART, BYTES - PART);
@@ -74,10 +74,32 @@ static void behind_a_late_one_others_are_fetched(void **state)
 
 static void no_more_are_under_way_than_were_set(void **state)
 {
-    uint64_t at = read_until_stuck(FAR "op=GetObject nth=20 delay=" NEVER);
+    uint64_t at = read_until_stuck(FAR "op=GetObject nth=20 delay=" NEVER, 700);
 
     assert_in_range(at, PART, BYTES - PART);
     assert_in_range(core_run_count(STORE_GET), 19 + FLIGHT, 19 + FLIGHT + 1);
+}
+
+/* Two ranges are late, and one that is there as soon as it is asked for has others asked for. When
+ * that happens depends on how the window grows: each one is tried. */
+static void no_more_are_when_one_is_there_at_once(void **state)
+{
+    struct endpoint *endpoint = engine_endpoint(core_run_engine(), core_run_store());
+    char rules[256];
+
+    for (unsigned late = 3; late < 7; late++) {
+        for (unsigned at_once = late + 2; at_once < late + 5; at_once++) {
+            atomic_store(&endpoint->latency.hedges, 0);
+            snprintf(rules, sizeof rules,
+                     "op=GetObject count=%u delay=4; op=GetObject nth=%u count=2 delay=" NEVER
+                     "; op=GetObject nth=%u delay=" NEVER,
+                     at_once - 1, late, at_once + 1);
+            read_until_stuck(rules, 100);
+            assert_in_range(core_run_reads_under_way(), 1, FLIGHT);
+            s3dlio_reader_close(reader);
+            reader = NULL;
+        }
+    }
 }
 
 /* The program does something else meanwhile. */
@@ -108,6 +130,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, core_run_clear, tear_down)
         TEST(behind_a_late_one_others_are_fetched),
         TEST(no_more_are_under_way_than_were_set),
+        TEST(no_more_are_when_one_is_there_at_once),
         TEST(a_late_one_is_asked_for_twice_before_it_is_waited_for),
     };
 
