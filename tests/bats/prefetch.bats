@@ -45,6 +45,22 @@ for name in sorted(os.listdir(".")):
     prefetched 8
 }
 
+# In reverse, which nothing but the command line says.
+@test "names on the command line, however they are spelt, in a directory that is the working directory" {
+    local beginning names
+    names=$(seq -f 'f%07.0f' $((FILES - 1)) -1 0)
+    for beginning in '' ./ ../d/ none/..// /s3/test/large/.././d// s3://test/d/; do
+        setup
+        # shellcheck disable=SC2086 # words
+        shim sh -c 'cd /s3/test/d && exec cat "$@"' sh ${names//f/"${beginning}f"} >/dev/null
+        prefetched 8
+    done
+    setup
+    # shellcheck disable=SC2086 # words
+    shim env -C /s3/test/d cat $names >/dev/null
+    prefetched 8
+}
+
 @test "a tree: tar, grep -r, cp -r" {
     same sh -c 'tar cf - --mtime=@0 --mode=644 --owner=0 --group=0 . | tar tf - | sort'
     prefetched 8
