@@ -94,6 +94,7 @@ static int engine_fill(struct engine *engine, char *const *environment, struct e
     atomic_init(&engine->generation, gate_generation());
     pthread_mutex_init(&engine->renewing, NULL);
     pthread_mutex_init(&engine->stores_mutex, NULL);
+    pthread_mutex_init(&engine->lanes_mutex, NULL);
     rename_moves_init(&engine->moves);
     reader_registry_init(&engine->readers);
     relays_init(&engine->relays);
@@ -126,6 +127,8 @@ static void engine_free(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->shard_count; i++)
         shard_free(engine->shards[i]);
+    for (unsigned i = 0; i < ENGINE_LANES_MAX; i++)
+        shard_free(atomic_load(&engine->lanes[i]));
     deferred_table_close(engine->deferred.table);
     oplog_free(engine->oplog);
     prefetch_fini(&engine->prefetch);
@@ -158,6 +161,8 @@ static void forget_parent(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->shard_count; i++)
         shard_reset_child(engine->shards[i]);
+    for (unsigned i = 0; i < ENGINE_LANES_MAX && atomic_load(&engine->lanes[i]); i++)
+        shard_reset_child(atomic_load(&engine->lanes[i]));
     for (unsigned i = 0; i < ENGINE_STORES_MAX; i++) {
         struct store *store = atomic_load(&engine->stores[i]);
 
@@ -305,6 +310,46 @@ struct shard *engine_shard(struct engine *engine, struct store *store, const str
     return engine->shards[index % engine->shard_count];
 }
 
+static struct shard *obtain_lane(struct engine *engine, unsigned number)
+{
+    struct shard *lane = atomic_load_explicit(&engine->lanes[number], memory_order_acquire);
+
+    if (lane)
+        return lane;
+    pthread_mutex_lock(&engine->lanes_mutex);
+    lane = atomic_load_explicit(&engine->lanes[number], memory_order_relaxed);
+    if (!lane && shard_new(ENGINE_SHARDS_MAX + number, &lane) == 0)
+        atomic_store_explicit(&engine->lanes[number], lane, memory_order_release);
+    pthread_mutex_unlock(&engine->lanes_mutex);
+    return lane;
+}
+
+/* place: 0 the usual one, else a lane. */
+static struct shard *try_lock_place(struct engine *engine, struct shard *usual, unsigned place)
+{
+    struct shard *shard = place == 0 ? usual : obtain_lane(engine, place - 1);
+
+    return shard && shard_try_lock_idle(shard) ? shard : NULL;
+}
+
+/* Where the thread was last its connection is warm, and hardly anybody else is; those in front are
+ * taken first by others, so that connections of threads that have ended are used again. */
+struct shard *engine_lock_idle_shard(struct engine *engine, struct shard *usual)
+{
+    static _Thread_local unsigned last;
+    struct shard *shard = try_lock_place(engine, usual, last);
+
+    for (unsigned place = 0; !shard && place <= ENGINE_LANES_MAX; place++) {
+        shard = try_lock_place(engine, usual, place);
+        if (shard)
+            last = place;
+    }
+    if (shard)
+        return shard;
+    shard_lock(usual);
+    return usual;
+}
+
 /* ---- fork and cancel ------------------------------------------------------------------------- */
 
 void engine_reset_child(void)
@@ -344,16 +389,22 @@ static void on_kick(struct shard_timer *timer)
     free(timer);
 }
 
+static void kick_shard(struct shard *shard)
+{
+    struct shard_timer *timer = malloc(sizeof *timer);
+
+    if (!timer)
+        return;
+    shard_timer_init(timer, on_kick);
+    shard_lock(shard);
+    shard_timer_set(shard, timer, clock_now_ns());
+    shard_unlock(shard);
+}
+
 void engine_kick(struct engine *engine)
 {
-    for (unsigned i = 0; i < engine->shard_count; i++) {
-        struct shard_timer *timer = malloc(sizeof *timer);
-
-        if (!timer)
-            continue;
-        shard_timer_init(timer, on_kick);
-        shard_lock(engine->shards[i]);
-        shard_timer_set(engine->shards[i], timer, clock_now_ns());
-        shard_unlock(engine->shards[i]);
-    }
+    for (unsigned i = 0; i < engine->shard_count; i++)
+        kick_shard(engine->shards[i]);
+    for (unsigned i = 0; i < ENGINE_LANES_MAX && atomic_load(&engine->lanes[i]); i++)
+        kick_shard(atomic_load(&engine->lanes[i]));
 }

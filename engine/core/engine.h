@@ -33,6 +33,7 @@
 #include "store/store.h"
 
 #define ENGINE_SHARDS_MAX 64u
+#define ENGINE_LANES_MAX  64u
 #define ENGINE_STORES_MAX 8u
 
 struct engine {
@@ -44,6 +45,9 @@ struct engine {
     struct shard *shards[ENGINE_SHARDS_MAX];
     unsigned shard_count;
     atomic_uint next_shard;
+    /* More shards, filled from the front by need, for threads that wait at the same time. */
+    _Atomic(struct shard *) lanes[ENGINE_LANES_MAX];
+    pthread_mutex_t lanes_mutex;
     struct budget budget;
     struct pool pool;
     struct retry_policy retry;
@@ -82,6 +86,9 @@ struct endpoint *engine_endpoint(struct engine *engine, const struct store *stor
 /* A shard for work on this object from `offset` on: the store's choice, else the next in turn. */
 struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
                            uint64_t offset);
+/* A shard in which no other thread waits, locked: `usual` or a lane. When all are in use, or there is
+ * no descriptor for one more, `usual`. */
+struct shard *engine_lock_idle_shard(struct engine *engine, struct shard *usual);
 
 /* Where requests are counted; never NULL. Made by the first that is (core/engine_stats.c), so what
  * only holds a reader or a name costs nothing. Inside the gate. */

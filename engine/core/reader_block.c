@@ -205,30 +205,38 @@ void block_prefetch(struct reader *reader, uint64_t start, uint64_t end)
 
 /* ---- exact reads ----------------------------------------------------------------------------- */
 
-static struct shard *own_shard(struct reader *reader, uint64_t offset)
+/* The one by whose turn it is, or where that is said, locked. On a near store, where bytes cost little
+ * but what the processor does with them, each of several threads waits in a shard of its own: who
+ * waits where another leads is given its bytes through a buffer, and woken for them. */
+static struct shard *lock_own_shard(struct reader *reader, uint64_t offset)
 {
     struct engine *engine = reader->engine;
+    bool is_chosen = reader->store->ops->choose_shard;
+    struct shard *shard = is_chosen ? engine_shard(engine, reader->store, &reader->uri, offset)
+                                    : engine->shards[shard_thread_id() % engine->shard_count];
 
-    if (reader->store->ops->choose_shard)
-        return engine_shard(engine, reader->store, &reader->uri, offset);
-    return engine->shards[shard_thread_id() % engine->shard_count];
+    if (!is_chosen && endpoint_is_near(reader->endpoint))
+        return engine_lock_idle_shard(engine, shard);
+    shard_lock(shard);
+    return shard;
 }
 
 /* Enters and leaves with the reader's shard locked; sleeps with another. */
 int exact_take(struct reader *reader, struct range_read *read, const struct limits *limits,
                struct error *err)
 {
-    struct shard *shard = own_shard(reader, read->position);
-    struct range *range = range_new(reader->engine, &reader->uri, reader->store, shard);
+    struct range *range = range_new(reader->engine, &reader->uri, reader->store, reader->shard);
     uint64_t stored_bytes = reader->stored_bytes;
     char etag[STORE_ETAG_MAX];
+    struct shard *shard;
     int r;
 
     if (!range)
         return error_set(err, ERROR_NO_MEMORY, "reading a range");
     memcpy(etag, reader->etag, sizeof etag);
     shard_unlock(reader->shard);
-    shard_lock(shard);
+    shard = lock_own_shard(reader, read->position);
+    range->fetch.call.request.shard = shard;
     range->owner = reader;
     range->only_read = read->id;
     range->fetch.call.deadline_ns = limits->deadline_ns;

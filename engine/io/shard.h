@@ -50,6 +50,9 @@ unsigned shard_index(const struct shard *shard);
 
 void shard_lock(struct shard *shard); /* inside the gate only */
 void shard_unlock(struct shard *shard);
+/* Takes the lock if nobody has it or wants it, and no thread waits in the shard: one that does so next
+ * leads it, and receives what it waits for itself. False: it is in use, or cannot be set up. */
+bool shard_try_lock_idle(struct shard *shard);
 
 /* All of these with the lock held. The watch and timer memory is the caller's. */
 int shard_watch_add(struct shard *shard, struct shard_watch *watch);

@@ -22,6 +22,7 @@
 #include <stdlib.h>
 
 #include "io/gate.h"
+#include "io/thread.h"
 
 static __thread struct shard_sleeper *shard_innermost; /* of this thread's waits */
 
@@ -155,6 +156,19 @@ void shard_waits_free(struct shard *shard)
         sem_destroy(&sleeper->wake);
         free(sleeper);
     }
+}
+
+bool shard_try_lock_idle(struct shard *shard)
+{
+    thread_adopt(); /* as in shard_lock */
+    if (atomic_load_explicit(&shard->lock_wanted, memory_order_relaxed) > 0 ||
+        pthread_mutex_trylock(&shard->lock) != 0)
+        return false;
+    shard_reap(shard);
+    if (shard->sleepers.next == &shard->sleepers && shard_open(shard) == 0)
+        return true;
+    pthread_mutex_unlock(&shard->lock);
+    return false;
 }
 
 /* ---- who is woken ---------------------------------------------------------------------------- */
