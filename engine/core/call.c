@@ -315,7 +315,7 @@ static void look_twice(struct call *call)
 {
     if (!call->request.sent_ns)
         watch_look(call);
-    else if (latency_may_hedge(&call->endpoint->latency))
+    else if (latency_may_hedge(&call->endpoint->latency, look_kind(call)))
         call_hedge(call);
 }
 

@@ -81,7 +81,7 @@ static void ask_twice(struct fetch *fetch)
     if (!request->sent_ns)
         return;
     fetch->was_late = true;
-    if (!latency_may_hedge(&fetch->call.endpoint->latency))
+    if (!latency_may_hedge(&fetch->call.endpoint->latency, LATENCY_BYTES))
         return;
     fetch->first_sent_ns = request->sent_ns;
     call_hedge(&fetch->call);
@@ -113,7 +113,7 @@ static void on_late(struct shard_timer *timer)
         ask_twice(fetch);
     } else if (stands_still(fetch)) {
         fetch->given_up += fetch->given_up < GIVEN_UP_MAX;
-        if (latency_may_hedge(&fetch->call.endpoint->latency)) {
+        if (latency_may_hedge(&fetch->call.endpoint->latency, LATENCY_BYTES)) {
             call_give_up(&fetch->call);
             return;
         }

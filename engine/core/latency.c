@@ -3,7 +3,8 @@
 
 #include "base/clock.h"
 
-#define STALLED_TIMES 4 /* what is late */
+#define STALLED_TIMES 4   /* what is late */
+#define HEDGE         100 /* in hundredths */
 
 void latency_init(struct latency *latency, unsigned hedge_percent)
 {
@@ -28,6 +29,16 @@ static void store(atomic_int_fast64_t *value, int64_t number)
     atomic_store_explicit(value, number, memory_order_relaxed);
 }
 
+static unsigned answers(const struct latency *latency, enum latency_kind kind)
+{
+    return atomic_load_explicit(&latency->tails[kind].answers, memory_order_relaxed);
+}
+
+static bool has_few(const struct latency *latency, enum latency_kind kind)
+{
+    return answers(latency, kind) < LATENCY_ANSWERS_FEW;
+}
+
 /* The estimate goes up by 19 steps when it was exceeded and down by one when not: where both
  * happen as much as they should, 19 to 1, it stays. A step is a 200th of it. */
 static void track_late(struct latency *latency, enum latency_kind kind, int64_t waited_ns)
@@ -40,9 +51,9 @@ static void track_late(struct latency *latency, enum latency_kind kind, int64_t 
     else
         late_ns += waited_ns > late_ns ? 19 * step_ns : -step_ns;
     store(&tail->late_ns, late_ns);
-    if (atomic_load_explicit(&tail->answers, memory_order_relaxed) < LATENCY_ANSWERS_MIN)
+    if (has_few(latency, kind))
         atomic_fetch_add_explicit(&tail->answers, 1, memory_order_relaxed);
-    if (load(&latency->hedges) < LATENCY_HEDGES_MAX * 100)
+    if (load(&latency->hedges) < LATENCY_HEDGES_MAX * HEDGE)
         atomic_fetch_add_explicit(&latency->hedges, latency->hedge_percent, memory_order_relaxed);
 }
 
@@ -81,26 +92,23 @@ void latency_on_look(struct latency *latency, enum latency_kind kind, int64_t wa
     track_late(latency, kind, waited_ns);
 }
 
-/* Known from so many answers on. */
-static int64_t known_late_ns(const struct latency *latency, enum latency_kind kind, unsigned least)
+static int64_t known_late_ns(const struct latency *latency, enum latency_kind kind)
 {
-    const struct latency_tail *tail = &latency->tails[kind];
-    int64_t late_ns = load(&tail->late_ns);
+    int64_t late_ns = load(&latency->tails[kind].late_ns);
 
-    if (latency->hedge_percent == 0 ||
-        atomic_load_explicit(&tail->answers, memory_order_relaxed) < least)
+    if (latency->hedge_percent == 0 || answers(latency, kind) < LATENCY_ANSWERS_MIN)
         return 0;
     return late_ns > LATENCY_LATE_MIN_NS ? late_ns : LATENCY_LATE_MIN_NS;
 }
 
 int64_t latency_late_ns(const struct latency *latency)
 {
-    return known_late_ns(latency, LATENCY_BYTES, LATENCY_ANSWERS_MIN);
+    return (has_few(latency, LATENCY_BYTES) ? 2 : 1) * known_late_ns(latency, LATENCY_BYTES);
 }
 
 int64_t latency_look_late_ns(const struct latency *latency, enum latency_kind kind)
 {
-    return 2 * known_late_ns(latency, kind, LATENCY_LOOKS_MIN);
+    return 2 * known_late_ns(latency, kind);
 }
 
 int64_t latency_stalled_ns(const struct latency *latency)
@@ -115,10 +123,10 @@ int64_t latency_stalled_ns(const struct latency *latency)
                                                             : LATENCY_STALLED_MIN_NS;
 }
 
-bool latency_may_hedge(struct latency *latency)
+bool latency_may_hedge(struct latency *latency, enum latency_kind kind)
 {
-    if (atomic_fetch_sub(&latency->hedges, 100) < 100) {
-        atomic_fetch_add(&latency->hedges, 100);
+    if (atomic_fetch_sub(&latency->hedges, HEDGE) < (has_few(latency, kind) ? 0 : HEDGE)) {
+        atomic_fetch_add(&latency->hedges, HEDGE);
         return false;
     }
     return true;

@@ -16,8 +16,8 @@
 #define LATENCY_NEAR_NS   INT64_C(2000000)
 #define LATENCY_PERIOD_NS INT64_C(10000000000)
 
-#define LATENCY_ANSWERS_MIN 20u              /* before anything is called late */
-#define LATENCY_LOOKS_MIN   8u               /* before a look-up is, or a page of a listing */
+#define LATENCY_ANSWERS_MIN 3u               /* before anything is called late */
+#define LATENCY_ANSWERS_FEW 20u              /* what is late is a guess before */
 #define LATENCY_LATE_MIN_NS INT64_C(5000000) /* nothing is late before */
 #define LATENCY_HEDGES_MAX  10               /* saved up */
 
@@ -27,7 +27,7 @@
 enum latency_kind { LATENCY_BYTES, LATENCY_LOOKS, LATENCY_PAGES, LATENCY_KINDS };
 
 struct latency_tail {
-    atomic_uint answers;         /* up to LATENCY_ANSWERS_MIN */
+    atomic_uint answers;         /* up to LATENCY_ANSWERS_FEW */
     atomic_int_fast64_t late_ns; /* the 95th percentile, tracked */
 };
 
@@ -53,14 +53,15 @@ void latency_on_look(struct latency *latency, enum latency_kind kind, int64_t wa
 int64_t latency_look_late_ns(const struct latency *latency, enum latency_kind kind);
 /* The least of late; 0 while unknown. */
 int64_t latency_first_byte_ns(const struct latency *latency);
-/* When an answer is late: 19 of 20 came sooner. 0 while unknown, or when there is to be no
- * hedging. */
+/* When an answer is late: 19 of 20 came sooner, or while few have come, in half the time. 0 while
+ * unknown, or when there is to be no hedging. */
 int64_t latency_late_ns(const struct latency *latency);
 /* How long a body may stand still before it is asked for again: several times what an answer takes
  * to begin. 0: nothing is sent twice. */
 int64_t latency_stalled_ns(const struct latency *latency);
-/* True: one more request may be hedged, and counts as that. */
-bool latency_may_hedge(struct latency *latency);
+/* True: one more request of that kind may be hedged, and counts as that. While few have been answered
+ * one may come before it is saved up: a program of a dozen requests has its late one, too. */
+bool latency_may_hedge(struct latency *latency, enum latency_kind kind);
 /* False while unknown. */
 bool latency_is_near(const struct latency *latency);
 

@@ -200,8 +200,8 @@ static void what_is_late_follows_the_store(void **state)
         latency_on_first_byte(&latency, NS_PER_MS / 2, 0);
     assert_int_equal(latency_late_ns(&latency), LATENCY_LATE_MIN_NS);
     for (unsigned i = 0; i < LATENCY_HEDGES_MAX; i++)
-        assert_true(latency_may_hedge(&latency));
-    assert_false(latency_may_hedge(&latency));
+        assert_true(latency_may_hedge(&latency, LATENCY_BYTES));
+    assert_false(latency_may_hedge(&latency, LATENCY_BYTES));
     latency_init(&latency, 0);
     for (unsigned i = 0; i < 100; i++)
         latency_on_first_byte(&latency, NS_PER_MS, 0);

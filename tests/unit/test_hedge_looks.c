@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "core/call.h"
 
 #define B      "fault://looks/"
@@ -18,6 +19,11 @@
 static uint64_t won(void)
 {
     return stats_read(&engine_stats(core_run_engine())->counters[STATS_HEDGES_WON]);
+}
+
+static struct latency *latency(void)
+{
+    return &engine_endpoint(core_run_engine(), core_run_store())->latency;
 }
 
 static int look_up(const char *uri, struct s3dlio_attr *ret_attr)
@@ -74,7 +80,7 @@ static int learn(void **state)
         assert_int_equal(look_up(B "object", &attr), 0);
         assert_int_equal(list_all(), NAMES);
     }
-    atomic_store(&engine_endpoint(core_run_engine(), core_run_store())->latency.hedges, 1000);
+    atomic_store(&latency()->hedges, 1000);
     core_run_faults(NULL);
     core_run_reset_counts();
     return 0;
@@ -156,10 +162,23 @@ static void without_one_to_spare_it_is_waited_for(void **state)
 {
     struct s3dlio_attr attr;
 
-    atomic_store(&engine_endpoint(core_run_engine(), core_run_store())->latency.hedges, 0);
+    atomic_store(&latency()->tails[LATENCY_LOOKS].answers, LATENCY_ANSWERS_FEW);
+    atomic_store(&latency()->hedges, 0);
     core_run_faults(USUAL "op=HeadObject nth=1 count=1 delay=300");
     assert_int_equal(look_up(B "object", &attr), 0);
     assert_int_equal(core_run_count(STORE_HEAD), 1);
+}
+
+/* A program of a dozen requests has its late one, too. */
+static void among_few_one_comes_before_it_is_saved_up(void **state)
+{
+    struct s3dlio_attr attr;
+
+    atomic_store(&latency()->tails[LATENCY_LOOKS].answers, LATENCY_ANSWERS_MIN);
+    atomic_store(&latency()->hedges, 0);
+    core_run_faults(USUAL "op=HeadObject nth=1 count=1 delay=" NEVER);
+    assert_int_equal(look_up(B "object", &attr), 0);
+    assert_int_equal(core_run_count(STORE_HEAD), 2);
 }
 
 /* Nobody is left waiting, and nothing under way. */
@@ -174,6 +193,39 @@ static void a_caller_who_gives_up_leaves_neither(void **state)
     assert_int_equal(core_run_reads_under_way(), 0);
 }
 
+static void the_fourth_may_be_late(void **state)
+{
+    struct latency few;
+
+    latency_init(&few, 5);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(latency_late_ns(&few), 0);
+        assert_int_equal(latency_look_late_ns(&few, LATENCY_PAGES), 0);
+        latency_on_look(&few, LATENCY_PAGES, 30 * NS_PER_MS);
+        latency_on_first_byte(&few, 30 * NS_PER_MS, 0);
+    }
+    assert_in_range(latency_late_ns(&few), 80 * NS_PER_MS, 90 * NS_PER_MS);
+    assert_in_range(latency_look_late_ns(&few, LATENCY_PAGES), 80 * NS_PER_MS, 90 * NS_PER_MS);
+    assert_int_equal(latency_look_late_ns(&few, LATENCY_LOOKS), 0);
+    assert_true(latency_may_hedge(&few, LATENCY_PAGES));
+    assert_false(latency_may_hedge(&few, LATENCY_BYTES));
+}
+
+/* What came too early is paid back: of n requests, n ≥ 20, 5 % stay 5 %. */
+static void one_that_was_borrowed_is_paid_back(void **state)
+{
+    struct latency latency;
+    unsigned hedged = 0;
+
+    latency_init(&latency, 5);
+    for (unsigned i = 1; i <= 400; i++) {
+        latency_on_first_byte(&latency, 30 * NS_PER_MS, 0);
+        hedged += latency_may_hedge(&latency, LATENCY_BYTES);
+        assert_true(hedged <= (i < 20 ? 1 : i / 20));
+    }
+    assert_int_equal(hedged, 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,7 +233,10 @@ int main(void)
         TEST(a_late_look_is_asked_for_twice),       TEST(what_is_not_there_is_an_answer),
         TEST(a_late_page_is_asked_for_twice),       TEST(a_second_one_that_fails_does_no_harm),
         TEST(a_first_that_fails_is_repeated),       TEST(without_one_to_spare_it_is_waited_for),
+        TEST(among_few_one_comes_before_it_is_saved_up),
         TEST(a_caller_who_gives_up_leaves_neither),
+        cmocka_unit_test(the_fourth_may_be_late),
+        cmocka_unit_test(one_that_was_borrowed_is_paid_back),
     };
 
     return cmocka_run_group_tests(tests, make_objects, NULL);
