@@ -23,6 +23,7 @@ PROGRAMS = {
 ONE_BY_ONE = {"S3DLIO_PREFETCH": "0", "S3DLIO_HEDGE_PERCENT": "0"}
 
 PROCESSES, SMALL_BYTES = 8, 16 * 1024
+ALONE = 400  # files that one process reads: of a hundred, none may be slow, or three
 # Lists, forks, and each child reads files of its own, in an order of its own; a line of JSON an epoch.
 EPOCHS = """
 import json, os, random, sys, time
@@ -117,9 +118,9 @@ def bench_processes(server, environment, options, report):
     share = options.size(1000)
     reference, first, second = [], [], []
     for _ in range(options.rounds):
-        alone = run_json([PYTHON, "-c", EPOCHS, f"/s3/{BUCKET}/many", 1, 100, 1, SMALL_BYTES],
+        alone = run_json([PYTHON, "-c", EPOCHS, f"/s3/{BUCKET}/many", 1, ALONE, 1, SMALL_BYTES],
                          {**environment, **ONE_BY_ONE})
-        reference.append(100 / alone)
+        reference.append(ALONE / alone)
         for epoch, figures in zip((first, second), epochs(server, environment, share)):
             epoch.append(figures)
     for name, epoch in ("first", first), ("second", second):
