@@ -275,7 +275,8 @@ void endpoint_expect(struct endpoint *endpoint, enum endpoint_direction directio
                      uint64_t object_bytes, uint64_t count)
 {
     pthread_mutex_lock(&endpoint->mutex);
-    limiter_expect(&endpoint->limiters[direction], object_bytes, count);
+    limiter_expect(&endpoint->limiters[direction], object_bytes, count,
+                   latency_first_byte_ns(&endpoint->latency));
     pthread_mutex_unlock(&endpoint->mutex);
 }
 

@@ -10,6 +10,7 @@
 #define DOUBLE_MAX        64u /* steps are smaller above */
 #define OPEN_FAST_MAX     32u /* above it the level opens by one for every second answer */
 #define NEAR_SHORT        8u
+#define FAR_NS            (60 * NS_PER_MS) /* twice what the table is for */
 #define ROUND_MIN_NS      (20 * NS_PER_MS)
 #define ROUND_REQUESTS    8u
 #define RISING_REQUESTS   4u
@@ -120,22 +121,25 @@ static unsigned at_most(unsigned most, uint64_t count)
     return count < most ? larger((unsigned)count, LEVEL_MIN) : most;
 }
 
-static unsigned table(const struct limiter *limiter, uint64_t object_bytes, uint64_t count)
+/* The longer the way, the more fits on it. */
+static unsigned table(const struct limiter *limiter, uint64_t object_bytes, uint64_t count,
+                      int64_t least_ns)
 {
     if (limiter->is_local)
         return at_most(object_bytes < 10 * MB ? 32 : 16, count);
     if (object_bytes < MB)
         return at_most(128, count);
-    return at_most(object_bytes < 100 * MB ? 64 : 32, count);
+    return at_most(object_bytes < 100 * MB || least_ns > FAR_NS ? 64 : 32, count);
 }
 
-void limiter_expect(struct limiter *limiter, uint64_t object_bytes, uint64_t count)
+void limiter_expect(struct limiter *limiter, uint64_t object_bytes, uint64_t count,
+                    int64_t least_ns)
 {
     struct limiter_course *course = &limiter->flows[limiter_flow(object_bytes)];
 
     if (course->phase != LIMITER_OPENING || course->in_flight > 0)
         return;
-    course->goal = smaller(table(limiter, object_bytes, count), course_max(limiter, course));
+    course->goal = smaller(table(limiter, object_bytes, count, least_ns), course_max(limiter, course));
     course->level = smaller(course->goal, LEVEL_UNKNOWN);
 }
 
@@ -184,12 +188,13 @@ static double goodput(const struct limiter_round *round)
     return mean_level(round) * round->work / round->busy_ns;
 }
 
-/* Can the request be compared with those before? If sizes have changed for good, all begins anew. */
+/* Can the request be compared with those before? If sizes have changed for good, all begins anew.
+ * The first level of all is compared with nothing: ranges grow while a stream begins. */
 static bool is_usual(struct limiter_course *course, uint64_t bytes, int64_t now_ns)
 {
-    bool is_larger;
+    bool is_larger, is_first = course->phase == LIMITER_RISING && course->speed == 0;
 
-    if (course->unit_bytes == 0)
+    if (course->unit_bytes == 0 || (is_first && bytes > course->unit_bytes))
         course->unit_bytes = bytes;
     is_larger = bytes > course->unit_bytes + course->unit_bytes / 2;
     if (!is_larger && bytes >= course->unit_bytes / 2) {

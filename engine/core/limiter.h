@@ -85,8 +85,10 @@ static inline enum limiter_flow limiter_flow(uint64_t bytes)
 }
 
 /* So many objects, or ranges of one, are going to be asked for, of objects of that size (0:
- * unknown). Heeded as long as nothing is known. */
-void limiter_expect(struct limiter *limiter, uint64_t object_bytes, uint64_t count);
+ * unknown), at an endpoint of that least first-byte time (0: unknown). Heeded as long as nothing is
+ * known. */
+void limiter_expect(struct limiter *limiter, uint64_t object_bytes, uint64_t count,
+                    int64_t least_ns);
 
 /* Of one request, while it is under way. */
 struct limiter_begun {

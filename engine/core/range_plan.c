@@ -12,6 +12,7 @@
 #include "store/store.h"
 
 #define MIB              (UINT64_C(1) << 20)
+#define RANGE_LAST_BYTES (2 * MIB) /* shorter ones take little less time */
 #define SPEED_PART_BYTES (16 * MIB) /* the least that the network speed asks for */
 
 static bool is_set(const struct options *options, enum option_id id)
@@ -70,6 +71,16 @@ uint64_t range_plan_flight_max(const struct range_plan *plan, uint64_t size_byte
     if (!is_parallel(plan, size_bytes))
         count = 1;
     return count * range_plan_get_bytes(plan, size_bytes, near);
+}
+
+uint64_t range_plan_towards_end(const struct range_plan *plan, uint64_t range_bytes,
+                                uint64_t left_bytes, unsigned count)
+{
+    uint64_t each = left_bytes / larger(count, 1) / RANGE_ALIGN_BYTES * RANGE_ALIGN_BYTES;
+
+    if (!plan->get_part_is_set && each < range_bytes && range_bytes > RANGE_LAST_BYTES)
+        range_bytes = larger(each, RANGE_LAST_BYTES);
+    return range_bytes < left_bytes ? range_bytes : left_bytes;
 }
 
 static uint64_t round_up(uint64_t value, uint64_t unit)

@@ -13,8 +13,9 @@
 
 struct options;
 
-#define RANGE_NEAR_BYTES (UINT64_C(2) << 20)
-#define RANGE_NEAR_COUNT 2u /* to begin with */
+#define RANGE_NEAR_BYTES  (UINT64_C(2) << 20)
+#define RANGE_NEAR_COUNT  2u /* to begin with */
+#define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
 
 struct range_plan {
     uint64_t get_part_bytes; /* as set or the default */
@@ -38,6 +39,10 @@ uint64_t range_plan_get_bytes(const struct range_plan *plan, uint64_t size_bytes
  * while: a multiple of a range. */
 uint64_t range_plan_flight_max(const struct range_plan *plan, uint64_t size_bytes, bool near,
                                unsigned count);
+/* The next of ranges of range_bytes, `count` at once, where left_bytes of the object are left (at most
+ * those): the last ones become shorter, so that none is long under way when all others have come. */
+uint64_t range_plan_towards_end(const struct range_plan *plan, uint64_t range_bytes,
+                                uint64_t left_bytes, unsigned count);
 
 /* The size of part `number` (from 1) of an upload whose length will be size_hint_bytes (0:
  * unknown). */

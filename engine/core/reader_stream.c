@@ -35,9 +35,8 @@
 #define STREAK_BLOCKS     2u /* in units of the block size */
 #define WINDOW_SHARE      2u /* of the budget: the most that one reader takes */
 #define RANGE_BYTES_MIN   (UINT64_C(256) << 10)
-#define RANGE_ALIGN_BYTES (UINT64_C(64) << 10)
 #define FILE_WINDOW_BYTES (UINT64_C(2) << 20)
-#define FAST_GROWTH_BYTES (UINT64_C(8) << 20)
+#define GROWTH            4u
 #define FAR_RANGE_BYTES   (UINT64_C(1) << 20) /* at least, where the reach has room for two */
 #define FAR_RANGES        32u
 #define NEAR_SHARE        8u /* of the budget: read ahead of near stores */
@@ -240,11 +239,7 @@ void stream_retire(struct reader *reader, uint64_t position)
 static void grow(struct reader *reader, uint64_t position, uint64_t window_max)
 {
     while (position >= reader->grow_at && reader->window_bytes < window_max) {
-        bool is_fast =
-            reader->window_bytes < RANGE_BYTES_MIN || reader->window_bytes >= FAST_GROWTH_BYTES;
-        unsigned factor = is_fast ? 4 : 2;
-
-        reader->window_bytes = smaller(factor * reader->window_bytes, window_max);
+        reader->window_bytes = smaller(GROWTH * reader->window_bytes, window_max);
         reader->grow_at += reader->window_bytes / 2;
     }
 }
@@ -408,6 +403,17 @@ static uint64_t window_edge(const struct reader *reader, uint64_t position)
     return reader->window ? advised_end(reader, window_end(reader)) : beside_end(reader, position);
 }
 
+static uint64_t range_end(struct reader *reader, const struct reach *reach, uint64_t from)
+{
+    uint64_t left_bytes = reader->attr.size_bytes - smaller(from, reader->attr.size_bytes);
+    uint64_t bytes = range_plan_towards_end(&reader->engine->plan, reach->range_bytes, left_bytes,
+                                            reach->count);
+
+    if (left_bytes - bytes < RANGE_ALIGN_BYTES)
+        bytes = left_bytes;
+    return advised_begin(reader, from, from + bytes);
+}
+
 /* From the end of the window, or without one from the position, as far as it reaches. A range may
  * be done as soon as it is launched, and launch others: then those on their way are counted anew. */
 static void fill_reach(struct reader *reader, const struct range_read *read, bool ahead)
@@ -417,12 +423,9 @@ static void fill_reach(struct reader *reader, const struct range_read *read, boo
 
     while (has_room(reader, &reach, flying)) {
         uint64_t from = window_edge(reader, read->position);
-        uint64_t end = smaller(from + reach.range_bytes, reader->attr.size_bytes);
+        uint64_t end = range_end(reader, &reach, from);
         uint64_t changes = reader->changes;
 
-        if (end < reader->attr.size_bytes && reader->attr.size_bytes - end < RANGE_ALIGN_BYTES)
-            end = reader->attr.size_bytes;
-        end = advised_begin(reader, from, end);
         if (from >= reach.end || !launch(reader, read, from, end))
             break;
         flying = reader->changes == changes + 1 ? flying + 1 : stream_in_flight(reader);

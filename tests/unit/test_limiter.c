@@ -292,7 +292,7 @@ static void test_answers_that_wait_bring_nothing(void **state)
     struct run run;
 
     run_init(&run, &network, 100000);
-    limiter_expect(&run.limiter, 100000, 100000); /* 128, by the table: too many here */
+    limiter_expect(&run.limiter, 100000, 100000, 0); /* 128, by the table: too many here */
     run_for(&run, 30 * NS_PER_S);
     assert_in_range(target(&run), 20, 36);
 }
@@ -367,16 +367,37 @@ static void test_a_level_that_is_not_used_is_not_judged(void **state)
     assert_true(target(&run) >= 48);
 }
 
+/* Ranges grow while a stream begins: that must not make the first level wait for others of its size. */
+static void test_growing_ranges(void **state)
+{
+    static const struct network slow = {.first_byte_ns = 100 * NS_PER_MS,
+                                        .connection_bytes_s = 10 * MB};
+    struct run run;
+
+    run_init(&run, &slow, MIB);
+    limiter_expect(&run.limiter, 512 * MIB, 512, 0);
+    run_for(&run, 300 * NS_PER_MS);
+    run.request_bytes = 4 * MIB;
+    run_for(&run, 300 * NS_PER_MS);
+    assert_int_equal(target(&run), 32);
+    run.request_bytes = 8 * MIB;
+    run_for(&run, 600 * NS_PER_MS); /* those of 4 MiB have come */
+    assert_int_equal(target(&run), 64);
+}
+
 static void test_the_table_of_beginnings(void **state)
 {
     static const struct {
         uint64_t object_bytes, count;
         bool is_local;
         unsigned expected;
+        int64_t least_ns;
     } rows[] = {
-        {100 * 1000, 1000, false, 128}, {100 * 1000, 50, false, 50}, {50 * MB, 1000, false, 64},
-        {50 * MB, 24, false, 24},       {MB * 200, 1000, false, 32}, {MB * 200, 5, false, 5},
-        {MB * 5, 1000, true, 32},       {MB * 50, 1000, true, 16},
+        {100 * 1000, 1000, false, 128, 0}, {100 * 1000, 50, false, 50, 0},
+        {50 * MB, 1000, false, 64, 0},     {50 * MB, 24, false, 24, 0},
+        {MB * 200, 1000, false, 32, 0},    {MB * 200, 1000, false, 32, 30 * NS_PER_MS},
+        {MB * 200, 5, false, 5, 0},        {MB * 200, 1000, false, 64, 100 * NS_PER_MS},
+        {MB * 5, 1000, true, 32, 0},       {MB * 50, 1000, true, 16, 0},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -386,7 +407,7 @@ static void test_the_table_of_beginnings(void **state)
         struct limiter limiter;
 
         limiter_init(&limiter, &options);
-        limiter_expect(&limiter, rows[i].object_bytes, rows[i].count);
+        limiter_expect(&limiter, rows[i].object_bytes, rows[i].count, rows[i].least_ns);
         assert_int_equal(limiter.flows[flow].goal, rows[i].expected);
         assert_true(limiter_target(&limiter, flow) <= 16);
     }
@@ -515,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_it_halves_once_for_all_that_are_refused),
         cmocka_unit_test(test_it_follows_a_network_that_changes),
         cmocka_unit_test(test_a_level_that_is_not_used_is_not_judged),
+        cmocka_unit_test(test_growing_ranges),
         cmocka_unit_test(test_the_table_of_beginnings),
         cmocka_unit_test(test_what_was_set_wins),
         cmocka_unit_test(test_connections_limit_it),

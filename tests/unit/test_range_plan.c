@@ -44,6 +44,30 @@ static void test_ranges(void **state)
     assert_int_equal(range_plan_flight_max(&plan, 100 * MIB, true, 3), 3 * RANGE_NEAR_BYTES);
 }
 
+/* Ranges of 8 MiB, 16 at once, of 300 MiB. */
+static void test_the_last_ranges(void **state)
+{
+    struct range_plan plan = plan_of(NULL), set = plan_of("S3DLIO_GET_PART_SIZE=8M");
+    uint64_t left = 300 * MIB, last = 8 * MIB;
+    unsigned count = 0;
+
+    for (; left > 0; left -= last, count++) {
+        uint64_t bytes = range_plan_towards_end(&plan, 8 * MIB, left, 16);
+
+        assert_true(bytes <= last && bytes > 0 && bytes <= left);
+        if (left >= 16 * 8 * MIB)
+            assert_int_equal(bytes, 8 * MIB);
+        else if (left > 2 * MIB)
+            assert_true(bytes >= 2 * MIB && bytes <= (left / 16 > 2 * MIB ? left / 16 : 2 * MIB));
+        last = bytes;
+    }
+    assert_in_range(count, 38 + 16, 38 + 32); /* 38 of 8 MiB */
+    assert_int_equal(range_plan_towards_end(&plan, MIB, 5 * MIB, 16), MIB);
+    assert_int_equal(range_plan_towards_end(&plan, 8 * MIB, 100 * MIB, 1), 8 * MIB);
+    assert_int_equal(range_plan_towards_end(&set, 8 * MIB, 9 * MIB, 16), 8 * MIB);
+    assert_int_equal(range_plan_towards_end(&set, 8 * MIB, 100, 16), 100);
+}
+
 static void test_options_win(void **state)
 {
     struct range_plan plan = plan_of("S3DLIO_GET_PART_SIZE=1M");
@@ -131,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_the_last_ranges),
         cmocka_unit_test(test_options_win),
         cmocka_unit_test(test_parts_by_network_speed),
         cmocka_unit_test(test_any_object_fits),

@@ -142,6 +142,8 @@ static void a_stream_goes_on_while_another_region_is_advised(void **state)
     uint64_t asked;
 
     read_all(0, 3 * MIB, 128 * KIB);
+    while (core_run_reads_under_way() > 0)
+        usleep(1000);
     asked = count_of(STATS_AHEAD_ASKED);
     need(40 * MIB, 2 * MIB);
     read_at(40 * MIB + 100000, 20000);
