@@ -37,12 +37,14 @@ static void block_free(void *arg)
 /* From the budget when own parts have given theirs back; one part beyond it when there are none. */
 static int obtain(struct passing *passing, struct block *block, struct error *err)
 {
+    unsigned ended_count = upload_ended_count(passing->upload);
     int r = part_memory_take(block->engine, block->size_bytes, &block->data);
 
     while (r == -EAGAIN && upload_busy(passing->upload)) {
-        r = upload_wait_part(passing->upload, &passing->limits, err);
+        r = upload_wait_since(passing->upload, ended_count, &passing->limits, err);
         if (r < 0)
             return r;
+        ended_count = upload_ended_count(passing->upload);
         r = part_memory_take(block->engine, block->size_bytes, &block->data);
     }
     if (r == -EAGAIN)

@@ -48,12 +48,14 @@ static void memory_free(void *arg)
 static int obtain(struct upload *upload, struct memory *memory, const struct limits *limits,
                   struct error *err)
 {
+    unsigned ended_count = upload_ended_count(upload);
     int r = part_memory_take(memory->engine, memory->size_bytes, &memory->base);
 
     while (r == -EAGAIN && upload_busy(upload)) {
-        r = upload_wait_part(upload, limits, err);
+        r = upload_wait_since(upload, ended_count, limits, err);
         if (r < 0)
             return r;
+        ended_count = upload_ended_count(upload);
         r = part_memory_take(memory->engine, memory->size_bytes, &memory->base);
     }
     if (r == -EAGAIN) {

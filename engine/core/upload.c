@@ -92,6 +92,7 @@ void upload_free(struct upload *upload)
     store_metadata_fini(&upload->metadata);
     free(upload->upload_id);
     free(upload->parts);
+    free(atomic_load(&upload->wake)); /* of a wait that was left by longjmp */
     free(upload);
 }
 

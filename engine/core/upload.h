@@ -85,7 +85,13 @@ int upload_set_metadata(struct upload *upload, const char *name, const struct st
 void upload_drop_mtime(struct upload *upload);
 /* Are parts under way, so that waiting for one frees memory? */
 bool upload_busy(struct upload *upload);
-/* Waits until the oldest part is done. 0, or the error of the upload. */
+/* How many parts have ended, well or not. */
+unsigned upload_ended_count(const struct upload *upload);
+/* Waits, where any is under way, until more than those have, whichever is first. 0, or the error of the
+ * upload. */
+int upload_wait_since(struct upload *upload, unsigned ended_count, const struct limits *limits,
+                      struct error *err);
+/* The same from now on: one more. */
 int upload_wait_part(struct upload *upload, const struct limits *limits, struct error *err);
 /* The error of a part that has failed for good, or 0. */
 int upload_check(struct upload *upload, struct error *err);

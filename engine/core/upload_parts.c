@@ -15,16 +15,22 @@
 
 #include "core/upload_private.h"
 
-#define WAIT_SHARE 8u /* of the parts under way are older than the one that is waited for */
-
 struct part {
     struct call call;
+    struct upload *upload;
     struct upload_memory memory;
     struct iovec body;
     struct part *prev, *next;
     unsigned waiters; /* calls that sleep on it, one inside the other */
     bool released, reaped;
     atomic_bool ended;
+};
+
+/* Sent to the shard where somebody waits when a part of another has ended. It belongs to whoever
+ * takes it out of the upload, and in the end to the shard. */
+struct upload_wake {
+    struct shard_post post;
+    struct shard *shard;
 };
 
 /* ---- results --------------------------------------------------------------------------------- */
@@ -36,12 +42,39 @@ static void release_memory(struct part *part)
     part->released = true;
 }
 
+static void on_wake(struct shard_post *post)
+{
+    free((char *)post - offsetof(struct upload_wake, post));
+}
+
+static void drop_wake(struct upload *upload)
+{
+    free(atomic_exchange(&upload->wake, NULL));
+}
+
+static void set_wake(struct upload *upload, struct shard *shard)
+{
+    struct upload_wake *wake = malloc(sizeof *wake);
+
+    if (wake)
+        *wake = (struct upload_wake){.post = {.on_post = on_wake}, .shard = shard};
+    free(atomic_exchange(&upload->wake, wake));
+}
+
+/* The upload is there as long as one of its parts is, and that as long as this shard is locked. */
 static void on_part_done(struct call *call)
 {
     struct part *part = (struct part *)((char *)call - offsetof(struct part, call));
+    struct upload_wake *wake;
 
     release_memory(part);
     atomic_store_explicit(&part->ended, true, memory_order_release);
+    atomic_fetch_add(&part->upload->ended_count, 1);
+    wake = atomic_exchange(&part->upload->wake, NULL);
+    if (wake && wake->shard != call->request.shard)
+        shard_post(wake->shard, &wake->post);
+    else
+        free(wake);
 }
 
 static bool has_ended(const void *arg, uint64_t value)
@@ -123,11 +156,13 @@ bool upload_busy(struct upload *upload)
     return upload->in_flight != NULL;
 }
 
-static bool has_ended_or_gone(const void *arg, uint64_t value)
+/* This one, or another since so many had. */
+static bool another_has_ended(const void *arg, uint64_t ended_count)
 {
     const struct part *part = arg;
 
-    return part->reaped || has_ended(part, 0);
+    return part->reaped || has_ended(part, 0) ||
+           atomic_load(&part->upload->ended_count) != ended_count;
 }
 
 /* Takes out what has ended by itself, from the head on. */
@@ -139,10 +174,11 @@ static void reap_ended(struct upload *upload)
         reap(upload, part);
 }
 
-static int wait_for(struct upload *upload, struct part *part, const struct limits *limits,
-                    struct error *err)
+/* Sleeps at the part's shard. */
+static int wait_at(struct upload *upload, struct part *part, unsigned ended_count,
+                   const struct limits *limits, struct error *err)
 {
-    struct limits_wait wait = {.done = has_ended_or_gone, .arg = part};
+    struct limits_wait wait = {.done = another_has_ended, .arg = part, .value = ended_count};
     struct shard *shard = part->call.request.shard;
     bool reaped, last;
     int r;
@@ -163,11 +199,43 @@ static int wait_for(struct upload *upload, struct part *part, const struct limit
     return r < 0 ? r : upload_check(upload, err);
 }
 
+unsigned upload_ended_count(const struct upload *upload)
+{
+    return atomic_load(&upload->ended_count);
+}
+
+/* Where to wait for the first that ends. */
+static struct part *first_under_way(const struct upload *upload)
+{
+    struct part *part;
+
+    DL_FOREACH(upload->in_flight, part)
+    {
+        if (!has_ended(part, 0))
+            return part;
+    }
+    return NULL;
+}
+
+int upload_wait_since(struct upload *upload, unsigned ended_count, const struct limits *limits,
+                      struct error *err)
+{
+    struct part *part = first_under_way(upload);
+    int r;
+
+    if (!part) {
+        reap_ended(upload);
+        return upload_check(upload, err);
+    }
+    set_wake(upload, part->call.request.shard);
+    r = wait_at(upload, part, ended_count, limits, err);
+    drop_wake(upload);
+    return r;
+}
+
 int upload_wait_part(struct upload *upload, const struct limits *limits, struct error *err)
 {
-    struct part *part = upload->in_flight;
-
-    return part ? wait_for(upload, part, limits, err) : upload_check(upload, err);
+    return upload_wait_since(upload, upload_ended_count(upload), limits, err);
 }
 
 /* ---- how many at once ------------------------------------------------------------------------ */
@@ -182,24 +250,6 @@ static unsigned count_under_way(const struct upload *upload)
         count += !has_ended(part, 0);
     }
     return count;
-}
-
-/* One that ends soon, in all likelihood: not the oldest, because what has taken long may be what takes
- * long. */
-static struct part *next_to_end(const struct upload *upload, unsigned under_way)
-{
-    struct part *part, *found = upload->in_flight;
-    unsigned skip = under_way / WAIT_SHARE;
-
-    DL_FOREACH(upload->in_flight, part)
-    {
-        if (has_ended(part, 0))
-            continue;
-        found = part;
-        if (skip-- == 0)
-            break;
-    }
-    return found;
 }
 
 static bool has_room(const struct upload *upload, unsigned under_way)
@@ -225,6 +275,7 @@ static struct part *part_new(struct upload *upload, enum store_operation operati
         return NULL;
     }
     call_init(&part->call, upload->engine, operation, &upload->uri, upload->store, NULL);
+    part->upload = upload;
     part->memory = *memory;
     part->call.on_done = on_part_done;
     request = &part->call.request;
@@ -254,15 +305,19 @@ static void part_start(struct upload *upload, struct part *part)
 
 int upload_wait_place(struct upload *upload, const struct limits *limits, struct error *err)
 {
-    unsigned under_way;
     int r;
 
     reap_ended(upload);
     r = upload_check(upload, err);
     if (r == 0)
         r = upload_create(upload, limits, err);
-    while (r == 0 && !has_room(upload, under_way = count_under_way(upload)))
-        r = wait_for(upload, next_to_end(upload, under_way), limits, err);
+    while (r == 0) {
+        unsigned ended_count = upload_ended_count(upload);
+
+        if (has_room(upload, count_under_way(upload)))
+            break;
+        r = upload_wait_since(upload, ended_count, limits, err);
+    }
     return r < 0 ? upload_fail_with(upload, r, err) : 0;
 }
 

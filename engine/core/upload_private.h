@@ -12,6 +12,7 @@
 #define UPLOAD_ID_DIGITS 32
 
 struct part;
+struct upload_wake;
 
 struct upload {
     struct engine *engine;
@@ -35,6 +36,8 @@ struct upload {
 
     char *upload_id; /* NULL: nothing was created */
     struct part *in_flight; /* or ended, and not in front: results are taken in order */
+    atomic_uint ended_count;
+    _Atomic(struct upload_wake *) wake; /* of whoever waits for the next to end */
     unsigned sent_count;
     struct store_part *parts; /* acknowledged, in order */
     unsigned part_count, part_capacity;

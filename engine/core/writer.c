@@ -107,6 +107,7 @@ static int send_block(struct writer *writer, const struct limits *limits, struct
 static int obtain_memory(struct writer *writer, uint64_t bytes, struct buffer_block *block,
                          const struct limits *limits, struct error *err)
 {
+    unsigned ended_count = upload_ended_count(writer->upload);
     int r = block_from_budget(writer->engine, bytes, block);
 
     while (r == -EAGAIN) {
@@ -114,9 +115,10 @@ static int obtain_memory(struct writer *writer, uint64_t bytes, struct buffer_bl
 
         if (!is_freed && !upload_busy(writer->upload))
             break;
-        r = is_freed ? 0 : upload_wait_part(writer->upload, limits, err);
+        r = is_freed ? 0 : upload_wait_since(writer->upload, ended_count, limits, err);
         if (r < 0)
             return r;
+        ended_count = upload_ended_count(writer->upload);
         r = block_from_budget(writer->engine, bytes, block);
     }
     if (r == -EAGAIN)

@@ -13,6 +13,7 @@ static int set_up(void **state)
 {
     core_run_set_option("S3DLIO_MEMORY_BUDGET=24M");
     core_run_set_option("S3DLIO_PUT_INFLIGHT=2");
+    core_run_set_option("S3DLIO_OPERATION_TIMEOUT_SECS=10");
     core_run_make_bucket("writer");
     return 0;
 }
@@ -84,6 +85,35 @@ static void test_below_a_part_is_one_request(void **state)
     assert_int_equal(stats_requests(engine_stats(core_run_engine())) > 0, 1);
     assert_int_equal(core_run_count(STORE_UPLOAD_CREATE), 0);
     assert_int_equal(core_run_count(STORE_HEAD), 0);
+}
+
+/* Whichever ends makes room for the next, also where another shard sends it. */
+static void write_beside_a_late_part(void)
+{
+    struct s3dlio_writer *writer = open_writer("fault://writer/late", NULL);
+
+    core_run_faults("op=UploadPart delay=2; op=UploadPart nth=1 count=1 delay=120000");
+    assert_int_equal(write_pattern(writer, 6 * PART, MIB), 0);
+    assert_in_range(core_run_count(STORE_UPLOAD_PART), 4, 6);
+    core_run_faults(NULL);
+    s3dlio_writer_abort(writer);
+}
+
+static void test_a_part_that_is_late_holds_up_no_other(void **state)
+{
+    write_beside_a_late_part();
+    core_run_check_released();
+}
+
+/* There is memory for it and for one other. */
+static void test_a_part_that_is_late_keeps_no_others_memory(void **state)
+{
+    struct budget *budget = &core_run_engine()->budget;
+
+    budget_force(budget, BUDGET_PARTS, PART);
+    write_beside_a_late_part();
+    budget_release(budget, BUDGET_PARTS, PART);
+    core_run_check_released();
 }
 
 static void test_parts(void **state)
@@ -363,6 +393,8 @@ int main(void)
         cmocka_unit_test_setup(test_attributes_set_late, core_run_clear),
         cmocka_unit_test_setup(test_write_takes_the_time_back, core_run_clear),
         cmocka_unit_test_setup(test_below_a_part_is_one_request, core_run_clear),
+        cmocka_unit_test_setup(test_a_part_that_is_late_holds_up_no_other, core_run_clear),
+        cmocka_unit_test_setup(test_a_part_that_is_late_keeps_no_others_memory, core_run_clear),
         cmocka_unit_test_setup(test_parts, core_run_clear),
         cmocka_unit_test_setup(test_parts_that_fail_are_repeated, core_run_clear),
         cmocka_unit_test_setup(test_failed_upload_leaves_the_old_object, core_run_clear),
