@@ -8,11 +8,11 @@
  * none. It begins with one short range, behind the block that it was in: most such scans end soon.
  * Nothing beyond the first window is asked for until the program has come near its end.
  *
- * The window reaches `window_bytes` ahead of the position and doubles each time the program has
- * consumed half of that, or four times as much from some MiB on, up to twice what plan and limiter
- * want under way, or what the budget allows: while a range is late, others are fetched behind it, also
- * while the program waits for that one. On a near store it is as much as is under way. Its ranges
- * are an eighth of the reach, or on a near store half, between a MiB and the full size. A file that
+ * The window reaches `window_bytes` ahead of the position and grows by four each time the program has
+ * consumed half of that, up to twice what plan and limiter want under way, or what the budget allows:
+ * while a range is late, others are fetched behind it, also while the program waits for that one. On a
+ * near store it is as much as is under way. Its ranges are a 32nd of the reach, or on a near store
+ * half, between a MiB and the full size, and shorter towards the end of the object. A file that
  * is read from its beginning has two ranges of a MiB at once; on a near store the whole reach,
  * which there is few ranges as well, whose bytes stay in the kernel until the program wants them.
  * Without budget it is the one range at the position, no longer than the read if the program comes
