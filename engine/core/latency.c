@@ -92,23 +92,26 @@ void latency_on_look(struct latency *latency, enum latency_kind kind, int64_t wa
     track_late(latency, kind, waited_ns);
 }
 
-static int64_t known_late_ns(const struct latency *latency, enum latency_kind kind)
+static int64_t known_late_ns(const struct latency *latency, enum latency_kind kind,
+                             unsigned times)
 {
     int64_t late_ns = load(&latency->tails[kind].late_ns);
 
     if (latency->hedge_percent == 0 || answers(latency, kind) < LATENCY_ANSWERS_MIN)
         return 0;
-    return late_ns > LATENCY_LATE_MIN_NS ? late_ns : LATENCY_LATE_MIN_NS;
+    if (has_few(latency, kind))
+        return 2 * late_ns > LATENCY_GUESS_MIN_NS ? 2 * late_ns : LATENCY_GUESS_MIN_NS;
+    return times * (late_ns > LATENCY_LATE_MIN_NS ? late_ns : LATENCY_LATE_MIN_NS);
 }
 
 int64_t latency_late_ns(const struct latency *latency)
 {
-    return (has_few(latency, LATENCY_BYTES) ? 2 : 1) * known_late_ns(latency, LATENCY_BYTES);
+    return known_late_ns(latency, LATENCY_BYTES, 1);
 }
 
 int64_t latency_look_late_ns(const struct latency *latency, enum latency_kind kind)
 {
-    return 2 * known_late_ns(latency, kind);
+    return known_late_ns(latency, kind, 2);
 }
 
 int64_t latency_stalled_ns(const struct latency *latency)

@@ -16,10 +16,11 @@
 #define LATENCY_NEAR_NS   INT64_C(2000000)
 #define LATENCY_PERIOD_NS INT64_C(10000000000)
 
-#define LATENCY_ANSWERS_MIN 3u               /* before anything is called late */
-#define LATENCY_ANSWERS_FEW 20u              /* what is late is a guess before */
-#define LATENCY_LATE_MIN_NS INT64_C(5000000) /* nothing is late before */
-#define LATENCY_HEDGES_MAX  10               /* saved up */
+#define LATENCY_ANSWERS_MIN  3u                /* before anything is called late */
+#define LATENCY_ANSWERS_FEW  20u               /* what is late is a guess before, */
+#define LATENCY_GUESS_MIN_NS INT64_C(80000000) /* and nothing is in less than this */
+#define LATENCY_LATE_MIN_NS  INT64_C(5000000)  /* nothing is late before */
+#define LATENCY_HEDGES_MAX   10                /* saved up */
 
 #define LATENCY_STALLED_MIN_NS     INT64_C(500000000) /* a body that stands still */
 #define LATENCY_STALLED_UNKNOWN_NS INT64_C(2000000000)
@@ -49,12 +50,12 @@ void latency_on_first_byte(struct latency *latency, int64_t elapsed_ns, int64_t 
 void latency_on_answer(struct latency *latency, int64_t elapsed_ns);
 /* A look-up, or a page of a listing, was answered as a whole, waited_ns after it was first sent. */
 void latency_on_look(struct latency *latency, enum latency_kind kind, int64_t waited_ns);
-/* When such an answer is late: twice the time in which 19 of 20 came. 0 as below. */
+/* When such an answer is late: twice the time in which 19 of 20 came. As below. */
 int64_t latency_look_late_ns(const struct latency *latency, enum latency_kind kind);
 /* The least of late; 0 while unknown. */
 int64_t latency_first_byte_ns(const struct latency *latency);
-/* When an answer is late: 19 of 20 came sooner, or while few have come, in half the time. 0 while
- * unknown, or when there is to be no hedging. */
+/* When an answer is late: 19 of 20 came sooner, or while few have come, in half the time, and it is
+ * not a moment of a busy machine. 0 while unknown, or when there is to be no hedging. */
 int64_t latency_late_ns(const struct latency *latency);
 /* How long a body may stand still before it is asked for again: several times what an answer takes
  * to begin. 0: nothing is sent twice. */

@@ -209,6 +209,12 @@ static void the_fourth_may_be_late(void **state)
     assert_int_equal(latency_look_late_ns(&few, LATENCY_LOOKS), 0);
     assert_true(latency_may_hedge(&few, LATENCY_PAGES));
     assert_false(latency_may_hedge(&few, LATENCY_BYTES));
+    latency_init(&few, 5); /* a near store, of which a busy machine is the slow part */
+    for (unsigned i = 0; i < LATENCY_ANSWERS_FEW - 1; i++)
+        latency_on_look(&few, LATENCY_PAGES, NS_PER_MS);
+    assert_int_equal(latency_look_late_ns(&few, LATENCY_PAGES), LATENCY_GUESS_MIN_NS);
+    latency_on_look(&few, LATENCY_PAGES, NS_PER_MS);
+    assert_int_equal(latency_look_late_ns(&few, LATENCY_PAGES), 2 * LATENCY_LATE_MIN_NS);
 }
 
 /* What came too early is paid back: of n requests, n ≥ 20, 5 % stay 5 %. */
