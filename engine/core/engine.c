@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,6 +17,8 @@
 #include "core/spread.h"
 #include "core/symlink_cache.h"
 #include "io/gate.h"
+
+#define LANE_SHARE 64u /* of the descriptors that the process may have, to one lane */
 
 static _Atomic(struct engine *) the_engine;
 static pthread_mutex_t making_mutex = PTHREAD_MUTEX_INITIALIZER; /* before every other leaf lock */
@@ -310,11 +313,21 @@ struct shard *engine_shard(struct engine *engine, struct store *store, const str
     return engine->shards[index % engine->shard_count];
 }
 
+/* One takes two descriptors and those of its connections, which the program, or the connections of
+ * others, may need more. */
+static bool has_descriptors(unsigned lanes)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && lanes <= limit.rlim_max / LANE_SHARE;
+}
+
+/* NULL when there are to be no more. */
 static struct shard *obtain_lane(struct engine *engine, unsigned number)
 {
     struct shard *lane = atomic_load_explicit(&engine->lanes[number], memory_order_acquire);
 
-    if (lane)
+    if (lane || !has_descriptors(number + 1))
         return lane;
     pthread_mutex_lock(&engine->lanes_mutex);
     lane = atomic_load_explicit(&engine->lanes[number], memory_order_relaxed);
@@ -325,11 +338,9 @@ static struct shard *obtain_lane(struct engine *engine, unsigned number)
 }
 
 /* place: 0 the usual one, else a lane. */
-static struct shard *try_lock_place(struct engine *engine, struct shard *usual, unsigned place)
+static struct shard *at_place(struct engine *engine, struct shard *usual, unsigned place)
 {
-    struct shard *shard = place == 0 ? usual : obtain_lane(engine, place - 1);
-
-    return shard && shard_try_lock_idle(shard) ? shard : NULL;
+    return place == 0 ? usual : obtain_lane(engine, place - 1);
 }
 
 /* Where the thread was last its connection is warm, and hardly anybody else is; those in front are
@@ -337,15 +348,19 @@ static struct shard *try_lock_place(struct engine *engine, struct shard *usual, 
 struct shard *engine_lock_idle_shard(struct engine *engine, struct shard *usual)
 {
     static _Thread_local unsigned last;
-    struct shard *shard = try_lock_place(engine, usual, last);
+    struct shard *shard = at_place(engine, usual, last);
 
-    for (unsigned place = 0; !shard && place <= ENGINE_LANES_MAX; place++) {
-        shard = try_lock_place(engine, usual, place);
-        if (shard)
-            last = place;
-    }
-    if (shard)
+    if (shard && shard_try_lock_idle(shard))
         return shard;
+    for (unsigned place = 0; place <= ENGINE_LANES_MAX; place++) {
+        shard = at_place(engine, usual, place);
+        if (!shard)
+            break;
+        if (shard_try_lock_idle(shard)) {
+            last = place;
+            return shard;
+        }
+    }
     shard_lock(usual);
     return usual;
 }

@@ -86,8 +86,8 @@ struct endpoint *engine_endpoint(struct engine *engine, const struct store *stor
 /* A shard for work on this object from `offset` on: the store's choice, else the next in turn. */
 struct shard *engine_shard(struct engine *engine, struct store *store, const struct uri *uri,
                            uint64_t offset);
-/* A shard in which no other thread waits, locked: `usual` or a lane. When all are in use, or there is
- * no descriptor for one more, `usual`. */
+/* A shard in which no other thread waits, locked: `usual` or a lane. When all are in use, or
+ * there are too few descriptors for one more, `usual`. */
 struct shard *engine_lock_idle_shard(struct engine *engine, struct shard *usual);
 
 /* Where requests are counted; never NULL. Made by the first that is (core/engine_stats.c), so what

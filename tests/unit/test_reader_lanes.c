@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core_run.h"
@@ -212,6 +213,25 @@ static void test_many_read(void **state)
     read_by_many();
 }
 
+/* Descriptors for one lane, and many readers. */
+static void test_no_more_than_there_is_room_for(void **state)
+{
+    struct rlimit limit = {64, 64};
+    pid_t pid;
+
+    (void)state;
+    NOT_UNDER_TSAN();
+    pid = core_run_fork();
+    if (pid == 0) {
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+            _exit(2);
+        core_run_faults("op=GetObject delay=5");
+        read_by_many();
+        _exit(lane_count() != 1);
+    }
+    core_run_wait_for(pid);
+}
+
 /* Those who wait are the parent's threads. */
 static void test_children_find_all_idle(void **state)
 {
@@ -239,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH(open_far, test_far_stores_need_none),
         WITH(open_near, test_one_thread_needs_none),
+        WITH(open_near, test_no_more_than_there_is_room_for),
         WITH(open_near, test_who_waits_gets_one_that_is_idle),
         WITH(open_near, test_others_go_beside_those_who_wait),
         WITH(open_near, test_many_read),
