@@ -2,6 +2,7 @@
 from harness import BUCKET, GB, GIB, MIB, PYTHON, Server, measure, median, memory_budget_bytes
 from report import size_name
 
+BARE = 1.5  # what threads cost beside threads with bare sockets
 FLAT = 1.3  # the cost of a byte or a key at the end, at most so many times what it is in the middle
 TOTAL = 256 * MIB   # read of objects that are smaller than that: as many as make it
 BYTES_COUNT = 16 * MIB  # below that it shows what an object costs beyond its bytes
@@ -29,6 +30,29 @@ def share(number):
     block, at, end = bytearray(1 << 20), size * number // count, size * (number + 1) // count
     while at < end:
         at += os.preadv(fd, [memoryview(block)[:min(len(block), end - at)]], at)
+workers = [threading.Thread(target=share, args=(number,)) for number in range(count)]
+for worker in workers: worker.start()
+for worker in workers: worker.join()
+"""
+# The same by threads that each have a socket and nothing else.
+SOCKETS = r"""
+import socket, sys, threading
+port, path, size, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+def share(number):
+    block, at, end = memoryview(bytearray(1 << 20)), size * number // count, size * (number + 1) // count
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        while at < end:
+            wanted, answer = min(len(block), end - at), b""
+            asked = f"GET {path} HTTP/1.1\r\nHost: bench\r\nRange: bytes={at}-{at + wanted - 1}\r\n\r\n"
+            connection.sendall(asked.encode())
+            while b"\r\n\r\n" not in answer:
+                answer += connection.recv(4096)
+            head, body = answer.split(b"\r\n\r\n", 1)
+            assert b" 206 " in head
+            got = len(body)
+            while got < wanted:
+                got += connection.recv_into(block[got:wanted])
+            at += wanted
 workers = [threading.Thread(target=share, args=(number,)) for number in range(count)]
 for worker in workers: worker.start()
 for worker in workers: worker.join()
@@ -74,11 +98,14 @@ def by_size(options):
     return found
 
 
-def by_threads(options):
+def by_threads(options, report):
     size, found = options.size(4 * GIB), {}
     with Server(options.build, "--synthetic", f"{BUCKET}/big={size}", network="lan") as server:
         for threads in THREADS:
             found[threads] = costs(run(options, server, SHARES, f"/s3/{BUCKET}/big", threads), size / GB)
+        bare, _ = costs(run(options, server, SOCKETS, server.port, f"/{BUCKET}/big", size, THREADS[-1]), size / GB)
+    report.compare(f"growth by threads: CPU at {THREADS[-1]}, beside bare sockets", "lan", found[THREADS[-1]][0],
+                   bare, "s/GB", f"a socket a thread, {THREADS[-1]} threads", at_most=BARE)
     return found
 
 
@@ -121,6 +148,6 @@ def bench(options, report):
         run.idle_cpu = 0.0
         run.idle_cpu = median(run(options, server, "import os, sys, threading")[0])
     tell(report, "object size", by_size(options), "s/GB", size_name, BYTES_COUNT)
-    tell(report, "threads", by_threads(options), "s/GB", str, 1)
+    tell(report, "threads", by_threads(options, report), "s/GB", str, 1)
     tell(report, "keys", by_keys(options), "us a key", "{:,}".format, 10000)
     tell(report, "open files", by_open_files(options), "s/GB", str, 1)
