@@ -13,6 +13,8 @@ static unsigned class_of(size_t size_bytes)
 {
     unsigned class = 0;
 
+    if (size_bytes >= POOL_GROWING_MIN && size_bytes < POOL_GROWING_MAX)
+        size_bytes = POOL_GROWING_MAX;
     while (class + 1 < POOL_CLASS_COUNT && (POOL_SIZE_MIN << class) < size_bytes)
         class ++;
     return class;

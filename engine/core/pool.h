@@ -1,10 +1,11 @@
 /* Buffers that are used again while their pages are warm.
  *
- * Sizes are rounded up to powers of two from 4 KiB; from 64 KiB on a buffer is a mapping of its
- * own, page-aligned, below it comes from malloc. Returned buffers are kept as long as they fit into
- * what the budget has left, and POOL_IDLE_BYTES beyond; new memory gives idle memory back first
- * where both do not fit. Contents are not cleared: they belong to the process anyway. Reserving is
- * the caller's business. Any thread, inside the gate: a leaf mutex guards the lists.
+ * Sizes are rounded up to powers of two from 4 KiB (but see POOL_GROWING_MIN); from 64 KiB on a
+ * buffer is a mapping of its own, page-aligned, below it comes from malloc. Returned buffers are
+ * kept as long as they fit into what the budget has left, and POOL_IDLE_BYTES beyond; new memory
+ * gives idle memory back first where both do not fit. Contents are not cleared: they belong to the
+ * process anyway. Reserving is the caller's business. Any thread, inside the gate: a leaf mutex
+ * guards the lists.
  */
 #ifndef S3DLIO_CORE_POOL_H
 #define S3DLIO_CORE_POOL_H
@@ -16,6 +17,10 @@
 #define POOL_SIZE_MIN    ((size_t)4 << 10)
 #define POOL_MAPPED_MIN  ((size_t)64 << 10)
 #define POOL_CLASS_COUNT 22 /* 4 KiB to 8 GiB */
+/* The ranges of a stream grow, within these: all of one class, so that pages which a small one has
+ * touched serve larger ones too. What is never touched takes no memory. */
+#define POOL_GROWING_MIN ((size_t)1 << 20)
+#define POOL_GROWING_MAX ((size_t)8 << 20)
 
 struct budget;
 

@@ -89,6 +89,13 @@ static void test_pool_gives_warm_buffers_back(void **state)
     second = pool_get(&pool, 4 * MIB); /* of the same class */
     assert_ptr_equal(first, second);
     pool_put(&pool, second, 4 * MIB);
+    first = pool_get(&pool, POOL_GROWING_MAX); /* what grows: the same as well */
+    assert_ptr_equal(second, first);
+    memset(first, 1, POOL_GROWING_MAX);
+    pool_put(&pool, first, POOL_GROWING_MAX);
+    second = pool_get(&pool, POOL_GROWING_MIN);
+    assert_ptr_equal(second, first);
+    pool_put(&pool, second, POOL_GROWING_MIN);
     first = pool_get(&pool, 100);
     second = pool_get(&pool, 100);
     assert_non_null(first);
