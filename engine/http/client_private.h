@@ -42,6 +42,7 @@ struct http_connection {
     char *in; /* received, not yet used: in[in_start..in_end) */
     size_t in_start, in_end;
     struct http_run run; /* bytes of a chunk inside `in`, waiting for room */
+    int64_t body_ns;     /* when the head of this answer had come */
     int64_t activity_ns; /* last byte either way; when idle: since */
     unsigned served;     /* requests begun on it */
     unsigned inside;     /* frames that have entered it: freed by the last */

@@ -88,7 +88,8 @@ void http_connection_on_timer(struct shard_timer *timer)
     if (!connection->request)
         return;
     http_connection_enter(connection);
-    if (connection->kicked) {
+    /* What is below the low water has not woken anybody, and is progress. */
+    if (connection->kicked || now_ns >= connection_silence_ns(connection)) {
         connection->kicked = false;
         http_connection_receive(connection);
     }

@@ -22,6 +22,7 @@ struct link *link_new(void)
     if (!link)
         return NULL;
     link->fd = -1;
+    link->low_water = 1;
     link->easy = curl_easy_init();
     link->multi = multi_new();
     if (link->easy && link->multi)
@@ -126,6 +127,13 @@ long link_recv(struct link *link, void *where, size_t length)
         received = recv(link->fd, where, length, MSG_DONTWAIT);
     while (received < 0 && errno == EINTR);
     return received < 0 ? -errno : received;
+}
+
+void link_set_low_water(struct link *link, int bytes)
+{
+    if (!link->tls && link->low_water != bytes &&
+        setsockopt(link->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) == 0)
+        link->low_water = bytes;
 }
 
 bool link_is_quiet(struct link *link)

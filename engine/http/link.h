@@ -17,6 +17,7 @@ struct link {
     CURLM *multi;
     int fd;                                  /* curl's; watched for readiness */
     bool tls;                                /* bytes pass through curl */
+    int low_water;                           /* bytes; see link_set_low_water */
     struct curl_slist *connect_to, *resolve; /* curl reads them as long as the handle lives */
     char error[CURL_ERROR_SIZE];             /* curl's words for the last failure */
 };
@@ -38,6 +39,10 @@ void link_abandon(struct link *link);
 long link_send(struct link *link, const struct iovec *parts, unsigned count);
 /* Bytes received, 0 at the end of the stream, -EAGAIN, or -errno. */
 long link_recv(struct link *link, void *where, size_t length);
+/* From now on epoll reports bytes only when so many are there, 1 at first (SO_RCVLOWAT, socket(7));
+ * the end of the stream and failures at once. link_recv takes what there is all the same. Nothing
+ * over TLS, where bytes that are decrypted already would not count. */
+void link_set_low_water(struct link *link, int bytes);
 /* For a connection between requests: neither closed nor with bytes nobody asked for. Takes in TLS
  * session tickets. */
 bool link_is_quiet(struct link *link);

@@ -24,6 +24,43 @@ enum receive_step {
     RECEIVE_OVER, /* this exchange is over, or another's already */
 };
 
+/* ---- how much at a time ---------------------------------------------------------------------- */
+
+/* The rest of a long body does not wake anybody for each packet: its bytes lie in the kernel until
+ * there are as many as come in RECEIVE_LATE_NS, by the rate so far, but never more than are still to
+ * come. */
+#define RECEIVE_LATE_NS       (2 * NS_PER_MS)
+#define RECEIVE_LOW_WATER_MIN ((uint64_t)64 << 10) /* slower ones are not worth it */
+#define RECEIVE_LOW_WATER_MAX ((uint64_t)512 << 10)
+
+static uint64_t receive_soon(const struct http_connection *connection, uint64_t got)
+{
+    int64_t took_ns = connection->activity_ns - connection->body_ns;
+    double soon = took_ns > 0 ? (double)got * RECEIVE_LATE_NS / (double)took_ns : 0;
+
+    if (soon < RECEIVE_LOW_WATER_MIN)
+        return 1;
+    return soon < RECEIVE_LOW_WATER_MAX ? (uint64_t)soon : RECEIVE_LOW_WATER_MAX;
+}
+
+/* Before epoll is asked again. Set rarely: when it no longer fits by far, or the rest is less. What
+ * came with the head does not lie in the kernel any more. */
+static void receive_set_low_water(struct http_connection *connection)
+{
+    const struct http_head *head = http_parser_get_head(connection->parser);
+    uint64_t left = http_parser_body_left(connection->parser);
+    uint64_t now = (uint64_t)connection->link->low_water, wanted;
+
+    if (head->content_length < (int64_t)RECEIVE_LOW_WATER_MAX ||
+        connection->in_start < connection->in_end)
+        return;
+    wanted = receive_soon(connection, (uint64_t)head->content_length - left);
+    if (wanted > left)
+        wanted = left;
+    if (now > left || wanted >= now * 2 || wanted <= now / 4)
+        link_set_low_water(connection->link, (int)wanted);
+}
+
 /* ---- ends ------------------------------------------------------------------------------------ */
 
 static enum receive_step receive_complete(struct http_connection *connection)
@@ -33,6 +70,7 @@ static enum receive_step receive_complete(struct http_connection *connection)
                 connection->state == HTTP_CONNECTION_RECEIVING &&
                 connection->in_start == connection->in_end;
 
+    link_set_low_water(connection->link, 1);
     http_connection_end(connection, NULL, keep);
     return RECEIVE_OVER;
 }
@@ -116,6 +154,7 @@ static enum receive_step receive_head(struct http_connection *connection)
         return receive_refuse(connection, &err);
     if (http_parser_state(connection->parser) == HTTP_PARSER_DONE)
         return receive_complete(connection);
+    connection->body_ns = connection->activity_ns;
     return RECEIVE_MORE;
 }
 
@@ -266,5 +305,7 @@ bool http_connection_receive(struct http_connection *connection)
     }
     if (step == RECEIVE_MORE && connection->link->tls && !connection->request->paused)
         http_connection_kick(connection);
+    if (http_parser_state(connection->parser) == HTTP_PARSER_BODY)
+        receive_set_low_water(connection);
     return moved;
 }
