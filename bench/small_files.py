@@ -1,9 +1,11 @@
-"""A thousand small files read by programs that open one after the other, and by eight processes, shuffled."""
+"""A thousand small files read by programs that open one after the other, and by eight processes, shuffled;
+what keeping connections is worth."""
 import json
 import subprocess
 import time
 
 from harness import BUCKET, PYTHON, Server, median, run_json, spread_of
+from raw_requests import Connection
 
 FILES, FILE_BYTES = 1000, 100 * 1024
 DIRECTORY = f"/s3/{BUCKET}/small"
@@ -13,6 +15,7 @@ for name in sorted(os.listdir(sys.argv[1])):
     with open(os.path.join(sys.argv[1], name), "rb") as file:
         file.read()
 """
+TIMED = f"import time; began = time.monotonic(){LOOP}print(time.monotonic() - began)"
 PROGRAMS = {
     "Python loop over sorted(listdir)": [PYTHON, "-c", LOOP, DIRECTORY],
     "cat dir/*": ["sh", "-c", f"cat {DIRECTORY}/*"],
@@ -132,6 +135,26 @@ def bench_processes(server, environment, options, report):
                    spread=spread_of(requests))
 
 
+def opened_as_it_goes(server, folder):
+    """Seconds for the same objects by bare sockets, each on a connection of its own."""
+    began = time.monotonic()
+    for number in range(FILES):
+        with Connection(server.port) as connection:
+            connection.get(f"/{BUCKET}/{folder}/{number:07}")
+    return time.monotonic() - began
+
+
+def bench_connections(options, report):
+    kept, opened = [], []
+    with Server(options.build, "--synthetic", f"{BUCKET}/kept/%={SMALL_BYTES}*{FILES}", network="lan") as server:
+        environment = {**server.environment(options.build), **ONE_BY_ONE}
+        for _ in range(options.rounds):
+            kept.append(FILES / run_json([PYTHON, "-c", TIMED, f"/s3/{BUCKET}/kept"], environment))
+            opened.append(FILES / opened_as_it_goes(server, "kept"))
+    report.compare(f"{FILES} x 16 KiB one after another, connections kept: speed", "lan", kept, opened,
+                   "files/s", "bare sockets, one opened for each", at_least=1.7)
+
+
 def bench(options, report):
     with Server(options.build, "--synthetic", f"{BUCKET}/small/%={FILE_BYTES}*{FILES}",
                 "--synthetic", f"{BUCKET}/many/%={SMALL_BYTES}*{PROCESSES * 1000}",
@@ -139,3 +162,4 @@ def bench(options, report):
         environment = server.environment(options.build)
         bench_files(server, environment, options, report)
         bench_processes(server, environment, options, report)
+    bench_connections(options, report)
