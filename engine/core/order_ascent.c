@@ -28,7 +28,8 @@ static bool text_set(struct order_text *text, const char *from, size_t length)
 
         if (!larger)
             return false;
-        *text = (struct order_text){larger, room_bytes};
+        text->text = larger;
+        text->room_bytes = room_bytes;
     }
     memcpy(text->text, from, length);
     text->text[length] = '\0';
