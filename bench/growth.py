@@ -34,25 +34,31 @@ workers = [threading.Thread(target=share, args=(number,)) for number in range(co
 for worker in workers: worker.start()
 for worker in workers: worker.join()
 """
-# The same by threads that each have a socket and nothing else.
-SOCKETS = r"""
+# Ranges by a bare socket, received into a block.
+GET = r"""
 import socket, sys, threading
-port, path, size, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+def connect():
+    return socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+def get(connection, path, at, block):
+    answer, wanted = b"", len(block)
+    asked = f"GET {path} HTTP/1.1\r\nHost: bench\r\nRange: bytes={at}-{at + wanted - 1}\r\n\r\n"
+    connection.sendall(asked.encode())
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(4096)
+    head, body = answer.split(b"\r\n\r\n", 1)
+    assert b" 206 " in head
+    got = len(body)
+    while got < wanted:
+        got += connection.recv_into(block[got:])
+"""
+# Each thread reads its share as above, by a socket and nothing else.
+SOCKETS = GET + """
+path, size, count = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 def share(number):
     block, at, end = memoryview(bytearray(1 << 20)), size * number // count, size * (number + 1) // count
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        while at < end:
-            wanted, answer = min(len(block), end - at), b""
-            asked = f"GET {path} HTTP/1.1\r\nHost: bench\r\nRange: bytes={at}-{at + wanted - 1}\r\n\r\n"
-            connection.sendall(asked.encode())
-            while b"\r\n\r\n" not in answer:
-                answer += connection.recv(4096)
-            head, body = answer.split(b"\r\n\r\n", 1)
-            assert b" 206 " in head
-            got = len(body)
-            while got < wanted:
-                got += connection.recv_into(block[got:wanted])
-            at += wanted
+    with connect() as connection:
+        for at in range(at, end, len(block)):
+            get(connection, path, at, block[:end - at])
 workers = [threading.Thread(target=share, args=(number,)) for number in range(count)]
 for worker in workers: worker.start()
 for worker in workers: worker.join()
@@ -69,6 +75,14 @@ for first in range(0, int(sys.argv[3]), at_once):
         reading = [fd for fd in reading if os.readv(fd, [block])]
     for fd in fds:
         os.close(fd)
+"""
+# The same pieces one after another, by one socket.
+PIECES = GET + """
+block = memoryview(bytearray(256 << 10))
+with connect() as connection:
+    for at in range(0, int(sys.argv[3]), len(block)):
+        for i in range(int(sys.argv[4])):
+            get(connection, f"{sys.argv[2]}/{i:07}", at, block)
 """
 
 
@@ -118,13 +132,16 @@ def by_keys(options):
     return found
 
 
-def by_open_files(options):
+def by_open_files(options, report):
     """{open at once: (CPU s/GB, peak MiB)}; the same files each time."""
     size, found = options.size(4 * MIB), {}
     with Server(options.build, "--synthetic", f"{BUCKET}/f/%={size}*{FILES}", network="lan") as server:
         for count in OPEN_FILES:
             found[count] = costs(run(options, server, TURNS, f"/s3/{BUCKET}/f", count, FILES),
                                  size * FILES / GB)
+        bare, _ = costs(run(options, server, PIECES, server.port, f"/{BUCKET}/f", size, FILES), size * FILES / GB)
+    report.compare(f"growth by open files: CPU at {OPEN_FILES[-1]}, beside a bare socket", "lan",
+                   found[OPEN_FILES[-1]][0], bare, "s/GB", "a request for each read of 256 KiB")
     return found
 
 
@@ -150,4 +167,4 @@ def bench(options, report):
     tell(report, "object size", by_size(options), "s/GB", size_name, BYTES_COUNT)
     tell(report, "threads", by_threads(options, report), "s/GB", str, 1)
     tell(report, "keys", by_keys(options), "us a key", "{:,}".format, 10000)
-    tell(report, "open files", by_open_files(options), "s/GB", str, 1)
+    tell(report, "open files", by_open_files(options, report), "s/GB", str, 1)
