@@ -10,6 +10,7 @@ PRELOAD_LIBS_test_map_allocator := -L$(B)/preload -Wl,--no-as-needed -lallocator
 $(B)/preload/test_map_allocator: $(B)/preload/liballocator.so
 
 $(B)/preload/test_wrapper: $(B)/preload/libwrapper.so
+$(B)/preload/test_inline_call_auto: $(B)/preload/librustlike.so
 
 $(B)/preload/lib%.so: tests/preload/libraries/%.c
 	$(Q)mkdir -p $(@D)

@@ -16,6 +16,7 @@
 #include "shim/calls/stdio.h"
 #include "shim/command_line.h"
 #include "shim/exit.h"
+#include "shim/inline_call.h"
 #include "shim/report.h"
 #include "shim/stack.h"
 #include "shim/start.h"
@@ -114,6 +115,7 @@ int engine_require(void)
             engine_call(main_thread_left)();
     }
     pthread_mutex_unlock(&loading);
+    inline_call_use();
     return now < 0 ? now : 0;
 }
 

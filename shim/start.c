@@ -17,6 +17,7 @@
 #include "config/options.h"
 #include "shim/exit.h"
 #include "shim/handover.h"
+#include "shim/inline_call.h"
 #include "shim/path.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -146,6 +147,7 @@ static void begin(char **envp)
     handover_adopt(envp);
     char **kept = environment_keep(envp, NULL);
     environment = kept ? kept : envp;
+    inline_call_start();
 }
 
 /* A program begins with errno 0, and some look at it without setting it before. */

@@ -281,9 +281,9 @@ static void handle_signal(void)
 {
     struct sigaction now, ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART | SA_ONSTACK};
     int number = signal_wish();
-    if (number && !sigaction(number, NULL, &now) && !(now.sa_flags & SA_SIGINFO) &&
+    if (number && !REAL(sigaction)(number, NULL, &now) && !(now.sa_flags & SA_SIGINFO) &&
         now.sa_handler == SIG_DFL)
-        sigaction(number, &ours, NULL);
+        REAL(sigaction)(number, &ours, NULL);
 }
 
 /* Where there is no working directory, or a virtual one, opening the relative name will say so. */

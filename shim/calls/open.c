@@ -22,6 +22,7 @@
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/in_call.h"
+#include "shim/inline_call.h"
 #include "shim/proc.h"
 #include "shim/real.h"
 #include "shim/report.h"
@@ -29,6 +30,7 @@
 #include "shim/staged_names.h"
 #include "shim/start.h"
 
+#define CALLER            __builtin_return_address(0)
 #define NEEDS_MODE(flags) ((flags) & O_CREAT || ((flags) & O_TMPFILE) == O_TMPFILE)
 
 static int file_for(const struct vpath *path, enum file_kind kind, int flags, struct file **ret)
@@ -402,7 +404,8 @@ int close_fd(int fd)
     return file_close(file);
 }
 
-static int open_common(int dirfd, const char *path, int flags, mode_t mode)
+/* `caller` is the program's code. */
+static int open_common(const void *caller, int dirfd, const char *path, int flags, mode_t mode)
 {
     struct vpath resolved;
     int saved = errno, result;
@@ -412,6 +415,7 @@ static int open_common(int dirfd, const char *path, int flags, mode_t mode)
                                         : path_classify_follow(dirfd, path, &resolved);
     if (!is_virtual)
         return REAL(openat)(dirfd, path, flags, mode);
+    inline_call_meet(caller);
     pthread_testcancel(); /* not afterwards: the descriptor would be nobody's */
     ENTRY_HOLD();
     result = is_virtual < 0 ? is_virtual : open_followed(&resolved, flags, mode);
@@ -431,7 +435,7 @@ int open(const char *path, int flags, ...)
     }
     if (likely(!path_maybe(path)))
         return REAL(open)(path, flags, mode);
-    return open_common(AT_FDCWD, path, flags, mode);
+    return open_common(CALLER, AT_FDCWD, path, flags, mode);
 }
 
 int openat(int dirfd, const char *path, int flags, ...)
@@ -445,14 +449,14 @@ int openat(int dirfd, const char *path, int flags, ...)
     }
     if (likely(!path_maybe(path) && !fdtab_is_virtual(dirfd)))
         return REAL(openat)(dirfd, path, flags, mode);
-    return open_common(dirfd, path, flags, mode);
+    return open_common(CALLER, dirfd, path, flags, mode);
 }
 
 int creat(const char *path, mode_t mode)
 {
     if (likely(!path_maybe(path)))
         return REAL(creat)(path, mode);
-    return open_common(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+    return open_common(CALLER, AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
 
 /* The fortified forms are called without a mode: O_CREAT would abort in libc, and does. */
@@ -460,14 +464,14 @@ int __open_2(const char *path, int flags)
 {
     if (likely(!path_maybe(path)) || NEEDS_MODE(flags))
         return REAL(__open_2)(path, flags);
-    return open_common(AT_FDCWD, path, flags, 0);
+    return open_common(CALLER, AT_FDCWD, path, flags, 0);
 }
 
 int __openat_2(int dirfd, const char *path, int flags)
 {
     if (likely(!path_maybe(path) && !fdtab_is_virtual(dirfd)) || NEEDS_MODE(flags))
         return REAL(__openat_2)(dirfd, path, flags);
-    return open_common(dirfd, path, flags, 0);
+    return open_common(CALLER, dirfd, path, flags, 0);
 }
 
 /* The program never opened that number: a loop that closes everything, as daemons do, meets it. */

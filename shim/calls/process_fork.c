@@ -27,6 +27,7 @@
 #include "shim/engine.h"
 #include "shim/entry.h"
 #include "shim/exit.h"
+#include "shim/inline_call.h"
 #include "shim/parcel.h"
 #include "shim/private_fd.h"
 #include "shim/real.h"
@@ -88,7 +89,8 @@ static bool fork_prepare(sigset_t *ret_signals)
     sigset_t all;
     files_share();
     sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, ret_signals);
+    inline_call_keep_open(&all);
+    REAL(pthread_sigmask)(SIG_BLOCK, &all, ret_signals);
     pthread_mutex_lock(&forks.lock);
     parcel_fork_prepare();
     lock_fork_prepare();
@@ -104,7 +106,7 @@ static bool fork_prepare(sigset_t *ret_signals)
     lock_fork_done();
     parcel_fork_parent();
     pthread_mutex_unlock(&forks.lock);
-    pthread_sigmask(SIG_SETMASK, ret_signals, NULL);
+    REAL(pthread_sigmask)(SIG_SETMASK, ret_signals, NULL);
     errno = -result;
     return false;
 }
@@ -131,7 +133,7 @@ static void fork_done(pid_t pid, int keep_fd, const sigset_t *signals)
         pipes_close(keep_fd);
     }
     pthread_mutex_unlock(&forks.lock);
-    pthread_sigmask(SIG_SETMASK, signals, NULL);
+    REAL(pthread_sigmask)(SIG_SETMASK, signals, NULL);
     errno = error;
 }
 
@@ -162,14 +164,14 @@ int process_apart(int (*work)(const void *arg), const void *arg)
     sigset_t child_signal, signals;
     sigemptyset(&child_signal);
     sigaddset(&child_signal, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &child_signal, &signals);
+    REAL(sigprocmask)(SIG_BLOCK, &child_signal, &signals);
     pid_t pid = process_fork(REAL(fork), -1);
     if (!pid)
         REAL(_exit)(-work(arg));
     int result = pid < 0 ? -errno : child_wait(pid);
     struct timespec now = {0};
     sigtimedwait(&child_signal, NULL, &now);
-    sigprocmask(SIG_SETMASK, &signals, NULL);
+    REAL(sigprocmask)(SIG_SETMASK, &signals, NULL);
     return result;
 }
 

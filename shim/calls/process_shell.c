@@ -43,16 +43,16 @@ static void quiet_begin(struct quiet *quiet)
     sigset_t child;
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
-    sigaction(SIGINT, &ignore, &quiet->interrupt);
-    sigaction(SIGQUIT, &ignore, &quiet->quit);
-    pthread_sigmask(SIG_BLOCK, &child, &quiet->mask);
+    REAL(sigaction)(SIGINT, &ignore, &quiet->interrupt);
+    REAL(sigaction)(SIGQUIT, &ignore, &quiet->quit);
+    REAL(pthread_sigmask)(SIG_BLOCK, &child, &quiet->mask);
 }
 
 static void quiet_end(const struct quiet *quiet)
 {
-    sigaction(SIGINT, &quiet->interrupt, NULL);
-    sigaction(SIGQUIT, &quiet->quit, NULL);
-    pthread_sigmask(SIG_SETMASK, &quiet->mask, NULL);
+    REAL(sigaction)(SIGINT, &quiet->interrupt, NULL);
+    REAL(sigaction)(SIGQUIT, &quiet->quit, NULL);
+    REAL(pthread_sigmask)(SIG_SETMASK, &quiet->mask, NULL);
 }
 
 static void attributes_of(const struct quiet *quiet, posix_spawnattr_t *attributes)

@@ -118,7 +118,7 @@ static void set_default_signals(const posix_spawnattr_t *attributes)
     posix_spawnattr_getsigdefault(attributes, &set);
     for (int signal = 1; signal < NSIG; signal++)
         if (sigismember(&set, signal) == 1)
-            sigaction(signal, &action, NULL);
+            REAL(sigaction)(signal, &action, NULL);
 }
 
 static int set_attributes(const posix_spawnattr_t *attributes)
@@ -151,7 +151,7 @@ static void set_mask(const posix_spawnattr_t *attributes)
     if (!(flags & POSIX_SPAWN_SETSIGMASK))
         return;
     posix_spawnattr_getsigmask(attributes, &mask);
-    sigprocmask(SIG_SETMASK, &mask, NULL);
+    REAL(sigprocmask)(SIG_SETMASK, &mask, NULL);
 }
 
 /* ---- the child ---- */

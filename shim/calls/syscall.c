@@ -3,7 +3,7 @@
  * assembly, on the caller's frame, so that even SYS_vfork keeps working.
  *
  * The functions called are the exported ones: what they do for a program they do here. Calls made
- * by inline assembly (liburing, Go, static code) cannot be seen; they meet placeholders.
+ * by inline assembly come from inline_call.c where that sees them, else meet placeholders.
  */
 #include "shim/calls/syscall.h"
 
@@ -20,9 +20,14 @@
 #include "shim/entry.h"
 #include "shim/fdtab.h"
 #include "shim/file.h"
+#include "shim/inline_call.h"
 #include "shim/path.h"
 #include "shim/real.h"
 #include "shim/start.h"
+
+/* The kernel's answer, from the assembly below. */
+__attribute__((visibility("hidden"))) long syscall_raw(long number, long a0, long a1, long a2,
+                                                       long a3, long a4, long a5);
 
 /* From the assembly, for a number with a row. */
 __attribute__((used, visibility("hidden"))) long syscall_decide(long number, long a0, long a1,
@@ -353,6 +358,36 @@ long syscall_decide(long number, long a0, long a1, long a2, long a3, long a4, lo
     return syscall_answer(result);
 }
 
+long syscall_inline(long number, const long *a)
+{
+    if ((unsigned long)number >= NUMBERS || !syscall_rows[number])
+        return syscall_kernel(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    long result = syscall_decide(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return result == -1 ? -errno : result;
+}
+
+/* NOLINTNEXTLINE(readability-function-size): as many as the kernel takes */
+long syscall_kernel(long number, long a0, long a1, long a2, long a3, long a4, long a5)
+{
+    if (likely(!inline_call_is_watched()))
+        return syscall_raw(number, a0, a1, a2, a3, a4, a5);
+    int saved = errno;
+    long result = REAL(syscall)(number, a0, a1, a2, a3, a4, a5);
+    if (result == -1)
+        result = -errno;
+    errno = saved;
+    return result;
+}
+
+/* Where calls without a row go on, on the caller's frame: libc's function, or NULL for the
+ * instruction below. Read by the assembly. */
+__attribute__((used, visibility("hidden"))) long (*syscall_next)(long number, ...);
+
+void syscall_leave_to(long (*next)(long number, ...))
+{
+    syscall_next = next;
+}
+
 /* ---- the entry ---- */
 
 #if defined __x86_64__
@@ -366,7 +401,10 @@ __asm__(".text\n"
         "    leaq syscall_rows(%rip), %rax\n"
         "    cmpb $0, (%rax,%rdi)\n"
         "    jne 2f\n"
-        "1:  movq %rdi, %rax\n"
+        "1:  movq syscall_next(%rip), %rax\n"
+        "    testq %rax, %rax\n"
+        "    jne 4f\n"
+        "    movq %rdi, %rax\n"
         "    movq %rsi, %rdi\n"
         "    movq %rdx, %rsi\n"
         "    movq %rcx, %rdx\n"
@@ -380,11 +418,12 @@ __asm__(".text\n"
         "2:  jmp syscall_decide\n" /* the arguments are where a function of seven finds them */
         "3:  movq %rax, %rdi\n"
         "    jmp syscall_answer\n"
+        "4:  jmp *%rax\n"
         ".size syscall, .-syscall\n"
-        ".globl syscall_kernel\n"
-        ".hidden syscall_kernel\n"
-        ".type syscall_kernel, @function\n"
-        "syscall_kernel:\n"
+        ".globl syscall_raw\n"
+        ".hidden syscall_raw\n"
+        ".type syscall_raw, @function\n"
+        "syscall_raw:\n"
         "    endbr64\n"
         "    movq %rdi, %rax\n"
         "    movq %rsi, %rdi\n"
@@ -395,7 +434,7 @@ __asm__(".text\n"
         "    movq 8(%rsp), %r9\n"
         "    syscall\n"
         "    ret\n"
-        ".size syscall_kernel, .-syscall_kernel\n");
+        ".size syscall_raw, .-syscall_raw\n");
 #elif defined __aarch64__
 __asm__(".text\n"
         ".globl syscall\n"
@@ -422,10 +461,10 @@ __asm__(".text\n"
         "2:  b syscall_decide\n"
         "3:  b syscall_answer\n"
         ".size syscall, .-syscall\n"
-        ".globl syscall_kernel\n"
-        ".hidden syscall_kernel\n"
-        ".type syscall_kernel, %function\n"
-        "syscall_kernel:\n"
+        ".globl syscall_raw\n"
+        ".hidden syscall_raw\n"
+        ".type syscall_raw, %function\n"
+        "syscall_raw:\n"
         "    hint #34\n"
         "    mov x8, x0\n"
         "    mov x0, x1\n"
@@ -436,7 +475,7 @@ __asm__(".text\n"
         "    mov x5, x6\n"
         "    svc #0\n"
         "    ret\n"
-        ".size syscall_kernel, .-syscall_kernel\n");
+        ".size syscall_raw, .-syscall_raw\n");
 #else
 #    error "syscall(2) needs its few lines of assembly for this architecture"
 #endif

@@ -137,6 +137,15 @@ python_both_orders() {
     everyday "$(preload_list)" clang-shared
 }
 
+# Its runtime makes system calls of its own with signals blocked: those are left alone.
+@test "AddressSanitizer and S3DLIO_INLINE_SYSCALLS=on: a line says that it has no effect" {
+    compile inline gcc -fsanitize=address -DWITH_ADDRESS_SANITIZER
+    shim ASAN_OPTIONS= LD_PRELOAD="$(preload_list)" S3DLIO_INLINE_SYSCALLS=on "$BATS_FILE_TMPDIR/inline" /s3/test/inline \
+        >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+    grep -q "S3DLIO_INLINE_SYSCALLS=on has no effect" "$BATS_TEST_TMPDIR/err"
+    diff "$BATS_FILE_TMPDIR/everyday.out" "$BATS_TEST_TMPDIR/out"
+}
+
 # A program with default options of its own, which take the place of ours (docs/TROUBLESHOOTING.md).
 @test "AddressSanitizer that wants to come first: the two commands that work" {
     gcc -fsanitize=address -o "$BATS_TEST_TMPDIR/first" -xc - <<'C'
