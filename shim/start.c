@@ -150,9 +150,15 @@ static void begin(char **envp)
     inline_call_start();
 }
 
+/* The runtime of clang's ThreadSanitizer, in programs that have it; it makes itself ready after
+ * us otherwise, and what it has in the place of libc's functions fails until then. */
+void __tsan_init(void) __attribute__((weak));
+
 /* A program begins with errno 0, and some look at it without setting it before. */
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
 {
+    if (__tsan_init)
+        __tsan_init();
     begin(envp);
     errno = 0;
 }

@@ -137,6 +137,43 @@ python_both_orders() {
     everyday "$(preload_list)" clang-shared
 }
 
+# It supports no fork of a program with threads, which the engine's are. It does not know the locks of libraries
+# that were built without it (docs/TROUBLESHOOTING.md).
+@test "ThreadSanitizer of gcc and of clang: threads that write and read" {
+    local compiler
+    for compiler in gcc clang-19; do
+        "$compiler" -g -fsanitize=thread -o "$BATS_TEST_TMPDIR/$compiler" -xc - <<'C'
+#include <pthread.h>
+#include <stdio.h>
+static const char *folder;
+static void *put(void *number)
+{
+    char name[100], line[10] = "";
+    snprintf(name, sizeof name, "%s-%ld", folder, (long)number);
+    FILE *file = fopen(name, "w");
+    if (!file || fputs("text\n", file) < 0 || fclose(file))
+        return NULL;
+    file = fopen(name, "r");
+    return file && fgets(line, sizeof line, file) && !fclose(file) ? number : NULL;
+}
+int main(int argc, char **argv)
+{
+    pthread_t threads[8];
+    void *done;
+    int count = 0;
+    folder = argv[1];
+    for (long i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, put, (void *)(i + 1));
+    for (int i = 0; i < 8; i++)
+        count += !pthread_join(threads[i], &done) && done;
+    return printf("%d\n", count) < 0;
+}
+C
+        run shim TSAN_OPTIONS=ignore_noninstrumented_modules=1 "$BATS_TEST_TMPDIR/$compiler" "/s3/test/tsan-$compiler"
+        equal "$status $output" "0 8"
+    done
+}
+
 # Its runtime makes system calls of its own with signals blocked: those are left alone.
 @test "AddressSanitizer and S3DLIO_INLINE_SYSCALLS=on: a line says that it has no effect" {
     compile inline gcc -fsanitize=address -DWITH_ADDRESS_SANITIZER
