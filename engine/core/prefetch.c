@@ -63,6 +63,7 @@ static void end_locked(struct prefetch_guess *guess)
     if (range && range->users == 0) {
         stats_add(engine_stats(guess->reader->engine), STATS_PREFETCH_WASTED,
                   range->arrived - range->offset);
+        range->was_guess = true;
         DL_DELETE(guess->reader->window, range);
         range_drop(range);
     }

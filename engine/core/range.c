@@ -188,8 +188,11 @@ static void on_commit(struct fetch *fetch, size_t length)
     struct range *range = of_fetch(fetch);
     uint64_t from = range->arrived;
 
-    if (!range->owner)
+    if (!range->owner) {
+        if (range->was_guess)
+            stats_add(engine_stats(engine_of(range)), STATS_PREFETCH_WASTED, length);
         return;
+    }
     range->arrived += length;
     if (range->aimed) {
         note_direct(range, current_read(range)->id, from, range->arrived);

@@ -43,6 +43,7 @@ struct range {
     uint64_t direct_read, direct_start, direct_end;
     unsigned users;
     bool awaited, counted;                  /* a thread had to wait for bytes; by its stream */
+    bool was_guess;                         /* nobody came: what still arrives is wasted, too */
     bool draining;                          /* bytes are not left in the kernel any more */
     bool aimed;                             /* the room given last is the caller's */
     bool buffered_only;                     /* stays whole: a block, the first window */

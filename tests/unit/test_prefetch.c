@@ -276,13 +276,18 @@ static void all_memory_comes_back(void **state)
     assert_int_equal(budget_used(budget), 0);
 }
 
-/* Until so many bytes have come since `before`. */
-static void await_bytes(uint64_t before, uint64_t bytes)
+/* Until so many have been counted since `before`. */
+static void await(enum stats_counter which, uint64_t before, uint64_t bytes)
 {
-    for (unsigned tries = 0; counter(STATS_BYTES_RECEIVED) - before < bytes; tries++) {
+    for (unsigned tries = 0; counter(which) - before < bytes; tries++) {
         assert_in_range(tries, 0, 10000);
         usleep(1000);
     }
+}
+
+static void await_bytes(uint64_t before, uint64_t bytes)
+{
+    await(STATS_BYTES_RECEIVED, before, bytes);
 }
 
 static void what_nobody_opened_is_wasted_at_the_end(void **state)
@@ -298,6 +303,20 @@ static void what_nobody_opened_is_wasted_at_the_end(void **state)
     assert_int_equal(counter(STATS_PREFETCH_WASTED) - wasted, (asked() - used()) * BYTES);
     assert_int_equal(counter(STATS_AHEAD_WASTED), of_streams);
     open_and_read(2);
+}
+
+/* Answers that were on their way when the guess was given up. */
+static void what_arrives_later_is_wasted_too(void **state)
+{
+    uint64_t wasted = counter(STATS_PREFETCH_WASTED);
+
+    core_run_faults("op=GetObject key=d/000[2-9] delay=60");
+    begin();
+    assert_true(asked() > used());
+    s3dlio_drop_unused();
+    assert_int_equal(counter(STATS_PREFETCH_WASTED) - wasted, 0); /* nothing came yet */
+    await(STATS_PREFETCH_WASTED, wasted, (asked() - used()) * BYTES);
+    assert_int_equal(counter(STATS_PREFETCH_WASTED) - wasted, (asked() - used()) * BYTES);
 }
 
 static void what_nobody_read_is_wasted_at_the_end(void **state)
@@ -332,6 +351,7 @@ int main(void)
         TEST(by_several_threads),
         TEST(all_memory_comes_back),
         TEST(what_nobody_opened_is_wasted_at_the_end),
+        TEST(what_arrives_later_is_wasted_too),
         TEST(what_nobody_read_is_wasted_at_the_end),
     };
 
