@@ -61,11 +61,8 @@ static void end_locked(struct prefetch_guess *guess)
     struct range *range = guess->reader->window;
 
     if (range && range->users == 0) {
-        stats_add(engine_stats(guess->reader->engine), STATS_PREFETCH_WASTED,
-                  range->arrived - range->offset);
-        range->was_guess = true;
         DL_DELETE(guess->reader->window, range);
-        range_drop(range);
+        range_drop_unread(range, STATS_PREFETCH_WASTED, range->arrived - range->offset);
     }
     stream_settle(guess->reader);
     shard_release(shard_of(guess));

@@ -189,8 +189,8 @@ static void on_commit(struct fetch *fetch, size_t length)
     uint64_t from = range->arrived;
 
     if (!range->owner) {
-        if (range->was_guess)
-            stats_add(engine_stats(engine_of(range)), STATS_PREFETCH_WASTED, length);
+        if (range->wasted != STATS_COUNTERS)
+            stats_add(engine_stats(engine_of(range)), range->wasted, length);
         return;
     }
     range->arrived += length;
@@ -249,6 +249,7 @@ struct range *range_new(struct engine *engine, const struct uri *uri, struct sto
         return NULL;
     fetch_init(&range->fetch, engine, uri, store, NULL);
     memset((char *)range + sizeof range->fetch, 0, sizeof *range - sizeof range->fetch);
+    range->wasted = STATS_COUNTERS;
     range->fetch.ops = &range_fetch_ops;
     range->fetch.call.request.shard = shard;
     return range;
@@ -348,6 +349,13 @@ void range_drop(struct range *range)
     range->owner = NULL;
     range->fetch.call.no_retry = true;
     fetch_resume(&range->fetch);
+}
+
+void range_drop_unread(struct range *range, enum stats_counter wasted, uint64_t unread_bytes)
+{
+    stats_add(engine_stats(engine_of(range)), wasted, unread_bytes);
+    range->wasted = wasted;
+    range_drop(range);
 }
 
 /* ---- handing out ----------------------------------------------------------------------------- */

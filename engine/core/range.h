@@ -24,6 +24,7 @@
 #include "core/attr.h"
 #include "core/budget.h"
 #include "core/fetch.h"
+#include "core/stats.h"
 
 struct relay;
 
@@ -33,6 +34,7 @@ struct range {
     struct range *prev, *next; /* in the owner's list */
     UT_hash_handle hh;         /* of blocks, by offset */
     const void *owner;         /* the reader; NULL: nobody wants the bytes any more */
+    enum stats_counter wasted; /* which counts those that still come then; STATS_COUNTERS: none */
     uint64_t offset, end;
     uint64_t valid, taken, arrived;
     unsigned char *buffer; /* for [offset, end); NULL until needed */
@@ -43,7 +45,6 @@ struct range {
     uint64_t direct_read, direct_start, direct_end;
     unsigned users;
     bool awaited, counted;                  /* a thread had to wait for bytes; by its stream */
-    bool was_guess;                         /* nobody came: what still arrives is wasted, too */
     bool draining;                          /* bytes are not left in the kernel any more */
     bool aimed;                             /* the room given last is the caller's */
     bool buffered_only;                     /* stays whole: a block, the first window */
@@ -112,6 +113,9 @@ int range_copy(struct range *range, struct range_read *read, struct error *err);
 /* No longer needed, out of every list: frees it, or lets a nearly complete one come in so that its
  * connection stays usable. */
 void range_drop(struct range *range);
+/* The same for one that was asked for ahead of the program: `wasted` counts the bytes that it brought
+ * for nobody, `unread_bytes` until now and all that come in later. */
+void range_drop_unread(struct range *range, enum stats_counter wasted, uint64_t unread_bytes);
 
 /* Is the memory of the read writable? 0, or -EFAULT with *err. All of it, which is for when nothing is
  * there yet; or as much as is going to be copied to [from, to): see core/writable.h. */

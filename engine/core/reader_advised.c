@@ -113,7 +113,6 @@ struct range *advised_next(const struct reader *reader, const struct range *rang
 
 static void let_go(struct reader *reader, struct advised *piece)
 {
-    struct stats *stats = engine_stats(reader->engine);
     struct range *range = piece->range;
 
     /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a piece is in the list */
@@ -123,10 +122,9 @@ static void let_go(struct reader *reader, struct advised *piece)
     if (range) {
         uint64_t came_bytes = range->arrived - range->offset;
 
-        stats_add(stats, STATS_AHEAD_USED, piece->used_bytes);
-        stats_add(stats, STATS_AHEAD_WASTED,
-                  came_bytes > piece->used_bytes ? came_bytes - piece->used_bytes : 0);
-        range_drop(range);
+        stats_add(engine_stats(reader->engine), STATS_AHEAD_USED, piece->used_bytes);
+        range_drop_unread(range, STATS_AHEAD_WASTED,
+                          came_bytes > piece->used_bytes ? came_bytes - piece->used_bytes : 0);
     }
     free(piece);
 }

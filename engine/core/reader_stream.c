@@ -138,12 +138,9 @@ void stream_settle(struct reader *reader)
 
 void stream_remove(struct reader *reader, struct range *range)
 {
-    struct stats *stats = engine_stats(reader->engine);
-
-    stats_add(stats, STATS_AHEAD_USED, range->taken - range->offset);
-    stats_add(stats, STATS_AHEAD_WASTED, range->arrived - range->taken);
+    stats_add(engine_stats(reader->engine), STATS_AHEAD_USED, range->taken - range->offset);
     DL_DELETE(reader->window, range);
-    range_drop(range);
+    range_drop_unread(range, STATS_AHEAD_WASTED, range->arrived - range->taken);
 }
 
 /* Removes what no thread is waiting for. */

@@ -128,12 +128,15 @@ static void on_leave(struct shard_post *post)
 static void on_home(struct shard_post *post)
 {
     struct relay *relay = CONTAINER(post, struct relay, trip);
+    struct stats *stats = engine_stats(relay->fetch.call.engine);
     unsigned references = 1;
 
     if (relay->on_done) {
-        stats_add(engine_stats(relay->fetch.call.engine), STATS_AHEAD_SPREAD, relay->received);
+        stats_add(stats, STATS_AHEAD_SPREAD, relay->received);
         relay->on_done(relay);
         references++; /* the owner's */
+    } else {
+        stats_add(stats, STATS_AHEAD_WASTED, relay->received);
     }
     relay_unref(relay, references);
 }

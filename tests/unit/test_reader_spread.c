@@ -34,9 +34,14 @@ static int set_up(void **state)
     return 0;
 }
 
+static uint64_t count_of(enum stats_counter which)
+{
+    return stats_read(&engine_stats(core_run_engine())->counters[which]);
+}
+
 static uint64_t spread_bytes(void)
 {
-    return stats_read(&engine_stats(core_run_engine())->counters[STATS_AHEAD_SPREAD]);
+    return count_of(STATS_AHEAD_SPREAD);
 }
 
 static uint64_t spread_before;
@@ -298,8 +303,15 @@ static void a_range_ends_at_home_as_it_did_away(void **state)
     assert_int_equal(arrived, 1000);
 }
 
-/* All of it but the end, which is let come in. */
-static void leave_one_that_is_nearly_there(void)
+static void close_reader(void)
+{
+    s3dlio_reader_close(reader);
+    reader = NULL;
+    assert_released();
+}
+
+/* All of it but the end, which is let come in when the pause is over. */
+static void leave_one_that_is_nearly_there(const char *pause)
 {
     struct engine *engine = core_run_engine();
     struct store *store = core_run_store();
@@ -308,6 +320,7 @@ static void leave_one_that_is_nearly_there(void)
     struct range *range;
     uint64_t received = 0;
 
+    core_run_faults(pause);
     assert_int_equal(s3dlio_stat(URI, NULL, &attr, NULL), 0);
     core_run_enter(&scope);
     range = start_range(store, &attr);
@@ -326,25 +339,34 @@ static void leave_one_that_is_nearly_there(void)
     core_run_leave(&scope);
 }
 
+static void what_was_left_is_wasted(void **state)
+{
+    uint64_t received, wasted;
+
+    close_reader();
+    received = count_of(STATS_BYTES_RECEIVED);
+    wasted = count_of(STATS_AHEAD_WASTED);
+    leave_one_that_is_nearly_there("op=GetObject after=523288 pause=50");
+    assert_released();
+    assert_int_equal(count_of(STATS_BYTES_RECEIVED) - received, PART);
+    assert_int_equal(count_of(STATS_AHEAD_WASTED) - wasted, PART);
+}
+
 static void what_was_left_is_not_the_childs(void **state)
 {
-    uint64_t abandoned = stats_read(&engine_stats(core_run_engine())->counters[STATS_ABANDONED]);
+    uint64_t abandoned = count_of(STATS_ABANDONED);
     pid_t pid;
 
     NOT_UNDER_TSAN(); /* there fork waits until all threads have ended */
-    s3dlio_reader_close(reader);
-    reader = NULL;
-    assert_released();
-    core_run_faults("op=GetObject after=523288 pause=1500");
-    leave_one_that_is_nearly_there();
+    close_reader();
+    leave_one_that_is_nearly_there("op=GetObject after=523288 pause=1500");
     pid = core_run_fork();
     if (pid == 0)
         _exit(budget_used(&core_run_engine()->budget) > 0 || relays_are_left());
     core_run_wait_for(pid);
     assert_int_equal(budget_used(&core_run_engine()->budget), PART);
     assert_released();
-    assert_int_equal(stats_read(&engine_stats(core_run_engine())->counters[STATS_ABANDONED]),
-                     abandoned);
+    assert_int_equal(count_of(STATS_ABANDONED), abandoned);
 }
 
 static _Atomic uint64_t next_step;
@@ -422,6 +444,7 @@ int main(void)
         TEST(closing_ends_what_is_on_its_way),
         TEST(a_child_reads_on),
         TEST(a_range_ends_at_home_as_it_did_away),
+        TEST(what_was_left_is_wasted),
         TEST(what_was_left_is_not_the_childs),
         TEST(threads_share_a_stream),
         TEST(streams_cross),

@@ -15,6 +15,10 @@
 #define FAR    "op=GetObject delay=4; " /* ms */
 #define NEVER  "120000"
 
+#define SHORT_URI   "fault://window/short"
+#define LAST_BYTES  (64 * KIB) /* behind what an open asks for */
+#define SHORT_BYTES (256 * KIB + LAST_BYTES)
+
 static struct s3dlio_reader *reader;
 static unsigned char buffer[PART];
 
@@ -102,6 +106,35 @@ static void no_more_are_when_one_is_there_at_once(void **state)
     }
 }
 
+static uint64_t count_of(enum stats_counter which)
+{
+    return stats_read(&engine_stats(core_run_engine())->counters[which]);
+}
+
+/* The answer was on its way when the program closed. */
+static void what_arrives_after_a_close_is_wasted(void **state)
+{
+    uint64_t wasted = count_of(STATS_AHEAD_WASTED), used = count_of(STATS_AHEAD_USED);
+    uint64_t received = count_of(STATS_BYTES_RECEIVED);
+    int64_t until_ns = clock_now_ns() + 5 * NS_PER_S;
+    struct s3dlio_error error;
+
+    core_run_faults("op=GetObject nth=2 delay=60");
+    core_run_put(SHORT_URI, SHORT_BYTES);
+    reader = core_run_open_reader(SHORT_URI);
+    for (uint64_t at = 0; at < SHORT_BYTES - LAST_BYTES; at += LAST_BYTES)
+        core_run_must(s3dlio_reader_pread(reader, buffer, LAST_BYTES, at, NULL, &error), &error);
+    assert_int_equal(core_run_reads_under_way(), 1);
+    s3dlio_reader_close(reader);
+    reader = NULL;
+    assert_int_equal(count_of(STATS_AHEAD_WASTED) - wasted, 0); /* nothing came yet */
+    while (count_of(STATS_AHEAD_WASTED) - wasted < LAST_BYTES && clock_now_ns() < until_ns)
+        usleep(500);
+    assert_int_equal(count_of(STATS_BYTES_RECEIVED) - received, SHORT_BYTES);
+    assert_int_equal(count_of(STATS_AHEAD_USED) - used, SHORT_BYTES - LAST_BYTES);
+    assert_int_equal(count_of(STATS_AHEAD_WASTED) - wasted, LAST_BYTES);
+}
+
 /* The program does something else meanwhile. */
 static void a_late_one_is_asked_for_twice_before_it_is_waited_for(void **state)
 {
@@ -131,6 +164,7 @@ int main(void)
         TEST(behind_a_late_one_others_are_fetched),
         TEST(no_more_are_under_way_than_were_set),
         TEST(no_more_are_when_one_is_there_at_once),
+        TEST(what_arrives_after_a_close_is_wasted),
         TEST(a_late_one_is_asked_for_twice_before_it_is_waited_for),
     };
 
