@@ -12,10 +12,11 @@
 #define OBJECT_BYTES (16 * MIB)
 #define READ_BYTES   MIB
 #define URI          "fault://lanes/object"
+#define LATE_URI     "fault://lanes/late"
 #define WAITING      3u /* one more than there are shards otherwise */
 #define READERS      8u
 
-static struct s3dlio_reader *reader;
+static struct s3dlio_reader *reader, *late;
 
 static int set_up(void **state)
 {
@@ -24,6 +25,7 @@ static int set_up(void **state)
     core_run_set_option("S3DLIO_HEDGE_PERCENT=0");
     core_run_make_bucket("lanes");
     core_run_put(URI, OBJECT_BYTES);
+    core_run_put(LATE_URI, OBJECT_BYTES);
     return 0;
 }
 
@@ -58,7 +60,7 @@ static void *wait_in_vain(void *arg)
     unsigned char *buffer = malloc(READ_BYTES);
     struct s3dlio_error error;
 
-    assert_int_equal(s3dlio_reader_pread(reader, buffer, READ_BYTES, 8 * MIB, arg, &error),
+    assert_int_equal(s3dlio_reader_pread(late, buffer, READ_BYTES, 8 * MIB, arg, &error),
                      -ECANCELED);
     free(buffer);
     return NULL;
@@ -67,13 +69,12 @@ static void *wait_in_vain(void *arg)
 static void begin_waiting(struct waiting *waiting)
 {
     waiting->call = (struct s3dlio_call){.cancel = s3dlio_cancel_new()};
-    core_run_faults("op=GetObject delay=60000");
+    core_run_faults("op=GetObject key=late delay=60000");
     for (unsigned i = 0; i < WAITING; i++)
         assert_int_equal(pthread_create(&waiting->threads[i], NULL, wait_in_vain, &waiting->call),
                          0);
     while (core_run_reads_under_way() < WAITING)
         usleep(1000);
-    core_run_faults(NULL);
 }
 
 static void end_waiting(struct waiting *waiting)
@@ -87,8 +88,10 @@ static void end_waiting(struct waiting *waiting)
 static int open_far(void **state)
 {
     core_run_clear(state);
-    core_run_faults("op=GetObject delay=4"); /* longer than what counts as near */
+    core_run_faults("op=GetObject key=object delay=4"); /* longer than what counts as near */
+    core_run_faults("op=GetObject nth=1 count=1 key=late delay=4");
     reader = core_run_open_reader(URI);
+    late = core_run_open_reader(LATE_URI);
     return 0;
 }
 
@@ -96,13 +99,16 @@ static int open_near(void **state)
 {
     core_run_clear(state);
     reader = core_run_open_reader(URI);
+    late = core_run_open_reader(LATE_URI);
     return 0;
 }
 
 static int close_reader(void **state)
 {
     (void)state;
+    s3dlio_reader_close(late);
     s3dlio_reader_close(reader);
+    core_run_faults(NULL);
     return 0;
 }
 
